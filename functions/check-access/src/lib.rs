@@ -1,0 +1,1 @@
+//! Decides whether a customer may use a feature.

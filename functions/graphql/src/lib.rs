@@ -1,0 +1,1 @@
+//! Answers GraphQL queries over the replica, and serves GraphiQL.

@@ -1,0 +1,1 @@
+//! Takes Stigg's events and writes what they say.
