@@ -1,0 +1,20 @@
+//! What the three functions have in common: the pure domain (what Stigg sends, versions, registers,
+//! what is visible, who may use what) and the one store on DynamoDB.
+//!
+//! The way of an event: [`event`] → [`version`] → [`store`]. The way of a check: [`store`] →
+//! [`entitlement`] → [`access`]. Everything outside [`store`] is free of I/O and of the clock.
+
+pub mod access;
+pub mod config;
+pub mod customer;
+pub mod entitlement;
+pub mod event;
+pub mod id;
+pub mod period;
+pub mod reply;
+pub mod secret;
+pub mod store;
+pub mod subscription;
+pub mod telemetry;
+pub mod time;
+pub mod version;

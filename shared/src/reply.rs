@@ -1,0 +1,82 @@
+//! What the functions answer with, and how a body that can't be read is explained.
+
+use lambda_http::{
+    Body, Response,
+    http::{HeaderValue, StatusCode, header},
+};
+use serde::Serialize;
+
+/// An answer in JSON that no cache keeps.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    let body = serde_json::to_string(body).unwrap_or_default();
+    let mut response = Response::new(Body::Text(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// An answer to another method than the route's: 405, naming the ones it takes.
+pub fn method_not_allowed(allowed: &'static str, body: &impl Serialize) -> Response<Body> {
+    let mut response = json(StatusCode::METHOD_NOT_ALLOWED, body);
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// Names the member that could not be read, and says what is wrong with it without its value.
+pub fn name_field(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, String) {
+    let message = error.inner().to_string();
+    let path = error.path().to_string();
+    if let Some(missing) = message
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next())
+    {
+        let field = if path == "." {
+            missing.to_owned()
+        } else {
+            format!("{path}.{missing}")
+        };
+        return (field, "is missing".to_owned());
+    }
+    let field = if path == "." { "the body".to_owned() } else { path };
+    let problem = match message.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("must be {expected}"),
+        None => message,
+    };
+    (field, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Outer {
+        #[expect(dead_code, reason = "only read")]
+        inner: Inner,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Inner {
+        #[expect(dead_code, reason = "only read")]
+        id: crate::id::Id,
+    }
+
+    #[test]
+    fn a_field_is_named_by_its_path_and_its_value_is_not_repeated() {
+        for (json, field, problem) in [
+            (r#"{}"#, "inner", "is missing"),
+            (r#"{"inner":{}}"#, "inner.id", "is missing"),
+            (r#"{"inner":{"id":5}}"#, "inner.id", "must be a string"),
+            (r#"{"inner":{"id":""}}"#, "inner.id", "must not be empty"),
+            (r#"{"inner":"x, expected y"}"#, "inner", "must be struct Inner"),
+        ] {
+            let json: serde_json::Value = serde_json::from_str(json).unwrap();
+            let error = serde_path_to_error::deserialize::<_, Outer>(&json).unwrap_err();
+            assert_eq!(name_field(&error), (field.to_owned(), problem.to_owned()), "{json}");
+        }
+    }
+}

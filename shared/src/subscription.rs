@@ -1,0 +1,199 @@
+//! A subscription's registers and what is visible of them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    customer::{Register, is_above},
+    id::Id,
+    version::Version,
+};
+
+/// When a subscription runs. Date-times in the fixed-width form.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Dates {
+    /// When it starts: an event without one does not carry dates.
+    pub start_date: String,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_date: Option<String>,
+    /// When it was or will be canceled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancellation_date: Option<String>,
+    /// When its trial ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trial_end_date: Option<String>,
+    /// When the present billing period began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_billing_period_start: Option<String>,
+    /// When the present billing period ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_billing_period_end: Option<String>,
+}
+
+/// What a subscription is to, beside its customer. Stored as JSON without nulls.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Details {
+    /// The plan's id.
+    pub plan_id: Id,
+    /// The plan's name, or its id where it has none.
+    pub plan_name: String,
+    /// The resource that the subscription is for, None at customer level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_id: Option<Id>,
+    /// The subscription's id in the billing provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_id: Option<String>,
+    /// The plan as the event gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Value>,
+    /// The add-ons as the event gave them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addons: Option<Value>,
+    /// MONTHLY or ANNUALLY.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_period: Option<Value>,
+    /// The currency it is billed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_currency: Option<Value>,
+    /// Whether it is a trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_trial_subscription: Option<bool>,
+    /// Where the collection of its payment stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_collection: Option<Value>,
+    /// The user's own data on the subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Value>,
+}
+
+/// The registers of one subscription.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SubscriptionRegisters {
+    /// Stigg's status: ACTIVE, CANCELED, EXPIRED, IN_TRIAL, NOT_STARTED or PAYMENT_PENDING.
+    pub status: Option<Register<String>>,
+    /// When it runs.
+    pub dates: Option<Register<Dates>>,
+    /// The customer it is of, and what it is to.
+    pub details: Option<Register<(Id, Details)>>,
+    /// The highest version of a subscription.created.
+    pub creation: Option<Version>,
+}
+
+/// A subscription as readers see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscription {
+    /// The customer that it is of.
+    pub customer_id: Id,
+    /// Stigg's status.
+    pub status: String,
+    /// When it runs.
+    pub dates: Dates,
+    /// What it is to.
+    pub details: Details,
+    /// The time of its creation, where a subscription.created told it.
+    pub created_at: Option<String>,
+    /// The time of its newest visible register.
+    pub updated_at: String,
+}
+
+impl SubscriptionRegisters {
+    /// The customer that it is of, once an event has told.
+    pub fn customer_id(&self) -> Option<&Id> {
+        self.details.as_ref().map(|details| &details.value.0)
+    }
+
+    /// Whether status, dates and details are all there, so that it can be shown.
+    pub fn is_complete(&self) -> bool {
+        self.status.is_some() && self.dates.is_some() && self.details.is_some()
+    }
+
+    /// The versions of the registers that are there.
+    pub fn versions(&self) -> impl Iterator<Item = &Version> {
+        let status = self.status.as_ref().map(|register| &register.version);
+        let dates = self.dates.as_ref().map(|register| &register.version);
+        let details = self.details.as_ref().map(|register| &register.version);
+        [status, dates, details, self.creation.as_ref()].into_iter().flatten()
+    }
+
+    /// The subscription as readers see it beside its customer's deletion; None while it is not
+    /// complete above that. Whether the customer is live is for the caller to know.
+    pub fn visible(&self, deletion: Option<&Version>) -> Option<Subscription> {
+        let (status, dates, details) = (self.status.as_ref()?, self.dates.as_ref()?, self.details.as_ref()?);
+        if ![&status.version, &dates.version, &details.version]
+            .into_iter()
+            .all(|version| is_above(version, deletion))
+        {
+            return None;
+        }
+        let creation = self.creation.as_ref().filter(|version| is_above(version, deletion));
+        let newest = self.versions().max()?;
+        let (customer_id, details) = details.value.clone();
+        Some(Subscription {
+            customer_id,
+            status: status.value.clone(),
+            dates: dates.value.clone(),
+            details,
+            created_at: creation.map(|version| version.time_text().to_owned()),
+            updated_at: newest.time_text().to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(n: u8) -> Version {
+        Version::new(format!("2026-01-0{n}T00:00:00Z").parse().unwrap(), "m")
+    }
+
+    fn complete() -> SubscriptionRegisters {
+        let details = serde_json::from_str(r#"{"planId":"p","planName":"Plan"}"#).unwrap();
+        SubscriptionRegisters {
+            status: Some(Register {
+                version: version(4),
+                value: "ACTIVE".to_owned(),
+            }),
+            dates: Some(Register {
+                version: version(2),
+                value: Dates::default(),
+            }),
+            details: Some(Register {
+                version: version(3),
+                value: (Id::try_from("c").unwrap(), details),
+            }),
+            creation: Some(version(1)),
+        }
+    }
+
+    #[test]
+    fn a_subscription_is_visible_once_status_dates_and_details_are_there() {
+        assert_eq!(complete().visible(None).unwrap().updated_at, "2026-01-04T00:00:00.000Z");
+        for missing in [
+            SubscriptionRegisters {
+                status: None,
+                ..complete()
+            },
+            SubscriptionRegisters {
+                dates: None,
+                ..complete()
+            },
+            SubscriptionRegisters {
+                details: None,
+                ..complete()
+            },
+        ] {
+            assert_eq!(missing.visible(None), None);
+        }
+    }
+
+    #[test]
+    fn a_register_at_or_below_the_customers_deletion_does_not_exist() {
+        let seen = complete().visible(Some(&version(1))).unwrap();
+        assert_eq!(seen.created_at, None);
+        assert_eq!(complete().visible(Some(&version(2))), None);
+    }
+}
