@@ -1,0 +1,161 @@
+//! ENTITLEMENT and RESOURCE items: what lists grant, and what was measured.
+
+use aws_sdk_dynamodb::types::ReturnValue;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+
+use super::{
+    CONCURRENT, Outcome, PLANS, Store, StoreError,
+    attribute::{EXPIRES_AT, GRANT, GRANT_VERSION, LIST_LENGTH, LIST_VERSION, USAGE, USAGE_VERSION},
+    customer::{CustomerChange, json},
+    expiry,
+    key::{customer_key, entitlement_item, number, resource_item, text},
+    update::{Update, Written},
+};
+use crate::{customer::Embedded, entitlement::Usage, event::List, id::Id, version::Version};
+
+impl Store {
+    /// Writes the complete new lists of an event: a grant for each feature, then, when all are
+    /// durable, the lists' own registers, so that what a list no longer holds is revoked only when
+    /// what it does hold is there. A list that is not empty shows the customer alive.
+    ///
+    /// Stale if every list's register, and the customer's embedded one, held this version or a higher
+    /// one or lay below the customer's deletion. What was written below a deletion is removed again.
+    ///
+    /// # Errors
+    /// See [`StoreError`]. The same event again completes what an error interrupted.
+    pub async fn write_lists(
+        &self,
+        customer_id: &Id,
+        version: &Version,
+        lists: &[List],
+        embedded: (&Version, &Embedded),
+        now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let grants = lists
+            .iter()
+            .flat_map(|list| list.grants.iter().map(|grant| (list.resource_id.as_ref(), grant)));
+        stream::iter(grants)
+            .map(|(resource_id, (feature_id, grant))| self.write_grant(customer_id, resource_id, feature_id, version, grant))
+            .buffer_unordered(CONCURRENT)
+            .try_collect::<()>()
+            .await?;
+
+        let mut outcome = Outcome::Stale;
+        for list in lists {
+            if let Some(resource_id) = &list.resource_id {
+                outcome = outcome.or(self
+                    .write_resource_list(customer_id, resource_id, version, list.grants.len())
+                    .await?);
+            }
+        }
+        let own = lists.iter().find(|list| list.resource_id.is_none());
+        let change = CustomerChange {
+            list: own.map(|list| (version, list.grants.len())),
+            embedded: lists.iter().any(|list| !list.grants.is_empty()).then_some(embedded),
+            ..CustomerChange::default()
+        };
+        let (of_customer, profile) = self.write_customer(customer_id, &change, now).await?;
+
+        if let Some(deletion) = profile.registers.deletion.filter(|deletion| version <= deletion) {
+            for list in lists {
+                self.clean_list(customer_id, list, &deletion, now).await?;
+            }
+        }
+        Ok(outcome.or(of_customer))
+    }
+
+    /// Writes what a list says of one feature, unless the register holds this version or a higher
+    /// one.
+    async fn write_grant(
+        &self,
+        customer_id: &Id,
+        resource_id: Option<&Id>,
+        feature_id: &Id,
+        version: &Version,
+        grant: &str,
+    ) -> Result<(), StoreError> {
+        let mut update = Update::new(
+            &self.tables.customers,
+            customer_key(customer_id, entitlement_item(resource_id, feature_id)),
+        );
+        update.if_below(GRANT_VERSION, version);
+        update.set_version(GRANT_VERSION, version);
+        update.set(GRANT, text(grant));
+        update.remove(&[EXPIRES_AT]);
+        match update.send(self, ReturnValue::None).await? {
+            Written::Done(_) | Written::Refused(_) => Ok(()),
+        }
+    }
+
+    async fn write_resource_list(
+        &self,
+        customer_id: &Id,
+        resource_id: &Id,
+        version: &Version,
+        length: usize,
+    ) -> Result<Outcome, StoreError> {
+        let mut update = Update::new(&self.tables.customers, customer_key(customer_id, resource_item(resource_id)));
+        update.if_below(LIST_VERSION, version);
+        update.set_version(LIST_VERSION, version);
+        update.set(LIST_LENGTH, number(length));
+        match update.send(self, ReturnValue::None).await? {
+            Written::Done(_) => Ok(Outcome::Applied),
+            Written::Refused(_) => Ok(Outcome::Stale),
+        }
+    }
+
+    /// Removes what a list wrote below the customer's deletion.
+    async fn clean_list(&self, customer_id: &Id, list: &List, deletion: &Version, now: Timestamp) -> Result<(), StoreError> {
+        let features = list
+            .grants
+            .iter()
+            .map(|(feature_id, _)| entitlement_item(list.resource_id.as_ref(), feature_id));
+        stream::iter(features.chain(list.resource_id.as_ref().map(resource_item)))
+            .map(|item| self.clean_item(customer_id, item, deletion, now))
+            .buffer_unordered(CONCURRENT)
+            .try_collect()
+            .await
+    }
+
+    /// Writes what was measured of a feature, unless the register holds this version or a higher
+    /// one. One write where the feature is granted; usage without a grant opens nothing, and TTL
+    /// sweeps it unless a grant comes.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn write_usage(
+        &self,
+        customer_id: &Id,
+        resource_id: Option<&Id>,
+        feature_id: &Id,
+        version: &Version,
+        usage: &Usage,
+        now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let mut is_granted = true;
+        for _ in 0..PLANS {
+            let mut update = Update::new(
+                &self.tables.customers,
+                customer_key(customer_id, entitlement_item(resource_id, feature_id)),
+            );
+            update.if_below(USAGE_VERSION, version);
+            update.if_there(GRANT_VERSION, is_granted);
+            update.set_version(USAGE_VERSION, version);
+            update.set(USAGE, json(usage));
+            if !is_granted {
+                update.set(EXPIRES_AT, number(expiry(now)));
+            }
+            match update.send(self, ReturnValue::None).await? {
+                Written::Done(_) => return Ok(Outcome::Applied),
+                Written::Refused(item) => {
+                    if item.version(USAGE_VERSION)?.is_some_and(|held| held >= *version) {
+                        return Ok(Outcome::Stale);
+                    }
+                    is_granted = item.has(GRANT_VERSION);
+                }
+            }
+        }
+        Err(StoreError::Contended { operation: "UpdateItem" })
+    }
+}

@@ -1,0 +1,371 @@
+//! Reads by key: what a check needs in one request, and rows for lists a hundred a request.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{
+    CONCURRENT, Store, StoreError,
+    attribute::{
+        CUSTOMER_ID, DELETION_VERSION, EMBEDDED_VERSION, GRANT, GRANT_VERSION, ITEM, LIST_LENGTH, LIST_VERSION, PROFILE_VERSION,
+        SUBSCRIPTION_ID, USAGE, USAGE_VERSION,
+    },
+    item::Item,
+    key::{
+        ENTITLEMENTS, Key, PROFILE_ITEM, RESOURCES, SUBSCRIPTIONS, customer_key, entitlement_item, entitlements_of,
+        parse_entitlement_item, resource_item, subscription_key, text,
+    },
+};
+use crate::{
+    access::{AccessRequest, AccessView},
+    customer::{CustomerRegisters, Register},
+    entitlement::{FeatureState, Usage, merge},
+    id::Id,
+    subscription::SubscriptionRegisters,
+};
+
+/// A customer's registers under its id.
+#[derive(Clone, Debug)]
+pub struct CustomerRow {
+    /// The customer.
+    pub customer_id: Id,
+    /// Its registers.
+    pub registers: CustomerRegisters,
+}
+
+/// A subscription's registers under its id.
+#[derive(Clone, Debug)]
+pub struct SubscriptionRow {
+    /// The subscription.
+    pub subscription_id: Id,
+    /// Its registers.
+    pub registers: SubscriptionRegisters,
+}
+
+/// A feature's registers.
+#[derive(Clone, Debug)]
+pub struct FeatureRow {
+    /// The resource, None at customer level.
+    pub resource_id: Option<Id>,
+    /// The feature.
+    pub feature_id: Id,
+    /// Stigg's JSON of the entitlement, without nulls.
+    pub grant: Option<Register<String>>,
+    /// What was measured.
+    pub usage: Option<Register<Usage>>,
+}
+
+/// A resource's list register.
+#[derive(Clone, Debug)]
+pub struct ResourceRow {
+    /// The resource.
+    pub resource_id: Id,
+    /// The length of its newest list.
+    pub list: Option<Register<u64>>,
+}
+
+/// DynamoDB's limit for the keys of a BatchGetItem.
+const BATCH: usize = 100;
+
+/// How often keys that DynamoDB left unprocessed are asked for again.
+const BATCH_TRIES: u32 = 5;
+
+/// What a check reads of its items.
+const CHECK_ATTRIBUTES: [&str; 10] = [
+    ITEM,
+    PROFILE_VERSION,
+    EMBEDDED_VERSION,
+    DELETION_VERSION,
+    LIST_VERSION,
+    LIST_LENGTH,
+    GRANT_VERSION,
+    GRANT,
+    USAGE_VERSION,
+    USAGE,
+];
+
+impl Store {
+    /// What a check depends on, in one request.
+    ///
+    /// That request is neither atomic nor consistent, so it can show a new list beside an old grant:
+    /// where the grant looks revoked the same is read once more, consistently.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn access_view(&self, request: &AccessRequest) -> Result<AccessView, StoreError> {
+        let view = self.read_access_view(request, false).await?;
+        if view.feature == FeatureState::Revoked {
+            self.read_access_view(request, true).await
+        } else {
+            Ok(view)
+        }
+    }
+
+    async fn read_access_view(&self, request: &AccessRequest, consistent: bool) -> Result<AccessView, StoreError> {
+        let AccessRequest {
+            customer_id,
+            feature_id,
+            resource_id,
+            ..
+        } = request;
+        let resource = resource_id.as_ref().map(resource_item);
+        let mut keys = vec![
+            customer_key(customer_id, PROFILE_ITEM),
+            customer_key(customer_id, entitlement_item(resource_id.as_ref(), feature_id)),
+        ];
+        keys.extend(resource.as_ref().map(|item| customer_key(customer_id, item.as_str())));
+        let items = self
+            .batch_get(&self.tables.customers, keys, &CHECK_ATTRIBUTES, consistent)
+            .await?;
+
+        let (mut profile, mut list, mut feature) = (Item::default(), Item::default(), Item::default());
+        for item in items {
+            match item.text(ITEM) {
+                Some(PROFILE_ITEM) => profile = item,
+                name if name == resource.as_deref() => list = item,
+                _ => feature = item,
+            }
+        }
+        let customer = profile.customer_versions()?;
+        let list = if resource_id.is_some() {
+            list.list_register()?
+        } else {
+            customer.list.clone()
+        };
+        let list = list.filter(|register| customer.exists(&register.version));
+        let grant = feature
+            .json_register(GRANT_VERSION, GRANT)?
+            .filter(|register| customer.exists(&register.version));
+        let usage = feature
+            .json_register(USAGE_VERSION, USAGE)?
+            .filter(|register| customer.exists(&register.version));
+        Ok(AccessView {
+            standing: customer.standing(),
+            list: list.as_ref().map(|register| register.value),
+            feature: match &list {
+                Some(list) => merge(grant, usage.as_ref(), &list.version),
+                None => FeatureState::Absent,
+            },
+        })
+    }
+
+    /// The customers among these that have a PROFILE, in no particular order.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn customers(&self, ids: &[Id]) -> Result<Vec<CustomerRow>, StoreError> {
+        let keys = ids.iter().map(|id| customer_key(id, PROFILE_ITEM)).collect();
+        let items = self.batch_get(&self.tables.customers, keys, &[], false).await?;
+        let row = |item: Item| {
+            Ok(CustomerRow {
+                customer_id: item.id(CUSTOMER_ID)?,
+                registers: item.customer_registers()?,
+            })
+        };
+        items.into_iter().map(row).collect()
+    }
+
+    /// The subscriptions among these that there are, in no particular order.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn subscriptions(&self, ids: &[Id]) -> Result<Vec<SubscriptionRow>, StoreError> {
+        let keys = ids.iter().map(subscription_key).collect();
+        let items = self.batch_get(&self.tables.subscriptions, keys, &[], false).await?;
+        let row = |item: Item| {
+            Ok(SubscriptionRow {
+                subscription_id: item.id(SUBSCRIPTION_ID)?,
+                registers: item.subscription_registers()?,
+            })
+        };
+        items.into_iter().map(row).collect()
+    }
+
+    /// A customer's features in every scope, or in one: `Some(None)` is the customer level.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn features(&self, customer_id: &Id, scope: Option<Option<&Id>>) -> Result<Vec<FeatureRow>, StoreError> {
+        let prefix = scope.map_or_else(|| ENTITLEMENTS.to_owned(), entitlements_of);
+        let items = self.query_prefix(customer_id, &prefix, &[], false).await?;
+        let row = |mut item: Item| {
+            let ids = item.text(ITEM).and_then(parse_entitlement_item);
+            let (resource_id, feature_id) = ids.ok_or(StoreError::Unreadable { attribute: ITEM })?;
+            let usage = item.json_register(USAGE_VERSION, USAGE)?;
+            Ok(FeatureRow {
+                resource_id,
+                feature_id,
+                grant: item.take_register(GRANT_VERSION, GRANT)?,
+                usage,
+            })
+        };
+        items.into_iter().map(row).collect()
+    }
+
+    /// A customer's resources.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn resources(&self, customer_id: &Id) -> Result<Vec<ResourceRow>, StoreError> {
+        let items = self.query_prefix(customer_id, RESOURCES, &[], false).await?;
+        let row = |item: Item| {
+            let resource_id = item
+                .text(ITEM)
+                .and_then(|item| item.strip_prefix(RESOURCES))
+                .map(Id::try_from);
+            let resource_id = resource_id
+                .and_then(Result::ok)
+                .ok_or(StoreError::Unreadable { attribute: ITEM })?;
+            Ok(ResourceRow {
+                resource_id,
+                list: item.list_register()?,
+            })
+        };
+        items.into_iter().map(row).collect()
+    }
+
+    /// The subscriptions that a customer has had pointers to, read consistently; they may be another
+    /// customer's by now, incomplete or gone.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn subscription_ids(&self, customer_id: &Id) -> Result<Vec<Id>, StoreError> {
+        let items = self.items_with_prefix(customer_id, SUBSCRIPTIONS).await?;
+        let ids = items
+            .iter()
+            .filter_map(|item| item.strip_prefix(SUBSCRIPTIONS))
+            .map(Id::try_from);
+        ids.map(|id| id.map_err(|_| StoreError::Unreadable { attribute: ITEM }))
+            .collect()
+    }
+
+    /// The sort keys of a customer's items that begin so, read consistently.
+    pub(super) async fn items_with_prefix(&self, customer_id: &Id, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let items = self.query_prefix(customer_id, prefix, &[ITEM], true).await?;
+        Ok(items.into_iter().filter_map(|mut item| item.take_text(ITEM)).collect())
+    }
+
+    async fn query_prefix(
+        &self,
+        customer_id: &Id,
+        prefix: &str,
+        attributes: &[&str],
+        consistent: bool,
+    ) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        let mut start: Option<Key> = None;
+        loop {
+            let mut request = self
+                .client
+                .query()
+                .table_name(&self.tables.customers)
+                .key_condition_expression("#customerId = :customerId AND begins_with(#item, :prefix)")
+                .expression_attribute_names("#customerId", CUSTOMER_ID)
+                .expression_attribute_names("#item", ITEM)
+                .expression_attribute_values(":customerId", text(customer_id.as_str()))
+                .expression_attribute_values(":prefix", text(prefix))
+                .consistent_read(consistent)
+                .set_exclusive_start_key(start)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            if !attributes.is_empty() {
+                request = request.projection_expression(
+                    attributes
+                        .iter()
+                        .map(|name| format!("#{name}"))
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                );
+            }
+            let output = request.send().await.map_err(|error| StoreError::of("Query", error))?;
+            self.meter.count(output.consumed_capacity());
+            items.extend(output.items.unwrap_or_default().into_iter().map(Item::from));
+            start = output.last_evaluated_key;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// The items under these keys, a hundred a request, the requests beside one another.
+    async fn batch_get(
+        &self,
+        table: &str,
+        keys: Vec<Key>,
+        attributes: &[&str],
+        consistent: bool,
+    ) -> Result<Vec<Item>, StoreError> {
+        let batches: Vec<Vec<Key>> = keys.chunks(BATCH).map(<[Key]>::to_vec).collect();
+        let items: Vec<Vec<Item>> = stream::iter(batches)
+            .map(|keys| self.batch_get_once(table, keys, attributes, consistent))
+            .buffered(CONCURRENT)
+            .try_collect()
+            .await?;
+        Ok(items.into_iter().flatten().collect())
+    }
+
+    /// One batch; what DynamoDB leaves unprocessed, when it throttles or the answer grows too large,
+    /// is asked for again.
+    async fn batch_get_once(
+        &self,
+        table: &str,
+        mut keys: Vec<Key>,
+        attributes: &[&str],
+        consistent: bool,
+    ) -> Result<Vec<Item>, StoreError> {
+        const OPERATION: &str = "BatchGetItem";
+        let mut items = Vec::with_capacity(keys.len());
+        let mut tries = 0;
+        while !keys.is_empty() {
+            let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent);
+            if !attributes.is_empty() {
+                wanted = wanted
+                    .projection_expression(attributes.iter().map(|name| format!("#{name}")).collect::<Vec<_>>().join(","))
+                    .set_expression_attribute_names(Some(
+                        attributes
+                            .iter()
+                            .map(|name| (format!("#{name}"), (*name).to_owned()))
+                            .collect(),
+                    ));
+            }
+            let wanted = wanted.build().map_err(|error| StoreError::Unavailable {
+                operation: OPERATION,
+                source: Box::new(error),
+            })?;
+            let request = self
+                .client
+                .batch_get_item()
+                .request_items(table, wanted)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let output = request.send().await.map_err(|error| StoreError::of(OPERATION, error))?;
+            self.meter.count(output.consumed_capacity());
+            let found = output.responses.unwrap_or_default().remove(table).unwrap_or_default();
+            let is_progress = !found.is_empty();
+            items.extend(found.into_iter().map(Item::from));
+            keys = output
+                .unprocessed_keys
+                .unwrap_or_default()
+                .remove(table)
+                .map(|left| left.keys)
+                .unwrap_or_default();
+            if !keys.is_empty() {
+                tries = if is_progress { 0 } else { tries + 1 };
+                if tries == BATCH_TRIES {
+                    return Err(StoreError::Unavailable {
+                        operation: OPERATION,
+                        source: "keys were left unprocessed".into(),
+                    });
+                }
+                tokio::time::sleep(Duration::from_millis(10 << tries)).await;
+            }
+        }
+        Ok(items)
+    }
+}
+
+/// The id in a key that DynamoDB answered with.
+pub(super) fn id_in(key: &Key, attribute: &'static str) -> Result<Id, StoreError> {
+    let id = key.get(attribute).and_then(|value: &AttributeValue| value.as_s().ok());
+    id.and_then(|id| Id::try_from(id.as_str()).ok())
+        .ok_or(StoreError::Unreadable { attribute })
+}

@@ -1,0 +1,61 @@
+//! First receipts of events that say no time, or none that is believed.
+
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Store, StoreError,
+    attribute::{EXPIRES_AT, RECEIPT, RECEIVED_AT},
+    item::Item,
+    key::{Key, number, text},
+    update::{Update, Written},
+};
+use crate::time;
+
+/// How long a first receipt is remembered. Stigg stops resending after some 90 seconds.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+impl Store {
+    /// When the event was first received: `now`, unless an earlier delivery is remembered. This one
+    /// is, if it is the first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn remember_receipt(&self, receipt: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
+        let now = time::to_millisecond(now);
+        let mut update = Update::new(&self.tables.receipts, receipt_key(receipt));
+        update.if_absent(RECEIVED_AT);
+        update.set(RECEIVED_AT, text(time::to_fixed_width(now)));
+        update.set(EXPIRES_AT, number(now.as_second().saturating_add(REMEMBERED.as_secs())));
+        match update.send(self, aws_sdk_dynamodb::types::ReturnValue::None).await? {
+            Written::Done(_) => Ok(now),
+            Written::Refused(item) => received_at(&item),
+        }
+    }
+
+    /// When the event was first received, if a delivery is remembered.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn first_receipt(&self, receipt: &str) -> Result<Option<Timestamp>, StoreError> {
+        let request = self
+            .client
+            .get_item()
+            .table_name(&self.tables.receipts)
+            .set_key(Some(receipt_key(receipt)))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let output = request.send().await.map_err(|error| StoreError::of("GetItem", error))?;
+        self.meter.count(output.consumed_capacity());
+        output.item.map(|item| received_at(&item.into())).transpose()
+    }
+}
+
+fn receipt_key(receipt: &str) -> Key {
+    Key::from([(RECEIPT.to_owned(), text(receipt))])
+}
+
+fn received_at(item: &Item) -> Result<Timestamp, StoreError> {
+    let time = item.text(RECEIVED_AT).and_then(|time| time::parse(time).ok());
+    time.ok_or(StoreError::Unreadable { attribute: RECEIVED_AT })
+}
