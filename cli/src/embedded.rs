@@ -1,0 +1,112 @@
+//! The embedded DynamoDB: a server in this process, in memory or on disk.
+
+use std::path::Path;
+
+use aws_sdk_dynamodb::config::Credentials;
+use dynoxide::Database;
+use shared::store::{Budget, Store, connect};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+use crate::tables::{self, TablesError};
+
+/// The embedded DynamoDB could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// The database could not be opened.
+    #[error("the database could not be opened: {0}")]
+    Open(String),
+    /// Its port is not to be had.
+    #[error("the port {port} for DynamoDB is not to be had: {source}")]
+    Port {
+        /// The port.
+        port: u16,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Its tables could not be created.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+}
+
+/// A DynamoDB in this process, with the template's tables. It stops when it is dropped.
+#[derive(Debug)]
+pub struct Embedded {
+    /// Where it serves, for any client on this machine.
+    pub endpoint: String,
+    /// The replica's store on it.
+    pub store: Store,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<()>,
+}
+
+impl Embedded {
+    /// One in memory, on a free port.
+    ///
+    /// # Errors
+    /// See [`EmbeddedError`].
+    pub async fn in_memory() -> Result<Self, EmbeddedError> {
+        Self::start(None, 0).await
+    }
+
+    /// One that keeps its data in a folder, or in memory if none is given, on this port, or on a free
+    /// one if it is 0.
+    ///
+    /// # Errors
+    /// See [`EmbeddedError`].
+    pub async fn start(folder: Option<&Path>, port: u16) -> Result<Self, EmbeddedError> {
+        let database = open(folder).map_err(EmbeddedError::Open)?;
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .map_err(|source| EmbeddedError::Port { port, source })?;
+        let port = listener
+            .local_addr()
+            .map_err(|source| EmbeddedError::Port { port, source })?
+            .port();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            if let Err(error) = dynoxide::server::serve_with_shutdown(listener, database, stopped).await {
+                tracing::error!(error, "the embedded DynamoDB stopped");
+            }
+        });
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let store = Store::new(client(&endpoint), tables::local_names());
+        tables::create(store.client(), store.tables()).await?;
+        Ok(Self {
+            endpoint,
+            store,
+            stop: Some(stop),
+            server,
+        })
+    }
+
+    /// Stops it, once the requests under way are done.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        // Connections that clients keep open would hold it.
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(500), &mut self.server).await;
+    }
+}
+
+/// A client for an endpoint that takes any credentials.
+pub fn client(endpoint: &str) -> aws_sdk_dynamodb::Client {
+    let credentials = Credentials::new("local", "local", None, None, "local endpoint");
+    connect(
+        Some("us-east-1".to_owned()),
+        credentials,
+        Some(endpoint.to_owned()),
+        Budget::WEBHOOK,
+    )
+}
+
+fn open(folder: Option<&Path>) -> Result<Database, String> {
+    let Some(folder) = folder else {
+        return Database::memory().map_err(|error| error.to_string());
+    };
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let file = folder.join("dynamodb.sqlite");
+    let path = file
+        .to_str()
+        .ok_or_else(|| format!("{}: the path is not UTF-8", folder.display()))?;
+    Database::new(path).map_err(|error| format!("{path}: {error}"))
+}

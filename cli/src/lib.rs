@@ -1,0 +1,6 @@
+//! The local stack: the three functions behind a stand-in for API Gateway, on an embedded DynamoDB
+//! with the very tables of template.yaml. The binary `byos` serves it; the tests of the whole
+//! workspace run on it.
+
+pub mod embedded;
+pub mod tables;
