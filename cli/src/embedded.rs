@@ -55,13 +55,8 @@ impl Embedded {
     /// See [`EmbeddedError`].
     pub async fn start(folder: Option<&Path>, port: u16) -> Result<Self, EmbeddedError> {
         let database = open(folder).map_err(EmbeddedError::Open)?;
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .await
-            .map_err(|source| EmbeddedError::Port { port, source })?;
-        let port = listener
-            .local_addr()
-            .map_err(|source| EmbeddedError::Port { port, source })?
-            .port();
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(|source| EmbeddedError::Port { port, source })?;
+        let port = listener.local_addr().map_err(|source| EmbeddedError::Port { port, source })?.port();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
@@ -72,12 +67,7 @@ impl Embedded {
         let endpoint = format!("http://127.0.0.1:{port}");
         let store = Store::new(client(&endpoint), tables::local_names());
         tables::create(store.client(), store.tables()).await?;
-        Ok(Self {
-            endpoint,
-            store,
-            stop: Some(stop),
-            server,
-        })
+        Ok(Self { endpoint, store, stop: Some(stop), server })
     }
 
     /// Stops it, once the requests under way are done.
@@ -91,12 +81,7 @@ impl Embedded {
 /// A client for an endpoint that takes any credentials.
 pub fn client(endpoint: &str) -> aws_sdk_dynamodb::Client {
     let credentials = Credentials::new("local", "local", None, None, "local endpoint");
-    connect(
-        Some("us-east-1".to_owned()),
-        credentials,
-        Some(endpoint.to_owned()),
-        Budget::WEBHOOK,
-    )
+    connect(Some("us-east-1".to_owned()), credentials, Some(endpoint.to_owned()), Budget::WEBHOOK)
 }
 
 fn open(folder: Option<&Path>) -> Result<Database, String> {
@@ -105,8 +90,6 @@ fn open(folder: Option<&Path>) -> Result<Database, String> {
     };
     std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let file = folder.join("dynamodb.sqlite");
-    let path = file
-        .to_str()
-        .ok_or_else(|| format!("{}: the path is not UTF-8", folder.display()))?;
+    let path = file.to_str().ok_or_else(|| format!("{}: the path is not UTF-8", folder.display()))?;
     Database::new(path).map_err(|error| format!("{path}: {error}"))
 }

@@ -102,23 +102,14 @@ struct TimeToLive {
 /// If it is no template, or a table is not written in plain values.
 pub fn read(template: &str) -> Result<BTreeMap<String, Table>, TablesError> {
     let template: Template = yaml_serde::from_str(template)?;
-    let tables = template
-        .resources
-        .into_iter()
-        .filter(|(_, resource)| resource.r#type == "AWS::DynamoDB::Table");
-    tables
-        .map(|(name, resource)| Ok((name, yaml_serde::from_value(resource.properties.unwrap_or_default())?)))
-        .collect()
+    let tables = template.resources.into_iter().filter(|(_, resource)| resource.r#type == "AWS::DynamoDB::Table");
+    tables.map(|(name, resource)| Ok((name, yaml_serde::from_value(resource.properties.unwrap_or_default())?))).collect()
 }
 
 /// What the tables are called locally.
 pub fn local_names() -> Tables {
     let name = |table: &str| format!("{LOCAL_PREFIX}{table}");
-    Tables {
-        customers: name("customers"),
-        subscriptions: name("subscriptions"),
-        receipts: name("receipts"),
-    }
+    Tables { customers: name("customers"), subscriptions: name("subscriptions"), receipts: name("receipts") }
 }
 
 /// Creates the template's tables where they are not there yet.
@@ -127,16 +118,11 @@ pub fn local_names() -> Tables {
 /// See [`TablesError`].
 pub async fn create(client: &Client, names: &Tables) -> Result<(), TablesError> {
     let mut tables = read(TEMPLATE)?;
-    for (logical_id, name) in [
-        ("CustomersTable", &names.customers),
-        ("SubscriptionsTable", &names.subscriptions),
-        ("ReceiptsTable", &names.receipts),
-    ] {
+    for (logical_id, name) in
+        [("CustomersTable", &names.customers), ("SubscriptionsTable", &names.subscriptions), ("ReceiptsTable", &names.receipts)]
+    {
         let table = tables.remove(logical_id).ok_or(TablesError::Missing(logical_id))?;
-        create_one(client, name, &table).await.map_err(|reason| TablesError::Create {
-            table: name.clone(),
-            reason,
-        })?;
+        create_one(client, name, &table).await.map_err(|reason| TablesError::Create { table: name.clone(), reason })?;
     }
     Ok(())
 }
@@ -147,10 +133,7 @@ async fn create_one(client: &Client, name: &str, table: &Table) -> Result<(), St
         .iter()
         .map(|attribute| {
             let kind = ScalarAttributeType::from(attribute.attribute_type.as_str());
-            AttributeDefinition::builder()
-                .attribute_name(&attribute.attribute_name)
-                .attribute_type(kind)
-                .build()
+            AttributeDefinition::builder().attribute_name(&attribute.attribute_name).attribute_type(kind).build()
         })
         .collect();
     let indexes: Result<Vec<_>, String> = table.global_secondary_indexes.iter().map(index).collect();
@@ -168,18 +151,12 @@ async fn create_one(client: &Client, name: &str, table: &Table) -> Result<(), St
         Err(error) => return Err(error.to_string()),
     }
     let TimeToLive { attribute_name, enabled } = &table.time_to_live_specification;
-    let specification = TimeToLiveSpecification::builder()
-        .attribute_name(attribute_name)
-        .enabled(*enabled)
-        .build();
+    let specification = TimeToLiveSpecification::builder().attribute_name(attribute_name).enabled(*enabled).build();
     let request = client
         .update_time_to_live()
         .table_name(name)
         .time_to_live_specification(specification.map_err(|error| error.to_string())?);
-    request
-        .send()
-        .await
-        .map_err(|error| aws_sdk_dynamodb::Error::from(error).to_string())?;
+    request.send().await.map_err(|error| aws_sdk_dynamodb::Error::from(error).to_string())?;
     Ok(())
 }
 
@@ -196,11 +173,7 @@ fn index(index: &Index) -> Result<GlobalSecondaryIndex, String> {
 fn key_schema(parts: &[KeyPart]) -> Result<Vec<KeySchemaElement>, String> {
     let element = |part: &KeyPart| {
         let kind = KeyType::from(part.key_type.as_str());
-        KeySchemaElement::builder()
-            .attribute_name(&part.attribute_name)
-            .key_type(kind)
-            .build()
-            .map_err(|error| error.to_string())
+        KeySchemaElement::builder().attribute_name(&part.attribute_name).key_type(kind).build().map_err(|error| error.to_string())
     };
     parts.iter().map(element).collect()
 }

@@ -106,21 +106,13 @@ impl Decision {
 /// Decides. Pure: the same view, request and moment always give the same answer.
 pub fn decide(view: &AccessView, request: &AccessRequest, now: Timestamp) -> Decision {
     match before_the_feature(view, request) {
-        Err((denied, reason)) => Decision {
-            denied: Some(denied),
-            reason,
-            decided_on: DecidedOn::default(),
-        },
+        Err((denied, reason)) => Decision { denied: Some(denied), reason, decided_on: DecidedOn::default() },
         Ok(entitlement) => {
             let (denied, reason) = match by_the_feature(entitlement, request, now) {
                 Ok(reason) => (None, reason),
                 Err((denied, reason)) => (Some(denied), reason),
             };
-            Decision {
-                denied,
-                reason,
-                decided_on: decided_on(entitlement, now),
-            }
+            Decision { denied, reason, decided_on: decided_on(entitlement, now) }
         }
     }
 }
@@ -130,19 +122,11 @@ type Denial = (AccessDeniedReason, String);
 /// Rows 1 to 4: whether there is anything to decide by.
 fn before_the_feature<'a>(view: &'a AccessView, request: &AccessRequest) -> Result<&'a Entitlement, Denial> {
     use AccessDeniedReason as Reason;
-    let AccessRequest {
-        customer_id,
-        feature_id,
-        resource_id,
-        ..
-    } = request;
+    let AccessRequest { customer_id, feature_id, resource_id, .. } = request;
     match view.standing {
         Standing::Unknown => return Err((Reason::CustomerNotFound, format!("There is no customer {customer_id}."))),
         Standing::Archived => {
-            return Err((
-                Reason::CustomerIsArchived,
-                format!("The customer {customer_id} was deleted (archived) in Stigg."),
-            ));
+            return Err((Reason::CustomerIsArchived, format!("The customer {customer_id} was deleted (archived) in Stigg.")));
         }
         Standing::Live => {}
     }
@@ -181,16 +165,10 @@ fn by_the_feature(entitlement: &Entitlement, request: &AccessRequest, now: Times
     if let Some(credits) = &grant.credit_balance {
         let balance = credits.remaining_balance.unwrap_or(0.0);
         if balance <= 0.0 && !has_soft_limit {
-            return Err((
-                Reason::InsufficientCredits,
-                format!("The credits for the feature {feature_id} are used up."),
-            ));
+            return Err((Reason::InsufficientCredits, format!("The credits for the feature {feature_id} are used up.")));
         }
         if entitlement.usage_limit.is_none() {
-            return Ok(format!(
-                "The feature {feature_id} is paid with credits, and {} are left.",
-                to_number(balance)
-            ));
+            return Ok(format!("The feature {feature_id} is paid with credits, and {} are left.", to_number(balance)));
         }
     }
     match FeatureType::of(entitlement) {
@@ -205,14 +183,11 @@ fn by_the_feature(entitlement: &Entitlement, request: &AccessRequest, now: Times
                 )),
             }
         }
-        FeatureType::Unmetered => Ok(format!(
-            "The feature {feature_id} is included; its limit is a value, not enforced."
-        )),
+        FeatureType::Unmetered => Ok(format!("The feature {feature_id} is included; its limit is a value, not enforced.")),
         FeatureType::Metered => metered(entitlement, request, now),
-        FeatureType::Unknown => Err((
-            Reason::Unknown,
-            format!("The feature {feature_id} is of a type that this replica does not know."),
-        )),
+        FeatureType::Unknown => {
+            Err((Reason::Unknown, format!("The feature {feature_id} is of a type that this replica does not know.")))
+        }
     }
 }
 
@@ -227,12 +202,7 @@ fn metered(entitlement: &Entitlement, request: &AccessRequest, now: Timestamp) -
     }
     let (usage, requested) = (entitlement.usage_at(now), request.requested_usage);
     let limit = entitlement.usage_limit.unwrap_or(0.0);
-    let numbers = format!(
-        "{} used, {} requested, {} allowed",
-        to_number(usage),
-        to_number(requested),
-        to_number(limit)
-    );
+    let numbers = format!("{} used, {} requested, {} allowed", to_number(usage), to_number(requested), to_number(limit));
     if usage + requested <= limit {
         Ok(format!("The feature {feature_id} is within its limit: {numbers}."))
     } else {
@@ -253,16 +223,8 @@ impl FeatureType {
     /// Case varies between Stigg's interfaces.
     fn of(entitlement: &Entitlement) -> Self {
         let feature = &entitlement.grant.feature;
-        let is_type = |name: &str| {
-            feature
-                .feature_type
-                .as_deref()
-                .is_some_and(|kind| kind.eq_ignore_ascii_case(name))
-        };
-        let has_meter = feature
-            .meter_type
-            .as_deref()
-            .is_some_and(|meter| !meter.eq_ignore_ascii_case("none"));
+        let is_type = |name: &str| feature.feature_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(name));
+        let has_meter = feature.meter_type.as_deref().is_some_and(|meter| !meter.eq_ignore_ascii_case("none"));
         if is_type("BOOLEAN") {
             Self::Boolean
         } else if is_type("ENUM") {
@@ -289,11 +251,7 @@ fn decided_on(entitlement: &Entitlement, now: Timestamp) -> DecidedOn {
         usage_period_start: bounds.start.map(time::to_fixed_width),
         usage_period_end: bounds.end.map(time::to_fixed_width),
         enum_values: grant.enum_values.clone(),
-        remaining_balance: grant
-            .credit_balance
-            .as_ref()
-            .and_then(|credits| credits.remaining_balance)
-            .map(to_number),
+        remaining_balance: grant.credit_balance.as_ref().and_then(|credits| credits.remaining_balance).map(to_number),
     }
 }
 
@@ -307,15 +265,8 @@ mod tests {
 
     fn view(entitlement: &str) -> AccessView {
         let version = Version::new("2026-11-01T00:00:00Z".parse().unwrap(), "m");
-        let grant = Register {
-            version: version.clone(),
-            value: serde_json::from_str(entitlement).unwrap(),
-        };
-        AccessView {
-            standing: Standing::Live,
-            list: Some(1),
-            feature: merge(Some(grant), None, &version),
-        }
+        let grant = Register { version: version.clone(), value: serde_json::from_str(entitlement).unwrap() };
+        AccessView { standing: Standing::Live, list: Some(1), feature: merge(Some(grant), None, &version) }
     }
 
     fn request(usage: f64, values: &[&str]) -> AccessRequest {
@@ -335,59 +286,17 @@ mod tests {
     #[test]
     fn what_comes_before_the_feature_decides_in_the_order_of_the_sdk() {
         let whole = view(r#"{"feature":{"id":"f","featureType":"BOOLEAN"}}"#);
-        let of_resource = AccessRequest {
-            resource_id: Some(Id::try_from("r").unwrap()),
-            ..request(0.0, &[])
-        };
+        let of_resource = AccessRequest { resource_id: Some(Id::try_from("r").unwrap()), ..request(0.0, &[]) };
         let plain = request(0.0, &[]);
-        let empty = AccessView {
-            list: None,
-            feature: FeatureState::Absent,
-            ..whole.clone()
-        };
+        let empty = AccessView { list: None, feature: FeatureState::Absent, ..whole.clone() };
         for (view, request, expected) in [
-            (
-                AccessView {
-                    standing: Standing::Unknown,
-                    ..empty.clone()
-                },
-                &of_resource,
-                Some(CustomerNotFound),
-            ),
-            (
-                AccessView {
-                    standing: Standing::Archived,
-                    ..whole.clone()
-                },
-                &plain,
-                Some(CustomerIsArchived),
-            ),
+            (AccessView { standing: Standing::Unknown, ..empty.clone() }, &of_resource, Some(CustomerNotFound)),
+            (AccessView { standing: Standing::Archived, ..whole.clone() }, &plain, Some(CustomerIsArchived)),
             (empty.clone(), &of_resource, Some(CustomerResourceNotFound)),
             (empty.clone(), &plain, Some(NoActiveSubscription)),
-            (
-                AccessView {
-                    list: Some(0),
-                    ..whole.clone()
-                },
-                &of_resource,
-                Some(NoActiveSubscription),
-            ),
-            (
-                AccessView {
-                    feature: FeatureState::Absent,
-                    ..whole.clone()
-                },
-                &plain,
-                Some(NoFeatureEntitlementInSubscription),
-            ),
-            (
-                AccessView {
-                    feature: FeatureState::Revoked,
-                    ..whole.clone()
-                },
-                &plain,
-                Some(NoFeatureEntitlementInSubscription),
-            ),
+            (AccessView { list: Some(0), ..whole.clone() }, &of_resource, Some(NoActiveSubscription)),
+            (AccessView { feature: FeatureState::Absent, ..whole.clone() }, &plain, Some(NoFeatureEntitlementInSubscription)),
+            (AccessView { feature: FeatureState::Revoked, ..whole.clone() }, &plain, Some(NoFeatureEntitlementInSubscription)),
             (whole, &plain, None),
         ] {
             assert_eq!(denied(&view, request), expected, "{view:?}");
@@ -408,24 +317,9 @@ mod tests {
                 vec![],
                 Some(InsufficientCredits),
             ),
-            (
-                format!(r#"{boolean},"creditBalance":{{}}"#),
-                0.0,
-                vec![],
-                Some(InsufficientCredits),
-            ),
-            (
-                format!(r#"{metered},"creditBalance":{{"remainingBalance":-1}},"hasSoftLimit":true"#),
-                0.0,
-                vec![],
-                None,
-            ),
-            (
-                format!(r#"{metered},"creditBalance":{{"remainingBalance":1}}"#),
-                99.0,
-                vec![],
-                None,
-            ),
+            (format!(r#"{boolean},"creditBalance":{{}}"#), 0.0, vec![], Some(InsufficientCredits)),
+            (format!(r#"{metered},"creditBalance":{{"remainingBalance":-1}},"hasSoftLimit":true"#), 0.0, vec![], None),
+            (format!(r#"{metered},"creditBalance":{{"remainingBalance":1}}"#), 99.0, vec![], None),
             (
                 format!(r#"{metered},"creditBalance":{{"remainingBalance":1}},"usageLimit":9"#),
                 99.0,
@@ -446,55 +340,20 @@ mod tests {
             ),
             // 8
             (format!(r#"{value},"usageLimit":3,"currentUsage":5"#), 9.0, vec![], None),
-            (
-                r#""feature":{"id":"f","featureType":"NUMBER","meterType":null},"usageLimit":3"#.to_owned(),
-                9.0,
-                vec![],
-                None,
-            ),
+            (r#""feature":{"id":"f","featureType":"NUMBER","meterType":null},"usageLimit":3"#.to_owned(), 9.0, vec![], None),
             // 9
             (format!(r#"{metered},"hasUnlimitedUsage":true"#), 9.0, vec![], None),
-            (
-                format!(r#"{metered},"hasSoftLimit":true,"usageLimit":3,"currentUsage":4"#),
-                9.0,
-                vec![],
-                None,
-            ),
+            (format!(r#"{metered},"hasSoftLimit":true,"usageLimit":3,"currentUsage":4"#), 9.0, vec![], None),
             // 10 and 11
             (format!(r#"{metered},"usageLimit":3,"currentUsage":3"#), 0.0, vec![], None),
             (format!(r#"{metered},"usageLimit":3,"currentUsage":2.5"#), 0.5, vec![], None),
-            (
-                format!(r#"{metered},"usageLimit":3,"currentUsage":3"#),
-                0.1,
-                vec![],
-                Some(RequestedUsageExceedingLimit),
-            ),
-            (
-                format!(r#"{metered},"usageLimit":3,"currentUsage":4"#),
-                0.0,
-                vec![],
-                Some(RequestedUsageExceedingLimit),
-            ),
+            (format!(r#"{metered},"usageLimit":3,"currentUsage":3"#), 0.1, vec![], Some(RequestedUsageExceedingLimit)),
+            (format!(r#"{metered},"usageLimit":3,"currentUsage":4"#), 0.0, vec![], Some(RequestedUsageExceedingLimit)),
             (format!(r#"{metered},"usageLimit":null"#), 0.0, vec![], None),
-            (
-                format!(r#"{metered},"usageLimit":null"#),
-                1.0,
-                vec![],
-                Some(RequestedUsageExceedingLimit),
-            ),
+            (format!(r#"{metered},"usageLimit":null"#), 1.0, vec![], Some(RequestedUsageExceedingLimit)),
             // the period
-            (
-                format!(r#"{metered},"usageLimit":3,"currentUsage":3,"usagePeriodEnd":"2026-11-23T13:59:59Z""#),
-                3.0,
-                vec![],
-                None,
-            ),
-            (
-                format!(r#"{metered},"usageLimit":3,"currentUsage":3,"nextResetDate":"2026-11-23T13:59:59Z""#),
-                3.0,
-                vec![],
-                None,
-            ),
+            (format!(r#"{metered},"usageLimit":3,"currentUsage":3,"usagePeriodEnd":"2026-11-23T13:59:59Z""#), 3.0, vec![], None),
+            (format!(r#"{metered},"usageLimit":3,"currentUsage":3,"nextResetDate":"2026-11-23T13:59:59Z""#), 3.0, vec![], None),
             (
                 format!(r#"{metered},"usageLimit":3,"currentUsage":3,"usagePeriodEnd":"{NOW}""#),
                 1.0,
@@ -502,19 +361,10 @@ mod tests {
                 Some(RequestedUsageExceedingLimit),
             ),
             // a type that is not known is no reason to grant
-            (
-                r#""feature":{"id":"f","featureType":"TENSOR"}"#.to_owned(),
-                0.0,
-                vec![],
-                Some(Unknown),
-            ),
+            (r#""feature":{"id":"f","featureType":"TENSOR"}"#.to_owned(), 0.0, vec![], Some(Unknown)),
             (r#""feature":{"id":"f"}"#.to_owned(), 0.0, vec![], Some(Unknown)),
         ] {
-            assert_eq!(
-                denied(&view(&format!("{{{entitlement}}}")), &request(usage, &values)),
-                expected,
-                "{entitlement}"
-            );
+            assert_eq!(denied(&view(&format!("{{{entitlement}}}")), &request(usage, &values)), expected, "{entitlement}");
         }
     }
 
@@ -523,10 +373,7 @@ mod tests {
         let entitlement = r#"{"feature":{"id":"f","featureType":"NUMBER","meterType":"FLUCTUATING"},"usageLimit":3,"currentUsage":3,
             "usagePeriodAnchor":"2026-01-31T00:00:00Z","usagePeriodEnd":"2026-10-31T00:00:00Z","resetPeriod":"MONTH"}"#;
         let decision = decide(&view(entitlement), &request(4.0, &[]), NOW.parse().unwrap());
-        assert_eq!(
-            decision.reason,
-            "The feature f would pass its limit: 0 used, 4 requested, 3 allowed."
-        );
+        assert_eq!(decision.reason, "The feature f would pass its limit: 0 used, 4 requested, 3 allowed.");
         let numbers = decision.decided_on;
         assert_eq!((numbers.current_usage, numbers.usage_limit), (Some(0.into()), Some(3.into())));
         assert_eq!(numbers.usage_period_start.as_deref(), Some("2026-10-31T00:00:00.000Z"));

@@ -67,12 +67,7 @@ pub struct Embedded {
 impl From<Embedded> for Profile {
     fn from(embedded: Embedded) -> Self {
         let Embedded { name, email, billing_id } = embedded;
-        Self {
-            name,
-            email,
-            billing_id,
-            ..Self::default()
-        }
+        Self { name, email, billing_id, ..Self::default() }
     }
 }
 
@@ -94,13 +89,7 @@ pub struct CustomerRegisters<P = Profile, E = Embedded> {
 
 impl<P, E> Default for CustomerRegisters<P, E> {
     fn default() -> Self {
-        Self {
-            profile: None,
-            embedded: None,
-            deletion: None,
-            creation: None,
-            list: None,
-        }
+        Self { profile: None, embedded: None, deletion: None, creation: None, list: None }
     }
 }
 
@@ -188,40 +177,25 @@ mod tests {
     }
 
     fn register<T>(n: u8, value: T) -> Option<Register<T>> {
-        Some(Register {
-            version: version(n),
-            value,
-        })
+        Some(Register { version: version(n), value })
     }
 
     fn named(name: &str) -> Profile {
-        Profile {
-            name: Some(name.to_owned()),
-            ..Profile::default()
-        }
+        Profile { name: Some(name.to_owned()), ..Profile::default() }
     }
 
     #[test]
     fn embedded_above_a_deletion_above_the_profile_is_what_is_seen() {
         let customer = CustomerRegisters {
             profile: register(1, named("profile")),
-            embedded: register(
-                3,
-                Embedded {
-                    name: Some("embedded".to_owned()),
-                    ..Embedded::default()
-                },
-            ),
+            embedded: register(3, Embedded { name: Some("embedded".to_owned()), ..Embedded::default() }),
             deletion: Some(version(2)),
             creation: Some(version(1)),
             list: None,
         };
         let seen = customer.visible().unwrap();
         assert_eq!(seen.profile, named("embedded"));
-        assert_eq!(
-            (seen.created_at, seen.updated_at.as_str()),
-            (None, "2026-01-03T00:00:00.000Z")
-        );
+        assert_eq!((seen.created_at, seen.updated_at.as_str()), (None, "2026-01-03T00:00:00.000Z"));
     }
 
     #[test]
@@ -241,10 +215,7 @@ mod tests {
 
     #[test]
     fn a_customer_is_live_archived_or_unknown_by_what_lies_above_its_deletion() {
-        let mut customer = CustomerRegisters::<Profile, Embedded> {
-            list: register(3, 1),
-            ..CustomerRegisters::default()
-        };
+        let mut customer = CustomerRegisters::<Profile, Embedded> { list: register(3, 1), ..CustomerRegisters::default() };
         assert_eq!(customer.standing(), Standing::Unknown);
         customer.profile = register(2, named("n"));
         assert_eq!(customer.standing(), Standing::Live);

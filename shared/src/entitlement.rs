@@ -173,10 +173,7 @@ impl Entitlement {
         Self {
             current_usage: counted.map(|usage| usage.value.current_usage).or(grant.current_usage),
             usage_limit: newer.and_then(|usage| usage.usage_limit).or(grant.usage_limit),
-            has_unlimited_usage: newer
-                .and_then(|usage| usage.has_unlimited_usage)
-                .or(grant.has_unlimited_usage)
-                .unwrap_or(false),
+            has_unlimited_usage: newer.and_then(|usage| usage.has_unlimited_usage).or(grant.has_unlimited_usage).unwrap_or(false),
             period: counted.map_or_else(|| grant.period(), |usage| measured_in(usage, &grant)),
             grant,
         }
@@ -184,11 +181,7 @@ impl Entitlement {
 
     /// Usage that counts at `now`: none once its period is over.
     pub fn usage_at(&self, now: Timestamp) -> f64 {
-        if self.period.is_over(now) {
-            0.0
-        } else {
-            self.current_usage.unwrap_or(0.0)
-        }
+        if self.period.is_over(now) { 0.0 } else { self.current_usage.unwrap_or(0.0) }
     }
 
     /// The usage period at `now`.
@@ -203,17 +196,8 @@ impl Entitlement {
             restore_nulls(feature, &FEATURE_FIELDS);
         }
         if usage_is_merged {
-            let end = if grant.contains_key("nextResetDate") {
-                "nextResetDate"
-            } else {
-                "usagePeriodEnd"
-            };
-            let UsagePeriod {
-                usage_period_anchor,
-                usage_period_start,
-                usage_period_end,
-                reset_period,
-            } = &self.period;
+            let end = if grant.contains_key("nextResetDate") { "nextResetDate" } else { "usagePeriodEnd" };
+            let UsagePeriod { usage_period_anchor, usage_period_start, usage_period_end, reset_period } = &self.period;
             let date = |time: &Option<Timestamp>| time.map_or(Value::Null, |time| time::to_fixed_width(time).into());
             grant.insert("currentUsage".to_owned(), self.current_usage.map_or(Value::Null, to_number));
             grant.insert("usageLimit".to_owned(), self.usage_limit.map_or(Value::Null, to_number));
@@ -232,18 +216,12 @@ impl Entitlement {
 fn measured_in(usage: &Register<Usage>, grant: &Grant) -> UsagePeriod {
     let (own, granted) = (usage.value.period(), grant.period());
     let bounds = if own.is_given() {
-        Bounds {
-            start: own.usage_period_start,
-            end: own.usage_period_end,
-        }
+        Bounds { start: own.usage_period_start, end: own.usage_period_end }
     } else {
         granted.at(usage.version.time())
     };
     UsagePeriod {
-        usage_period_anchor: own
-            .usage_period_anchor
-            .or(granted.usage_period_anchor)
-            .or(granted.usage_period_start),
+        usage_period_anchor: own.usage_period_anchor.or(granted.usage_period_anchor).or(granted.usage_period_start),
         usage_period_start: bounds.start,
         usage_period_end: bounds.end,
         reset_period: own.reset_period.or(granted.reset_period),
@@ -266,23 +244,12 @@ const ENTITLEMENT_FIELDS: [&str; 11] = [
 ];
 
 /// The documented members of an entitlement's feature that may be null.
-const FEATURE_FIELDS: [&str; 7] = [
-    "name",
-    "description",
-    "meterType",
-    "unit",
-    "units",
-    "status",
-    "enumConfiguration",
-];
+const FEATURE_FIELDS: [&str; 7] = ["name", "description", "meterType", "unit", "units", "status", "enumConfiguration"];
 
 /// Entitlements are stored without nulls; a reader finds the documented members all the same.
 fn restore_nulls(object: &mut Map<String, Value>, fields: &[&str]) {
     let is_older_form = object.contains_key("nextResetDate");
-    for field in fields
-        .iter()
-        .filter(|field| !(is_older_form && field.starts_with("usagePeriod")))
-    {
+    for field in fields.iter().filter(|field| !(is_older_form && field.starts_with("usagePeriod"))) {
         object.entry(*field).or_insert(Value::Null);
     }
 }
@@ -309,17 +276,11 @@ mod tests {
 
     fn grant(day: u8, json: &str) -> Option<Register<Grant>> {
         let json = format!(r#"{{"feature":{{"id":"f","featureType":"NUMBER","meterType":"Incremental"}}{json}}}"#);
-        Some(Register {
-            version: version(day),
-            value: serde_json::from_str(&json).unwrap(),
-        })
+        Some(Register { version: version(day), value: serde_json::from_str(&json).unwrap() })
     }
 
     fn usage(day: u8, json: &str) -> Register<Usage> {
-        Register {
-            version: version(day),
-            value: serde_json::from_str(&format!(r#"{{"currentUsage":7{json}}}"#)).unwrap(),
-        }
+        Register { version: version(day), value: serde_json::from_str(&format!(r#"{{"currentUsage":7{json}}}"#)).unwrap() }
     }
 
     fn merged(grant: Option<Register<Grant>>, usage: Option<&Register<Usage>>) -> Entitlement {
@@ -351,34 +312,18 @@ mod tests {
             Some(&usage(3, r#","usageLimit":20,"hasUnlimitedUsage":true"#)),
         );
         assert_eq!(
-            (
-                later_grant.current_usage,
-                later_grant.usage_limit,
-                later_grant.has_unlimited_usage
-            ),
+            (later_grant.current_usage, later_grant.usage_limit, later_grant.has_unlimited_usage),
             (Some(1.0), Some(10.0), false)
         );
     }
 
     #[test]
     fn a_later_grant_without_usage_leaves_what_was_measured_but_not_its_limit() {
-        let measured = usage(
-            3,
-            r#","usageLimit":20,"hasUnlimitedUsage":true,"usagePeriodEnd":"2026-02-01T00:00:00Z""#,
-        );
-        let entitlement = merged(
-            grant(
-                4,
-                r#","currentUsage":null,"usageLimit":5,"usagePeriodEnd":"2026-03-01T00:00:00Z""#,
-            ),
-            Some(&measured),
-        );
+        let measured = usage(3, r#","usageLimit":20,"hasUnlimitedUsage":true,"usagePeriodEnd":"2026-02-01T00:00:00Z""#);
+        let entitlement =
+            merged(grant(4, r#","currentUsage":null,"usageLimit":5,"usagePeriodEnd":"2026-03-01T00:00:00Z""#), Some(&measured));
         assert_eq!(
-            (
-                entitlement.current_usage,
-                entitlement.usage_limit,
-                entitlement.has_unlimited_usage
-            ),
+            (entitlement.current_usage, entitlement.usage_limit, entitlement.has_unlimited_usage),
             (Some(7.0), Some(5.0), false)
         );
         // it was measured in January, so it does not count in February
@@ -402,13 +347,7 @@ mod tests {
         let stored = r#"{"feature":{"id":"f","featureType":"NUMBER","extra":1},"usageLimit":10,"currentUsage":1,"other":[null]}"#;
         let grant: Grant = serde_json::from_str(stored).unwrap();
         let measured = usage(3, r#","usagePeriodEnd":"2026-02-01T00:00:00Z""#);
-        let entitlement = merged(
-            Some(Register {
-                version: version(2),
-                value: grant,
-            }),
-            Some(&measured),
-        );
+        let entitlement = merged(Some(Register { version: version(2), value: grant }), Some(&measured));
         let json = entitlement.to_stigg_json(serde_json::from_str(stored).unwrap(), true);
         assert_eq!(
             json,

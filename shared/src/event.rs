@@ -176,12 +176,7 @@ impl Envelope {
             Kind::EntitlementsUpdated => read::<IncomingList>(kind, event)?.entitlements_updated_at,
             _ => None,
         };
-        Ok(Self {
-            message_id,
-            timestamp,
-            entitlements_updated_at,
-            digest: version::digest(body),
-        })
+        Ok(Self { message_id, timestamp, entitlements_updated_at, digest: version::digest(body) })
     }
 }
 
@@ -193,7 +188,7 @@ pub enum Event {
         /// The customer.
         customer_id: Id,
         /// The new profile: what the event does not say is None.
-        profile: Profile,
+        profile: Box<Profile>,
         /// Whether this is its creation.
         created: bool,
     },
@@ -227,7 +222,7 @@ pub enum Event {
         /// The subscription.
         subscription_id: Id,
         /// What the event says of it.
-        change: SubscriptionChange,
+        change: Box<SubscriptionChange>,
         /// The customer that the event shows alive, if it shows one.
         alive: Option<(Id, Embedded)>,
     },
@@ -274,18 +269,9 @@ impl Event {
 /// See [`EventError`]; an event of a type that is not handled is never an error.
 pub fn parse(body: &[u8]) -> Result<(Option<Kind>, Received), EventError> {
     let event: Value = serde_json::from_slice(body).map_err(not_json)?;
-    let kind = event
-        .get("type")
-        .and_then(Value::as_str)
-        .filter(|kind| !kind.is_empty())
-        .ok_or(EventError::NoType)?;
+    let kind = event.get("type").and_then(Value::as_str).filter(|kind| !kind.is_empty()).ok_or(EventError::NoType)?;
     let Some(kind) = Kind::parse(kind) else {
-        return Ok((
-            None,
-            Received::Ignored {
-                kind: kind.chars().take(100).collect(),
-            },
-        ));
+        return Ok((None, Received::Ignored { kind: kind.chars().take(100).collect() }));
     };
     let envelope = Envelope::of(kind, &event, body)?;
     let event = match kind {
@@ -311,11 +297,7 @@ fn customer(kind: Kind, event: &Value) -> Result<Event, EventError> {
     let Keyed { id } = read(kind, event)?;
     let profile: Profile = read(kind, event)?;
     check_size(kind, "metadata", &profile, MAX_REGISTER_BYTES)?;
-    Ok(Event::Customer {
-        customer_id: id,
-        profile,
-        created: kind == Kind::CustomerCreated,
-    })
+    Ok(Event::Customer { customer_id: id, profile: Box::new(profile), created: kind == Kind::CustomerCreated })
 }
 
 /// The customer that another event is about.
@@ -330,12 +312,7 @@ struct IncomingCustomer {
 
 impl IncomingCustomer {
     fn embedded(self, kind: Kind) -> Result<(Id, Embedded), EventError> {
-        let Self {
-            id,
-            name,
-            email,
-            billing_id,
-        } = self;
+        let Self { id, name, email, billing_id } = self;
         let embedded = Embedded { name, email, billing_id };
         check_size(kind, "customer", &embedded, MAX_EMBEDDED_BYTES)?;
         Ok((id, embedded))
@@ -356,59 +333,34 @@ struct IncomingEntitlements {
 fn entitlements(event: &Value) -> Result<Event, EventError> {
     let kind = Kind::EntitlementsUpdated;
     let incoming: IncomingEntitlements = read(kind, event)?;
-    let stored = event
-        .get("entitlements")
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let stored = event.get("entitlements").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let mut lists: Vec<List> = Vec::new();
     if let Some(scope) = incoming.resource {
-        lists.push(List {
-            resource_id: scope.map(|resource| resource.id),
-            grants: Vec::new(),
-        });
+        lists.push(List { resource_id: scope.map(|resource| resource.id), grants: Vec::new() });
     }
     let is_older_form = lists.is_empty();
     for (index, (grant, json)) in incoming.entitlements.into_iter().zip(stored).enumerate() {
-        let scope = lists
-            .iter()
-            .position(|list| !is_older_form || list.resource_id == grant.resource_id);
+        let scope = lists.iter().position(|list| !is_older_form || list.resource_id == grant.resource_id);
         let json = without_nulls(json).to_string();
         if json.len() > MAX_REGISTER_BYTES {
             let field = format!("entitlements[{index}]");
-            return Err(EventError::TooLarge {
-                kind: kind.as_str(),
-                field,
-                limit: MAX_REGISTER_BYTES,
-            });
+            return Err(EventError::TooLarge { kind: kind.as_str(), field, limit: MAX_REGISTER_BYTES });
         }
-        let Grant {
-            feature, resource_id, ..
-        } = grant;
+        let Grant { feature, resource_id, .. } = grant;
         let grant = (feature.id, json);
         match scope.and_then(|scope| lists.get_mut(scope)) {
             Some(list) => list.grants.push(grant),
-            None => lists.push(List {
-                resource_id,
-                grants: vec![grant],
-            }),
+            None => lists.push(List { resource_id, grants: vec![grant] }),
         }
     }
     if lists.is_empty() {
-        lists.push(List {
-            resource_id: None,
-            grants: Vec::new(),
-        });
+        lists.push(List { resource_id: None, grants: Vec::new() });
     }
     for list in &mut lists {
         keep_last_of_each_feature(&mut list.grants);
     }
     let (customer_id, embedded) = incoming.customer.embedded(kind)?;
-    Ok(Event::Entitlements {
-        customer_id,
-        embedded,
-        lists,
-    })
+    Ok(Event::Entitlements { customer_id, embedded, lists })
 }
 
 /// A list that names a feature twice means the last one, on every replica.
@@ -433,11 +385,7 @@ fn measurement(event: &Value) -> Result<Event, EventError> {
         next_reset_date: Option<Timestamp>,
     }
     let kind = Kind::MeasurementReported;
-    let Incoming {
-        customer,
-        feature,
-        resource,
-    } = read(kind, event)?;
+    let Incoming { customer, feature, resource } = read(kind, event)?;
     let OlderForm { next_reset_date } = read(kind, event)?;
     let mut usage: Usage = read(kind, event)?;
     usage.usage_period_end = usage.usage_period_end.or(next_reset_date);
@@ -530,32 +478,20 @@ fn subscription(kind: Kind, event: &Value) -> Result<Event, EventError> {
     };
     Ok(Event::Subscription {
         subscription_id: incoming.id,
-        change: SubscriptionChange {
-            status,
-            dates,
-            details,
-            created: kind == Kind::SubscriptionCreated,
-        },
+        change: Box::new(SubscriptionChange { status, dates, details, created: kind == Kind::SubscriptionCreated }),
         alive: customer.filter(|_| is_alive),
     })
 }
 
 fn not_json(error: serde_json::Error) -> EventError {
-    EventError::NotJson {
-        line: error.line(),
-        column: error.column(),
-    }
+    EventError::NotJson { line: error.line(), column: error.column() }
 }
 
 /// Reads a part of an event, and names the member where that fails.
 fn read<'a, T: Deserialize<'a>>(kind: Kind, event: &'a Value) -> Result<T, EventError> {
     serde_path_to_error::deserialize(event).map_err(|error| {
         let (field, problem) = crate::reply::name_field(&error);
-        EventError::Field {
-            kind: kind.as_str(),
-            field,
-            problem,
-        }
+        EventError::Field { kind: kind.as_str(), field, problem }
     })
 }
 
@@ -567,11 +503,7 @@ fn present<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Option<K
 fn check_size(kind: Kind, field: &str, part: &impl serde::Serialize, limit: usize) -> Result<(), EventError> {
     match serde_json::to_string(part) {
         Ok(json) if json.len() <= limit => Ok(()),
-        _ => Err(EventError::TooLarge {
-            kind: kind.as_str(),
-            field: field.to_owned(),
-            limit,
-        }),
+        _ => Err(EventError::TooLarge { kind: kind.as_str(), field: field.to_owned(), limit }),
     }
 }
 
@@ -579,11 +511,7 @@ fn check_text(kind: Kind, field: &str, text: Option<&str>) -> Result<(), EventEr
     if text.is_none_or(|text| text.len() <= Id::MAX_BYTES) {
         return Ok(());
     }
-    Err(EventError::TooLarge {
-        kind: kind.as_str(),
-        field: field.to_owned(),
-        limit: Id::MAX_BYTES,
-    })
+    Err(EventError::TooLarge { kind: kind.as_str(), field: field.to_owned(), limit: Id::MAX_BYTES })
 }
 
 /// The same JSON without the members that are null, in objects within objects; lists stay as they
@@ -592,10 +520,7 @@ fn without_nulls(json: &Value) -> Value {
     match json {
         Value::Object(members) => {
             let kept = members.iter().filter(|(_, value)| !value.is_null());
-            Value::Object(
-                kept.map(|(name, value)| (name.clone(), without_nulls(value)))
-                    .collect::<Map<_, _>>(),
-            )
+            Value::Object(kept.map(|(name, value)| (name.clone(), without_nulls(value))).collect::<Map<_, _>>())
         }
         other => other.clone(),
     }

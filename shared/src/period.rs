@@ -20,15 +20,9 @@ pub enum ResetPeriod {
 impl ResetPeriod {
     /// Reads Stigg's word for it, in any case. None for a word that is none.
     pub fn parse(text: &str) -> Option<Self> {
-        [
-            (Self::Hour, "HOUR"),
-            (Self::Day, "DAY"),
-            (Self::Week, "WEEK"),
-            (Self::Month, "MONTH"),
-            (Self::Year, "YEAR"),
-        ]
-        .into_iter()
-        .find_map(|(period, word)| text.eq_ignore_ascii_case(word).then_some(period))
+        [(Self::Hour, "HOUR"), (Self::Day, "DAY"), (Self::Week, "WEEK"), (Self::Month, "MONTH"), (Self::Year, "YEAR")]
+            .into_iter()
+            .find_map(|(period, word)| text.eq_ignore_ascii_case(word).then_some(period))
     }
 
     fn times(self, count: i32) -> Span {
@@ -93,10 +87,7 @@ impl UsagePeriod {
     /// bounds of a period that is over are not known either.
     pub fn at(&self, now: Timestamp) -> Bounds {
         if !self.is_over(now) {
-            return Bounds {
-                start: self.usage_period_start,
-                end: self.usage_period_end,
-            };
+            return Bounds { start: self.usage_period_start, end: self.usage_period_end };
         }
         self.counted_from_anchor(now).unwrap_or(Bounds { start: None, end: None })
     }
@@ -106,21 +97,14 @@ impl UsagePeriod {
         let period = ResetPeriod::parse(self.reset_period.as_deref()?)?;
         let boundary = |count: i64| {
             let span = period.times(i32::try_from(count).ok()?);
-            anchor
-                .to_zoned_datetime(TimeZone::UTC)
-                .checked_add(span)
-                .ok()
-                .map(|boundary| boundary.timestamp())
+            anchor.to_zoned_datetime(TimeZone::UTC).checked_add(span).ok().map(|boundary| boundary.timestamp())
         };
         let hours = now.duration_since(anchor).as_hours();
         let mut count = (hours / period.longest_hours()).max(0);
         while boundary(count + 1)? < now {
             count += 1;
         }
-        Some(Bounds {
-            start: boundary(count),
-            end: boundary(count + 1),
-        })
+        Some(Bounds { start: boundary(count), end: boundary(count + 1) })
     }
 }
 
@@ -158,14 +142,7 @@ mod tests {
             ("2026-04-01T00:00:00Z", "2026-03-31T10:00:00Z", "2026-04-30T10:00:00Z"),
             ("2028-02-29T10:00:00Z", "2028-01-31T10:00:00Z", "2028-02-29T10:00:00Z"),
         ] {
-            assert_eq!(
-                period.at(time(now)),
-                Bounds {
-                    start: Some(time(start)),
-                    end: Some(time(end))
-                },
-                "{now}"
-            );
+            assert_eq!(period.at(time(now)), Bounds { start: Some(time(start)), end: Some(time(end)) }, "{now}");
         }
     }
 

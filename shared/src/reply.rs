@@ -20,9 +20,14 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 /// An answer to another method than the route's: 405, naming the ones it takes.
 pub fn method_not_allowed(allowed: &'static str, body: &impl Serialize) -> Response<Body> {
     let mut response = json(StatusCode::METHOD_NOT_ALLOWED, body);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static(allowed));
+}
+
+/// An answer to a missing or wrong bearer token: 401, naming the scheme.
+pub fn unauthorized(body: &impl Serialize) -> Response<Body> {
+    let mut response = json(StatusCode::UNAUTHORIZED, body);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
 
@@ -30,23 +35,27 @@ pub fn method_not_allowed(allowed: &'static str, body: &impl Serialize) -> Respo
 pub fn name_field(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, String) {
     let message = error.inner().to_string();
     let path = error.path().to_string();
-    if let Some(missing) = message
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.split('`').next())
-    {
-        let field = if path == "." {
-            missing.to_owned()
-        } else {
-            format!("{path}.{missing}")
-        };
+    if let Some(missing) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        let field = if path == "." { missing.to_owned() } else { format!("{path}.{missing}") };
         return (field, "is missing".to_owned());
     }
     let field = if path == "." { "the body".to_owned() } else { path };
     let problem = match message.rsplit_once(", expected ") {
-        Some((_, expected)) => format!("must be {expected}"),
+        Some((_, expected)) => format!("must be {}", in_words_of_json(expected)),
         None => message,
     };
     (field, problem)
+}
+
+/// What serde calls by Rust's names, called by JSON's.
+fn in_words_of_json(expected: &str) -> &str {
+    match expected {
+        "f64" => "a number",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        expected if expected.starts_with("struct ") => "an object",
+        expected => expected,
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +81,7 @@ mod tests {
             (r#"{"inner":{}}"#, "inner.id", "is missing"),
             (r#"{"inner":{"id":5}}"#, "inner.id", "must be a string"),
             (r#"{"inner":{"id":""}}"#, "inner.id", "must not be empty"),
-            (r#"{"inner":"x, expected y"}"#, "inner", "must be struct Inner"),
+            (r#"{"inner":"x, expected y"}"#, "inner", "must be an object"),
         ] {
             let json: serde_json::Value = serde_json::from_str(json).unwrap();
             let error = serde_path_to_error::deserialize::<_, Outer>(&json).unwrap_err();

@@ -29,13 +29,7 @@ impl Secret {
             return Err(EmptySecret);
         }
         let values = [Some(current), previous.filter(|value| !value.is_empty())];
-        Ok(Self {
-            accepted: values
-                .into_iter()
-                .flatten()
-                .map(|value| Sha256::digest(value).into())
-                .collect(),
-        })
+        Ok(Self { accepted: values.into_iter().flatten().map(|value| Sha256::digest(value).into()).collect() })
     }
 
     /// Whether the value presented is one of the accepted ones.
@@ -81,14 +75,7 @@ mod tests {
     fn a_bearer_token_needs_its_scheme() {
         let secret = Secret::new("token", None).unwrap();
         assert!(secret.accepts_bearer(Some(b"Bearer token")) && secret.accepts_bearer(Some(b"bearer token")));
-        for header in [
-            None,
-            Some("token"),
-            Some("Basic token"),
-            Some("Bearer"),
-            Some("Bearer "),
-            Some("Bearer  token"),
-        ] {
+        for header in [None, Some("token"), Some("Basic token"), Some("Bearer"), Some("Bearer "), Some("Bearer  token")] {
             assert!(!secret.accepts_bearer(header.map(str::as_bytes)), "{header:?}");
         }
     }

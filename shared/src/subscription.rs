@@ -122,10 +122,7 @@ impl SubscriptionRegisters {
     /// complete above that. Whether the customer is live is for the caller to know.
     pub fn visible(&self, deletion: Option<&Version>) -> Option<Subscription> {
         let (status, dates, details) = (self.status.as_ref()?, self.dates.as_ref()?, self.details.as_ref()?);
-        if ![&status.version, &dates.version, &details.version]
-            .into_iter()
-            .all(|version| is_above(version, deletion))
-        {
+        if ![&status.version, &dates.version, &details.version].into_iter().all(|version| is_above(version, deletion)) {
             return None;
         }
         let creation = self.creation.as_ref().filter(|version| is_above(version, deletion));
@@ -153,18 +150,9 @@ mod tests {
     fn complete() -> SubscriptionRegisters {
         let details = serde_json::from_str(r#"{"planId":"p","planName":"Plan"}"#).unwrap();
         SubscriptionRegisters {
-            status: Some(Register {
-                version: version(4),
-                value: "ACTIVE".to_owned(),
-            }),
-            dates: Some(Register {
-                version: version(2),
-                value: Dates::default(),
-            }),
-            details: Some(Register {
-                version: version(3),
-                value: (Id::try_from("c").unwrap(), details),
-            }),
+            status: Some(Register { version: version(4), value: "ACTIVE".to_owned() }),
+            dates: Some(Register { version: version(2), value: Dates::default() }),
+            details: Some(Register { version: version(3), value: (Id::try_from("c").unwrap(), details) }),
             creation: Some(version(1)),
         }
     }
@@ -173,18 +161,9 @@ mod tests {
     fn a_subscription_is_visible_once_status_dates_and_details_are_there() {
         assert_eq!(complete().visible(None).unwrap().updated_at, "2026-01-04T00:00:00.000Z");
         for missing in [
-            SubscriptionRegisters {
-                status: None,
-                ..complete()
-            },
-            SubscriptionRegisters {
-                dates: None,
-                ..complete()
-            },
-            SubscriptionRegisters {
-                details: None,
-                ..complete()
-            },
+            SubscriptionRegisters { status: None, ..complete() },
+            SubscriptionRegisters { dates: None, ..complete() },
+            SubscriptionRegisters { details: None, ..complete() },
         ] {
             assert_eq!(missing.visible(None), None);
         }

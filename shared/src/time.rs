@@ -1,7 +1,36 @@
 //! Moments in UTC, as Stigg writes them and as the store sorts them.
 
+use std::{fmt, sync::Arc};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
+
+/// Where a function takes the present moment from: the system's clock, or a test's.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The system's clock.
+    pub fn system() -> Self {
+        Self(Arc::new(Timestamp::now))
+    }
+
+    /// A clock that says what `now` says.
+    pub fn of(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
 
 /// A moment at the store's precision, milliseconds, in a form of fixed width that sorts in time
 /// order: `2026-11-23T14:00:00.000Z`.
@@ -23,11 +52,7 @@ pub fn to_millisecond(time: Timestamp) -> Timestamp {
 pub fn parse(text: &str) -> Result<Timestamp, &'static str> {
     const EXPECTED: &str = "must be a date-time with an offset, such as 2026-11-23T14:00:00.000Z";
     let time: Timestamp = text.parse().map_err(|_| EXPECTED)?;
-    if to_fixed_width(time).len() == FIXED_WIDTH && !text.starts_with(['-', '+']) {
-        Ok(time)
-    } else {
-        Err(EXPECTED)
-    }
+    if to_fixed_width(time).len() == FIXED_WIDTH && !text.starts_with(['-', '+']) { Ok(time) } else { Err(EXPECTED) }
 }
 
 /// Length of [`to_fixed_width`]'s form.
@@ -48,12 +73,7 @@ mod tests {
 
     #[test]
     fn the_written_form_sorts_in_time_order_and_has_one_width() {
-        let inputs = [
-            "0000-01-01T00:00:00Z",
-            "2026-11-23T14:00:00+02:00",
-            "2026-11-23T14:00:00.0019Z",
-            "9999-12-30T22:00:00Z",
-        ];
+        let inputs = ["0000-01-01T00:00:00Z", "2026-11-23T14:00:00+02:00", "2026-11-23T14:00:00.0019Z", "9999-12-30T22:00:00Z"];
         let written: Vec<String> = inputs.iter().map(|text| to_fixed_width(parse(text).unwrap())).collect();
         assert!(written.is_sorted());
         assert!(written.iter().all(|text| text.len() == FIXED_WIDTH));
@@ -62,23 +82,13 @@ mod tests {
 
     #[test]
     fn a_date_time_without_an_offset_or_of_another_width_is_refused() {
-        for text in [
-            "2026-11-23T14:00:00",
-            "2026-11-23",
-            "-000001-01-01T00:00:00Z",
-            "yesterday",
-            "",
-            "+012026-01-01T00:00:00Z",
-        ] {
+        for text in ["2026-11-23T14:00:00", "2026-11-23", "-000001-01-01T00:00:00Z", "yesterday", "", "+012026-01-01T00:00:00Z"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn what_is_smaller_than_a_millisecond_is_dropped_before_1970_too() {
-        assert_eq!(
-            to_fixed_width(parse("1969-12-31T23:59:59.9999Z").unwrap()),
-            "1969-12-31T23:59:59.999Z"
-        );
+        assert_eq!(to_fixed_width(parse("1969-12-31T23:59:59.9999Z").unwrap()), "1969-12-31T23:59:59.999Z");
     }
 }

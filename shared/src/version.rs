@@ -61,13 +61,10 @@ impl fmt::Display for Version {
 /// messageId, and tells apart the test events, which share one.
 pub fn digest(body: &[u8]) -> String {
     use fmt::Write as _;
-    Sha256::digest(body)
-        .iter()
-        .take(16)
-        .fold(String::with_capacity(32), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    Sha256::digest(body).iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// What the store has to be asked before an event can be dated.
@@ -113,14 +110,8 @@ pub fn versions(envelope: &Envelope, received: Timestamp) -> Versions {
     let own = believed(envelope.time()).map(|time| Version::new(time, message_id));
     let event = own.unwrap_or_else(|| Version::new(received, &receipt_key(envelope)));
     let embedded = believed(envelope.timestamp).map_or_else(|| event.clone(), |time| Version::new(time, message_id));
-    let disbelieved = [envelope.time(), envelope.timestamp]
-        .into_iter()
-        .any(|time| time.is_some() && believed(time).is_none());
-    Versions {
-        event,
-        embedded,
-        disbelieved,
-    }
+    let disbelieved = [envelope.time(), envelope.timestamp].into_iter().any(|time| time.is_some() && believed(time).is_none());
+    Versions { event, embedded, disbelieved }
 }
 
 /// What the first receipt of an event is remembered under: its messageId and the digest of its
@@ -135,10 +126,7 @@ pub fn receipt_key(envelope: &Envelope) -> String {
 
 /// The messageId, unless it is none that could be part of a version.
 fn usable_message_id(envelope: &Envelope) -> Option<&str> {
-    envelope
-        .message_id
-        .as_deref()
-        .filter(|id| !id.is_empty() && id.len() <= Id::MAX_BYTES)
+    envelope.message_id.as_deref().filter(|id| !id.is_empty() && id.len() <= Id::MAX_BYTES)
 }
 
 #[cfg(test)]
@@ -173,10 +161,7 @@ mod tests {
     fn an_event_without_a_message_id_gets_the_digest_of_its_body_as_one() {
         for message_id in ["null".to_owned(), r#""""#.to_owned(), format!(r#""{}""#, "m".repeat(501))] {
             let body = format!(r#"{{"type":"x","messageId":{message_id},"timestamp":"2026-11-01T00:00:00Z"}}"#);
-            assert_eq!(
-                event_version(&body),
-                format!("2026-11-01T00:00:00.000Z|{}", digest(body.as_bytes()))
-            );
+            assert_eq!(event_version(&body), format!("2026-11-01T00:00:00.000Z|{}", digest(body.as_bytes())));
         }
     }
 
@@ -193,10 +178,7 @@ mod tests {
 
         let near = at("2026-11-25T14:00:00.000Z");
         assert_eq!(event_version(&near), "2026-11-25T14:00:00.000Z|m");
-        assert_eq!(
-            receipt_need(&envelope(&at("2026-11-23T15:00:00Z")), NOW.parse().unwrap()),
-            ReceiptNeed::None
-        );
+        assert_eq!(receipt_need(&envelope(&at("2026-11-23T15:00:00Z")), NOW.parse().unwrap()), ReceiptNeed::None);
     }
 
     #[test]

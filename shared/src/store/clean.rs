@@ -15,12 +15,8 @@ use super::{
 use crate::{id::Id, version::Version};
 
 /// The registers that the items beside PROFILE can hold: version and value.
-const REGISTERS: [(&str, &[&str]); 4] = [
-    (GRANT_VERSION, &[GRANT]),
-    (USAGE_VERSION, &[USAGE]),
-    (LIST_VERSION, &[LIST_LENGTH]),
-    (POINTER_VERSION, &[]),
-];
+const REGISTERS: [(&str, &[&str]); 4] =
+    [(GRANT_VERSION, &[GRANT]), (USAGE_VERSION, &[USAGE]), (LIST_VERSION, &[LIST_LENGTH]), (POINTER_VERSION, &[])];
 
 impl Store {
     /// Removes the registers of an ENTITLEMENT, RESOURCE or SUBSCRIPTION item of the customer's that

@@ -39,19 +39,11 @@ impl Budget {
         attempts: 3,
     };
     /// For a webhook's writes: Stigg waits 30 s, API Gateway 29 s.
-    pub const WEBHOOK: Self = Self {
-        connect: Duration::from_secs(1),
-        attempt: Duration::from_secs(3),
-        total: Duration::from_secs(8),
-        attempts: 4,
-    };
+    pub const WEBHOOK: Self =
+        Self { connect: Duration::from_secs(1), attempt: Duration::from_secs(3), total: Duration::from_secs(8), attempts: 4 };
     /// For reads by people and back offices.
-    pub const READ: Self = Self {
-        connect: Duration::from_secs(1),
-        attempt: Duration::from_secs(3),
-        total: Duration::from_secs(8),
-        attempts: 3,
-    };
+    pub const READ: Self =
+        Self { connect: Duration::from_secs(1), attempt: Duration::from_secs(3), total: Duration::from_secs(8), attempts: 3 };
 }
 
 /// A client for DynamoDB, or for the endpoint if one is given.
@@ -92,12 +84,7 @@ pub fn from_environment(budget: Budget) -> Client {
     match optional("DYNAMODB_ENDPOINT") {
         Some(endpoint) if optional("AWS_ACCESS_KEY_ID").is_none() => {
             let credentials = Credentials::new("local", "local", None, None, "local endpoint");
-            connect(
-                region.or_else(|| Some("us-east-1".to_owned())),
-                credentials,
-                Some(endpoint),
-                budget,
-            )
+            connect(region.or_else(|| Some("us-east-1".to_owned())), credentials, Some(endpoint), budget)
         }
         endpoint => connect(region, EnvironmentVariableCredentialsProvider::new(), endpoint, budget),
     }

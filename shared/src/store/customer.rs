@@ -41,10 +41,7 @@ pub(super) struct ProfileState {
 impl ProfileState {
     pub(super) fn of(item: &Item) -> Result<Self, StoreError> {
         let unlisted = item.text(UNLISTED).map(str::to_owned);
-        Ok(Self {
-            registers: item.customer_versions()?,
-            unlisted,
-        })
+        Ok(Self { registers: item.customer_versions()?, unlisted })
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -66,11 +63,7 @@ impl Store {
         created: bool,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let change = CustomerChange {
-            profile: Some((version, profile)),
-            created,
-            ..CustomerChange::default()
-        };
+        let change = CustomerChange { profile: Some((version, profile)), created, ..CustomerChange::default() };
         Ok(self.write_customer(customer_id, &change, now).await?.0)
     }
 
@@ -136,18 +129,13 @@ fn plan<'a>(store: &'a Store, customer_id: &Id, change: &CustomerChange<'_>, fou
         found.is_none_or(|found| found.exists(version)) && register.is_none_or(|register| register < version)
     };
     let version_of = |register: fn(&CustomerRegisters<(), ()>) -> Option<&Version>| found.and_then(register);
-    let profile = change
-        .profile
-        .filter(|(version, _)| holds(version, version_of(|found| found.profile.as_ref().map(|r| &r.version))));
-    let creation = change
-        .profile
-        .filter(|(version, _)| change.created && holds(version, version_of(|found| found.creation.as_ref())));
-    let embedded = change
-        .embedded
-        .filter(|(version, _)| holds(version, version_of(|found| found.embedded.as_ref().map(|r| &r.version))));
-    let list = change
-        .list
-        .filter(|(version, _)| holds(version, version_of(|found| found.list.as_ref().map(|r| &r.version))));
+    let profile =
+        change.profile.filter(|(version, _)| holds(version, version_of(|found| found.profile.as_ref().map(|r| &r.version))));
+    let creation =
+        change.profile.filter(|(version, _)| change.created && holds(version, version_of(|found| found.creation.as_ref())));
+    let embedded =
+        change.embedded.filter(|(version, _)| holds(version, version_of(|found| found.embedded.as_ref().map(|r| &r.version))));
+    let list = change.list.filter(|(version, _)| holds(version, version_of(|found| found.list.as_ref().map(|r| &r.version))));
 
     let mut update = Update::new(&store.tables.customers, customer_key(customer_id, PROFILE_ITEM));
     if let Some((version, value)) = profile {
@@ -172,15 +160,8 @@ fn plan<'a>(store: &'a Store, customer_id: &Id, change: &CustomerChange<'_>, fou
     if let Some((version, length)) = list {
         write_register(&mut update, LIST_VERSION, LIST_LENGTH, version, number(length));
     }
-    let lowest = [
-        profile.map(|p| p.0),
-        creation.map(|c| c.0),
-        embedded.map(|e| e.0),
-        list.map(|l| l.0),
-    ]
-    .into_iter()
-    .flatten()
-    .min()?;
+    let lowest =
+        [profile.map(|p| p.0), creation.map(|c| c.0), embedded.map(|e| e.0), list.map(|l| l.0)].into_iter().flatten().min()?;
     update.if_below(DELETION_VERSION, lowest);
     update.remove(&[EXPIRES_AT]);
     if profile.is_some() || embedded.is_some() {

@@ -1,11 +1,10 @@
 //! A customer's deletion: its register first, then the cleaning of what lies below it.
 
 use aws_sdk_dynamodb::types::ReturnValue;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::{
-    CONCURRENT, Outcome, PLANS, Store, StoreError,
+    Outcome, PLANS, Store, StoreError,
     attribute::{
         BILLING_ID, CREATION_ORDER, CREATION_VERSION, DELETION_VERSION, EMAIL, EMBEDDED, EMBEDDED_VERSION, EXPIRES_AT,
         LIST_LENGTH, LIST_VERSION, PROFILE, PROFILE_VERSION, SHARD,
@@ -15,16 +14,13 @@ use super::{
     item::Item,
     key::{ENTITLEMENTS, PROFILE_ITEM, RESOURCES, SUBSCRIPTIONS, creation_order, customer_key, number, text},
     update::{Update, Written},
+    window::Window,
 };
 use crate::{customer::Embedded, id::Id, version::Version};
 
 /// The registers of PROFILE that a deletion can overtake: version and value.
-const REGISTERS: [(&str, &[&str]); 4] = [
-    (PROFILE_VERSION, &[PROFILE]),
-    (EMBEDDED_VERSION, &[EMBEDDED]),
-    (CREATION_VERSION, &[]),
-    (LIST_VERSION, &[LIST_LENGTH]),
-];
+const REGISTERS: [(&str, &[&str]); 4] =
+    [(PROFILE_VERSION, &[PROFILE]), (EMBEDDED_VERSION, &[EMBEDDED]), (CREATION_VERSION, &[]), (LIST_VERSION, &[LIST_LENGTH])];
 
 impl Store {
     /// Deletes a customer at this version: what lies at or below it is removed, what lies above
@@ -36,12 +32,11 @@ impl Store {
     pub async fn delete_customer(&self, customer_id: &Id, version: &Version, now: Timestamp) -> Result<Outcome, StoreError> {
         let (outcome, state) = self.write_deletion(customer_id, version, now).await?;
         let deletion = state.registers.deletion.as_ref().unwrap_or(version);
-        let items = self.items_beside_profile(customer_id).await?;
-        stream::iter(items)
-            .map(|item| self.clean_below(customer_id, item, deletion, now))
-            .buffer_unordered(CONCURRENT)
-            .try_collect::<()>()
-            .await?;
+        let mut writes = Window::new();
+        for item in self.items_beside_profile(customer_id).await? {
+            writes.push(self.clean_below(customer_id, item, deletion, now)).await?;
+        }
+        writes.finish().await?;
         Ok(outcome)
     }
 
@@ -53,11 +48,7 @@ impl Store {
     ) -> Result<(Outcome, ProfileState), StoreError> {
         let mut found = Item::default();
         for _ in 0..PLANS {
-            match self
-                .plan_deletion(customer_id, version, &found, now)?
-                .send(self, ReturnValue::AllNew)
-                .await?
-            {
+            match self.plan_deletion(customer_id, version, &found, now)?.send(self, ReturnValue::AllNew).await? {
                 Written::Done(item) => return Ok((Outcome::Applied, ProfileState::of(&item)?)),
                 Written::Refused(item) => found = item,
             }
@@ -98,11 +89,7 @@ impl Store {
             let embedded = found.json_register::<Embedded>(EMBEDDED_VERSION, EMBEDDED)?;
             if let Some(embedded) = embedded {
                 update.if_equal(EMBEDDED_VERSION, text(embedded.version.as_str()));
-                show_in_look_ups(
-                    &mut update,
-                    embedded.value.email.as_deref(),
-                    embedded.value.billing_id.as_deref(),
-                );
+                show_in_look_ups(&mut update, embedded.value.email.as_deref(), embedded.value.billing_id.as_deref());
             }
         } else {
             update.remove(&[SHARD, EMAIL, BILLING_ID]);

@@ -1,16 +1,16 @@
 //! ENTITLEMENT and RESOURCE items: what lists grant, and what was measured.
 
 use aws_sdk_dynamodb::types::ReturnValue;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::{
-    CONCURRENT, Outcome, PLANS, Store, StoreError,
+    Outcome, PLANS, Store, StoreError,
     attribute::{EXPIRES_AT, GRANT, GRANT_VERSION, LIST_LENGTH, LIST_VERSION, USAGE, USAGE_VERSION},
     customer::{CustomerChange, json},
     expiry,
     key::{customer_key, entitlement_item, number, resource_item, text},
     update::{Update, Written},
+    window::Window,
 };
 use crate::{customer::Embedded, entitlement::Usage, event::List, id::Id, version::Version};
 
@@ -32,21 +32,18 @@ impl Store {
         embedded: (&Version, &Embedded),
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let grants = lists
-            .iter()
-            .flat_map(|list| list.grants.iter().map(|grant| (list.resource_id.as_ref(), grant)));
-        stream::iter(grants)
-            .map(|(resource_id, (feature_id, grant))| self.write_grant(customer_id, resource_id, feature_id, version, grant))
-            .buffer_unordered(CONCURRENT)
-            .try_collect::<()>()
-            .await?;
+        let mut writes = Window::new();
+        for list in lists {
+            for (feature_id, grant) in &list.grants {
+                writes.push(self.write_grant(customer_id, list.resource_id.as_ref(), feature_id, version, grant)).await?;
+            }
+        }
+        writes.finish().await?;
 
         let mut outcome = Outcome::Stale;
         for list in lists {
             if let Some(resource_id) = &list.resource_id {
-                outcome = outcome.or(self
-                    .write_resource_list(customer_id, resource_id, version, list.grants.len())
-                    .await?);
+                outcome = outcome.or(self.write_resource_list(customer_id, resource_id, version, list.grants.len()).await?);
             }
         }
         let own = lists.iter().find(|list| list.resource_id.is_none());
@@ -75,10 +72,8 @@ impl Store {
         version: &Version,
         grant: &str,
     ) -> Result<(), StoreError> {
-        let mut update = Update::new(
-            &self.tables.customers,
-            customer_key(customer_id, entitlement_item(resource_id, feature_id)),
-        );
+        let mut update =
+            Update::new(&self.tables.customers, customer_key(customer_id, entitlement_item(resource_id, feature_id)));
         update.if_below(GRANT_VERSION, version);
         update.set_version(GRANT_VERSION, version);
         update.set(GRANT, text(grant));
@@ -107,15 +102,15 @@ impl Store {
 
     /// Removes what a list wrote below the customer's deletion.
     async fn clean_list(&self, customer_id: &Id, list: &List, deletion: &Version, now: Timestamp) -> Result<(), StoreError> {
-        let features = list
-            .grants
-            .iter()
-            .map(|(feature_id, _)| entitlement_item(list.resource_id.as_ref(), feature_id));
-        stream::iter(features.chain(list.resource_id.as_ref().map(resource_item)))
-            .map(|item| self.clean_item(customer_id, item, deletion, now))
-            .buffer_unordered(CONCURRENT)
-            .try_collect()
-            .await
+        let resource_id = list.resource_id.as_ref();
+        let mut writes = Window::new();
+        for (feature_id, _) in &list.grants {
+            writes.push(self.clean_item(customer_id, entitlement_item(resource_id, feature_id), deletion, now)).await?;
+        }
+        if let Some(resource_id) = resource_id {
+            writes.push(self.clean_item(customer_id, resource_item(resource_id), deletion, now)).await?;
+        }
+        writes.finish().await
     }
 
     /// Writes what was measured of a feature, unless the register holds this version or a higher
@@ -135,10 +130,8 @@ impl Store {
     ) -> Result<Outcome, StoreError> {
         let mut is_granted = true;
         for _ in 0..PLANS {
-            let mut update = Update::new(
-                &self.tables.customers,
-                customer_key(customer_id, entitlement_item(resource_id, feature_id)),
-            );
+            let mut update =
+                Update::new(&self.tables.customers, customer_key(customer_id, entitlement_item(resource_id, feature_id)));
             update.if_below(USAGE_VERSION, version);
             update.if_there(GRANT_VERSION, is_granted);
             update.set_version(USAGE_VERSION, version);

@@ -89,13 +89,8 @@ impl StoreError {
             "TransactionConflictException",
             "LimitExceededException",
         ];
-        let code = error
-            .as_service_error()
-            .and_then(ProvideErrorMetadata::code)
-            .map(str::to_owned);
-        let is_servers_fault = error
-            .raw_response()
-            .is_some_and(|response| response.status().is_server_error());
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
+        let is_servers_fault = error.raw_response().is_some_and(|response| response.status().is_server_error());
         let source = Box::new(error);
         match code {
             Some(code) if !is_servers_fault && !PASSING.contains(&code.as_str()) => Self::Refused { operation, code, source },

@@ -58,9 +58,7 @@ impl Item {
     pub(super) fn version(&self, attribute: &'static str) -> Result<Option<Version>, StoreError> {
         match self.0.get(attribute) {
             None => Ok(None),
-            Some(AttributeValue::S(text)) => Version::from_stored(text)
-                .map(Some)
-                .ok_or(StoreError::Unreadable { attribute }),
+            Some(AttributeValue::S(text)) => Version::from_stored(text).map(Some).ok_or(StoreError::Unreadable { attribute }),
             Some(_) => Err(StoreError::Unreadable { attribute }),
         }
     }
@@ -88,10 +86,7 @@ impl Item {
             return Ok(None);
         };
         let json = self.text(value).and_then(|json| serde_json::from_str(json).ok());
-        Ok(Some(Register {
-            version,
-            value: json.ok_or(StoreError::Unreadable { attribute: value })?,
-        }))
+        Ok(Some(Register { version, value: json.ok_or(StoreError::Unreadable { attribute: value })? }))
     }
 
     /// The register of a list of entitlements.
@@ -99,9 +94,7 @@ impl Item {
         let Some(version) = self.version(LIST_VERSION)? else {
             return Ok(None);
         };
-        let value = self
-            .number(LIST_LENGTH)
-            .ok_or(StoreError::Unreadable { attribute: LIST_LENGTH })?;
+        let value = self.number(LIST_LENGTH).ok_or(StoreError::Unreadable { attribute: LIST_LENGTH })?;
         Ok(Some(Register { version, value }))
     }
 
@@ -118,10 +111,7 @@ impl Item {
 
     /// A PROFILE item's registers, by version alone.
     pub(super) fn customer_versions(&self) -> Result<CustomerRegisters<(), ()>, StoreError> {
-        let register = |attribute| {
-            self.version(attribute)
-                .map(|version| version.map(|version| Register { version, value: () }))
-        };
+        let register = |attribute| self.version(attribute).map(|version| version.map(|version| Register { version, value: () }));
         Ok(CustomerRegisters {
             profile: register(PROFILE_VERSION)?,
             embedded: register(EMBEDDED_VERSION)?,
@@ -134,21 +124,13 @@ impl Item {
     /// A subscription's registers.
     pub(super) fn subscription_registers(&self) -> Result<SubscriptionRegisters, StoreError> {
         let status = self.version(STATUS_VERSION)?.map(|version| {
-            let value = self
-                .text(STATUS)
-                .ok_or(StoreError::Unreadable { attribute: STATUS })?
-                .to_owned();
+            let value = self.text(STATUS).ok_or(StoreError::Unreadable { attribute: STATUS })?.to_owned();
             Ok(Register { version, value })
         });
-        let details = self
-            .json_register(DETAILS_VERSION, DETAILS)?
-            .map(|Register { version, value }| {
-                let customer_id = self.id(CUSTOMER_ID)?;
-                Ok(Register {
-                    version,
-                    value: (customer_id, value),
-                })
-            });
+        let details = self.json_register(DETAILS_VERSION, DETAILS)?.map(|Register { version, value }| {
+            let customer_id = self.id(CUSTOMER_ID)?;
+            Ok(Register { version, value: (customer_id, value) })
+        });
         Ok(SubscriptionRegisters {
             status: status.transpose()?,
             dates: self.json_register(DATES_VERSION, DATES)?,

@@ -72,10 +72,7 @@ pub(super) fn pointer_item(subscription_id: &Id) -> String {
 
 /// The key of a customer's item.
 pub(super) fn customer_key(customer_id: &Id, item: impl Into<String>) -> Key {
-    HashMap::from([
-        (CUSTOMER_ID.to_owned(), text(customer_id.as_str())),
-        (ITEM.to_owned(), text(item)),
-    ])
+    HashMap::from([(CUSTOMER_ID.to_owned(), text(customer_id.as_str())), (ITEM.to_owned(), text(item))])
 }
 
 pub(super) fn subscription_key(subscription_id: &Id) -> Key {

@@ -101,10 +101,7 @@ impl Store {
             // A key condition takes one comparison of the sort key, and BETWEEN holds its ends.
             (Some(above), Some(below)) if above < below => (" AND #sort BETWEEN :above AND :below", true),
             (Some(_), Some(_)) => {
-                return Ok(IndexPage {
-                    places: Vec::new(),
-                    has_more: false,
-                });
+                return Ok(IndexPage { places: Vec::new(), has_more: false });
             }
         };
         let mut places = Vec::new();
@@ -135,15 +132,9 @@ impl Store {
             let output = request.send().await.map_err(|error| StoreError::of("Query", error))?;
             self.meter.count(output.consumed_capacity());
             for key in output.items() {
-                let sort = key
-                    .get(sort)
-                    .and_then(|value| value.as_s().ok())
-                    .ok_or(StoreError::Unreadable { attribute: sort })?;
+                let sort = key.get(sort).and_then(|value| value.as_s().ok()).ok_or(StoreError::Unreadable { attribute: sort })?;
                 if Some(sort) != range.above.as_ref() && Some(sort) != range.below.as_ref() {
-                    places.push(Place {
-                        sort: sort.clone(),
-                        id: id_in(key, index.row())?,
-                    });
+                    places.push(Place { sort: sort.clone(), id: id_in(key, index.row())? });
                 }
             }
             start = output.last_evaluated_key;

@@ -22,6 +22,7 @@ mod read;
 mod receipt;
 mod subscription;
 mod update;
+mod window;
 
 use std::sync::Arc;
 
@@ -69,19 +70,12 @@ pub struct Store {
 impl Store {
     /// A store over these tables.
     pub fn new(client: Client, tables: Tables) -> Self {
-        Self {
-            client,
-            tables: Arc::new(tables),
-            meter: Arc::default(),
-        }
+        Self { client, tables: Arc::new(tables), meter: Arc::default() }
     }
 
     /// The same store with a count of its own of what it spends, for one request.
     pub fn metered(&self) -> Self {
-        Self {
-            meter: Arc::default(),
-            ..self.clone()
-        }
+        Self { meter: Arc::default(), ..self.clone() }
     }
 
     /// What has been spent through this store and its clones since [`Store::metered`].

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::future::try_join_all;
 
 use super::{
-    CONCURRENT, Store, StoreError,
+    Store, StoreError,
     attribute::{
         CUSTOMER_ID, DELETION_VERSION, EMBEDDED_VERSION, GRANT, GRANT_VERSION, ITEM, LIST_LENGTH, LIST_VERSION, PROFILE_VERSION,
         SUBSCRIPTION_ID, USAGE, USAGE_VERSION,
@@ -95,29 +95,18 @@ impl Store {
     /// See [`StoreError`].
     pub async fn access_view(&self, request: &AccessRequest) -> Result<AccessView, StoreError> {
         let view = self.read_access_view(request, false).await?;
-        if view.feature == FeatureState::Revoked {
-            self.read_access_view(request, true).await
-        } else {
-            Ok(view)
-        }
+        if view.feature == FeatureState::Revoked { self.read_access_view(request, true).await } else { Ok(view) }
     }
 
     async fn read_access_view(&self, request: &AccessRequest, consistent: bool) -> Result<AccessView, StoreError> {
-        let AccessRequest {
-            customer_id,
-            feature_id,
-            resource_id,
-            ..
-        } = request;
+        let AccessRequest { customer_id, feature_id, resource_id, .. } = request;
         let resource = resource_id.as_ref().map(resource_item);
         let mut keys = vec![
             customer_key(customer_id, PROFILE_ITEM),
             customer_key(customer_id, entitlement_item(resource_id.as_ref(), feature_id)),
         ];
         keys.extend(resource.as_ref().map(|item| customer_key(customer_id, item.as_str())));
-        let items = self
-            .batch_get(&self.tables.customers, keys, &CHECK_ATTRIBUTES, consistent)
-            .await?;
+        let items = self.batch_get(&self.tables.customers, keys, &CHECK_ATTRIBUTES, consistent).await?;
 
         let (mut profile, mut list, mut feature) = (Item::default(), Item::default(), Item::default());
         for item in items {
@@ -128,18 +117,10 @@ impl Store {
             }
         }
         let customer = profile.customer_versions()?;
-        let list = if resource_id.is_some() {
-            list.list_register()?
-        } else {
-            customer.list.clone()
-        };
+        let list = if resource_id.is_some() { list.list_register()? } else { customer.list.clone() };
         let list = list.filter(|register| customer.exists(&register.version));
-        let grant = feature
-            .json_register(GRANT_VERSION, GRANT)?
-            .filter(|register| customer.exists(&register.version));
-        let usage = feature
-            .json_register(USAGE_VERSION, USAGE)?
-            .filter(|register| customer.exists(&register.version));
+        let grant = feature.json_register(GRANT_VERSION, GRANT)?.filter(|register| customer.exists(&register.version));
+        let usage = feature.json_register(USAGE_VERSION, USAGE)?.filter(|register| customer.exists(&register.version));
         Ok(AccessView {
             standing: customer.standing(),
             list: list.as_ref().map(|register| register.value),
@@ -157,12 +138,7 @@ impl Store {
     pub async fn customers(&self, ids: &[Id]) -> Result<Vec<CustomerRow>, StoreError> {
         let keys = ids.iter().map(|id| customer_key(id, PROFILE_ITEM)).collect();
         let items = self.batch_get(&self.tables.customers, keys, &[], false).await?;
-        let row = |item: Item| {
-            Ok(CustomerRow {
-                customer_id: item.id(CUSTOMER_ID)?,
-                registers: item.customer_registers()?,
-            })
-        };
+        let row = |item: Item| Ok(CustomerRow { customer_id: item.id(CUSTOMER_ID)?, registers: item.customer_registers()? });
         items.into_iter().map(row).collect()
     }
 
@@ -174,10 +150,7 @@ impl Store {
         let keys = ids.iter().map(subscription_key).collect();
         let items = self.batch_get(&self.tables.subscriptions, keys, &[], false).await?;
         let row = |item: Item| {
-            Ok(SubscriptionRow {
-                subscription_id: item.id(SUBSCRIPTION_ID)?,
-                registers: item.subscription_registers()?,
-            })
+            Ok(SubscriptionRow { subscription_id: item.id(SUBSCRIPTION_ID)?, registers: item.subscription_registers()? })
         };
         items.into_iter().map(row).collect()
     }
@@ -193,12 +166,7 @@ impl Store {
             let ids = item.text(ITEM).and_then(parse_entitlement_item);
             let (resource_id, feature_id) = ids.ok_or(StoreError::Unreadable { attribute: ITEM })?;
             let usage = item.json_register(USAGE_VERSION, USAGE)?;
-            Ok(FeatureRow {
-                resource_id,
-                feature_id,
-                grant: item.take_register(GRANT_VERSION, GRANT)?,
-                usage,
-            })
+            Ok(FeatureRow { resource_id, feature_id, grant: item.take_register(GRANT_VERSION, GRANT)?, usage })
         };
         items.into_iter().map(row).collect()
     }
@@ -210,17 +178,9 @@ impl Store {
     pub async fn resources(&self, customer_id: &Id) -> Result<Vec<ResourceRow>, StoreError> {
         let items = self.query_prefix(customer_id, RESOURCES, &[], false).await?;
         let row = |item: Item| {
-            let resource_id = item
-                .text(ITEM)
-                .and_then(|item| item.strip_prefix(RESOURCES))
-                .map(Id::try_from);
-            let resource_id = resource_id
-                .and_then(Result::ok)
-                .ok_or(StoreError::Unreadable { attribute: ITEM })?;
-            Ok(ResourceRow {
-                resource_id,
-                list: item.list_register()?,
-            })
+            let resource_id = item.text(ITEM).and_then(|item| item.strip_prefix(RESOURCES)).map(Id::try_from);
+            let resource_id = resource_id.and_then(Result::ok).ok_or(StoreError::Unreadable { attribute: ITEM })?;
+            Ok(ResourceRow { resource_id, list: item.list_register()? })
         };
         items.into_iter().map(row).collect()
     }
@@ -232,12 +192,8 @@ impl Store {
     /// See [`StoreError`].
     pub async fn subscription_ids(&self, customer_id: &Id) -> Result<Vec<Id>, StoreError> {
         let items = self.items_with_prefix(customer_id, SUBSCRIPTIONS).await?;
-        let ids = items
-            .iter()
-            .filter_map(|item| item.strip_prefix(SUBSCRIPTIONS))
-            .map(Id::try_from);
-        ids.map(|id| id.map_err(|_| StoreError::Unreadable { attribute: ITEM }))
-            .collect()
+        let ids = items.iter().filter_map(|item| item.strip_prefix(SUBSCRIPTIONS)).map(Id::try_from);
+        ids.map(|id| id.map_err(|_| StoreError::Unreadable { attribute: ITEM })).collect()
     }
 
     /// The sort keys of a customer's items that begin so, read consistently.
@@ -269,13 +225,8 @@ impl Store {
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
             if !attributes.is_empty() {
-                request = request.projection_expression(
-                    attributes
-                        .iter()
-                        .map(|name| format!("#{name}"))
-                        .collect::<Vec<_>>()
-                        .join(", "),
-                );
+                request = request
+                    .projection_expression(attributes.iter().map(|name| format!("#{name}")).collect::<Vec<_>>().join(", "));
             }
             let output = request.send().await.map_err(|error| StoreError::of("Query", error))?;
             self.meter.count(output.consumed_capacity());
@@ -295,13 +246,9 @@ impl Store {
         attributes: &[&str],
         consistent: bool,
     ) -> Result<Vec<Item>, StoreError> {
-        let batches: Vec<Vec<Key>> = keys.chunks(BATCH).map(<[Key]>::to_vec).collect();
-        let items: Vec<Vec<Item>> = stream::iter(batches)
-            .map(|keys| self.batch_get_once(table, keys, attributes, consistent))
-            .buffered(CONCURRENT)
-            .try_collect()
-            .await?;
-        Ok(items.into_iter().flatten().collect())
+        let batches = keys.chunks(BATCH).map(|keys| self.batch_get_once(table, keys.to_vec(), attributes, consistent));
+        let batches: Vec<_> = batches.collect();
+        Ok(try_join_all(batches).await?.into_iter().flatten().collect())
     }
 
     /// One batch; what DynamoDB leaves unprocessed, when it throttles or the answer grows too large,
@@ -322,39 +269,23 @@ impl Store {
                 wanted = wanted
                     .projection_expression(attributes.iter().map(|name| format!("#{name}")).collect::<Vec<_>>().join(","))
                     .set_expression_attribute_names(Some(
-                        attributes
-                            .iter()
-                            .map(|name| (format!("#{name}"), (*name).to_owned()))
-                            .collect(),
+                        attributes.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect(),
                     ));
             }
-            let wanted = wanted.build().map_err(|error| StoreError::Unavailable {
-                operation: OPERATION,
-                source: Box::new(error),
-            })?;
-            let request = self
-                .client
-                .batch_get_item()
-                .request_items(table, wanted)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let wanted =
+                wanted.build().map_err(|error| StoreError::Unavailable { operation: OPERATION, source: Box::new(error) })?;
+            let request =
+                self.client.batch_get_item().request_items(table, wanted).return_consumed_capacity(ReturnConsumedCapacity::Total);
             let output = request.send().await.map_err(|error| StoreError::of(OPERATION, error))?;
             self.meter.count(output.consumed_capacity());
             let found = output.responses.unwrap_or_default().remove(table).unwrap_or_default();
             let is_progress = !found.is_empty();
             items.extend(found.into_iter().map(Item::from));
-            keys = output
-                .unprocessed_keys
-                .unwrap_or_default()
-                .remove(table)
-                .map(|left| left.keys)
-                .unwrap_or_default();
+            keys = output.unprocessed_keys.unwrap_or_default().remove(table).map(|left| left.keys).unwrap_or_default();
             if !keys.is_empty() {
                 tries = if is_progress { 0 } else { tries + 1 };
                 if tries == BATCH_TRIES {
-                    return Err(StoreError::Unavailable {
-                        operation: OPERATION,
-                        source: "keys were left unprocessed".into(),
-                    });
+                    return Err(StoreError::Unavailable { operation: OPERATION, source: "keys were left unprocessed".into() });
                 }
                 tokio::time::sleep(Duration::from_millis(10 << tries)).await;
             }
@@ -366,6 +297,5 @@ impl Store {
 /// The id in a key that DynamoDB answered with.
 pub(super) fn id_in(key: &Key, attribute: &'static str) -> Result<Id, StoreError> {
     let id = key.get(attribute).and_then(|value: &AttributeValue| value.as_s().ok());
-    id.and_then(|id| Id::try_from(id.as_str()).ok())
-        .ok_or(StoreError::Unreadable { attribute })
+    id.and_then(|id| Id::try_from(id.as_str()).ok()).ok_or(StoreError::Unreadable { attribute })
 }

@@ -1,11 +1,10 @@
 //! A subscription's registers, the pointer to it beside its customer, and its place in the lists.
 
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::{
-    CONCURRENT, Outcome, PLANS, Store, StoreError,
+    Outcome, PLANS, Store, StoreError,
     attribute::{
         CREATION_ORDER, CREATION_VERSION, CUSTOMER_ID, CUSTOMER_ORDER, DATES, DATES_VERSION, DETAILS, DETAILS_VERSION,
         EXPIRES_AT, LIST_VERSION, POINTER_VERSION, SHARD, STATUS, STATUS_VERSION, UNLISTED,
@@ -14,10 +13,11 @@ use super::{
     expiry,
     item::Item,
     key::{
-        PROFILE_ITEM, SUBSCRIPTIONS, creation_order, creation_order_of, customer_key, customer_order, number, pointer_item,
-        shard_of, subscription_key, text,
+        PROFILE_ITEM, creation_order, creation_order_of, customer_key, customer_order, number, pointer_item, shard_of,
+        subscription_key, text,
     },
     update::{Update, Written},
+    window::Window,
 };
 use crate::{customer::Embedded, event::SubscriptionChange, id::Id, subscription::SubscriptionRegisters, version::Version};
 
@@ -29,10 +29,7 @@ struct SubscriptionState {
 
 impl SubscriptionState {
     fn of(item: &Item) -> Result<Self, StoreError> {
-        Ok(Self {
-            registers: item.subscription_registers()?,
-            is_listed: item.has(SHARD),
-        })
+        Ok(Self { registers: item.subscription_registers()?, is_listed: item.has(SHARD) })
     }
 }
 
@@ -65,15 +62,10 @@ impl Store {
         if let Some((customer_id, _)) = &change.details {
             self.point_to(customer_id, subscription_id, version).await?;
         }
-        let (mut outcome, state) = self
-            .write_subscription_registers(subscription_id, version, change, now)
-            .await?;
+        let (mut outcome, state) = self.write_subscription_registers(subscription_id, version, change, now).await?;
         let mut shown = None;
         if let Some((customer_id, embedded)) = alive {
-            let change = CustomerChange {
-                embedded: Some((version, embedded)),
-                ..CustomerChange::default()
-            };
+            let change = CustomerChange { embedded: Some((version, embedded)), ..CustomerChange::default() };
             let (of_customer, profile) = self.write_customer(customer_id, &change, now).await?;
             outcome = outcome.or(of_customer);
             shown = Some((customer_id, profile));
@@ -91,10 +83,7 @@ impl Store {
     /// Writes the pointer beside the customer. It carries the version, so that a deletion that comes
     /// between it and the subscription's registers leaves it.
     async fn point_to(&self, customer_id: &Id, subscription_id: &Id, version: &Version) -> Result<(), StoreError> {
-        let mut update = Update::new(
-            &self.tables.customers,
-            customer_key(customer_id, pointer_item(subscription_id)),
-        );
+        let mut update = Update::new(&self.tables.customers, customer_key(customer_id, pointer_item(subscription_id)));
         update.if_below(POINTER_VERSION, version);
         update.set_version(POINTER_VERSION, version);
         match update.send(self, ReturnValue::None).await? {
@@ -112,10 +101,7 @@ impl Store {
         let mut found: Option<SubscriptionState> = None;
         for _ in 0..PLANS {
             let Some(update) = plan(self, subscription_id, version, change, found.as_ref(), now) else {
-                let state = found.unwrap_or(SubscriptionState {
-                    registers: SubscriptionRegisters::default(),
-                    is_listed: false,
-                });
+                let state = found.unwrap_or(SubscriptionState { registers: SubscriptionRegisters::default(), is_listed: false });
                 return Ok((Outcome::Stale, state));
             };
             match update.send(self, ReturnValue::AllNew).await? {
@@ -140,8 +126,7 @@ impl Store {
             let deletion = profile.registers.deletion.as_ref();
             if let Some(deletion) = deletion.filter(|deletion| state.registers.versions().any(|version| version <= deletion)) {
                 let cleaned = self.clean_subscription(subscription_id, customer_id, deletion, now).await?;
-                self.clean_item(customer_id, pointer_item(subscription_id), deletion, now)
-                    .await?;
+                self.clean_item(customer_id, pointer_item(subscription_id), deletion, now).await?;
                 match cleaned {
                     Some(left) => state = left,
                     None => return Ok(()),
@@ -181,8 +166,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let left = self.clean_subscription(subscription_id, customer_id, deletion, now).await?;
-        self.clean_item(customer_id, pointer_item(subscription_id), deletion, now)
-            .await?;
+        self.clean_item(customer_id, pointer_item(subscription_id), deletion, now).await?;
         if let Some(state) = left {
             let profile = self.read_profile(customer_id).await?;
             self.settle(subscription_id, customer_id, state, profile, now).await?;
@@ -228,10 +212,7 @@ impl Store {
                 if !staying.contains(&CREATION_VERSION) {
                     update.set(CREATION_ORDER, text(creation_order(None, subscription_id)));
                 }
-                if [STATUS_VERSION, DATES_VERSION, DETAILS_VERSION]
-                    .iter()
-                    .any(|needed| !staying.contains(needed))
-                {
+                if [STATUS_VERSION, DATES_VERSION, DETAILS_VERSION].iter().any(|needed| !staying.contains(needed)) {
                     update.remove(&[SHARD]);
                     update.set(EXPIRES_AT, number(expiry(now)));
                 }
@@ -298,15 +279,12 @@ impl Store {
         mark: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let pointers = self.items_with_prefix(customer_id, SUBSCRIPTIONS).await?;
-        let ids = pointers
-            .iter()
-            .filter_map(|item| Id::try_from(item.strip_prefix(SUBSCRIPTIONS)?).ok());
-        stream::iter(ids)
-            .map(|subscription_id| async move { self.settle_waiting(&subscription_id, customer_id, now).await })
-            .buffer_unordered(CONCURRENT)
-            .try_collect::<()>()
-            .await?;
+        let waiting = self.subscription_ids(customer_id).await?;
+        let mut writes = Window::new();
+        for subscription_id in &waiting {
+            writes.push(self.settle_waiting(subscription_id, customer_id, now)).await?;
+        }
+        writes.finish().await?;
         let mut update = Update::new(&self.tables.customers, customer_key(customer_id, PROFILE_ITEM));
         update.if_equal(UNLISTED, text(mark));
         update.remove(&[UNLISTED]);
@@ -329,8 +307,7 @@ impl Store {
             return Ok(());
         };
         let profile = self.read_profile(customer_id).await?;
-        self.settle(subscription_id, customer_id, SubscriptionState::of(&item)?, profile, now)
-            .await
+        self.settle(subscription_id, customer_id, SubscriptionState::of(&item)?, profile, now).await
     }
 }
 
@@ -348,18 +325,12 @@ fn plan<'a>(
 ) -> Option<Update<'a>> {
     let held = found.map(|state| &state.registers);
     let holds = |register: Option<&Version>| register.is_none_or(|register| register < version);
-    let status = change
-        .status
-        .as_ref()
-        .filter(|_| holds(held.and_then(|held| held.status.as_ref()).map(|register| &register.version)));
-    let dates = change
-        .dates
-        .as_ref()
-        .filter(|_| holds(held.and_then(|held| held.dates.as_ref()).map(|register| &register.version)));
-    let details = change
-        .details
-        .as_ref()
-        .filter(|_| holds(held.and_then(|held| held.details.as_ref()).map(|register| &register.version)));
+    let status =
+        change.status.as_ref().filter(|_| holds(held.and_then(|held| held.status.as_ref()).map(|register| &register.version)));
+    let dates =
+        change.dates.as_ref().filter(|_| holds(held.and_then(|held| held.dates.as_ref()).map(|register| &register.version)));
+    let details =
+        change.details.as_ref().filter(|_| holds(held.and_then(|held| held.details.as_ref()).map(|register| &register.version)));
     let created = change.created && holds(held.and_then(|held| held.creation.as_ref()));
     if status.is_none() && dates.is_none() && details.is_none() && !created {
         return None;
@@ -368,17 +339,9 @@ fn plan<'a>(
     let mut update = Update::new(&store.tables.subscriptions, subscription_key(subscription_id));
     let mut is_complete = true;
     for (attribute, is_written, is_held) in [
-        (
-            STATUS_VERSION,
-            status.is_some(),
-            held.is_none_or(|held| held.status.is_some()),
-        ),
+        (STATUS_VERSION, status.is_some(), held.is_none_or(|held| held.status.is_some())),
         (DATES_VERSION, dates.is_some(), held.is_none_or(|held| held.dates.is_some())),
-        (
-            DETAILS_VERSION,
-            details.is_some(),
-            held.is_none_or(|held| held.details.is_some()),
-        ),
+        (DETAILS_VERSION, details.is_some(), held.is_none_or(|held| held.details.is_some())),
     ] {
         if is_written {
             update.if_below(attribute, version);

@@ -41,15 +41,7 @@ pub(super) struct Update<'a> {
 impl<'a> Update<'a> {
     pub(super) fn new(table: &'a str, key: Key) -> Self {
         let (names, values) = (HashMap::new(), HashMap::new());
-        Self {
-            table,
-            key,
-            sets: Vec::new(),
-            removes: Vec::new(),
-            conditions: Vec::new(),
-            names,
-            values,
-        }
+        Self { table, key, sets: Vec::new(), removes: Vec::new(), conditions: Vec::new(), names, values }
     }
 
     fn name(&mut self, attribute: &str) -> String {
@@ -97,8 +89,7 @@ impl<'a> Update<'a> {
 
     fn if_absent_or(&mut self, attribute: &str, comparison: &str, version: &Version) {
         let (name, value) = (self.name(attribute), self.value(text(version.as_str())));
-        self.conditions
-            .push(format!("(attribute_not_exists({name}) OR {name} {comparison} {value})"));
+        self.conditions.push(format!("(attribute_not_exists({name}) OR {name} {comparison} {value})"));
     }
 
     /// Only if the register is there and its version higher.
@@ -123,20 +114,12 @@ impl<'a> Update<'a> {
     }
 
     pub(super) fn if_there(&mut self, attribute: &str, is_there: bool) {
-        if is_there {
-            self.if_present(attribute)
-        } else {
-            self.if_absent(attribute)
-        }
+        if is_there { self.if_present(attribute) } else { self.if_absent(attribute) }
     }
 
     fn expression(&self) -> Option<String> {
         let clause = |keyword: &str, parts: &[String]| {
-            if parts.is_empty() {
-                String::new()
-            } else {
-                format!("{keyword} {} ", parts.join(", "))
-            }
+            if parts.is_empty() { String::new() } else { format!("{keyword} {} ", parts.join(", ")) }
         };
         let expression = clause("SET", &self.sets) + &clause("REMOVE", &self.removes);
         (!expression.is_empty()).then_some(expression)
