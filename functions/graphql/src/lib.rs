@@ -1,1 +1,195 @@
 //! Answers GraphQL queries over the replica, and serves GraphiQL.
+//!
+//! The way of a query: [`http`] → [`run`] → [`schema`] → [`page`] → [`load`] → the store.
+
+mod error;
+mod guard;
+mod http;
+mod load;
+mod options;
+mod page;
+mod phase;
+mod row;
+mod run;
+mod schema;
+mod siblings;
+
+use std::{sync::Arc, time::Instant};
+
+use futures_util::future::join_all;
+
+use lambda_http::{
+    Body, Request, Response,
+    http::{HeaderValue, Method, StatusCode, header},
+};
+use shared::{reply, secret::Secret, store::Store, time::Clock};
+
+pub use options::{Limits, Options, OptionsError};
+
+use crate::{
+    http::{Media, Questions, Unreadable},
+    load::Loaders,
+    run::{Answer, error_json},
+};
+
+/// The function: answers requests to /graphql and /graphiql.
+pub struct Graphql {
+    store: Store,
+    token: Secret,
+    options: Options,
+    clock: Clock,
+    schema: schema::Schema,
+}
+
+impl std::fmt::Debug for Graphql {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Graphql").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// The schema in the schema definition language, as it is committed.
+pub fn sdl() -> String {
+    let options = async_graphql::SDLExportOptions::new().prefer_single_line_descriptions();
+    schema::build(&Options::default()).sdl_with_options(options)
+}
+
+impl Graphql {
+    /// Answers from this store those who present the token.
+    pub fn new(store: Store, token: Secret, options: Options) -> Self {
+        let schema = schema::build(&options);
+        Self { store, token, options, clock: Clock::system(), schema }
+    }
+
+    /// The same with another clock, which usage counts by.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Answers a request; whatever goes wrong is an answer too.
+    pub async fn handle(&self, request: Request) -> Response<Body> {
+        let mut response = self.answer(&request).await;
+        if let Some(origin) = self.options.cors_origin.as_deref().and_then(|origin| origin.parse().ok()) {
+            let headers = response.headers_mut();
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(header::VARY, HeaderValue::from_static("origin"));
+        }
+        response
+    }
+
+    async fn answer(&self, request: &Request) -> Response<Body> {
+        if request.method() == Method::OPTIONS && self.options.cors_origin.is_some() {
+            return preflight();
+        }
+        let authorization = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        if !self.token.accepts_bearer(authorization) {
+            return unauthorized();
+        }
+        let questions = match *request.method() {
+            Method::GET => http::of_get(request),
+            Method::POST => http::of_post(request, &self.options.limits),
+            _ => return method_not_allowed(),
+        };
+        let Some(media) = Media::accepted(request.headers()) else {
+            let message = "an answer comes as application/graphql-response+json or application/json";
+            return respond(Media::Json, StatusCode::NOT_ACCEPTABLE, error_json(message, "BAD_REQUEST"));
+        };
+        match questions {
+            Err(Unreadable { status, message }) => respond(media, status, error_json(&message, "BAD_REQUEST")),
+            Ok(questions) => self.run(questions, media).await,
+        }
+    }
+
+    async fn run(&self, questions: Questions, media: Media) -> Response<Body> {
+        let started = Instant::now();
+        let limits = &self.options.limits;
+        let store = self.store.metered();
+        let loaders = Arc::new(Loaders::new(store.clone(), limits.clone(), self.clock.now()));
+        let (asked, is_batch) = match questions {
+            Questions::One(asked) => (vec![asked], false),
+            Questions::Batch(batch) => (batch, true),
+        };
+        let runs = asked.into_iter().map(|asked| run::run(&self.schema, &loaders, asked));
+        let answers = tokio::time::timeout(limits.time, join_all(runs)).await;
+        let (status, body, answers) = match answers {
+            Err(_) => {
+                let message = format!("the time limit of {} seconds has passed: ask for less", limits.time.as_secs());
+                (StatusCode::GATEWAY_TIMEOUT, error_json(&message, "TIMEOUT"), Vec::new())
+            }
+            Ok(answers) => {
+                let body = join(&answers, is_batch);
+                if length_in_lambda(&body) > limits.answer {
+                    let message = "the answer would be larger than Lambda can return (6 MB): ask for fewer rows or fields";
+                    let body = error_json(message, "ANSWER_TOO_LARGE");
+                    (status(false, is_batch, media), body, answers)
+                } else {
+                    let was_carried_out = answers.iter().all(|answer| answer.was_carried_out);
+                    (status(was_carried_out, is_batch, media), body, answers)
+                }
+            }
+        };
+        let spent = store.spent();
+        let operations: Vec<&str> = answers.iter().filter_map(|answer| answer.operation.as_deref()).collect();
+        tracing::info!(
+            operation = operations.join(","),
+            queries = answers.len(),
+            errors = answers.iter().map(|answer| answer.errors).sum::<usize>(),
+            status = status.as_u16(),
+            requests = spent.requests,
+            capacity = spent.capacity,
+            bytes = body.len(),
+            milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "answered"
+        );
+        respond(media, status, body)
+    }
+}
+
+/// The status of queries that were well-formed requests: the newer media type tells by it whether
+/// one was refused; the older one, and a batch, do not.
+fn status(was_carried_out: bool, is_batch: bool, media: Media) -> StatusCode {
+    if was_carried_out || is_batch || media == Media::Json { StatusCode::OK } else { StatusCode::BAD_REQUEST }
+}
+
+fn join(answers: &[Answer], is_batch: bool) -> String {
+    let all = answers.iter().map(|answer| answer.json.as_str()).collect::<Vec<_>>().join(",");
+    if is_batch { format!("[{all}]") } else { all }
+}
+
+/// The bytes of a body within Lambda's own answer, where it is a JSON string.
+fn length_in_lambda(body: &str) -> usize {
+    let escaped = body.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+    body.len() + escaped
+}
+
+fn respond(media: Media, status: StatusCode, body: String) -> Response<Body> {
+    let mut response = reply::json(status, &());
+    *response.body_mut() = Body::Text(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media.content_type()));
+    response
+}
+
+fn unauthorized() -> Response<Body> {
+    let body = error_json("the header Authorization must present the token of this API: Bearer <token>", "UNAUTHENTICATED");
+    let mut response = respond(Media::Json, StatusCode::UNAUTHORIZED, body);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+fn method_not_allowed() -> Response<Body> {
+    let body = error_json("queries come by GET or POST", "BAD_REQUEST");
+    let mut response = respond(Media::Json, StatusCode::METHOD_NOT_ALLOWED, body);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+    response
+}
+
+fn preflight() -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type"));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}

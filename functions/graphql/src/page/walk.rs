@@ -1,0 +1,74 @@
+//! A way through an index: the shards' places merged into one order.
+
+use std::collections::VecDeque;
+
+use futures_util::future::try_join_all;
+use shared::store::{IndexPage, ListIndex, Place, Range, SHARDS, Store};
+
+use super::Direction;
+use crate::error::ApiError;
+
+/// The part of a shard that lies ahead.
+#[derive(Debug)]
+struct Lane {
+    shard: u8,
+    ahead: Range,
+    waiting: VecDeque<Place>,
+    has_more: bool,
+}
+
+/// A way through a range of an index, all shards side by side.
+#[derive(Debug)]
+pub(super) struct Walk<'a> {
+    store: &'a Store,
+    index: ListIndex,
+    direction: Direction,
+    lanes: Vec<Lane>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(store: &'a Store, index: ListIndex, range: &Range, direction: Direction) -> Self {
+        let lane = |shard| Lane { shard, ahead: range.clone(), waiting: VecDeque::new(), has_more: true };
+        Self { store, index, direction, lanes: (0..SHARDS).map(lane).collect() }
+    }
+
+    /// The next places, at most so many; fewer only at the end. One request a shard, all at once.
+    pub(super) async fn next(&mut self, count: usize) -> Result<Vec<Place>, ApiError> {
+        let (store, index) = (self.store, self.index);
+        let is_descending = self.direction == Direction::Descending;
+        // Any of the next places may be in any shard: each must show as many, or its end.
+        let reads = self.lanes.iter_mut().map(|lane| async move {
+            let missing = count.saturating_sub(lane.waiting.len());
+            if missing > 0 && lane.has_more {
+                let IndexPage { places, has_more } =
+                    store.list_page(index, lane.shard, &lane.ahead, is_descending, missing).await?;
+                if let Some(last) = places.last() {
+                    let passed = Some(last.sort.clone());
+                    match is_descending {
+                        true => lane.ahead.below = passed,
+                        false => lane.ahead.above = passed,
+                    }
+                }
+                lane.has_more = has_more;
+                lane.waiting.extend(places);
+            }
+            Ok::<_, ApiError>(())
+        });
+        try_join_all(reads).await?;
+        Ok(std::iter::from_fn(|| self.pop()).take(count).collect())
+    }
+
+    /// Whether no place lies ahead.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.waiting.is_empty() && !lane.has_more)
+    }
+
+    fn pop(&mut self) -> Option<Place> {
+        let waiting = self.lanes.iter_mut().filter(|lane| !lane.waiting.is_empty());
+        let next = match self.direction {
+            Direction::Ascending => waiting.min_by(|a, b| a.waiting.front().cmp(&b.waiting.front())),
+            Direction::Descending => waiting.max_by(|a, b| a.waiting.front().cmp(&b.waiting.front())),
+        };
+        next?.waiting.pop_front()
+    }
+}

@@ -1,0 +1,111 @@
+//! One query: checked, carried out, and its errors given codes.
+
+use std::sync::Arc;
+
+use async_graphql::{Request, ServerError, Value, Variables, parser::parse_query};
+use serde_json::{Map, json};
+
+use crate::{
+    error::ApiError,
+    guard::{self, Refused},
+    load::Loaders,
+    options::Limits,
+    phase::Began,
+    schema::Schema,
+};
+
+/// A query as it came over HTTP.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) query: String,
+    pub(crate) operation_name: Option<String>,
+    pub(crate) variables: Map<String, serde_json::Value>,
+}
+
+/// What is answered to one query.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) json: String,
+    /// It was found good and its fields were asked, whatever they answered.
+    pub(crate) was_carried_out: bool,
+    pub(crate) errors: usize,
+    /// For the log.
+    pub(crate) operation: Option<String>,
+}
+
+/// The JSON of an answer that is nothing but an error.
+pub(crate) fn error_json(message: &str, code: &str) -> String {
+    json!({"errors": [{"message": message, "extensions": {"code": code}}]}).to_string()
+}
+
+impl Answer {
+    fn refused(message: &str, code: &str) -> Self {
+        Self { json: error_json(message, code), was_carried_out: false, errors: 1, operation: None }
+    }
+}
+
+/// Answers one query.
+pub(crate) async fn run(schema: &Schema, loaders: &Arc<Loaders>, asked: Asked) -> Answer {
+    let request = match prepare(asked, &loaders.limits) {
+        Ok(request) => request,
+        Err(answer) => return *answer,
+    };
+    let (request, operation) = request;
+    let began = Began::default();
+    let response = schema.execute(request.data(Arc::clone(loaders)).data(began.clone())).await;
+    let was_carried_out = began.get();
+    let errors: Vec<ServerError> = response.errors.into_iter().map(|error| with_code(error, was_carried_out)).collect();
+    Answer { json: to_json(&response.data, &errors, was_carried_out), was_carried_out, errors: errors.len(), operation }
+}
+
+fn prepare(asked: Asked, limits: &Limits) -> Result<(Request, Option<String>), Box<Answer>> {
+    let Asked { query, operation_name, variables } = asked;
+    let refuse = |refused: Refused| Box::new(Answer::refused(&refused.to_string(), refused.code()));
+    guard::check_nesting(&query).map_err(refuse)?;
+    let document = parse_query(&query).map_err(|error| {
+        let error = with_code(error.into(), false);
+        Box::new(Answer { json: to_json(&Value::Null, &[error], false), was_carried_out: false, errors: 1, operation: None })
+    })?;
+    guard::check_fields(&document, limits.fields).map_err(refuse)?;
+    let variables = Variables::from_json(serde_json::Value::Object(variables));
+    let operation = guard::operation(&document, operation_name.as_deref());
+    if let Some(operation) = operation {
+        guard::check_variables(&operation.node, &variables).map_err(refuse)?;
+    }
+    // The log names operations of the document, never a text that is none of its names.
+    let name = document
+        .operations
+        .iter()
+        .find(|(_, known)| operation.is_some_and(|operation| operation.pos == known.pos))
+        .and_then(|(name, _)| name.map(|name| name.chars().take(100).collect()));
+    let mut request = Request::new(query).variables(variables);
+    if let Some(operation_name) = operation_name {
+        request = request.operation_name(operation_name);
+    }
+    request.set_parsed_query(document);
+    Ok((request, name))
+}
+
+fn to_json(data: &Value, errors: &[ServerError], was_carried_out: bool) -> String {
+    let mut members = Vec::new();
+    if !errors.is_empty() {
+        members.push(format!(r#""errors":{}"#, serde_json::to_string(errors).unwrap_or_default()));
+    }
+    // A query that was refused has no data, not even null.
+    if was_carried_out {
+        members.push(format!(r#""data":{}"#, serde_json::to_string(data).unwrap_or_default()));
+    }
+    format!("{{{}}}", members.join(","))
+}
+
+fn with_code(mut error: ServerError, was_carried_out: bool) -> ServerError {
+    let code = match error.source::<ApiError>() {
+        Some(error) => error.code(),
+        None if was_carried_out => "BAD_USER_INPUT",
+        None if error.message.starts_with("Query is ") => "QUERY_TOO_COMPLEX",
+        None if error.message.trim_start().starts_with("-->") => "GRAPHQL_PARSE_FAILED",
+        None => "GRAPHQL_VALIDATION_FAILED",
+    };
+    error.extensions.get_or_insert_default().set("code", code);
+    error
+}

@@ -1,0 +1,142 @@
+//! The type Customer.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Object, Result};
+use serde_json::Value;
+use shared::id::Id;
+
+use super::{
+    arguments::{ListArguments, SubscriptionCondition, SubscriptionsOrderBy},
+    connection::{SubscriptionsConnection, wanted},
+    cost,
+    entitlement::{Entitlement, Resource, effective},
+    query::loaders,
+    scalar::{Cursor, Datetime},
+    subscription::word,
+};
+use crate::{
+    load::Scope,
+    page::{Listing, Source},
+    row::CustomerRow,
+    siblings::Siblings,
+};
+
+/// A customer, with what it has subscribed to and what it may use.
+pub(crate) struct Customer {
+    row: Arc<CustomerRow>,
+    siblings: Arc<Siblings>,
+}
+
+impl Customer {
+    pub(super) fn new(row: Arc<CustomerRow>, siblings: Arc<Siblings>) -> Self {
+        Self { row, siblings }
+    }
+}
+
+/// A customer, with what it has subscribed to and what it may use.
+#[Object]
+impl Customer {
+    /// When Stigg created it; null where no such event was seen.
+    async fn created_at(&self) -> Option<Datetime> {
+        self.row.shown.created_at.clone().map(Datetime)
+    }
+
+    /// When it last changed; a new list of entitlements counts, a measurement of usage does not.
+    async fn updated_at(&self) -> Option<Datetime> {
+        Some(Datetime(self.row.shown.updated_at.clone()))
+    }
+
+    /// Its id, as you gave it to Stigg.
+    async fn customer_id(&self) -> &str {
+        self.row.id.as_str()
+    }
+
+    /// Its name.
+    async fn name(&self) -> Option<&str> {
+        self.row.shown.profile.name.as_deref()
+    }
+
+    /// Its e-mail address.
+    async fn email(&self) -> Option<&str> {
+        self.row.shown.profile.email.as_deref()
+    }
+
+    /// Its id in the billing provider.
+    async fn billing_id(&self) -> Option<&str> {
+        self.row.shown.profile.billing_id.as_deref()
+    }
+
+    /// What the customer itself may use, in Stigg's own JSON with usage merged in, in the order of
+    /// the features' ids. What its resources may use is in `resources`; `entitlementList` has types.
+    #[graphql(complexity = "cost::entitlements(1)")]
+    async fn entitlements(&self, ctx: &Context<'_>) -> Result<Value> {
+        let granted = effective(loaders(ctx)?, &self.row, Scope::Customer).await?;
+        Ok(granted.into_iter().map(|granted| granted.to_stigg_json()).collect())
+    }
+
+    /// What the customer itself, or one of its resources, may use, in the order of the features' ids.
+    #[graphql(complexity = "cost::entitlements(child_complexity)")]
+    async fn entitlement_list(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Ask for this resource; without it for the customer itself, never for both.")] resource_id: Option<
+            String,
+        >,
+    ) -> Result<Vec<Entitlement>> {
+        let scope = match resource_id.map(Id::try_from) {
+            None => Scope::Customer,
+            Some(Ok(id)) => Scope::Resource(id),
+            Some(Err(_)) => return Ok(Vec::new()),
+        };
+        let loaders = loaders(ctx)?;
+        let granted = effective(loaders, &self.row, scope).await?;
+        Ok(granted.into_iter().map(|granted| Entitlement::new(granted, loaders.now)).collect())
+    }
+
+    /// The customer's resources that have entitlements of their own, in the order of their ids.
+    #[graphql(complexity = "cost::entitlements(child_complexity)")]
+    async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>> {
+        Resource::of(loaders(ctx)?, &self.row).await
+    }
+
+    /// The customer's subscriptions, a page at a time, in any order and on any condition.
+    #[graphql(complexity = "cost::list(first, last, child_complexity)")]
+    #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
+    async fn subscriptions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only the first so many rows, at most 100; without first and last the first 100.")] first: Option<i32>,
+        #[graphql(desc = "Only the last so many rows, at most 100. Not together with first or offset.")] last: Option<i32>,
+        #[graphql(desc = "Leave out so many rows after the cursor in after.")] offset: Option<i32>,
+        #[graphql(desc = "Only rows before this cursor.")] before: Option<Cursor>,
+        #[graphql(desc = "Only rows after this cursor.")] after: Option<Cursor>,
+        #[graphql(
+            desc = "The first order decides, the next ones break ties, the primary key comes last.",
+            default_with = "Some(vec![SubscriptionsOrderBy::PrimaryKeyAsc])"
+        )]
+        order_by: Option<Vec<SubscriptionsOrderBy>>,
+        #[graphql(desc = "Only rows that hold this.")] condition: Option<SubscriptionCondition>,
+    ) -> Result<SubscriptionsConnection> {
+        let loaders = loaders(ctx)?;
+        let ask = ListArguments { first, last, offset, before, after, order_by, condition }.ask(loaders)?;
+        let rows = self.siblings.subscriptions_of(&self.row.id, loaders).await?;
+        let listing = Listing::new(Arc::clone(loaders), Source::Rows(rows), ask, wanted(ctx));
+        Ok(SubscriptionsConnection { listing })
+    }
+
+    /// Its id in the CRM.
+    async fn crm_id(&self) -> Option<String> {
+        word(self.row.shown.profile.crm_id.as_ref())
+    }
+
+    /// The currency that it pays in, as Stigg writes it.
+    async fn billing_currency(&self) -> Option<String> {
+        word(self.row.shown.profile.billing_currency.as_ref())
+    }
+
+    /// Your own data on the customer.
+    async fn metadata(&self) -> Option<Value> {
+        self.row.shown.profile.metadata.clone()
+    }
+}

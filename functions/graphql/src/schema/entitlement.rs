@@ -1,0 +1,248 @@
+//! What a customer may use: the effective list, in Stigg's JSON and with types.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Object, Result, SimpleObject};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use shared::{
+    customer::Register,
+    entitlement::{Entitlement as Merged, FeatureState, merge},
+    id::Id,
+    store::{FeatureRow, StoreError},
+    time::to_fixed_width,
+    version::Version,
+};
+
+use super::{cost, query::loaders, scalar::Datetime, subscription::word};
+use crate::{
+    error::ApiError,
+    load::{FeaturesOf, Loaders, Scope},
+    row::CustomerRow,
+};
+
+/// A feature that the newest list grants.
+pub(super) struct Granted {
+    feature_id: Id,
+    merged: Merged,
+    /// What the list said, without nulls.
+    json: Map<String, Value>,
+    usage_is_merged: bool,
+}
+
+impl Granted {
+    pub(super) fn to_stigg_json(&self) -> Value {
+        self.merged.to_stigg_json(self.json.clone(), self.usage_is_merged)
+    }
+
+    /// The feature as the newest list has it; None if it does not grant it.
+    fn of(row: &FeatureRow, customer: &CustomerRow, list: &Version) -> Result<Option<Self>, StoreError> {
+        let Some(stored) = customer.registers.seen(&row.grant) else {
+            return Ok(None);
+        };
+        let unreadable = |_| StoreError::Unreadable { attribute: "grant" };
+        let json: Map<String, Value> = serde_json::from_str(&stored.value).map_err(unreadable)?;
+        let grant = Register { version: stored.version.clone(), value: serde_json::from_str(&stored.value).map_err(unreadable)? };
+        let usage = customer.registers.seen(&row.usage);
+        let usage_is_merged = usage.is_some_and(|usage| {
+            let has_numbers = json.get("currentUsage").is_some_and(|usage| !usage.is_null());
+            usage.version > grant.version || !has_numbers
+        });
+        Ok(match merge(Some(grant), usage, list) {
+            FeatureState::Granted(merged) => {
+                Some(Self { feature_id: row.feature_id.clone(), merged: *merged, json, usage_is_merged })
+            }
+            FeatureState::Absent | FeatureState::Revoked => None,
+        })
+    }
+}
+
+/// What the newest list of the scope grants, in the order of the features' ids.
+pub(super) async fn effective(loaders: &Loaders, customer: &CustomerRow, scope: Scope) -> Result<Vec<Granted>, ApiError> {
+    let list = match &scope {
+        Scope::Customer => customer.registers.seen(&customer.registers.list).cloned(),
+        Scope::Resource(id) => {
+            let resources = loaders.resources.load_one(customer.id.clone()).await?;
+            let resource = resources.iter().flat_map(|resources| resources.iter()).find(|resource| resource.resource_id == *id);
+            resource.and_then(|resource| customer.registers.seen(&resource.list).cloned())
+        }
+    };
+    let Some(list) = list.filter(|list| list.value > 0) else {
+        return Ok(Vec::new());
+    };
+    let features = loaders.features.load_one(FeaturesOf { customer_id: customer.id.clone(), scope }).await?;
+    let features = features.iter().flat_map(|features| features.iter());
+    let granted = features.map(|row| Granted::of(row, customer, &list.version));
+    let mut granted = granted.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+    granted.sort_by(|a, b| a.feature_id.cmp(&b.feature_id));
+    Ok(granted)
+}
+
+/// What a customer, or one of its resources, may use of a feature.
+pub(crate) struct Entitlement {
+    granted: Granted,
+    now: Timestamp,
+}
+
+impl Entitlement {
+    pub(super) fn new(granted: Granted, now: Timestamp) -> Self {
+        Self { granted, now }
+    }
+}
+
+fn datetime(time: Option<Timestamp>) -> Option<Datetime> {
+    time.map(|time| Datetime(to_fixed_width(time)))
+}
+
+/// What a customer, or one of its resources, may use of a feature.
+#[Object]
+impl Entitlement {
+    /// The feature.
+    async fn feature(&self) -> Feature {
+        let json = self.granted.json.get("feature");
+        let member = |name: &str| word(json.and_then(|feature| feature.get(name)));
+        Feature {
+            feature_id: self.granted.feature_id.to_string(),
+            name: member("name"),
+            description: member("description"),
+            feature_type: member("featureType"),
+            meter_type: member("meterType"),
+            unit: member("unit"),
+            units: member("units"),
+            status: member("status"),
+        }
+    }
+
+    /// How much may be used in a usage period; of a NUMBER feature without a meter, its value.
+    async fn usage_limit(&self) -> Option<f64> {
+        self.granted.merged.usage_limit
+    }
+
+    /// Whether usage has no limit.
+    async fn has_unlimited_usage(&self) -> bool {
+        self.granted.merged.has_unlimited_usage
+    }
+
+    /// Whether the limit may be passed.
+    async fn has_soft_limit(&self) -> bool {
+        self.granted.merged.grant.has_soft_limit.unwrap_or(false)
+    }
+
+    /// How much was used in the present usage period: 0 once the last known one is over; null where
+    /// nobody has counted.
+    async fn current_usage(&self) -> Option<f64> {
+        let merged = &self.granted.merged;
+        merged.current_usage.map(|_| merged.usage_at(self.now))
+    }
+
+    /// When the present usage period began.
+    async fn usage_period_start(&self) -> Option<Datetime> {
+        datetime(self.granted.merged.bounds_at(self.now).start)
+    }
+
+    /// When the present usage period ends; null where it never does, or it is not known.
+    async fn usage_period_end(&self) -> Option<Datetime> {
+        datetime(self.granted.merged.bounds_at(self.now).end)
+    }
+
+    /// What usage periods are counted from.
+    async fn usage_period_anchor(&self) -> Option<Datetime> {
+        datetime(self.granted.merged.period.usage_period_anchor)
+    }
+
+    /// How often usage starts anew: HOUR, DAY, WEEK, MONTH or YEAR.
+    async fn reset_period(&self) -> Option<&str> {
+        self.granted.merged.period.reset_period.as_deref()
+    }
+
+    /// The values of an ENUM feature that may be used.
+    async fn enum_values(&self) -> Option<&[String]> {
+        self.granted.merged.grant.enum_values.as_deref()
+    }
+
+    /// The credits that pay for it, where it is paid with credits.
+    async fn credit_balance(&self) -> Option<CreditBalance> {
+        let json = self.granted.json.get("creditBalance")?;
+        let number = |name: &str| json.get(name).and_then(Value::as_f64);
+        let currency = |name: &str| word(json.get("creditCurrency").and_then(|currency| currency.get(name)));
+        Some(CreditBalance {
+            currency_id: currency("id"),
+            currency_name: currency("name"),
+            total_granted: number("totalGranted"),
+            remaining_balance: number("remainingBalance"),
+            remaining_balance_percentage: number("remainingBalancePercentage"),
+        })
+    }
+}
+
+/// Something that can be granted: a switch, a value, a choice, or a quantity that is used up.
+#[derive(SimpleObject)]
+pub(crate) struct Feature {
+    /// Its id.
+    feature_id: String,
+    /// Its name.
+    name: Option<String>,
+    /// What it is.
+    description: Option<String>,
+    /// BOOLEAN, NUMBER or ENUM.
+    feature_type: Option<String>,
+    /// How usage is counted: INCREMENTAL, FLUCTUATING or None; Stigg varies the case.
+    meter_type: Option<String>,
+    /// What one of it is called.
+    unit: Option<String>,
+    /// What several of it are called.
+    units: Option<String>,
+    /// NEW, ACTIVE or SUSPENDED; it decides nothing.
+    status: Option<String>,
+}
+
+/// The credits behind an entitlement, as fresh as the list of entitlements.
+#[derive(SimpleObject)]
+pub(crate) struct CreditBalance {
+    /// The id of the kind of credits.
+    currency_id: Option<String>,
+    /// Its name.
+    currency_name: Option<String>,
+    /// How many were granted.
+    total_granted: Option<f64>,
+    /// How many are left.
+    remaining_balance: Option<f64>,
+    /// How many are left, in percent.
+    remaining_balance_percentage: Option<f64>,
+}
+
+/// Something of a customer's that has entitlements of its own: a site, a project, a device.
+pub(crate) struct Resource {
+    customer: Arc<CustomerRow>,
+    resource_id: Id,
+}
+
+impl Resource {
+    /// A customer's resources.
+    pub(super) async fn of(loaders: &Loaders, customer: &Arc<CustomerRow>) -> Result<Vec<Self>> {
+        let resources = loaders.resources.load_one(customer.id.clone()).await?.unwrap_or_default();
+        let known = resources.iter().filter(|resource| customer.registers.seen(&resource.list).is_some());
+        let resource = |resource_id: &Id| Self { customer: Arc::clone(customer), resource_id: resource_id.clone() };
+        let mut resources: Vec<Self> = known.map(|row| resource(&row.resource_id)).collect();
+        resources.sort_by(|a, b| a.resource_id.cmp(&b.resource_id));
+        Ok(resources)
+    }
+}
+
+/// Something of a customer's that has entitlements of its own: a site, a project, a device.
+#[Object]
+impl Resource {
+    /// Its id.
+    async fn resource_id(&self) -> &str {
+        self.resource_id.as_str()
+    }
+
+    /// What it may use, in the order of the features' ids; never merged with the customer's own.
+    #[graphql(complexity = "cost::entitlements(child_complexity)")]
+    async fn entitlement_list(&self, ctx: &Context<'_>) -> Result<Vec<Entitlement>> {
+        let loaders = loaders(ctx)?;
+        let scope = Scope::Resource(self.resource_id.clone());
+        let granted = effective(loaders, &self.customer, scope).await?;
+        Ok(granted.into_iter().map(|granted| Entitlement::new(granted, loaders.now)).collect())
+    }
+}

@@ -1,0 +1,6 @@
+//! The function over the embedded store.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod queries;
+mod schema;
+mod stack;

@@ -1,0 +1,39 @@
+//! Queries over the story of events/, and what they cost.
+
+use crate::stack::{Stack, post};
+use serde_json::{Value, json};
+
+/// The query of the example's README, unchanged.
+const README: &str = "query CustomersAndSubscriptions { customers { totalCount nodes { createdAt updatedAt customerId name email \
+                      entitlements subscriptions(condition: {status: \"ACTIVE\"}) { nodes { createdAt updatedAt subscriptionId \
+                      planId planName status startDate endDate } } } } }";
+
+#[tokio::test]
+async fn the_query_of_the_examples_readme_runs_unchanged() {
+    let stack = Stack::start().await;
+    stack.tell_the_story().await;
+    let data = stack.data(README, Value::Null).await;
+    println!("{}", serde_json::to_string_pretty(&data).unwrap());
+    let customers = &data["customers"];
+    assert_eq!(customers["totalCount"], 2);
+    let ids: Vec<_> = customers["nodes"].as_array().unwrap().iter().map(|node| node["customerId"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["customer-alder", "customer-cedar"]);
+    let alder = &customers["nodes"][0];
+    let features: Vec<_> = alder["entitlements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entitlement| entitlement["feature"]["id"].as_str().unwrap())
+        .collect();
+    assert!(features.is_sorted() && features.contains(&"feature-seats") && !features.contains(&"feature-onboarding-call"));
+    assert_eq!(alder["subscriptions"]["nodes"].as_array().unwrap().len(), 1);
+    assert_eq!(customers["nodes"][1]["subscriptions"]["nodes"], json!([]));
+}
+
+#[tokio::test]
+async fn requests_of_the_examples_readme_answer_over_http() {
+    let stack = Stack::start().await;
+    let response = stack.graphql.handle(post(&json!({"query": README}).to_string())).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(crate::stack::body_of(&response), json!({"data": {"customers": {"totalCount": 0, "nodes": []}}}));
+}
