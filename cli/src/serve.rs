@@ -111,7 +111,7 @@ impl Stack {
         let token = Secret::new(api_token, None)?;
         let gateway = Gateway::new(
             Webhook::new(store.clone(), Secret::new(webhook_secret, None)?, clock.clone()),
-            Graphql::new(store.clone(), token.clone(), Options::default(), clock.clone()),
+            Graphql::new(store.clone(), token.clone(), Options::default()).with_clock(clock.clone()),
             CheckAccess::new(store.clone(), token, clock),
         );
         Ok(Self { gateway, store, embedded: None })

@@ -313,11 +313,15 @@ pub(crate) fn answers(events: &[Event]) -> Value {
             "isFoundByEmail": true,
         })
     });
+    let customer_ids: BTreeSet<_> = live().map(|(_, id)| id).collect();
+    let subscription_ids: BTreeSet<_> = live().flat_map(|(customer, _)| customer.subscriptions()).collect();
     json!({
+        "shownCustomers": customer_ids,
+        "shownSubscriptions": subscription_ids,
         "checks": checks,
         "customers": shown.collect::<Vec<_>>(),
-        "listedCustomers": live().map(|(_, id)| id).collect::<BTreeSet<_>>(),
-        "listedSubscriptions": live().flat_map(|(customer, _)| customer.subscriptions()).collect::<BTreeSet<_>>(),
+        "listedCustomers": customer_ids,
+        "listedSubscriptions": subscription_ids,
     })
 }
 
