@@ -8,7 +8,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use check_access::CheckAccess;
 use graphql::Graphql;
 use jiff::Timestamp;
-use lambda_http::{Adapter, Context, LambdaEvent, Request, Service as _, request::LambdaRequest, service_fn};
+use lambda_http::{Adapter, Body, Context, LambdaEvent, Request, Response, Service as _, request::LambdaRequest, service_fn};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use webhook::Webhook;
@@ -51,53 +51,59 @@ impl Gateway {
     /// See [`GatewayError`].
     pub async fn invoke(&self, event: Value) -> Result<Value, GatewayError> {
         let path = event.get("rawPath").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let request: LambdaRequest = serde_json::from_value(event).map_err(GatewayError::Event)?;
-        let event = LambdaEvent::new(request, Context::default());
-        let response = match path.as_str() {
-            "/webhook" => {
-                let function = |request: Request| async move { Ok::<_, Infallible>(self.webhook.handle(request).await) };
-                Adapter::from(service_fn(function)).call(event).await
-            }
-            "/check-access" => {
-                let function = |request: Request| async move { Ok::<_, Infallible>(self.check_access.handle(request).await) };
-                Adapter::from(service_fn(function)).call(event).await
-            }
-            "/graphql" | "/graphiql" => {
-                let function = |request: Request| async move { Ok::<_, Infallible>(self.graphql.handle(request).await) };
-                Adapter::from(service_fn(function)).call(event).await
-            }
-            _ => return Err(GatewayError::NoRoute(path)),
-        };
-        match response {
-            Ok(response) => serde_json::to_value(response).map_err(|error| GatewayError::Answer(error.to_string())),
-            Err(never) => match never {},
+        match path.as_str() {
+            "/webhook" => call(|request| self.webhook.handle(request), event).await,
+            "/check-access" => call(|request| self.check_access.handle(request), event).await,
+            "/graphql" | "/graphiql" => call(|request| self.graphql.handle(request), event).await,
+            _ => Err(GatewayError::NoRoute(path)),
         }
     }
 
     /// Answers an HTTP request through the function that serves its path.
     pub async fn serve(&self, request: http::Request<Bytes>) -> http::Response<axum::body::Body> {
-        let (parts, body) = request.into_parts();
-        let answer = match self.invoke(event_of(&parts, &body)).await {
-            Ok(answer) => response_of(answer),
-            Err(error) => Err(error),
-        };
-        answer.unwrap_or_else(|error| {
-            let (status, message) = match error {
-                GatewayError::NoRoute(_) => (http::StatusCode::NOT_FOUND, "Not Found"),
-                GatewayError::Event(_) => (http::StatusCode::BAD_REQUEST, "Bad Request"),
-                GatewayError::Answer(_) => (http::StatusCode::BAD_GATEWAY, "Internal Server Error"),
-            };
-            tracing::info!(status = status.as_u16(), "{error}");
-            let mut response = http::Response::new(json!({ "message": message }).to_string().into());
-            *response.status_mut() = status;
-            response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-            response
-        })
+        respond(self.invoke(event_of(request)).await)
     }
 }
 
+/// Calls a function with an event as Lambda does, by lambda_http's own conversions.
+///
+/// # Errors
+/// If the event is none of API Gateway's.
+pub async fn call<'a, F, A>(function: F, event: Value) -> Result<Value, GatewayError>
+where
+    F: Fn(Request) -> A,
+    A: Future<Output = Response<Body>> + Send + 'a,
+{
+    let request: LambdaRequest = serde_json::from_value(event).map_err(GatewayError::Event)?;
+    let service = service_fn(|request| {
+        let answer = function(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    match Adapter::from(service).call(LambdaEvent::new(request, Context::default())).await {
+        Ok(response) => serde_json::to_value(response).map_err(|error| GatewayError::Answer(error.to_string())),
+        Err(never) => match never {},
+    }
+}
+
+/// The HTTP response to what a function answered, or to what kept it from answering.
+pub fn respond(answer: Result<Value, GatewayError>) -> http::Response<axum::body::Body> {
+    answer.and_then(response_of).unwrap_or_else(|error| {
+        let (status, message) = match error {
+            GatewayError::NoRoute(_) => (http::StatusCode::NOT_FOUND, "Not Found"),
+            GatewayError::Event(_) => (http::StatusCode::BAD_REQUEST, "Bad Request"),
+            GatewayError::Answer(_) => (http::StatusCode::BAD_GATEWAY, "Internal Server Error"),
+        };
+        tracing::info!(status = status.as_u16(), "{error}");
+        let mut response = http::Response::new(json!({ "message": message }).to_string().into());
+        *response.status_mut() = status;
+        response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        response
+    })
+}
+
 /// The event that API Gateway makes of a request, in payload format 2.0.
-fn event_of(request: &http::request::Parts, body: &[u8]) -> Value {
+pub fn event_of(request: http::Request<Bytes>) -> Value {
+    let (request, body) = request.into_parts();
     let mut headers = Map::new();
     for name in request.headers.keys() {
         let values = request.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -105,7 +111,7 @@ fn event_of(request: &http::request::Parts, body: &[u8]) -> Value {
     }
     let (method, path) = (request.method.as_str(), request.uri.path());
     let now = Timestamp::now();
-    let (body, is_base64) = match std::str::from_utf8(body) {
+    let (body, is_base64) = match std::str::from_utf8(&body) {
         Ok(text) if is_text(&request.headers) => (text.to_owned(), false),
         _ => (BASE64_STANDARD.encode(body), true),
     };

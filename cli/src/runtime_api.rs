@@ -56,16 +56,19 @@ pub struct Lambda {
     server: JoinHandle<()>,
 }
 
+/// Where the answer to a call goes.
+type Answer = oneshot::Sender<Result<Value, LambdaError>>;
+
 #[derive(Debug)]
 struct Call {
     event: String,
-    answer: oneshot::Sender<Result<Value, LambdaError>>,
+    answer: Answer,
 }
 
 #[derive(Clone)]
 struct Api {
     calls: Arc<tokio::sync::Mutex<mpsc::Receiver<Call>>>,
-    under_way: Arc<Mutex<HashMap<String, oneshot::Sender<Result<Value, LambdaError>>>>>,
+    under_way: Arc<Mutex<HashMap<String, Answer>>>,
     polled: watch::Sender<Option<Instant>>,
     count: Arc<AtomicU64>,
 }

@@ -1,5 +1,5 @@
 //! Every route over HTTP, on the local stack as `byos serve` serves it.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use byos::{embedded::Embedded, serve::Stack};
 use reqwest::{Client, Method, Response, StatusCode};

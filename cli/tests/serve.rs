@@ -1,5 +1,5 @@
 //! The binary `byos` itself: what it prints, how it stops, and what a taken port says.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg(unix)]
 
 use std::{

@@ -1,6 +1,6 @@
 //! The store against the embedded DynamoDB: what events cost, what a check reads, what deletions
 //! leave, and what an interruption at any point comes to.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 
