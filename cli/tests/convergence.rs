@@ -42,17 +42,21 @@ const EVERYTHING: &str = "{
     }
 }";
 
-/// A stack on an empty store whose clock the test sets.
+/// A stack whose clock the test sets.
 struct Replica {
     stack: Stack,
-    embedded: Embedded,
+    embedded: Arc<Embedded>,
     now: Arc<AtomicI64>,
 }
 
 impl Replica {
     async fn empty() -> Self {
-        let embedded = Embedded::in_memory().await.unwrap();
-        let now = Arc::new(AtomicI64::new(BASE));
+        Self::at(Arc::new(Embedded::in_memory().await.unwrap()), BASE)
+    }
+
+    /// Another stack on a store that may have others.
+    fn at(embedded: Arc<Embedded>, now: i64) -> Self {
+        let now = Arc::new(AtomicI64::new(now));
         let clock = now.clone();
         let clock = Clock::of(move || Timestamp::from_millisecond(clock.load(Ordering::SeqCst)).unwrap());
         let stack = Stack::on(embedded.store.clone(), "secret", "token", clock).unwrap();
@@ -77,6 +81,18 @@ impl Replica {
         self.now.store(event.receipt() + later, Ordering::SeqCst);
         let answer = self.post("/webhook", &event.body()).await;
         assert_eq!(answer["statusCode"], 200, "{answer}");
+    }
+
+    /// Delivers an event as Stigg does, again where it was not taken.
+    async fn deliver_until_taken(&self, event: &Event) {
+        for _ in 0..7 {
+            let answer = self.post("/webhook", &event.body()).await;
+            if answer["statusCode"] == 200 {
+                return;
+            }
+            assert_eq!(answer["statusCode"], 503, "{answer}");
+        }
+        panic!("not taken: {event:?}");
     }
 
     /// Every answer to every question, at a moment after all events.
@@ -227,17 +243,13 @@ fn history() -> impl Strategy<Value = (Vec<Event>, Vec<Vec<usize>>)> {
     })
 }
 
-#[test]
-fn any_order_with_any_duplicates_ends_in_the_same_answers_and_the_same_visible_state() {
-    let histories = std::env::var("BYOS_HISTORIES").ok().and_then(|count| count.parse().ok()).unwrap_or(100);
+/// As many histories as `BYOS_HISTORIES` says, each delivered in order to a store of its own first,
+/// where the answers must be the model's.
+fn for_each_history(count: u32, check: impl AsyncFn(&[Event], &[Vec<usize>], &Value) -> Result<(), TestCaseError>) {
+    let cases = std::env::var("BYOS_HISTORIES").ok().and_then(|count| count.parse().ok()).unwrap_or(count);
+    let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 400, ..ProptestConfig::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut runner = TestRunner::new(ProptestConfig {
-        cases: histories,
-        failure_persistence: None,
-        max_shrink_iters: 400,
-        ..ProptestConfig::default()
-    });
-    let result = runner.run(&history(), |(events, arrivals)| {
+    let result = TestRunner::new(config).run(&history(), |(events, arrivals)| {
         runtime.block_on(async {
             let mut in_order: Vec<&Event> = events.iter().collect();
             in_order.sort_by_key(|event| event.version());
@@ -247,19 +259,43 @@ fn any_order_with_any_duplicates_ends_in_the_same_answers_and_the_same_visible_s
             }
             let expected = reference.answers().await;
             prop_assert_eq!(as_the_model_says(&expected), model::answers(&events), "in order, beside the model");
-            for arrival in arrivals {
-                let replica = Replica::empty().await;
-                let mut delivered = vec![false; events.len()];
-                for index in &arrival {
-                    replica.deliver(&events[*index], delivered[*index]).await;
-                    delivered[*index] = true;
-                }
-                prop_assert_eq!(&replica.answers().await, &expected, "arrival {:?}", arrival);
-            }
-            Ok(())
+            check(&events, &arrivals, &expected).await
         })
     });
     if let Err(error) = result {
         panic!("{error}");
     }
+}
+
+#[test]
+fn any_order_with_any_duplicates_ends_in_the_same_answers_and_the_same_visible_state() {
+    for_each_history(100, async |events, arrivals, expected| {
+        for arrival in arrivals {
+            let replica = Replica::empty().await;
+            let mut delivered = vec![false; events.len()];
+            for index in arrival {
+                replica.deliver(&events[*index], delivered[*index]).await;
+                delivered[*index] = true;
+            }
+            prop_assert_eq!(&replica.answers().await, expected, "arrival {:?}", arrival);
+        }
+        Ok(())
+    });
+}
+
+/// Each event twice, all of them under way at the same moment.
+#[test]
+fn events_at_the_same_time_end_in_the_same_answers_and_the_same_visible_state() {
+    for_each_history(60, async |events, _, expected| {
+        let replica = Replica::empty().await;
+        let deliveries = events.iter().chain(events).map(|event| {
+            let (event, embedded) = (event.clone(), replica.embedded.clone());
+            tokio::spawn(async move { Replica::at(embedded, event.receipt()).deliver_until_taken(&event).await })
+        });
+        for delivery in deliveries.collect::<Vec<_>>() {
+            delivery.await.unwrap();
+        }
+        prop_assert_eq!(&replica.answers().await, expected);
+        Ok(())
+    });
 }
