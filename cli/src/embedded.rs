@@ -1,8 +1,8 @@
 //! The embedded DynamoDB: a server in this process, in memory or on disk.
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path};
 
-use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use dynoxide::Database;
 use shared::store::{Budget, Store, connect};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -16,10 +16,10 @@ pub enum EmbeddedError {
     #[error("the database could not be opened: {0}")]
     Open(String),
     /// Its port is not to be had.
-    #[error("the port {port} for DynamoDB is not to be had: {source}")]
+    #[error("{address} is not to be had for DynamoDB ({source}): take another with --dynamodb-port")]
     Port {
-        /// The port.
-        port: u16,
+        /// The address and port.
+        address: SocketAddr,
         /// What the system says.
         source: std::io::Error,
     },
@@ -45,18 +45,19 @@ impl Embedded {
     /// # Errors
     /// See [`EmbeddedError`].
     pub async fn in_memory() -> Result<Self, EmbeddedError> {
-        Self::start(None, 0).await
+        Self::start(None, ([127, 0, 0, 1], 0).into()).await
     }
 
-    /// One that keeps its data in a folder, or in memory if none is given, on this port, or on a free
-    /// one if it is 0.
+    /// One that keeps its data in a folder, or in memory if none is given, at this address; on a free
+    /// port if it names 0.
     ///
     /// # Errors
     /// See [`EmbeddedError`].
-    pub async fn start(folder: Option<&Path>, port: u16) -> Result<Self, EmbeddedError> {
+    pub async fn start(folder: Option<&Path>, address: SocketAddr) -> Result<Self, EmbeddedError> {
         let database = open(folder).map_err(EmbeddedError::Open)?;
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(|source| EmbeddedError::Port { port, source })?;
-        let port = listener.local_addr().map_err(|source| EmbeddedError::Port { port, source })?.port();
+        let taken = |source| EmbeddedError::Port { address, source };
+        let listener = TcpListener::bind(address).await.map_err(taken)?;
+        let port = listener.local_addr().map_err(taken)?.port();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
@@ -80,8 +81,12 @@ impl Embedded {
 
 /// A client for an endpoint that takes any credentials.
 pub fn client(endpoint: &str) -> aws_sdk_dynamodb::Client {
-    let credentials = Credentials::new("local", "local", None, None, "local endpoint");
-    connect(Some("us-east-1".to_owned()), credentials, Some(endpoint.to_owned()), Budget::WEBHOOK)
+    connect(Some("us-east-1".to_owned()), any_credentials(), Some(endpoint.to_owned()), Budget::WEBHOOK)
+}
+
+/// Credentials for an endpoint that takes any.
+pub fn any_credentials() -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Credentials::new("local", "local", None, None, "local endpoint"))
 }
 
 fn open(folder: Option<&Path>) -> Result<Database, String> {

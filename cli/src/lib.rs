@@ -3,4 +3,8 @@
 //! workspace run on it.
 
 pub mod embedded;
+pub mod gateway;
+pub mod runtime_api;
+pub mod serve;
+pub mod story;
 pub mod tables;

@@ -1,1 +1,37 @@
-fn main() {}
+//! `byos`: the replica on your machine.
+
+use std::process::ExitCode;
+
+use byos::serve::{Serve, serve};
+use clap::{Parser, Subcommand};
+
+/// A replica of Stigg's entitlements on AWS Lambda and DynamoDB: the local stack.
+///
+/// Without a command, `serve`.
+#[derive(Parser)]
+#[command(name = "byos", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(Serve),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { command, serve: options } = Cli::parse();
+    tracing_subscriber::fmt().compact().with_target(false).with_env_filter(shared::telemetry::filter()).init();
+    let Command::Serve(options) = command.unwrap_or(Command::Serve(options));
+    match serve(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("byos: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,9 +1,25 @@
 //! Logs: JSON on Lambda, one object a line, for CloudWatch Logs Insights to query.
 
-use tracing_subscriber::EnvFilter;
+use std::time::Duration;
 
-/// Starts logging as JSON to standard output, at the level of `RUST_LOG` (default `info`).
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// The level of `RUST_LOG` (default `info`). The SDK warns of every condition that fails, which here is
+/// an answer and no error: its errors alone are let through.
+pub fn filter() -> EnvFilter {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    match "aws_smithy_runtime=error".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    }
+}
+
+/// Starts logging as JSON to standard output.
 pub fn start() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_env_filter(filter).init();
+    tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_env_filter(filter()).init();
+}
+
+/// A duration for a log line: milliseconds, to the hundredth.
+pub fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e5).round() / 1e2
 }

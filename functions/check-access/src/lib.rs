@@ -15,6 +15,7 @@ use shared::{
     reply,
     secret::Secret,
     store::{Store, StoreError},
+    telemetry,
     time::Clock,
 };
 
@@ -103,7 +104,7 @@ impl CheckAccess {
             resource_id = asked.and_then(|request| request.resource_id.as_ref()).map(|id| id.as_str()),
             dynamodb_requests = spent.requests,
             dynamodb_capacity = spent.capacity,
-            milliseconds = start.elapsed().as_secs_f64() * 1e3,
+            milliseconds = telemetry::milliseconds(start.elapsed()),
             problem,
             "check {outcome}"
         );

@@ -39,6 +39,10 @@ fn requested_usage<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error>
 /// Reads the body of a check.
 pub(crate) fn parse(body: &[u8]) -> Result<AccessRequest, RequestError> {
     let body: serde_json::Value = serde_json::from_slice(body).map_err(|_| RequestError::NotJson)?;
+    if !body.is_object() {
+        // A list would do for serde, by position.
+        return Err(RequestError::Field { field: "the body".to_owned(), problem: "must be an object".to_owned() });
+    }
     let incoming: Incoming = serde_path_to_error::deserialize(&body).map_err(|error| {
         let (field, problem) = reply::name_field(&error);
         RequestError::Field { field, problem }
@@ -63,7 +67,7 @@ mod tests {
             ("{", "the body is not JSON"),
             (r#"{"customerId":"c","featureId":"f","requestedUsage":NaN}"#, "the body is not JSON"),
             (r#"{"customerId":"c","featureId":"f","requestedUsage":1e999}"#, "the body is not JSON"),
-            ("[]", "`customerId` is missing"),
+            (r#"["c","f",null,0,null]"#, "`the body` must be an object"),
             ("5", "`the body` must be an object"),
             (r#"{"featureId":"f"}"#, "`customerId` is missing"),
             (r#"{"customerId":"c"}"#, "`featureId` is missing"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use graphql::{Graphql, Options};
 use lambda_http::{Error, Request, run, service_fn};
 use shared::{
-    config::{ConfigError, required, secret},
+    config::{required, secret},
     store::{Budget, Store, Tables, from_environment},
     telemetry,
 };
@@ -19,10 +19,7 @@ async fn main() -> Result<(), Error> {
         receipts: String::new(),
     };
     let store = Store::new(from_environment(Budget::READ), tables);
-    let token = secret("GRAPHQL_API_TOKEN", "GRAPHQL_API_TOKEN_PREVIOUS").or_else(|missing: ConfigError| {
-        // Locally one token serves both readers.
-        secret("API_TOKEN", "API_TOKEN_PREVIOUS").map_err(|_| missing)
-    })?;
+    let token = secret("GRAPHQL_API_TOKEN", "GRAPHQL_API_TOKEN_PREVIOUS")?;
     let graphql = Arc::new(Graphql::new(store, token, Options::from_environment()?));
     run(service_fn(async |request: Request| Ok::<_, Error>(graphql.handle(request).await))).await
 }

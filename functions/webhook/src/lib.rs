@@ -14,6 +14,7 @@ use shared::{
     reply,
     secret::Secret,
     store::{Outcome, Store, StoreError},
+    telemetry,
     time::Clock,
 };
 
@@ -133,7 +134,7 @@ impl Webhook {
             time_disbelieved = seen.disbelieved,
             dynamodb_requests = spent.requests,
             dynamodb_capacity = spent.capacity,
-            milliseconds = start.elapsed().as_secs_f64() * 1e3,
+            milliseconds = telemetry::milliseconds(start.elapsed()),
             problem,
             "event {outcome}"
         );

@@ -9,9 +9,11 @@ use aws_credential_types::{
 };
 use aws_sdk_dynamodb::{
     Client, Config,
-    config::{BehaviorVersion, Region, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
+    config::{
+        BehaviorVersion, Region, SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    },
 };
-use aws_smithy_http_client::tls;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
 use crate::config::optional;
 
@@ -46,6 +48,11 @@ impl Budget {
         Self { connect: Duration::from_secs(1), attempt: Duration::from_secs(3), total: Duration::from_secs(8), attempts: 3 };
 }
 
+/// The HTTP client under the SDK, with TLS from ring.
+pub fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
 /// A client for DynamoDB, or for the endpoint if one is given.
 pub fn connect(
     region: Option<String>,
@@ -53,9 +60,6 @@ pub fn connect(
     endpoint: Option<String>,
     budget: Budget,
 ) -> Client {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-        .build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(budget.connect)
         .operation_attempt_timeout(budget.attempt)
@@ -69,7 +73,7 @@ pub fn connect(
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(region.map(Region::new))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(http)
+        .http_client(http_client())
         .timeout_config(timeouts)
         .retry_config(retries)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());

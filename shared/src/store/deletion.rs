@@ -12,7 +12,7 @@ use super::{
     customer::{ProfileState, show_in_look_ups},
     expiry,
     item::Item,
-    key::{ENTITLEMENTS, PROFILE_ITEM, RESOURCES, SUBSCRIPTIONS, creation_order, customer_key, number, text},
+    key::{PROFILE_ITEM, SUBSCRIPTIONS, creation_order, customer_key, number, text},
     update::{Update, Written},
     window::Window,
 };
@@ -33,7 +33,8 @@ impl Store {
         let (outcome, state) = self.write_deletion(customer_id, version, now).await?;
         let deletion = state.registers.deletion.as_ref().unwrap_or(version);
         let mut writes = Window::new();
-        for item in self.items_beside_profile(customer_id).await? {
+        let items = self.items_with_prefix(customer_id, "").await?;
+        for item in items.into_iter().filter(|item| item != PROFILE_ITEM) {
             writes.push(self.clean_below(customer_id, item, deletion, now)).await?;
         }
         writes.finish().await?;
@@ -101,15 +102,6 @@ impl Store {
             update.set(EXPIRES_AT, number(expiry(now)));
         }
         Ok(update)
-    }
-
-    /// The sort keys of all that hangs on the customer.
-    async fn items_beside_profile(&self, customer_id: &Id) -> Result<Vec<String>, StoreError> {
-        let mut items = Vec::new();
-        for prefix in [ENTITLEMENTS, RESOURCES, SUBSCRIPTIONS] {
-            items.extend(self.items_with_prefix(customer_id, prefix).await?);
-        }
-        Ok(items)
     }
 
     async fn clean_below(&self, customer_id: &Id, item: String, deletion: &Version, now: Timestamp) -> Result<(), StoreError> {

@@ -58,6 +58,7 @@ impl Store {
             for list in lists {
                 self.clean_list(customer_id, list, &deletion, now).await?;
             }
+            return Ok(Outcome::Stale);
         }
         Ok(outcome.or(of_customer))
     }

@@ -9,7 +9,8 @@ use aws_sdk_dynamodb::types::ConsumedCapacity;
 pub struct Spent {
     /// Requests, the SDK's own retries not counted.
     pub requests: u32,
-    /// Capacity units as DynamoDB counted them, tables and indexes, reads and writes.
+    /// Capacity units as DynamoDB told them, tables and indexes, reads and writes. It does not tell
+    /// them for a write whose condition failed, which takes the units of the item as it is.
     pub capacity: f64,
 }
 

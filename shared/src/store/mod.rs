@@ -29,7 +29,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::Client;
 use jiff::{SignedDuration, Timestamp};
 
-pub use client::{Budget, connect, from_environment};
+pub use client::{Budget, connect, from_environment, http_client};
 pub use error::{Outcome, StoreError};
 pub use key::{SHARDS, creation_order, customer_order, shard_of};
 pub use list::{IndexPage, ListIndex, Place, Range};

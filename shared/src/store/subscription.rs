@@ -43,7 +43,8 @@ const REGISTERS: [(&str, &[&str]); 4] = [
 
 impl Store {
     /// Writes what an event says of a subscription, register by register, and the customer that it
-    /// shows alive. Registers that hold this version or a higher one stay as they are.
+    /// shows alive. Registers that hold this version or a higher one stay as they are, and what lies
+    /// at or below the customer's deletion does not stay: stale, too.
     ///
     /// The pointer comes first, so that a deletion of the customer finds the subscription; then the
     /// registers; then a look at the customer, so that what lies below its deletion is removed: of
@@ -75,6 +76,9 @@ impl Store {
                 Some((shown, profile)) if *shown == customer_id => profile,
                 _ => self.read_profile(&customer_id).await?,
             };
+            if !profile.registers.exists(version) {
+                outcome = Outcome::Stale;
+            }
             self.settle(subscription_id, &customer_id, state, profile, now).await?;
         }
         Ok(outcome)
@@ -195,11 +199,10 @@ impl Store {
                     update.if_not_above(version_attribute, deletion);
                 }
             }
-            match found.text(CUSTOMER_ID) {
-                Some(other) if other != customer_id.as_str() => return Ok(Some(SubscriptionState::of(&found)?)),
-                Some(_) => update.if_equal(CUSTOMER_ID, text(customer_id.as_str())),
-                None => update.if_absent(CUSTOMER_ID),
+            if found.text(CUSTOMER_ID).is_some_and(|other| other != customer_id.as_str()) {
+                return Ok(Some(SubscriptionState::of(&found)?));
             }
+            update.if_absent_or_equal(CUSTOMER_ID, text(customer_id.as_str()));
             let written = if staying.is_empty() {
                 update.delete(self).await?
             } else {

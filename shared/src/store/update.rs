@@ -103,6 +103,11 @@ impl<'a> Update<'a> {
         self.conditions.push(format!("{name} = {value}"));
     }
 
+    pub(super) fn if_absent_or_equal(&mut self, attribute: &str, value: AttributeValue) {
+        let (name, value) = (self.name(attribute), self.value(value));
+        self.conditions.push(format!("(attribute_not_exists({name}) OR {name} = {value})"));
+    }
+
     pub(super) fn if_absent(&mut self, attribute: &str) {
         let name = self.name(attribute);
         self.conditions.push(format!("attribute_not_exists({name})"));

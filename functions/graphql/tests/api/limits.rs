@@ -71,7 +71,7 @@ async fn what_would_take_the_library_long_is_refused_before_it_looks() {
         let (code, _) = stack.error(&query).await;
         let took = start.elapsed();
         assert!(["QUERY_TOO_COMPLEX", "GRAPHQL_VALIDATION_FAILED"].contains(&code.as_str()), "{code}");
-        assert!(took < Duration::from_millis(100), "{took:?}: {}", &query[..20]);
+        assert!(took < Duration::from_secs(1), "{took:?}: {}", &query[..20]);
     }
 }
 

@@ -1,0 +1,213 @@
+//! Lambda's Runtime API: runs a function's binary as a process and calls it, as Lambda does. For the
+//! tests and benchmarks of the real binaries.
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    path::Path,
+    process::Stdio,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::{Path as Segment, State},
+    http::{HeaderMap, HeaderValue, StatusCode},
+    response::IntoResponse,
+    routing::{get, post},
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::{
+    net::TcpListener,
+    process::{Child, Command},
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+
+/// How long the function may take, for its start and for each call.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a function did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LambdaError {
+    /// The process or the API's server could not be started.
+    #[error("the function could not be started: {0}")]
+    Start(std::io::Error),
+    /// It did not ask for an event, or did not answer one.
+    #[error("the function did not {0} within {TIMEOUT:?}")]
+    TimedOut(&'static str),
+    /// It reported an error instead of an answer.
+    #[error("the function reported an error: {0}")]
+    Reported(Value),
+}
+
+/// A function's process, and the Runtime API that it is driven by. The process ends with it.
+#[derive(Debug)]
+pub struct Lambda {
+    calls: mpsc::Sender<Call>,
+    polled: watch::Receiver<Option<Instant>>,
+    started: Instant,
+    process: Child,
+    server: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Call {
+    event: String,
+    answer: oneshot::Sender<Result<Value, LambdaError>>,
+}
+
+#[derive(Clone)]
+struct Api {
+    calls: Arc<tokio::sync::Mutex<mpsc::Receiver<Call>>>,
+    under_way: Arc<Mutex<HashMap<String, oneshot::Sender<Result<Value, LambdaError>>>>>,
+    polled: watch::Sender<Option<Instant>>,
+    count: Arc<AtomicU64>,
+}
+
+impl Lambda {
+    /// Starts the binary with these variables and no others but what Lambda sets.
+    ///
+    /// # Errors
+    /// See [`LambdaError`].
+    pub async fn start<K: AsRef<OsStr>, V: AsRef<OsStr>>(
+        binary: &Path,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, LambdaError> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(LambdaError::Start)?;
+        let address = listener.local_addr().map_err(LambdaError::Start)?;
+        let (calls, receiver) = mpsc::channel(1);
+        let (polled_at, polled) = watch::channel(None);
+        let api = Api {
+            calls: Arc::new(tokio::sync::Mutex::new(receiver)),
+            under_way: Arc::default(),
+            polled: polled_at,
+            count: Arc::default(),
+        };
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+            .with_state(api);
+        let server = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the Runtime API stopped");
+            }
+        });
+        let started = Instant::now();
+        let process = Command::new(binary)
+            .env_clear()
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", "function")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_REGION", "us-east-1")
+            .envs(variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(LambdaError::Start)?;
+        Ok(Self { calls, polled, started, process, server })
+    }
+
+    /// Waits until the function asks for its first event, and says how long after its start it did.
+    ///
+    /// # Errors
+    /// If it never does.
+    pub async fn first_poll(&mut self) -> Result<Duration, LambdaError> {
+        let polled = tokio::time::timeout(TIMEOUT, self.polled.wait_for(Option::is_some)).await;
+        match polled {
+            Ok(Ok(at)) => Ok((*at).unwrap_or(self.started).duration_since(self.started)),
+            _ => Err(LambdaError::TimedOut("ask for an event")),
+        }
+    }
+
+    /// Calls the function with an event.
+    ///
+    /// # Errors
+    /// If it reports an error or does not answer.
+    pub async fn invoke(&self, event: &Value) -> Result<Value, LambdaError> {
+        let (answer, answered) = oneshot::channel();
+        let timed_out = || LambdaError::TimedOut("answer");
+        let call = Call { event: event.to_string(), answer };
+        tokio::time::timeout(TIMEOUT, self.calls.send(call)).await.map_err(|_| timed_out())?.map_err(|_| timed_out())?;
+        match tokio::time::timeout(TIMEOUT, answered).await {
+            Ok(Ok(answer)) => answer,
+            _ => Err(timed_out()),
+        }
+    }
+
+    /// The function's process id.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Ends the process and answers with all that it printed.
+    ///
+    /// # Errors
+    /// If the process can't be waited for.
+    pub async fn stop(mut self) -> Result<String, LambdaError> {
+        self.process.start_kill().map_err(LambdaError::Start)?;
+        let output = self.process.wait_with_output().await.map_err(LambdaError::Start)?;
+        self.server.abort();
+        Ok(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Waits for a process that ends by itself, and answers with whether it succeeded and what it
+    /// printed.
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub async fn ended(self) -> Result<(bool, String), LambdaError> {
+        let output = tokio::time::timeout(TIMEOUT, self.process.wait_with_output()).await;
+        self.server.abort();
+        let output = output.map_err(|_| LambdaError::TimedOut("end"))?.map_err(LambdaError::Start)?;
+        let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        Ok((output.status.success(), printed))
+    }
+}
+
+async fn next(State(api): State<Api>) -> impl IntoResponse {
+    api.polled.send_if_modified(|polled| polled.is_none() && polled.replace(Instant::now()).is_none());
+    let Some(Call { event, answer }) = api.calls.lock().await.recv().await else {
+        return (StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new(), String::new());
+    };
+    let id = format!("00000000-0000-4000-8000-{:012}", api.count.fetch_add(1, Ordering::Relaxed));
+    api.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), answer);
+    let deadline = (Timestamp::now().as_millisecond() + 30_000).to_string();
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("lambda-runtime-aws-request-id", id.as_str()),
+        ("lambda-runtime-deadline-ms", &deadline),
+        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:000000000000:function:function"),
+        ("lambda-runtime-trace-id", "Root=1-00000000-000000000000000000000000;Sampled=0"),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    (StatusCode::OK, headers, event)
+}
+
+async fn response(State(api): State<Api>, Segment(id): Segment<String>, body: String) -> StatusCode {
+    finish(&api, &id, serde_json::from_str(&body).map_err(|_| LambdaError::Reported(body.into())))
+}
+
+async fn error(State(api): State<Api>, Segment(id): Segment<String>, body: String) -> StatusCode {
+    finish(&api, &id, Err(LambdaError::Reported(serde_json::from_str(&body).unwrap_or_default())))
+}
+
+fn finish(api: &Api, id: &str, result: Result<Value, LambdaError>) -> StatusCode {
+    let answer = api.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    match answer.map(|answer| answer.send(result)) {
+        Some(_) => StatusCode::ACCEPTED,
+        None => StatusCode::BAD_REQUEST,
+    }
+}

@@ -1,0 +1,386 @@
+//! A plain model of the replica: what events come to when each comes once and in order. It keeps one
+//! value where the replica keeps registers, and wipes a customer when it is deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use shared::{
+    time::to_fixed_width,
+    version::{Version, digest},
+};
+
+/// The moment that the events of a history begin at, in milliseconds since 1970.
+pub(crate) const BASE: i64 = 1_790_000_000_000;
+
+pub(crate) const CUSTOMERS: [&str; 2] = ["c", "c#1"];
+pub(crate) const RESOURCES: [Option<&str>; 2] = [None, Some("1#r")];
+pub(crate) const FEATURES: [&str; 2] = ["f", "g"];
+/// Each belongs to the customer of the same index, the third to the first.
+pub(crate) const SUBSCRIPTIONS: [&str; 3] = ["s", "s#1", "t"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    CustomerCreated,
+    CustomerUpdated,
+    CustomerDeleted,
+    EntitlementsUpdated,
+    MeasurementReported,
+    SubscriptionCreated,
+    SubscriptionUpdated,
+    SubscriptionCanceled,
+    SubscriptionExpired,
+    SubscriptionTrialExpired,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::CustomerCreated => "customer.created",
+            Self::CustomerUpdated => "customer.updated",
+            Self::CustomerDeleted => "customer.deleted",
+            Self::EntitlementsUpdated => "entitlements.updated",
+            Self::MeasurementReported => "measurement.reported",
+            Self::SubscriptionCreated => "subscription.created",
+            Self::SubscriptionUpdated => "subscription.updated",
+            Self::SubscriptionCanceled => "subscription.canceled",
+            Self::SubscriptionExpired => "subscription.expired",
+            Self::SubscriptionTrialExpired => "subscription.trial_expired",
+        }
+    }
+}
+
+/// What an event says of its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Time {
+    /// Milliseconds after the base.
+    Own(i64),
+    None,
+    /// 72 hours after its receipt.
+    TooFarAhead,
+}
+
+/// An event of a history, by what it says.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) number: usize,
+    kind: Kind,
+    time: Time,
+    received: i64,
+    /// When a list shows its customer, where it says that apart.
+    shown: i64,
+    customer: usize,
+    subscription: usize,
+    resource: usize,
+    feature: usize,
+    /// Of each feature: whether a list has it, and then whether with usage.
+    list: Vec<Option<bool>>,
+    has_dates: bool,
+    has_plan: bool,
+    is_alive: bool,
+    usage_limit: Option<u32>,
+}
+
+type Who = (Kind, Time, i64, i64, usize, usize);
+type What = (usize, usize, Vec<Option<bool>>);
+type Carries = (bool, bool, bool, Option<u32>);
+
+impl Event {
+    pub(crate) fn random(who: Who, what: What, carries: Carries) -> Self {
+        let (kind, time, received, shown, customer, subscription) = who;
+        let (resource, feature, list) = what;
+        let (has_dates, has_plan, is_alive, usage_limit) = carries;
+        let customer = if is_of_subscription(kind) { subscription % CUSTOMERS.len() } else { customer };
+        let list_event = Self {
+            number: 0,
+            kind,
+            time,
+            received,
+            shown,
+            customer,
+            subscription,
+            resource,
+            feature,
+            list,
+            has_dates,
+            has_plan,
+            is_alive,
+            usage_limit,
+        };
+        Self { customer, ..list_event }
+    }
+
+    /// When it is first received, in milliseconds since 1970.
+    pub(crate) fn receipt(&self) -> i64 {
+        BASE + self.received
+    }
+
+    fn own_time(&self) -> Option<i64> {
+        match self.time {
+            Time::Own(offset) => Some(BASE + offset),
+            Time::None => None,
+            Time::TooFarAhead => Some(self.receipt() + 72 * 3_600_000),
+        }
+    }
+
+    fn message_id(&self) -> String {
+        format!("m{}", self.number)
+    }
+
+    /// The version by the rules: own time where it is believed, else the receipt.
+    pub(crate) fn version(&self) -> Version {
+        match self.time {
+            Time::Own(offset) => at(BASE + offset, &self.message_id()),
+            // Such a list says a timestamp all the same.
+            Time::None if self.kind == Kind::EntitlementsUpdated => self.shown_version(),
+            Time::None | Time::TooFarAhead => {
+                at(self.receipt(), &format!("{}|{}", self.message_id(), digest(self.body().as_bytes())))
+            }
+        }
+    }
+
+    /// The version of the customer that it shows.
+    fn shown_version(&self) -> Version {
+        if self.kind == Kind::EntitlementsUpdated { at(BASE + self.shown, &self.message_id()) } else { self.version() }
+    }
+
+    fn name(&self) -> String {
+        format!("name {}", self.number)
+    }
+
+    fn status(&self) -> &'static str {
+        match self.kind {
+            Kind::SubscriptionExpired | Kind::SubscriptionTrialExpired => "EXPIRED",
+            Kind::SubscriptionCanceled => "CANCELED",
+            _ if self.is_alive => "ACTIVE",
+            _ => "CANCELED",
+        }
+    }
+
+    /// The event as Stigg would send it.
+    pub(crate) fn body(&self) -> String {
+        let time = |millisecond: i64| to_fixed_width(jiff::Timestamp::from_millisecond(millisecond).unwrap());
+        let customer =
+            json!({"id": CUSTOMERS[self.customer], "name": self.name(), "email": format!("{}@example.com", self.number)});
+        let mut event = json!({"type": self.kind.name(), "messageId": self.message_id()});
+        let time_field = if self.kind == Kind::EntitlementsUpdated { "entitlementsUpdatedAt" } else { "timestamp" };
+        if let Some(own) = self.own_time() {
+            event[time_field] = time(own).into();
+        }
+        let mut add = |more: Value| event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        match self.kind {
+            Kind::CustomerCreated | Kind::CustomerUpdated | Kind::CustomerDeleted => add(customer),
+            Kind::EntitlementsUpdated => {
+                let entitlements = FEATURES.iter().zip(&self.list).filter_map(|(feature, grant)| {
+                    let usage = grant.as_ref()?.then_some(self.number);
+                    let feature = json!({"id": feature, "featureType": "NUMBER", "meterType": "Fluctuating"});
+                    Some(json!({"feature": feature, "usageLimit": 100 + self.number, "currentUsage": usage}))
+                });
+                let resource = RESOURCES[self.resource].map(|id| json!({ "id": id }));
+                add(json!({"customer": customer, "resource": resource, "entitlements": entitlements.collect::<Vec<_>>(),
+                           "timestamp": time(BASE + self.shown)}));
+            }
+            Kind::MeasurementReported => add(json!({
+                "customer": {"id": CUSTOMERS[self.customer]},
+                "resource": RESOURCES[self.resource].map(|id| json!({ "id": id })),
+                "feature": {"id": FEATURES[self.feature]},
+                "currentUsage": self.number,
+                "usageLimit": self.usage_limit,
+            })),
+            _ => {
+                add(
+                    json!({"id": SUBSCRIPTIONS[self.subscription], "status": if self.kind == Kind::SubscriptionExpired { "ACTIVE" } else { self.status() }}),
+                );
+                if self.carries_dates() {
+                    add(json!({"startDate": time(BASE + i64::try_from(self.number).unwrap())}));
+                }
+                if self.carries_plan() {
+                    add(json!({"plan": {"id": format!("plan-{}", self.number)}}));
+                }
+                if self.carries_customer() {
+                    add(json!({"customer": customer}));
+                }
+            }
+        }
+        event.to_string()
+    }
+
+    fn carries_dates(&self) -> bool {
+        match self.kind {
+            Kind::SubscriptionTrialExpired => false,
+            Kind::SubscriptionCreated => self.has_dates || self.has_plan,
+            _ => self.has_dates,
+        }
+    }
+
+    fn carries_plan(&self) -> bool {
+        match self.kind {
+            Kind::SubscriptionExpired | Kind::SubscriptionTrialExpired => false,
+            Kind::SubscriptionCreated => self.has_plan || !self.has_dates,
+            _ => self.has_plan,
+        }
+    }
+
+    fn carries_customer(&self) -> bool {
+        !matches!(self.kind, Kind::SubscriptionExpired | Kind::SubscriptionTrialExpired)
+    }
+
+    fn shows_alive(&self) -> bool {
+        match self.kind {
+            Kind::EntitlementsUpdated => self.list.iter().any(Option::is_some),
+            Kind::SubscriptionCreated | Kind::SubscriptionUpdated => self.status() == "ACTIVE",
+            _ => false,
+        }
+    }
+}
+
+fn is_of_subscription(kind: Kind) -> bool {
+    kind.name().starts_with("subscription.")
+}
+
+fn at(millisecond: i64, id: &str) -> Version {
+    Version::new(jiff::Timestamp::from_millisecond(millisecond).unwrap(), id)
+}
+
+/// A customer with all that hangs on it.
+#[derive(Default)]
+struct Customer {
+    profile: Option<String>,
+    embedded: Option<String>,
+    was_deleted: bool,
+    created_at: Option<String>,
+    lists: BTreeMap<usize, BTreeMap<usize, Grant>>,
+    usage: BTreeMap<(usize, usize), Usage>,
+    subscriptions: BTreeMap<usize, Subscription>,
+}
+
+struct Grant {
+    at: Version,
+    limit: usize,
+    usage: Option<usize>,
+}
+
+struct Usage {
+    at: Version,
+    usage: usize,
+    limit: Option<u32>,
+}
+
+#[derive(Default)]
+struct Subscription {
+    has_dates: bool,
+    has_plan: bool,
+}
+
+/// What one event does, in the order of versions: a list can show its customer at another moment.
+enum Step<'a> {
+    Event(&'a Event),
+    Shows(&'a Event),
+}
+
+/// What all checks say and what the lists hold, after these events in order.
+pub(crate) fn answers(events: &[Event]) -> Value {
+    let mut steps: Vec<(Version, u8, Step<'_>)> = Vec::new();
+    for event in events {
+        steps.push((event.version(), 0, Step::Event(event)));
+        if event.shows_alive() {
+            steps.push((event.shown_version(), 1, Step::Shows(event)));
+        }
+    }
+    steps.sort_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
+    let mut customers: Vec<Customer> = CUSTOMERS.iter().map(|_| Customer::default()).collect();
+    for (version, _, step) in steps {
+        match step {
+            Step::Event(event) => customers[event.customer].apply(event, &version),
+            Step::Shows(event) => customers[event.customer].embedded = Some(event.name()),
+        }
+    }
+    let mut checks = Vec::new();
+    for (customer, id) in customers.iter().zip(CUSTOMERS) {
+        for (resource, resource_id) in RESOURCES.iter().enumerate() {
+            for (feature, feature_id) in FEATURES.iter().enumerate() {
+                let (reason, usage, limit) = customer.check(resource, feature);
+                checks.push(json!([id, resource_id, feature_id, reason, usage, limit]));
+            }
+        }
+    }
+    let live = || customers.iter().zip(CUSTOMERS).filter(|(customer, _)| customer.name().is_some());
+    let shown = live().map(|(customer, id)| {
+        json!({
+            "id": id,
+            "name": customer.name(),
+            "createdAt": customer.created_at,
+            "subscriptions": customer.subscriptions(),
+            "isFoundByEmail": true,
+        })
+    });
+    let customer_ids: BTreeSet<_> = live().map(|(_, id)| id).collect();
+    let subscription_ids: BTreeSet<_> = live().flat_map(|(customer, _)| customer.subscriptions()).collect();
+    json!({
+        "shownCustomers": customer_ids,
+        "shownSubscriptions": subscription_ids,
+        "checks": checks,
+        "customers": shown.collect::<Vec<_>>(),
+        "listedCustomers": customer_ids,
+        "listedSubscriptions": subscription_ids,
+    })
+}
+
+impl Customer {
+    fn apply(&mut self, event: &Event, version: &Version) {
+        match event.kind {
+            Kind::CustomerCreated => {
+                self.profile = Some(event.name());
+                self.created_at = Some(version.time_text().to_owned());
+            }
+            Kind::CustomerUpdated => self.profile = Some(event.name()),
+            Kind::CustomerDeleted => *self = Self { was_deleted: true, ..Self::default() },
+            Kind::EntitlementsUpdated => {
+                let grants = event.list.iter().enumerate().filter_map(|(feature, grant)| {
+                    let usage = grant.as_ref()?.then_some(event.number);
+                    Some((feature, Grant { at: version.clone(), limit: 100 + event.number, usage }))
+                });
+                self.lists.insert(event.resource, grants.collect());
+            }
+            Kind::MeasurementReported => {
+                let usage = Usage { at: version.clone(), usage: event.number, limit: event.usage_limit };
+                self.usage.insert((event.resource, event.feature), usage);
+            }
+            _ => {
+                let subscription = self.subscriptions.entry(event.subscription).or_default();
+                subscription.has_dates |= event.carries_dates();
+                subscription.has_plan |= event.carries_plan();
+            }
+        }
+    }
+
+    fn name(&self) -> Option<&String> {
+        self.profile.as_ref().or(self.embedded.as_ref())
+    }
+
+    fn subscriptions(&self) -> Vec<&'static str> {
+        let complete = self.subscriptions.iter().filter(|(_, subscription)| subscription.has_dates && subscription.has_plan);
+        complete.map(|(index, _)| SUBSCRIPTIONS[*index]).collect()
+    }
+
+    fn check(&self, resource: usize, feature: usize) -> (Option<&'static str>, Option<usize>, Option<usize>) {
+        if self.name().is_none() {
+            return (Some(if self.was_deleted { "CustomerIsArchived" } else { "CustomerNotFound" }), None, None);
+        }
+        let Some(list) = self.lists.get(&resource) else {
+            return (Some(if resource == 0 { "NoActiveSubscription" } else { "CustomerResourceNotFound" }), None, None);
+        };
+        if list.is_empty() {
+            return (Some("NoActiveSubscription"), None, None);
+        }
+        let Some(grant) = list.get(&feature) else { return (Some("NoFeatureEntitlementInSubscription"), None, None) };
+        let measured = self.usage.get(&(resource, feature));
+        let newer = measured.filter(|measured| measured.at > grant.at);
+        let usage = match (newer, grant.usage) {
+            (Some(newer), _) => newer.usage,
+            (None, Some(usage)) => usage,
+            (None, None) => measured.map_or(0, |measured| measured.usage),
+        };
+        let limit = newer.and_then(|newer| newer.limit).map_or(grant.limit, |limit| limit as usize);
+        (if usage < limit { None } else { Some("RequestedUsageExceedingLimit") }, Some(usage), Some(limit))
+    }
+}
