@@ -3,6 +3,7 @@
 //! The way of a query: [`http`] → [`run`] → [`schema`] → [`page`] → [`load`] → the store.
 
 mod error;
+mod graphiql;
 mod guard;
 mod http;
 mod load;
@@ -90,6 +91,9 @@ impl Graphql {
     }
 
     async fn answer(&self, request: &Request, store: &Store) -> Response<Body> {
+        if graphiql::is_asked(request) {
+            return graphiql::answer(request, self.options.graphiql);
+        }
         if request.method() == Method::OPTIONS && self.options.cors_origin.is_some() {
             return preflight();
         }

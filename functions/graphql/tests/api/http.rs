@@ -1,12 +1,16 @@
 //! GraphQL over HTTP.
 
+use graphql::Options;
 use lambda_http::{
     Body,
     http::{StatusCode, header},
 };
 use serde_json::{Value, json};
 
-use crate::stack::{Stack, body_of, get, post};
+use crate::{
+    queries::README,
+    stack::{Stack, body_of, get, post},
+};
 
 const OLD: &str = "application/json";
 const NEW: &str = "application/graphql-response+json";
@@ -113,4 +117,28 @@ async fn what_is_no_graphql_over_http_is_told_what_is() {
     let mut request = post("");
     *request.body_mut() = Body::Binary(query.as_bytes().to_vec());
     assert_eq!(stack.graphql.handle(request).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_page_is_public_and_opens_with_the_examples_query() {
+    let stack = Stack::start().await;
+    let page = |method: &str| {
+        let mut request = get(&[]);
+        *request.method_mut() = method.parse().unwrap();
+        *request.uri_mut() = "https://example.com/stage/graphiql".parse().unwrap();
+        request.headers_mut().clear();
+        request
+    };
+    let response = stack.graphql.handle(page("GET")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+    let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(policy.contains("connect-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    let Body::Text(text) = response.body() else { panic!("a text") };
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+    assert!(words(text).contains(&words(README)));
+
+    assert_eq!(stack.graphql.handle(page("POST")).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+    let off = stack.under(Options { graphiql: false, ..Options::default() });
+    assert_eq!(off.handle(page("GET")).await.status(), StatusCode::NOT_FOUND);
 }
