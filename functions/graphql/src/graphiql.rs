@@ -97,6 +97,6 @@ mod tests {
 
     #[test]
     fn the_page_has_a_place_for_the_token_and_keeps_none() {
-        assert!(PAGE.contains("Authorization: \"Bearer \"") && PAGE.contains("shouldPersistHeaders: false"));
+        assert!(PAGE.contains("Authorization: \"Bearer \"") && !PAGE.contains("localStorage"));
     }
 }
