@@ -4,7 +4,7 @@
 //! written out at each of their uses. A few hundred bytes of fragments that use each other twice are
 //! billions of fields then; so the fields are counted here first, each fragment once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use async_graphql::{
     Name, Positioned, Variables,
@@ -32,6 +32,9 @@ pub(crate) enum Refused {
         /// The fragment.
         name: String,
     },
+    /// The schema was asked for.
+    #[error("introspection is switched off")]
+    Introspection,
     /// A variable has no value.
     #[error("the variable ${name} of the required type {of} was not given")]
     Variable {
@@ -48,6 +51,7 @@ impl Refused {
         match self {
             Self::Nesting | Self::Fields { .. } => "QUERY_TOO_COMPLEX",
             Self::Cycle { .. } => "GRAPHQL_VALIDATION_FAILED",
+            Self::Introspection => "INTROSPECTION_DISABLED",
             Self::Variable { .. } => "BAD_USER_INPUT",
         }
     }
@@ -94,9 +98,20 @@ fn after_string(text: &str) -> &str {
     rest
 }
 
-/// Refuses a query with too many fields, and fragments that use themselves.
-pub(crate) fn check_fields(document: &ExecutableDocument, limit: usize) -> Result<(), Refused> {
-    let mut counted = Counted { document, fragments: HashMap::new() };
+/// The names of fields and of arguments that a document uses anywhere.
+#[derive(Debug, Default)]
+pub(crate) struct Names<'a>(HashSet<&'a str>);
+
+impl Names<'_> {
+    pub(crate) fn has_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.0.contains(name))
+    }
+}
+
+/// Refuses a query with too many fields, and fragments that use themselves; answers with the names
+/// that it uses.
+pub(crate) fn check_fields(document: &ExecutableDocument, limit: usize) -> Result<Names<'_>, Refused> {
+    let mut counted = Counted { document, fragments: HashMap::new(), names: Names::default() };
     let mut fields = 0_usize;
     for (_, operation) in document.operations.iter() {
         fields = fields.saturating_add(counted.fields(&operation.node.selection_set.node)?);
@@ -105,13 +120,14 @@ pub(crate) fn check_fields(document: &ExecutableDocument, limit: usize) -> Resul
     for name in document.fragments.keys() {
         counted.fragment(name)?;
     }
-    if fields > limit { Err(Refused::Fields { limit }) } else { Ok(()) }
+    if fields > limit { Err(Refused::Fields { limit }) } else { Ok(counted.names) }
 }
 
 struct Counted<'a> {
     document: &'a ExecutableDocument,
     /// None while it is being counted.
     fragments: HashMap<&'a str, Option<usize>>,
+    names: Names<'a>,
 }
 
 impl<'a> Counted<'a> {
@@ -119,7 +135,11 @@ impl<'a> Counted<'a> {
         let mut fields = 0_usize;
         for selection in &set.items {
             let more = match &selection.node {
-                Selection::Field(field) => self.fields(&field.node.selection_set.node)?.saturating_add(1),
+                Selection::Field(field) => {
+                    self.names.0.insert(field.node.name.node.as_str());
+                    self.names.0.extend(field.node.arguments.iter().map(|(name, _)| name.node.as_str()));
+                    self.fields(&field.node.selection_set.node)?.saturating_add(1)
+                }
                 Selection::InlineFragment(fragment) => self.fields(&fragment.node.selection_set.node)?.saturating_add(1),
                 Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node)?.saturating_add(1),
             };
@@ -208,7 +228,7 @@ mod tests {
         }
         query += " fragment f50 on Query { query { __typename } }";
         let document = parse_query(&query).unwrap();
-        assert_eq!(check_fields(&document, 2_000), Err(Refused::Fields { limit: 2_000 }));
+        assert_eq!(check_fields(&document, 2_000).unwrap_err(), Refused::Fields { limit: 2_000 });
     }
 
     #[test]

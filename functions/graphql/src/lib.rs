@@ -3,6 +3,7 @@
 //! The way of a query: [`http`] → [`run`] → [`schema`] → [`page`] → [`load`] → the store.
 
 mod error;
+mod graphiql;
 mod guard;
 mod http;
 mod load;
@@ -22,7 +23,12 @@ use lambda_http::{
     Body, Request, Response,
     http::{HeaderValue, Method, StatusCode, header},
 };
-use shared::{reply, secret::Secret, store::Store, time::Clock};
+use shared::{
+    reply,
+    secret::Secret,
+    store::{Spent, Store},
+    time::Clock,
+};
 
 pub use options::{Limits, Options, OptionsError};
 
@@ -69,16 +75,25 @@ impl Graphql {
 
     /// Answers a request; whatever goes wrong is an answer too.
     pub async fn handle(&self, request: Request) -> Response<Body> {
-        let mut response = self.answer(&request).await;
+        self.handle_metered(request).await.0
+    }
+
+    /// Answers a request, and says what it spent on DynamoDB.
+    pub async fn handle_metered(&self, request: Request) -> (Response<Body>, Spent) {
+        let store = self.store.metered();
+        let mut response = self.answer(&request, &store).await;
         if let Some(origin) = self.options.cors_origin.as_deref().and_then(|origin| origin.parse().ok()) {
             let headers = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::VARY, HeaderValue::from_static("origin"));
         }
-        response
+        (response, store.spent())
     }
 
-    async fn answer(&self, request: &Request) -> Response<Body> {
+    async fn answer(&self, request: &Request, store: &Store) -> Response<Body> {
+        if graphiql::is_asked(request) {
+            return graphiql::answer(request, self.options.graphiql);
+        }
         if request.method() == Method::OPTIONS && self.options.cors_origin.is_some() {
             return preflight();
         }
@@ -97,20 +112,26 @@ impl Graphql {
         };
         match questions {
             Err(Unreadable { status, message }) => respond(media, status, error_json(&message, "BAD_REQUEST")),
-            Ok(questions) => self.run(questions, media).await,
+            Ok(questions) => self.run(questions, media, store).await,
         }
     }
 
-    async fn run(&self, questions: Questions, media: Media) -> Response<Body> {
+    async fn run(&self, questions: Questions, media: Media, store: &Store) -> Response<Body> {
         let started = Instant::now();
         let limits = &self.options.limits;
-        let store = self.store.metered();
-        let loaders = Arc::new(Loaders::new(store.clone(), limits.clone(), self.clock.now()));
         let (asked, is_batch) = match questions {
             Questions::One(asked) => (vec![asked], false),
             Questions::Batch(batch) => (batch, true),
         };
-        let runs = asked.into_iter().map(|asked| run::run(&self.schema, &loaders, asked));
+        let prepared: Vec<_> = asked.into_iter().map(|asked| run::prepare(asked, &self.options)).collect();
+        let with_profiles = prepared.iter().flatten().any(|prepared| prepared.needs_profiles);
+        let loaders = Arc::new(Loaders::new(store.clone(), limits.clone(), self.clock.now(), with_profiles));
+        let runs = prepared.into_iter().map(|prepared| async {
+            match prepared {
+                Ok(prepared) => run::run(&self.schema, &loaders, prepared).await,
+                Err(refused) => refused,
+            }
+        });
         let answers = tokio::time::timeout(limits.time, join_all(runs)).await;
         let (status, body, answers) = match answers {
             Err(_) => {

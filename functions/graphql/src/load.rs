@@ -41,9 +41,10 @@ impl std::fmt::Debug for Loaders {
 }
 
 impl Loaders {
-    pub(crate) fn new(store: Store, limits: Limits, now: Timestamp) -> Self {
+    /// `with_profiles` says whether anything of what customers are like is asked for.
+    pub(crate) fn new(store: Store, limits: Limits, now: Timestamp, with_profiles: bool) -> Self {
         Self {
-            customers: cached(Customers(store.clone())),
+            customers: cached(Customers { store: store.clone(), with_profiles }),
             subscriptions: cached(Subscriptions(store.clone())),
             pointers: cached(Pointers(store.clone())),
             features: cached(Features(store.clone())),
@@ -60,14 +61,21 @@ fn cached<L>(loader: L) -> Cached<L> {
 }
 
 /// Live customers by id.
-pub(crate) struct Customers(Store);
+pub(crate) struct Customers {
+    store: Store,
+    with_profiles: bool,
+}
 
 impl Loader<Id> for Customers {
     type Value = Arc<CustomerRow>;
     type Error = Arc<StoreError>;
 
     async fn load(&self, ids: &[Id]) -> Result<HashMap<Id, Self::Value>, Self::Error> {
-        let rows = self.0.customers(ids).await?;
+        let rows = if self.with_profiles {
+            self.store.customers(ids).await?
+        } else {
+            self.store.customers_without_profiles(ids).await?
+        };
         let live =
             rows.into_iter().filter_map(|row| Some((row.customer_id.clone(), CustomerRow::of(row.customer_id, row.registers)?)));
         Ok(live.collect())

@@ -9,7 +9,7 @@ use crate::{
     error::ApiError,
     guard::{self, Refused},
     load::Loaders,
-    options::Limits,
+    options::Options,
     phase::Began,
     schema::Schema,
 };
@@ -44,13 +44,21 @@ impl Answer {
     }
 }
 
-/// Answers one query.
-pub(crate) async fn run(schema: &Schema, loaders: &Arc<Loaders>, asked: Asked) -> Answer {
-    let request = match prepare(asked, &loaders.limits) {
-        Ok(request) => request,
-        Err(answer) => return *answer,
-    };
-    let (request, operation) = request;
+/// A query that may be carried out.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    request: Request,
+    operation: Option<String>,
+    /// Whether it may need what customers are like, and not only whether they are live.
+    pub(crate) needs_profiles: bool,
+}
+
+/// What of the schema is in a customer's profile. Conditions and orders may be on that too.
+const OF_PROFILES: [&str; 8] = ["name", "email", "billingId", "crmId", "billingCurrency", "metadata", "condition", "orderBy"];
+
+/// Carries one query out.
+pub(crate) async fn run(schema: &Schema, loaders: &Arc<Loaders>, prepared: Prepared) -> Answer {
+    let Prepared { request, operation, .. } = prepared;
     let began = Began::default();
     let response = schema.execute(request.data(Arc::clone(loaders)).data(began.clone())).await;
     let was_carried_out = began.get();
@@ -58,15 +66,20 @@ pub(crate) async fn run(schema: &Schema, loaders: &Arc<Loaders>, asked: Asked) -
     Answer { json: to_json(&response.data, &errors, was_carried_out), was_carried_out, errors: errors.len(), operation }
 }
 
-fn prepare(asked: Asked, limits: &Limits) -> Result<(Request, Option<String>), Box<Answer>> {
+/// Refuses a query that can't be carried out as it is.
+pub(crate) fn prepare(asked: Asked, options: &Options) -> Result<Prepared, Answer> {
     let Asked { query, operation_name, variables } = asked;
-    let refuse = |refused: Refused| Box::new(Answer::refused(&refused.to_string(), refused.code()));
+    let refuse = |refused: Refused| Answer::refused(&refused.to_string(), refused.code());
     guard::check_nesting(&query).map_err(refuse)?;
     let document = parse_query(&query).map_err(|error| {
         let error = with_code(error.into(), false);
-        Box::new(Answer { json: to_json(&Value::Null, &[error], false), was_carried_out: false, errors: 1, operation: None })
+        Answer { json: to_json(&Value::Null, &[error], false), was_carried_out: false, errors: 1, operation: None }
     })?;
-    guard::check_fields(&document, limits.fields).map_err(refuse)?;
+    let names = guard::check_fields(&document, options.limits.fields).map_err(refuse)?;
+    if !options.introspection && names.has_any(&["__schema", "__type"]) {
+        return Err(refuse(Refused::Introspection));
+    }
+    let needs_profiles = names.has_any(&OF_PROFILES);
     let variables = Variables::from_json(serde_json::Value::Object(variables));
     let operation = guard::operation(&document, operation_name.as_deref());
     if let Some(operation) = operation {
@@ -83,7 +96,7 @@ fn prepare(asked: Asked, limits: &Limits) -> Result<(Request, Option<String>), B
         request = request.operation_name(operation_name);
     }
     request.set_parsed_query(document);
-    Ok((request, name))
+    Ok(Prepared { request, operation: name, needs_profiles })
 }
 
 fn to_json(data: &Value, errors: &[ServerError], was_carried_out: bool) -> String {

@@ -70,10 +70,24 @@ pub(super) async fn effective(loaders: &Loaders, customer: &CustomerRow, scope: 
     let Some(list) = list.filter(|list| list.value > 0) else {
         return Ok(Vec::new());
     };
+    let resource_id = scope.resource_id().cloned();
     let features = loaders.features.load_one(FeaturesOf { customer_id: customer.id.clone(), scope }).await?;
-    let features = features.iter().flat_map(|features| features.iter());
-    let granted = features.map(|row| Granted::of(row, customer, &list.version));
-    let mut granted = granted.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+    let granted = granted(features.iter().flat_map(|rows| rows.iter()), customer, &list.version)?;
+    // The list is durable only after all of its grants: fewer were read before they arrived there.
+    if u64::try_from(granted.len()).is_ok_and(|length| length >= list.value) {
+        return Ok(granted);
+    }
+    let features = loaders.store.features_consistently(&customer.id, Some(resource_id.as_ref())).await?;
+    Ok(self::granted(&features, customer, &list.version)?)
+}
+
+fn granted<'a>(
+    features: impl IntoIterator<Item = &'a FeatureRow>,
+    customer: &CustomerRow,
+    list: &Version,
+) -> Result<Vec<Granted>, StoreError> {
+    let granted = features.into_iter().map(|row| Granted::of(row, customer, list));
+    let mut granted: Vec<Granted> = granted.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     granted.sort_by(|a, b| a.feature_id.cmp(&b.feature_id));
     Ok(granted)
 }

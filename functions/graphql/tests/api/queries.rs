@@ -4,7 +4,7 @@ use crate::stack::{Stack, post};
 use serde_json::{Value, json};
 
 /// The query of the example's README, unchanged.
-const README: &str = "query CustomersAndSubscriptions { customers { totalCount nodes { createdAt updatedAt customerId name email \
+pub(crate) const README: &str = "query CustomersAndSubscriptions { customers { totalCount nodes { createdAt updatedAt customerId name email \
                       entitlements subscriptions(condition: {status: \"ACTIVE\"}) { nodes { createdAt updatedAt subscriptionId \
                       planId planName status startDate endDate } } } } }";
 

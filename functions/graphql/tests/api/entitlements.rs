@@ -1,0 +1,125 @@
+//! What a customer may use, as JSON, with types, and decided.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+
+use crate::stack::{Stack, post};
+
+fn metered(feature: &str, more: Value) -> (&str, Value) {
+    let mut entitlement =
+        json!({"feature": {"id": feature, "name": "Calls", "featureType": "NUMBER", "meterType": "Incremental"}});
+    entitlement.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    (feature, entitlement)
+}
+
+const LIST: &str = "{ customer(customerId: \"c\") { entitlements entitlementList { feature { featureId name featureType meterType } \
+                    usageLimit currentUsage usagePeriodStart usagePeriodEnd hasUnlimitedUsage hasSoftLimit resetPeriod enumValues \
+                    creditBalance { remainingBalance } } } }";
+
+#[tokio::test]
+async fn the_effective_list_is_the_newest_one_with_usage_merged_in() {
+    let stack = Stack::start().await;
+    stack.customer("c", 0).await;
+    stack.list("c", None, 1, &[metered("gone", json!({}))]).await;
+    let grants = [
+        metered("b", json!({"usageLimit": 10, "currentUsage": 1, "hasSoftLimit": true})),
+        metered(
+            "a",
+            json!({"usageLimit": 5, "usagePeriodAnchor": "2026-01-01T00:00:00Z", "usagePeriodEnd": "2026-02-01T00:00:00Z", "resetPeriod": "MONTH", "currentUsage": 4}),
+        ),
+    ];
+    stack.list("c", None, 2, &grants).await;
+    stack.usage("c", "b", 3, json!({"currentUsage": 7.5})).await;
+    stack.usage("c", "unknown", 3, json!({"currentUsage": 1})).await;
+    let customer = &stack.data(LIST, Value::Null).await["customer"];
+    let json = customer["entitlements"].as_array().unwrap();
+    let features: Vec<_> = json.iter().map(|entitlement| entitlement["feature"]["id"].as_str().unwrap()).collect();
+    assert_eq!(features, ["a", "b"]);
+    assert_eq!(
+        (&json[1]["currentUsage"], &json[1]["usageLimit"], &json[1]["creditBalance"]),
+        (&json!(7.5), &json!(10), &Value::Null)
+    );
+    let typed = &customer["entitlementList"];
+    assert_eq!(typed[1]["currentUsage"], 7.5);
+    assert_eq!(typed[1]["hasSoftLimit"], true);
+    // its period is over: a new one has begun, with nothing used
+    assert_eq!((&json[0]["currentUsage"], &typed[0]["currentUsage"]), (&json!(4), &json!(0.0)));
+    assert_eq!(typed[0]["usagePeriodStart"], "2026-11-01T00:00:00.000Z");
+    assert_eq!(typed[0]["usagePeriodEnd"], "2026-12-01T00:00:00.000Z");
+}
+
+#[tokio::test]
+async fn a_customer_with_no_list_or_an_empty_one_may_use_nothing() {
+    let stack = Stack::start().await;
+    stack.customer("c", 0).await;
+    assert_eq!(stack.data(LIST, Value::Null).await["customer"]["entitlements"], json!([]));
+    stack.list("c", None, 1, &[metered("a", json!({}))]).await;
+    stack.list("c", None, 2, &[]).await;
+    let customer = &stack.data(LIST, Value::Null).await["customer"];
+    assert_eq!((&customer["entitlements"], &customer["entitlementList"]), (&json!([]), &json!([])));
+}
+
+#[tokio::test]
+async fn what_lies_below_a_deletion_is_not_shown_after_a_revival() {
+    let stack = Stack::start().await;
+    stack.customer("c", 1).await;
+    stack.list("c", None, 2, &[metered("a", json!({}))]).await;
+    stack.list("c", Some("r"), 2, &[metered("a", json!({}))]).await;
+    stack.subscription("s", "c", 2, "ACTIVE").await;
+    stack.delete("c", 3).await;
+    let query = "{ customer(customerId: \"c\") { createdAt entitlements resources { resourceId } subscriptions { totalCount } } \
+                 subscription(subscriptionId: \"s\") { status } customers { totalCount } subscriptions { totalCount } }";
+    let gone = stack.data(query, Value::Null).await;
+    assert_eq!(
+        gone,
+        json!({"customer": null, "subscription": null, "customers": {"totalCount": 0}, "subscriptions": {"totalCount": 0}})
+    );
+    stack.list("c", None, 4, &[metered("b", json!({}))]).await;
+    let revived = stack.data(query, Value::Null).await;
+    let customer = &revived["customer"];
+    assert_eq!(customer["createdAt"], Value::Null);
+    assert_eq!(customer["entitlements"].as_array().unwrap().len(), 1);
+    assert_eq!((&customer["resources"], &customer["subscriptions"]["totalCount"]), (&json!([]), &json!(0)));
+    assert_eq!(revived["customers"]["totalCount"], 1);
+}
+
+#[tokio::test]
+async fn resources_have_lists_of_their_own_and_checks_are_those_of_check_access() {
+    let stack = Stack::start().await;
+    stack.tell_the_story().await;
+    let query = "{ customer(customerId: \"customer-alder\") { name metadata resources { resourceId entitlementList { feature { featureId } } } \
+                 site: entitlementList(resourceId: \"site-berlin\") { usageLimit currentUsage } \
+                 none: entitlementList(resourceId: \"nowhere\") { usageLimit } \
+                 subscriptions { nodes { isTrialSubscription billingPeriod addons { addonId quantity } resourceId } } } \
+                 seats: checkAccess(customerId: \"customer-alder\", featureId: \"feature-seats\", requestedUsage: 1) { hasAccess \
+                 accessDeniedReason reason currentUsage usageLimit } \
+                 nobody: checkAccess(customerId: \"nobody\", featureId: \"f\") { hasAccess accessDeniedReason } }";
+    let data = stack.data(query, Value::Null).await;
+    let alder = &data["customer"];
+    assert_eq!(alder["resources"][0]["resourceId"], "site-berlin");
+    assert_eq!(alder["site"][1], json!({"usageLimit": 20.0, "currentUsage": 12.0}));
+    assert_eq!(alder["none"], json!([]));
+    assert_eq!(alder["subscriptions"]["nodes"][0]["addons"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&data["seats"]["hasAccess"], &data["seats"]["accessDeniedReason"]),
+        (&json!(false), &json!("RequestedUsageExceedingLimit"))
+    );
+    assert_eq!(data["nobody"], json!({"hasAccess": false, "accessDeniedReason": "CustomerNotFound"}));
+}
+
+#[tokio::test]
+async fn fewer_grants_than_the_list_has_are_read_once_more_consistently() {
+    let stack = Stack::start().await;
+    stack.customer("c", 0).await;
+    stack.list("c", None, 1, &[metered("a", json!({}))]).await;
+    let body = json!({"query": "{ customer(customerId: \"c\") { entitlements } }"}).to_string();
+    let (_, spent) = stack.graphql.handle_metered(post(&body)).await;
+    assert_eq!(spent.requests, 2);
+    // as a replica shows it that has the list and not yet its other grant
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let request = stack.store().client().update_item().table_name(&stack.store().tables().customers);
+    let request = request.key("customerId", text("c")).key("item", text("PROFILE")).update_expression("SET listLength = :two");
+    request.expression_attribute_values(":two", AttributeValue::N("2".to_owned())).send().await.unwrap();
+    let (_, spent) = stack.graphql.handle_metered(post(&body)).await;
+    assert_eq!(spent.requests, 3);
+}

@@ -1,0 +1,144 @@
+//! GraphQL over HTTP.
+
+use graphql::Options;
+use lambda_http::{
+    Body,
+    http::{StatusCode, header},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    queries::README,
+    stack::{Stack, body_of, get, post},
+};
+
+const OLD: &str = "application/json";
+const NEW: &str = "application/graphql-response+json";
+
+#[tokio::test]
+async fn the_status_tells_a_refused_query_from_one_carried_out_in_the_newer_media_type() {
+    let stack = Stack::start().await;
+    for (body, old, new) in [
+        (r#"{"query":"{ __typename }"}"#, 200, 200),
+        (r#"{"query":"{ customers(first: 500) { totalCount } }"}"#, 200, 200),
+        (r#"{"query":"{"}"#, 200, 400),
+        (r#"{"query":"{ nothing }"}"#, 200, 400),
+        (r#"{"query":"query ($id: String!) { customer(customerId: $id) { name } }"}"#, 200, 400),
+        (r#"{"query":"query ($id: String!) { customer(customerId: $id) { name } }","variables":{"id":[5]}}"#, 200, 400),
+        (r#"{"query":"query a { __typename } query b { __typename }"}"#, 200, 400),
+        (r#"{"query":"{ __typename }","operationName":"other"}"#, 200, 400),
+        (r#"{"query":"{ __typename }","variables":[]}"#, 400, 400),
+        (r#"{"query":"{ __typename }","operationName":5}"#, 400, 400),
+        (r#"{"query":"{ __typename }","extensions":"x"}"#, 400, 400),
+        (r#"{"query":5}"#, 400, 400),
+        ("{}", 400, 400),
+        ("5", 400, 400),
+        ("[]", 400, 400),
+        ("{", 400, 400),
+        ("", 400, 400),
+    ] {
+        for (accept, status) in [(OLD, old), (NEW, new)] {
+            let mut request = post(body);
+            request.headers_mut().insert(header::ACCEPT, accept.parse().unwrap());
+            let response = stack.graphql.handle(request).await;
+            assert_eq!(response.status(), status, "{accept}: {body}: {:?}", response.body());
+            assert!(response.headers()[header::CONTENT_TYPE].to_str().unwrap().starts_with(accept));
+            assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+            let answer = body_of(&response);
+            let is_refused = new == 400;
+            assert_eq!(answer.get("data").is_none(), is_refused, "{body}: {answer}");
+            if is_refused {
+                assert!(answer["errors"][0]["extensions"]["code"].is_string(), "{body}: {answer}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_query_comes_by_get_too() {
+    let stack = Stack::start().await;
+    let parameters = [
+        ("query", "query Q($id: String!) { customer(customerId: $id) { name } } query R { __typename }"),
+        ("variables", r#"{"id":"a,b&c"}"#),
+        ("operationName", "Q"),
+    ];
+    let response = stack.graphql.handle(get(&parameters)).await;
+    assert_eq!((response.status(), body_of(&response)), (StatusCode::OK, json!({"data": {"customer": null}})));
+    for parameters in [vec![], vec![("query", "{ __typename }"), ("variables", "{")]] {
+        assert_eq!(stack.graphql.handle(get(&parameters)).await.status(), StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_in_order_and_has_a_limit() {
+    let stack = Stack::start().await;
+    let query = |n: usize| json!({"query": format!("query Q{n} {{ q{n}: __typename }}"), "operationName": format!("Q{n}")});
+    let batch = |count| Value::Array((0..count).map(query).collect()).to_string();
+    let response = stack.graphql.handle(post(&batch(10))).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(body_of(&response)[9], json!({"data": {"q9": "Query"}}));
+    assert_eq!(stack.graphql.handle(post(&batch(11))).await.status(), StatusCode::BAD_REQUEST);
+    let response = stack.graphql.handle(post(r#"[{"query":"{"},{"query":"{ __typename }"}]"#)).await;
+    assert_eq!(body_of(&response)[1], json!({"data": {"__typename": "Query"}}));
+    assert_eq!(stack.graphql.handle(post("[5]")).await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn what_is_no_graphql_over_http_is_told_what_is() {
+    let stack = Stack::start().await;
+    let query = r#"{"query":"{ __typename }"}"#;
+    for (name, value, status) in [
+        ("content-type", "text/plain", 415),
+        ("content-type", "application/x-www-form-urlencoded", 415),
+        ("content-type", "application/json; charset=latin1", 415),
+        ("content-type", "application/JSON; charset=\"UTF-8\"", 200),
+        ("accept", "text/html", 406),
+    ] {
+        let mut request = post(query);
+        request.headers_mut().insert(name, value.parse().unwrap());
+        assert_eq!(stack.graphql.handle(request).await.status(), status, "{name}: {value}");
+    }
+    let mut request = post(query);
+    request.headers_mut().remove("content-type");
+    assert_eq!(stack.graphql.handle(request).await.status(), 415);
+
+    let long = format!(r#"{{"query":"{{ __typename }}","extensions":{{"x":"{}"}}}}"#, "x".repeat(256 * 1024));
+    assert_eq!(stack.graphql.handle(post(&long)).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+
+    for method in ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"] {
+        let mut request = post(query);
+        *request.method_mut() = method.parse().unwrap();
+        let response = stack.graphql.handle(request).await;
+        assert_eq!(
+            (response.status(), &response.headers()[header::ALLOW]),
+            (StatusCode::METHOD_NOT_ALLOWED, &"GET, POST".parse().unwrap())
+        );
+    }
+    let mut request = post("");
+    *request.body_mut() = Body::Binary(query.as_bytes().to_vec());
+    assert_eq!(stack.graphql.handle(request).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_page_is_public_and_opens_with_the_examples_query() {
+    let stack = Stack::start().await;
+    let page = |method: &str| {
+        let mut request = get(&[]);
+        *request.method_mut() = method.parse().unwrap();
+        *request.uri_mut() = "https://example.com/stage/graphiql".parse().unwrap();
+        request.headers_mut().clear();
+        request
+    };
+    let response = stack.graphql.handle(page("GET")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+    let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(policy.contains("connect-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    let Body::Text(text) = response.body() else { panic!("a text") };
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+    assert!(words(text).contains(&words(README)));
+
+    assert_eq!(stack.graphql.handle(page("POST")).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+    let off = stack.under(Options { graphiql: false, ..Options::default() });
+    assert_eq!(off.handle(page("GET")).await.status(), StatusCode::NOT_FOUND);
+}
