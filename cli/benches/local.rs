@@ -33,11 +33,19 @@ use shared::time::Clock;
 const CONNECTIONS: usize = 16;
 const REQUESTS: usize = 20_000;
 
+/// For the page of customers that the example's README asks for.
+const PAGES: usize = 800;
+const CUSTOMERS: usize = 1_000;
+const ENTITLEMENTS: usize = 20;
+const SUBSCRIPTIONS: usize = 2;
+
 struct Figures {
     what: &'static str,
     per_second: f64,
     p50: Duration,
     p99: Duration,
+    /// Of the whole process: client, gateway, function and store.
+    cpu: Duration,
 }
 
 async fn serve(router: Router) -> String {
@@ -48,15 +56,20 @@ async fn serve(router: Router) -> String {
 }
 
 /// Sends the requests over 16 connections, each waiting for its answer before it sends the next.
-async fn load(what: &'static str, url: &str, body: impl Fn(usize) -> String + Clone + Send + 'static) -> Figures {
+async fn load(
+    what: &'static str,
+    url: &str,
+    requests: usize,
+    body: impl Fn(usize) -> String + Clone + Send + 'static,
+) -> Figures {
     let client = reqwest::Client::builder().pool_max_idle_per_host(CONNECTIONS).build().unwrap();
-    let start = Instant::now();
+    let (start, cpu) = (Instant::now(), cpu_time());
     let senders: Vec<_> = (0..CONNECTIONS)
         .map(|sender| {
             let (client, url, body) = (client.clone(), url.to_owned(), body.clone());
             tokio::spawn(async move {
-                let mut times = Vec::with_capacity(REQUESTS / CONNECTIONS);
-                for n in 0..REQUESTS / CONNECTIONS {
+                let mut times = Vec::with_capacity(requests / CONNECTIONS);
+                for n in 0..requests / CONNECTIONS {
                     let start = Instant::now();
                     let request = client
                         .post(&url)
@@ -73,13 +86,59 @@ async fn load(what: &'static str, url: &str, body: impl Fn(usize) -> String + Cl
             })
         })
         .collect();
-    let mut times = Vec::with_capacity(REQUESTS);
+    let mut times = Vec::with_capacity(requests);
     for sender in senders {
         times.extend(sender.await.unwrap());
     }
     let per_second = times.len() as f64 / start.elapsed().as_secs_f64();
+    let cpu = (cpu_time() - cpu) / u32::try_from(times.len()).unwrap();
     times.sort();
-    Figures { what, per_second, p50: times[times.len() / 2], p99: times[times.len() * 99 / 100] }
+    Figures { what, per_second, p50: times[times.len() / 2], p99: times[times.len() * 99 / 100], cpu }
+}
+
+/// User and system time of this process, as Linux counts it, in hundredths of a second.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+    Duration::from_millis(fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10)
+}
+
+/// A thousand customers with twenty entitlements and two subscriptions each.
+async fn populate(stack: &Stack) {
+    let deliver = async |event: serde_json::Value| {
+        let request = axum::http::Request::post("/webhook")
+            .header("stigg-webhooks-secret", "secret")
+            .header("content-type", "application/json")
+            .body(Bytes::from(event.to_string()))
+            .unwrap();
+        assert!(stack.gateway.serve(request).await.status().is_success());
+    };
+    let entitlements: Vec<_> = (0..ENTITLEMENTS)
+        .map(|n| {
+            json!({"feature": {"id": format!("feature-{n}"), "name": format!("Feature {n}"), "description": null, "status": "ACTIVE",
+                               "featureType": "NUMBER", "meterType": "INCREMENTAL", "unit": "call", "units": "calls"},
+                   "usageLimit": 1_000, "currentUsage": n, "hasUnlimitedUsage": false, "hasSoftLimit": false, "resetPeriod": "MONTH",
+                   "usagePeriodAnchor": "2026-11-01T00:00:00Z", "usagePeriodStart": "2026-11-01T00:00:00Z",
+                   "usagePeriodEnd": "2026-12-01T00:00:00Z", "enumValues": null, "creditBalance": null})
+        })
+        .collect();
+    for n in 0..CUSTOMERS {
+        let customer =
+            json!({"id": format!("page-{n:04}"), "name": format!("Customer {n}"), "email": format!("{n}@example.com")});
+        let mut created = customer.clone();
+        created["type"] = "customer.created".into();
+        created["timestamp"] = "2026-11-01T00:00:00Z".into();
+        deliver(created).await;
+        for s in 0..SUBSCRIPTIONS {
+            deliver(json!({"type": "subscription.created", "id": format!("subscription-{n:04}-{s}"), "status": "ACTIVE",
+                           "timestamp": "2026-11-01T00:00:00Z", "startDate": "2026-11-01T00:00:00Z", "customer": customer,
+                           "plan": {"id": "plan", "name": "Plan"}}))
+            .await;
+        }
+        deliver(json!({"type": "entitlements.updated", "entitlementsUpdatedAt": "2026-11-01T00:00:00Z", "customer": customer,
+                       "resource": null, "entitlements": entitlements}))
+        .await;
+    }
 }
 
 async fn over_http() {
@@ -101,25 +160,33 @@ async fn over_http() {
                "metadata": {"region": "eu"}})
         .to_string()
     };
-    let graphql =
-        json!({"query": "{ customer(customerId: \"customer-alder\") { name entitlements subscriptions { nodes { status } } } }"});
-    let graphql = graphql.to_string();
+    let one = "query One($id: String!) { customer(customerId: $id) { customerId name email
+        subscriptions { nodes { subscriptionId planId planName status startDate endDate } } } }";
+    let page = "query CustomersAndSubscriptions { customers(first: 50) { totalCount nodes { createdAt updatedAt
+        customerId name email entitlements subscriptions(condition: {status: \"ACTIVE\"}) { nodes { createdAt updatedAt
+        subscriptionId planId planName status startDate endDate } } } } }";
+    let nested =
+        (0..7).fold("subscriptionId".to_owned(), |inner, _| format!("customer {{ subscriptions {{ nodes {{ {inner} }} }} }}"));
+    let nested = format!("{{ subscriptions {{ nodes {{ {nested} }} }} }}");
+    let one = json!({"query": one, "variables": {"id": "page-0500"}}).to_string();
+    let [page, nested] = [page, &nested].map(|query| json!({ "query": query }).to_string());
     let empty_body = check.clone();
-    let figures = [
-        load("empty handler", &empty, move |_| empty_body.clone()).await,
-        load("check-access", &format!("{url}/check-access"), move |_| check.clone()).await,
-        load("customer.updated", &format!("{url}/webhook"), update).await,
-        load("one customer by GraphQL", &format!("{url}/graphql"), move |_| graphql.clone()).await,
+    let mut figures = vec![
+        load("empty handler", &empty, REQUESTS, move |_| empty_body.clone()).await,
+        load("check-access", &format!("{url}/check-access"), REQUESTS, move |_| check.clone()).await,
+        load("customer.updated", &format!("{url}/webhook"), REQUESTS, update).await,
     ];
-    println!("{REQUESTS} requests each over HTTP at {CONNECTIONS} connections:\n");
-    println!("| | requests/s | of the empty handler's | p50 | p99 |\n|---|---|---|---|---|");
-    for Figures { what, per_second, p50, p99 } in &figures {
+    populate(&stack).await;
+    let graphql = format!("{url}/graphql");
+    figures.push(load("one customer with subscriptions", &graphql, REQUESTS / 2, move |_| one.clone()).await);
+    figures.push(load("README query, first: 50", &graphql, PAGES, move |_| page.clone()).await);
+    figures.push(load("seven nested levels, refused", &graphql, REQUESTS / 2, move |_| nested.clone()).await);
+    println!("Over HTTP at {CONNECTIONS} connections:\n");
+    println!("| | requests/s | of the empty handler's | p50 | p99 | CPU of the whole process |\n|---|---|---|---|---|---|");
+    for Figures { what, per_second, p50, p99, cpu } in &figures {
         let ratio = per_second / figures[0].per_second;
-        println!(
-            "| {what} | {per_second:.0} | {ratio:.2} | {:.2} ms | {:.2} ms |",
-            p50.as_secs_f64() * 1e3,
-            p99.as_secs_f64() * 1e3
-        );
+        let [p50, p99, cpu] = [p50, p99, cpu].map(|time| time.as_secs_f64() * 1e3);
+        println!("| {what} | {per_second:.0} | {ratio:.2} | {p50:.2} ms | {p99:.2} ms | {cpu:.2} ms |");
     }
 }
 
