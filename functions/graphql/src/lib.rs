@@ -27,6 +27,7 @@ use shared::{
     reply,
     secret::Secret,
     store::{Spent, Store},
+    telemetry,
     time::Clock,
 };
 
@@ -51,6 +52,14 @@ impl std::fmt::Debug for Graphql {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Graphql").field("options", &self.options).finish_non_exhaustive()
     }
+}
+
+/// What is known of a request when its line is logged: no variable, no value, nobody's id.
+#[derive(Debug, Default)]
+struct Seen {
+    operation: Option<String>,
+    queries: usize,
+    errors: usize,
 }
 
 /// The schema in the schema definition language, as it is committed.
@@ -80,17 +89,32 @@ impl Graphql {
 
     /// Answers a request, and says what it spent on DynamoDB.
     pub async fn handle_metered(&self, request: Request) -> (Response<Body>, Spent) {
+        let started = Instant::now();
         let store = self.store.metered();
-        let mut response = self.answer(&request, &store).await;
+        let mut seen = Seen::default();
+        let mut response = self.answer(&request, &store, &mut seen).await;
         if let Some(origin) = self.options.cors_origin.as_deref().and_then(|origin| origin.parse().ok()) {
             let headers = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::VARY, HeaderValue::from_static("origin"));
         }
-        (response, store.spent())
+        let spent = store.spent();
+        tracing::info!(
+            status = response.status().as_u16(),
+            operation = seen.operation,
+            queries = seen.queries,
+            errors = seen.errors,
+            bytes = response.body().len(),
+            dynamodb_requests = spent.requests,
+            dynamodb_capacity = spent.capacity,
+            milliseconds = telemetry::milliseconds(started.elapsed()),
+            "{} answered",
+            if graphiql::is_asked(&request) { "graphiql" } else { "graphql" }
+        );
+        (response, spent)
     }
 
-    async fn answer(&self, request: &Request, store: &Store) -> Response<Body> {
+    async fn answer(&self, request: &Request, store: &Store, seen: &mut Seen) -> Response<Body> {
         if graphiql::is_asked(request) {
             return graphiql::answer(request, self.options.graphiql);
         }
@@ -112,17 +136,17 @@ impl Graphql {
         };
         match questions {
             Err(Unreadable { status, message }) => respond(media, status, error_json(&message, "BAD_REQUEST")),
-            Ok(questions) => self.run(questions, media, store).await,
+            Ok(questions) => self.run(questions, media, store, seen).await,
         }
     }
 
-    async fn run(&self, questions: Questions, media: Media, store: &Store) -> Response<Body> {
-        let started = Instant::now();
+    async fn run(&self, questions: Questions, media: Media, store: &Store, seen: &mut Seen) -> Response<Body> {
         let limits = &self.options.limits;
         let (asked, is_batch) = match questions {
             Questions::One(asked) => (vec![asked], false),
             Questions::Batch(batch) => (batch, true),
         };
+        seen.queries = asked.len();
         let prepared: Vec<_> = asked.into_iter().map(|asked| run::prepare(asked, &self.options)).collect();
         let with_profiles = prepared.iter().flatten().any(|prepared| prepared.needs_profiles);
         let loaders = Arc::new(Loaders::new(store.clone(), limits.clone(), self.clock.now(), with_profiles));
@@ -132,38 +156,22 @@ impl Graphql {
                 Err(refused) => refused,
             }
         });
-        let answers = tokio::time::timeout(limits.time, join_all(runs)).await;
-        let (status, body, answers) = match answers {
-            Err(_) => {
-                let message = format!("the time limit of {} seconds has passed: ask for less", limits.time.as_secs());
-                (StatusCode::GATEWAY_TIMEOUT, error_json(&message, "TIMEOUT"), Vec::new())
-            }
-            Ok(answers) => {
-                let body = join(&answers, is_batch);
-                if length_in_lambda(&body) > limits.answer {
-                    let message = "the answer would be larger than Lambda can return (6 MB): ask for fewer rows or fields";
-                    let body = error_json(message, "ANSWER_TOO_LARGE");
-                    (status(false, is_batch, media), body, answers)
-                } else {
-                    let was_carried_out = answers.iter().all(|answer| answer.was_carried_out);
-                    (status(was_carried_out, is_batch, media), body, answers)
-                }
-            }
+        let Ok(answers) = tokio::time::timeout(limits.time, join_all(runs)).await else {
+            seen.errors += 1;
+            let message = format!("the time limit of {} seconds has passed: ask for less", limits.time.as_secs());
+            return respond(media, StatusCode::GATEWAY_TIMEOUT, error_json(&message, "TIMEOUT"));
         };
-        let spent = store.spent();
         let operations: Vec<&str> = answers.iter().filter_map(|answer| answer.operation.as_deref()).collect();
-        tracing::info!(
-            operation = operations.join(","),
-            queries = answers.len(),
-            errors = answers.iter().map(|answer| answer.errors).sum::<usize>(),
-            status = status.as_u16(),
-            requests = spent.requests,
-            capacity = spent.capacity,
-            bytes = body.len(),
-            milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "answered"
-        );
-        respond(media, status, body)
+        seen.operation = Some(operations.join(",")).filter(|operations| !operations.is_empty());
+        seen.errors = answers.iter().map(|answer| answer.errors).sum();
+        let body = join(&answers, is_batch);
+        if length_in_lambda(&body) > limits.answer {
+            seen.errors += 1;
+            let message = "the answer would be larger than Lambda can return (6 MB): ask for fewer rows or fields";
+            return respond(media, status(false, is_batch, media), error_json(message, "ANSWER_TOO_LARGE"));
+        }
+        let was_carried_out = answers.iter().all(|answer| answer.was_carried_out);
+        respond(media, status(was_carried_out, is_batch, media), body)
     }
 }
 

@@ -53,6 +53,27 @@ async fn a_page_of_customers_with_subscriptions_costs_two_requests_a_shard_and_o
 }
 
 #[tokio::test]
+async fn what_lies_around_a_page_costs_little_and_only_who_asks() {
+    let stack = filled(120, 0).await;
+    let info = "pageInfo { hasNextPage hasPreviousPage endCursor }";
+    let (data, requests, _) = cost(&stack, &format!("{{ customers(first: 100) {{ {info} }} }}"), Value::Null).await;
+    assert_eq!(data["customers"]["pageInfo"]["hasNextPage"], true);
+    assert_eq!(requests, SHARDS + 1 + 1, "the 101st row");
+
+    let after = json!({"after": data["customers"]["pageInfo"]["endCursor"]});
+    let query = |fields: &str| format!("query($after: Cursor) {{ customers(first: 10, after: $after) {{ {fields} }} }}");
+    let (_, requests, _) = cost(&stack, &query("nodes { name } pageInfo { hasNextPage }"), after.clone()).await;
+    assert_eq!(requests, SHARDS + 1);
+    let (data, requests, _) = cost(&stack, &query(info), after.clone()).await;
+    assert_eq!(data["customers"]["pageInfo"]["hasPreviousPage"], true);
+    assert_eq!(requests, SHARDS + 2, "the cursor's row");
+    stack.delete("customer-099", 1_000).await;
+    let (data, requests, _) = cost(&stack, &query(info), after).await;
+    assert_eq!(data["customers"]["pageInfo"]["hasPreviousPage"], true);
+    assert_eq!(requests, SHARDS + 2 + SHARDS + 1, "the row before it");
+}
+
+#[tokio::test]
 async fn what_is_not_selected_is_not_paid_for() {
     let stack = filled(60, 1).await;
     let shards = SHARDS;
