@@ -3,17 +3,20 @@
 //! Of every event only the `type` and the key id are needed; other members may be absent or null,
 //! and unknown ones are passed over.
 
+mod incoming;
+
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     customer::{Embedded, Profile},
-    entitlement::{Grant, Usage},
+    entitlement::Usage,
     id::Id,
     subscription::{Dates, Details},
     time, version,
 };
+use incoming::read;
 
 /// Why an event can't be taken. The message names the event's type and the field, is fit for the
 /// sender, and holds no value of the event's.
@@ -124,12 +127,23 @@ impl Kind {
 #[derive(Debug, PartialEq)]
 pub enum Received {
     /// An event that is handled.
-    Handled(Box<(Envelope, Event)>),
+    Handled(Box<Handled>),
     /// An event of a type that is not.
     Ignored {
         /// Its type.
         kind: String,
     },
+}
+
+/// An event that is handled.
+#[derive(Debug, PartialEq)]
+pub struct Handled {
+    /// Its type.
+    pub kind: Kind,
+    /// What all events say.
+    pub envelope: Envelope,
+    /// What it is about.
+    pub event: Event,
 }
 
 /// What all events say beside their matter.
@@ -267,261 +281,103 @@ impl Event {
 ///
 /// # Errors
 /// See [`EventError`]; an event of a type that is not handled is never an error.
-pub fn parse(body: &[u8]) -> Result<(Option<Kind>, Received), EventError> {
+pub fn parse(body: &[u8]) -> Result<Received, EventError> {
     let event: Value = serde_json::from_slice(body).map_err(not_json)?;
     let kind = event.get("type").and_then(Value::as_str).filter(|kind| !kind.is_empty()).ok_or(EventError::NoType)?;
     let Some(kind) = Kind::parse(kind) else {
-        return Ok((None, Received::Ignored { kind: kind.chars().take(100).collect() }));
+        return Ok(Received::Ignored { kind: kind.chars().take(100).collect() });
     };
     let envelope = Envelope::of(kind, &event, body)?;
-    let event = match kind {
-        Kind::CustomerCreated | Kind::CustomerUpdated => customer(kind, &event),
-        Kind::CustomerDeleted => read::<Keyed>(kind, &event).map(|Keyed { id }| Event::CustomerDeleted { customer_id: id }),
-        Kind::EntitlementsUpdated => entitlements(&event),
-        Kind::MeasurementReported => measurement(&event),
-        Kind::SubscriptionCreated
-        | Kind::SubscriptionUpdated
-        | Kind::SubscriptionCanceled
-        | Kind::SubscriptionExpired
-        | Kind::SubscriptionTrialExpired => subscription(kind, &event),
-    }?;
-    Ok((Some(kind), Received::Handled(Box::new((envelope, event)))))
-}
-
-#[derive(Deserialize)]
-struct Keyed {
-    id: Id,
-}
-
-fn customer(kind: Kind, event: &Value) -> Result<Event, EventError> {
-    let Keyed { id } = read(kind, event)?;
-    let profile: Profile = read(kind, event)?;
-    check_size(kind, "metadata", &profile, MAX_REGISTER_BYTES)?;
-    Ok(Event::Customer { customer_id: id, profile: Box::new(profile), created: kind == Kind::CustomerCreated })
-}
-
-/// The customer that another event is about.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct IncomingCustomer {
-    id: Id,
-    name: Option<String>,
-    email: Option<String>,
-    billing_id: Option<String>,
-}
-
-impl IncomingCustomer {
-    fn embedded(self, kind: Kind) -> Result<(Id, Embedded), EventError> {
-        let Self { id, name, email, billing_id } = self;
-        let embedded = Embedded { name, email, billing_id };
-        check_size(kind, "customer", &embedded, MAX_EMBEDDED_BYTES)?;
-        Ok((id, embedded))
-    }
-}
-
-#[derive(Deserialize)]
-struct IncomingEntitlements {
-    customer: IncomingCustomer,
-    /// None: absent, as in the older form. Some(None): null, the customer level.
-    #[serde(default, deserialize_with = "present")]
-    resource: Option<Option<Keyed>>,
-    /// The members that decide are read here, so that a wrong one is refused with its name instead of
-    /// stored; the JSON is stored as it came.
-    entitlements: Vec<Grant>,
-}
-
-fn entitlements(event: &Value) -> Result<Event, EventError> {
-    let kind = Kind::EntitlementsUpdated;
-    let incoming: IncomingEntitlements = read(kind, event)?;
-    let stored = event.get("entitlements").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let mut lists: Vec<List> = Vec::new();
-    if let Some(scope) = incoming.resource {
-        lists.push(List { resource_id: scope.map(|resource| resource.id), grants: Vec::new() });
-    }
-    let is_older_form = lists.is_empty();
-    for (index, (grant, json)) in incoming.entitlements.into_iter().zip(stored).enumerate() {
-        let scope = lists.iter().position(|list| !is_older_form || list.resource_id == grant.resource_id);
-        let json = without_nulls(json).to_string();
-        if json.len() > MAX_REGISTER_BYTES {
-            let field = format!("entitlements[{index}]");
-            return Err(EventError::TooLarge { kind: kind.as_str(), field, limit: MAX_REGISTER_BYTES });
-        }
-        let Grant { feature, resource_id, .. } = grant;
-        let grant = (feature.id, json);
-        match scope.and_then(|scope| lists.get_mut(scope)) {
-            Some(list) => list.grants.push(grant),
-            None => lists.push(List { resource_id, grants: vec![grant] }),
-        }
-    }
-    if lists.is_empty() {
-        lists.push(List { resource_id: None, grants: Vec::new() });
-    }
-    for list in &mut lists {
-        keep_last_of_each_feature(&mut list.grants);
-    }
-    let (customer_id, embedded) = incoming.customer.embedded(kind)?;
-    Ok(Event::Entitlements { customer_id, embedded, lists })
-}
-
-/// A list that names a feature twice means the last one, on every replica.
-fn keep_last_of_each_feature(grants: &mut Vec<(Id, String)>) {
-    let mut seen = std::collections::HashSet::new();
-    grants.reverse();
-    grants.retain(|(feature, _)| seen.insert(feature.clone()));
-    grants.reverse();
-}
-
-fn measurement(event: &Value) -> Result<Event, EventError> {
-    #[derive(Deserialize)]
-    struct Incoming {
-        customer: Keyed,
-        feature: Keyed,
-        resource: Option<Keyed>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct OlderForm {
-        #[serde(default, deserialize_with = "time::optional")]
-        next_reset_date: Option<Timestamp>,
-    }
-    let kind = Kind::MeasurementReported;
-    let Incoming { customer, feature, resource } = read(kind, event)?;
-    let OlderForm { next_reset_date } = read(kind, event)?;
-    let mut usage: Usage = read(kind, event)?;
-    usage.usage_period_end = usage.usage_period_end.or(next_reset_date);
-    check_text(kind, "resetPeriod", usage.reset_period.as_deref())?;
-    Ok(Event::Measurement {
-        customer_id: customer.id,
-        resource_id: resource.map(|resource| resource.id),
-        feature_id: feature.id,
-        usage,
-    })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct IncomingSubscription {
-    id: Id,
-    status: Option<String>,
-    #[serde(default, deserialize_with = "time::optional")]
-    start_date: Option<Timestamp>,
-    #[serde(default, deserialize_with = "time::optional")]
-    end_date: Option<Timestamp>,
-    #[serde(default, deserialize_with = "time::optional")]
-    cancellation_date: Option<Timestamp>,
-    #[serde(default, deserialize_with = "time::optional")]
-    trial_end_date: Option<Timestamp>,
-    #[serde(default, deserialize_with = "time::optional")]
-    current_billing_period_start: Option<Timestamp>,
-    #[serde(default, deserialize_with = "time::optional")]
-    current_billing_period_end: Option<Timestamp>,
-    customer: Option<IncomingCustomer>,
-    plan: Option<IncomingPlan>,
-    resource: Option<Keyed>,
-    billing_id: Option<String>,
-    addons: Option<Vec<Value>>,
-    billing_period: Option<Value>,
-    billing_currency: Option<Value>,
-    is_trial_subscription: Option<bool>,
-    payment_collection: Option<Value>,
-    metadata: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct IncomingPlan {
-    id: Id,
-    name: Option<String>,
-}
-
-/// The statuses that show a subscription's customer alive, in created and updated events.
-const ALIVE: [&str; 4] = ["ACTIVE", "IN_TRIAL", "NOT_STARTED", "PAYMENT_PENDING"];
-
-fn subscription(kind: Kind, event: &Value) -> Result<Event, EventError> {
-    let incoming: IncomingSubscription = read(kind, event)?;
-    check_text(kind, "status", incoming.status.as_deref())?;
-    let status = match kind {
-        // Their documented examples still say ACTIVE.
-        Kind::SubscriptionExpired | Kind::SubscriptionTrialExpired => Some("EXPIRED".to_owned()),
-        Kind::SubscriptionCanceled => Some(incoming.status.unwrap_or_else(|| "CANCELED".to_owned())),
-        _ => incoming.status,
-    };
-    let is_alive = matches!(kind, Kind::SubscriptionCreated | Kind::SubscriptionUpdated)
-        && status.as_deref().is_some_and(|status| ALIVE.contains(&status));
-    let dates = incoming.start_date.map(|start| Dates {
-        start_date: time::to_fixed_width(start),
-        end_date: incoming.end_date.map(time::to_fixed_width),
-        cancellation_date: incoming.cancellation_date.map(time::to_fixed_width),
-        trial_end_date: incoming.trial_end_date.map(time::to_fixed_width),
-        current_billing_period_start: incoming.current_billing_period_start.map(time::to_fixed_width),
-        current_billing_period_end: incoming.current_billing_period_end.map(time::to_fixed_width),
-    });
-    let customer = incoming.customer.map(|customer| customer.embedded(kind)).transpose()?;
-    let details = match (&customer, incoming.plan) {
-        (Some((customer_id, _)), Some(plan)) => {
-            let details = Details {
-                plan_name: plan.name.unwrap_or_else(|| plan.id.to_string()),
-                plan_id: plan.id,
-                resource_id: incoming.resource.map(|resource| resource.id),
-                billing_id: incoming.billing_id,
-                plan: event.get("plan").map(without_nulls),
-                addons: incoming.addons.map(Value::Array),
-                billing_period: incoming.billing_period,
-                billing_currency: incoming.billing_currency,
-                is_trial_subscription: incoming.is_trial_subscription,
-                payment_collection: incoming.payment_collection,
-                metadata: incoming.metadata,
-            };
-            check_size(kind, "metadata", &details, MAX_REGISTER_BYTES)?;
-            Some((customer_id.clone(), details))
-        }
-        _ => None,
-    };
-    Ok(Event::Subscription {
-        subscription_id: incoming.id,
-        change: Box::new(SubscriptionChange { status, dates, details, created: kind == Kind::SubscriptionCreated }),
-        alive: customer.filter(|_| is_alive),
-    })
+    let event = incoming::event(kind, &event)?;
+    Ok(Received::Handled(Box::new(Handled { kind, envelope, event })))
 }
 
 fn not_json(error: serde_json::Error) -> EventError {
     EventError::NotJson { line: error.line(), column: error.column() }
 }
 
-/// Reads a part of an event, and names the member where that fails.
-fn read<'a, T: Deserialize<'a>>(kind: Kind, event: &'a Value) -> Result<T, EventError> {
-    serde_path_to_error::deserialize(event).map_err(|error| {
-        let (field, problem) = crate::reply::name_field(&error);
-        EventError::Field { kind: kind.as_str(), field, problem }
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Tells a member that is null from one that is absent.
-fn present<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Option<Keyed>>, D::Error> {
-    Option::deserialize(input).map(Some)
-}
-
-fn check_size(kind: Kind, field: &str, part: &impl serde::Serialize, limit: usize) -> Result<(), EventError> {
-    match serde_json::to_string(part) {
-        Ok(json) if json.len() <= limit => Ok(()),
-        _ => Err(EventError::TooLarge { kind: kind.as_str(), field: field.to_owned(), limit }),
-    }
-}
-
-fn check_text(kind: Kind, field: &str, text: Option<&str>) -> Result<(), EventError> {
-    if text.is_none_or(|text| text.len() <= Id::MAX_BYTES) {
-        return Ok(());
-    }
-    Err(EventError::TooLarge { kind: kind.as_str(), field: field.to_owned(), limit: Id::MAX_BYTES })
-}
-
-/// The same JSON without the members that are null, in objects within objects; lists stay as they
-/// are.
-fn without_nulls(json: &Value) -> Value {
-    match json {
-        Value::Object(members) => {
-            let kept = members.iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(name, value)| (name.clone(), without_nulls(value))).collect::<Map<_, _>>())
+    fn parsed(body: &str) -> Event {
+        match parse(body.as_bytes()).unwrap() {
+            Received::Handled(handled) => handled.event,
+            Received::Ignored { kind } => panic!("{kind} is ignored"),
         }
-        other => other.clone(),
+    }
+
+    fn lists(entitlements: &str) -> Vec<(Option<String>, Vec<String>)> {
+        let body = format!(r#"{{"type":"entitlements.updated","customer":{{"id":"c"}},{entitlements}}}"#);
+        let Event::Entitlements { lists, .. } = parsed(&body) else { panic!("no list") };
+        let features = |list: &List| list.grants.iter().map(|(feature, _)| feature.to_string()).collect();
+        lists.iter().map(|list| (list.resource_id.as_ref().map(Id::to_string), features(list))).collect()
+    }
+
+    #[test]
+    fn a_list_is_of_its_resource_or_in_the_older_form_of_each_entitlements() {
+        let none = None::<String>;
+        let of = |resource: &str| Some(resource.to_owned());
+        let entitlement =
+            |feature: &str, resource: &str| format!(r#"{{"feature":{{"id":"{feature}"}},"resourceId":{resource}}}"#);
+        let mixed = [entitlement("f", "null"), entitlement("g", "\"r\""), entitlement("h", "\"r\"")].join(",");
+        for (event, expected) in [
+            (r#""resource":null,"entitlements":[]"#.to_owned(), vec![(none.clone(), vec![])]),
+            (r#""entitlements":[]"#.to_owned(), vec![(none.clone(), vec![])]),
+            (r#""resource":{"id":"r"},"entitlements":[]"#.to_owned(), vec![(of("r"), vec![])]),
+            (format!(r#""entitlements":[{mixed}]"#), vec![(none.clone(), vec!["f"]), (of("r"), vec!["g", "h"])]),
+            (format!(r#""resource":null,"entitlements":[{mixed}]"#), vec![(none, vec!["f", "g", "h"])]),
+            (format!(r#""resource":{{"id":"q"}},"entitlements":[{mixed}]"#), vec![(of("q"), vec!["f", "g", "h"])]),
+        ] {
+            let expected: Vec<(Option<String>, Vec<String>)> = expected
+                .into_iter()
+                .map(|(scope, features)| (scope, features.into_iter().map(str::to_owned).collect()))
+                .collect();
+            assert_eq!(lists(&event), expected, "{event}");
+        }
+    }
+
+    #[test]
+    fn a_feature_that_a_list_names_twice_is_as_the_last_one_says() {
+        let body = r#"{"type":"entitlements.updated","customer":{"id":"c"},"entitlements":[
+            {"feature":{"id":"f"},"usageLimit":1,"resetPeriod":null},{"feature":{"id":"f"},"usageLimit":2,"resetPeriod":null}]}"#;
+        let Event::Entitlements { lists, .. } = parsed(body) else { panic!("no list") };
+        let grants: Vec<&str> = lists[0].grants.iter().map(|(_, json)| json.as_str()).collect();
+        assert_eq!(grants, [r#"{"feature":{"id":"f"},"usageLimit":2}"#]);
+    }
+
+    #[test]
+    fn a_subscription_event_writes_what_it_carries_and_shows_its_customer_alive_or_not() {
+        let subscription = |kind: &str, members: &str| {
+            let Event::Subscription { change, alive, .. } =
+                parsed(&format!(r#"{{"type":"subscription.{kind}","id":"s"{members}}}"#))
+            else {
+                panic!("no subscription")
+            };
+            let details = change.details.map(|(_, details)| details.plan_name);
+            (change.status, change.dates.is_some(), details, change.created, alive.is_some())
+        };
+        let status = |status: &str| Some(status.to_owned());
+        let customer = r#","customer":{"id":"c","name":null}"#;
+        let whole = format!(r#"{customer},"plan":{{"id":"p"}},"startDate":"2026-01-01T00:00:00Z","endDate":null"#);
+        for (kind, members, expected) in [
+            ("created", format!(r#","status":"IN_TRIAL"{whole}"#), (status("IN_TRIAL"), true, status("p"), true, true)),
+            ("updated", format!(r#","status":"ACTIVE"{customer}"#), (status("ACTIVE"), false, None, false, true)),
+            ("updated", format!(r#","status":"CANCELED"{customer}"#), (status("CANCELED"), false, None, false, false)),
+            ("updated", String::new(), (None, false, None, false, false)),
+            ("canceled", whole, (status("CANCELED"), true, status("p"), false, false)),
+            ("expired", r#","status":"ACTIVE""#.to_owned(), (status("EXPIRED"), false, None, false, false)),
+            ("trial_expired", r#","status":"ACTIVE""#.to_owned(), (status("EXPIRED"), false, None, false, false)),
+        ] {
+            assert_eq!(subscription(kind, &members), expected, "subscription.{kind}{members}");
+        }
+    }
+
+    #[test]
+    fn a_measurement_takes_the_older_name_of_its_periods_end() {
+        let body = r#"{"type":"measurement.reported","customer":{"id":"c"},"feature":{"id":"f"},"resource":null,"currentUsage":3,
+            "nextResetDate":"2026-12-01T00:00:00Z"}"#;
+        let Event::Measurement { usage, resource_id, .. } = parsed(body) else { panic!("no measurement") };
+        assert_eq!((usage.usage_period_end, resource_id), (Some("2026-12-01T00:00:00Z".parse().unwrap()), None));
     }
 }

@@ -10,7 +10,7 @@ use lambda_http::{
 };
 use serde::Serialize;
 use shared::{
-    event::{self, EventError, Kind, Received},
+    event::{self, EventError, Handled, Received},
     reply,
     secret::Secret,
     store::{Outcome, Store, StoreError},
@@ -154,15 +154,14 @@ impl Webhook {
             return Err(Refusal::TooLarge);
         }
         let now = self.clock.now();
-        let (kind, event) = event::parse(body)?;
-        seen.kind = kind.map(Kind::as_str).map(str::to_owned);
-        let (envelope, event) = match event {
-            Received::Handled(event) => *event,
+        let Handled { kind, envelope, event } = match event::parse(body)? {
+            Received::Handled(handled) => *handled,
             Received::Ignored { kind } => {
                 seen.kind = Some(kind);
                 return Ok(Taken::Ignored);
             }
         };
+        seen.kind = Some(kind.as_str().to_owned());
         seen.message_id.clone_from(&envelope.message_id);
         seen.subject = Some(event.subject().to_string());
         seen.lag_seconds = envelope.time().map(|time| now.duration_since(time).as_secs());

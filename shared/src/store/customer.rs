@@ -1,6 +1,6 @@
 //! The PROFILE item: a customer's registers, and what puts it into the lists while it is live.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use jiff::Timestamp;
 
@@ -106,16 +106,8 @@ impl Store {
 
     /// PROFILE as it is now: a consistent read, for a writer that has written and now looks.
     pub(super) async fn read_profile(&self, customer_id: &Id) -> Result<ProfileState, StoreError> {
-        let request = self
-            .client
-            .get_item()
-            .table_name(&self.tables.customers)
-            .set_key(Some(customer_key(customer_id, PROFILE_ITEM)))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let output = request.send().await.map_err(|error| StoreError::of("GetItem", error))?;
-        self.meter.count(output.consumed_capacity());
-        ProfileState::of(&output.item.unwrap_or_default().into())
+        let item = self.get(&self.tables.customers, customer_key(customer_id, PROFILE_ITEM)).await?;
+        ProfileState::of(&item.unwrap_or_default())
     }
 }
 

@@ -283,6 +283,20 @@ impl Store {
         }
     }
 
+    /// An item as it is now: a consistent read, for a writer that has written and now looks.
+    pub(super) async fn get(&self, table: &str, key: Key) -> Result<Option<Item>, StoreError> {
+        let request = self
+            .client
+            .get_item()
+            .table_name(table)
+            .set_key(Some(key))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let output = request.send().await.map_err(|error| StoreError::of("GetItem", error))?;
+        self.meter.count(output.consumed_capacity());
+        Ok(output.item.map(Item::from))
+    }
+
     /// The items under these keys, a hundred a request, the requests beside one another.
     async fn batch_get(
         &self,

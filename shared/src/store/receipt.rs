@@ -1,6 +1,6 @@
 //! First receipts of events that say no time, or none that is believed.
 
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -27,7 +27,7 @@ impl Store {
         update.if_absent(RECEIVED_AT);
         update.set(RECEIVED_AT, text(time::to_fixed_width(now)));
         update.set(EXPIRES_AT, number(now.as_second().saturating_add(REMEMBERED.as_secs())));
-        match update.send(self, aws_sdk_dynamodb::types::ReturnValue::None).await? {
+        match update.send(self, ReturnValue::None).await? {
             Written::Done(_) => Ok(now),
             Written::Refused(item) => received_at(&item),
         }
@@ -38,16 +38,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn first_receipt(&self, receipt: &str) -> Result<Option<Timestamp>, StoreError> {
-        let request = self
-            .client
-            .get_item()
-            .table_name(&self.tables.receipts)
-            .set_key(Some(receipt_key(receipt)))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let output = request.send().await.map_err(|error| StoreError::of("GetItem", error))?;
-        self.meter.count(output.consumed_capacity());
-        output.item.map(|item| received_at(&item.into())).transpose()
+        let item = self.get(&self.tables.receipts, receipt_key(receipt)).await?;
+        item.map(|item| received_at(&item)).transpose()
     }
 }
 

@@ -1,6 +1,6 @@
 //! A subscription's registers, the pointer to it beside its customer, and its place in the lists.
 
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
+use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::Timestamp;
 
 use super::{
@@ -297,18 +297,8 @@ impl Store {
     }
 
     async fn settle_waiting(&self, subscription_id: &Id, customer_id: &Id, now: Timestamp) -> Result<(), StoreError> {
-        let request = self
-            .client
-            .get_item()
-            .table_name(&self.tables.subscriptions)
-            .set_key(Some(subscription_key(subscription_id)))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let output = request.send().await.map_err(|error| StoreError::of("GetItem", error))?;
-        self.meter.count(output.consumed_capacity());
-        let Some(item) = output.item.map(Item::from) else {
-            return Ok(());
-        };
+        let key = subscription_key(subscription_id);
+        let Some(item) = self.get(&self.tables.subscriptions, key).await? else { return Ok(()) };
         let profile = self.read_profile(customer_id).await?;
         self.settle(subscription_id, customer_id, SubscriptionState::of(&item)?, profile, now).await
     }

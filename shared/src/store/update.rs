@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
-    error::SdkError,
     operation::{delete_item::DeleteItemError, update_item::UpdateItemError},
     types::{AttributeValue, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
@@ -158,15 +157,10 @@ impl<'a> Update<'a> {
             }
             Err(error) => {
                 store.meter.count(None);
-                match error {
-                    SdkError::ServiceError(service) if service.err().is_conditional_check_failed_exception() => {
-                        Ok(Written::Refused(match service.into_err() {
-                            UpdateItemError::ConditionalCheckFailedException(failed) => failed.item.unwrap_or_default().into(),
-                            _ => Item::default(),
-                        }))
-                    }
-                    error => Err(StoreError::of("UpdateItem", error)),
+                if let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() {
+                    return Ok(Written::Refused(failed.item.clone().unwrap_or_default().into()));
                 }
+                Err(StoreError::of("UpdateItem", error))
             }
         }
     }
@@ -193,15 +187,10 @@ impl<'a> Update<'a> {
             }
             Err(error) => {
                 store.meter.count(None);
-                match error {
-                    SdkError::ServiceError(service) if service.err().is_conditional_check_failed_exception() => {
-                        Ok(Written::Refused(match service.into_err() {
-                            DeleteItemError::ConditionalCheckFailedException(failed) => failed.item.unwrap_or_default().into(),
-                            _ => Item::default(),
-                        }))
-                    }
-                    error => Err(StoreError::of("DeleteItem", error)),
+                if let Some(DeleteItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() {
+                    return Ok(Written::Refused(failed.item.clone().unwrap_or_default().into()));
                 }
+                Err(StoreError::of("DeleteItem", error))
             }
         }
     }

@@ -17,7 +17,7 @@ use byos::embedded::{Embedded, client};
 use jiff::Timestamp;
 use serde_json::Value;
 use shared::{
-    event::{self, Received},
+    event::{self, Handled, Received},
     id::Id,
     store::{Outcome, Store, StoreError},
     version::{Version, versions},
@@ -45,9 +45,8 @@ pub(crate) async fn write(store: &Store, day: u8, event: Value) -> Result<Outcom
     if event["type"] == "entitlements.updated" {
         event["entitlementsUpdatedAt"] = at(day).to_string().into();
     }
-    let (_, received) = event::parse(event.to_string().as_bytes()).unwrap();
-    let Received::Handled(handled) = received else { panic!("not handled: {event}") };
-    let (envelope, event) = *handled;
+    let Received::Handled(handled) = event::parse(event.to_string().as_bytes()).unwrap() else { panic!("not handled: {event}") };
+    let Handled { envelope, event, .. } = *handled;
     let versions = versions(&envelope, at(day));
     let (version, now) = (&versions.event, at(day));
     match &event {
