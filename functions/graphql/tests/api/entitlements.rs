@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-use crate::stack::{Stack, post};
+use crate::stack::{Stack, post, version};
 
 fn metered(feature: &str, more: Value) -> (&str, Value) {
     let mut entitlement =
@@ -81,6 +81,33 @@ async fn what_lies_below_a_deletion_is_not_shown_after_a_revival() {
     assert_eq!(customer["entitlements"].as_array().unwrap().len(), 1);
     assert_eq!((&customer["resources"], &customer["subscriptions"]["totalCount"]), (&json!([]), &json!(0)));
     assert_eq!(revived["customers"]["totalCount"], 1);
+}
+
+#[tokio::test]
+async fn a_register_below_the_deletion_does_not_exist_though_its_cleaning_is_not_done() {
+    let stack = Stack::start().await;
+    stack.list("c", None, 1, &[metered("a", json!({})), metered("b", json!({}))]).await;
+    stack.subscription("s", "c", 1, "ACTIVE").await;
+    stack.customer("c", 5).await;
+    // the list's own register survives as newer, so only the grants tell
+    stack.list("c", None, 5, &[metered("b", json!({}))]).await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let set = |item: &str, update: &str, value: &str| {
+        let request = stack.store().client().update_item().table_name(&stack.store().tables().customers);
+        let request = request.key("customerId", text("c")).key("item", text(item)).update_expression(update);
+        request.expression_attribute_values(":version", text(value)).send()
+    };
+    set("PROFILE", "SET deletionVersion = :version", version(3).as_str()).await.unwrap();
+    set("PROFILE", "SET listVersion = :version", version(4).as_str()).await.unwrap();
+    set("ENTITLEMENT#0##a", "SET grantVersion = :version", version(2).as_str()).await.unwrap();
+    let query = "{ customer(customerId: \"c\") { entitlementList { feature { featureId } } subscriptions { totalCount } } \
+                 subscription(subscriptionId: \"s\") { status } subscriptions { nodes { subscriptionId } } \
+                 customers { nodes { subscriptions { totalCount } } } }";
+    let data = stack.data(query, Value::Null).await;
+    let nothing = json!({"totalCount": 0});
+    assert_eq!(data["customer"], json!({"entitlementList": [{"feature": {"featureId": "b"}}], "subscriptions": nothing}));
+    assert_eq!((&data["subscription"], &data["subscriptions"]["nodes"]), (&Value::Null, &json!([])));
+    assert_eq!(data["customers"]["nodes"][0]["subscriptions"], nothing);
 }
 
 #[tokio::test]
