@@ -6,7 +6,7 @@ use aws_config::BehaviorVersion;
 use axum::{Router, extract::DefaultBodyLimit};
 use check_access::CheckAccess;
 use clap::Args;
-use graphql::{Graphql, Options};
+use graphql::{Graphql, Options, OptionsError};
 use serde_json::Value;
 use shared::{
     secret::{EmptySecret, Secret},
@@ -79,6 +79,9 @@ pub enum ServeError {
     /// A secret is empty.
     #[error("--webhook-secret and --api-token must not be empty: {0}")]
     Secret(#[from] EmptySecret),
+    /// A variable of GraphQL's has a value that it can't have.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
     /// The story could not be delivered.
     #[error("{file} could not be delivered: {reason}")]
     Seed {
@@ -108,10 +111,20 @@ impl Stack {
     /// # Errors
     /// If the secret or the token is empty.
     pub fn on(store: Store, webhook_secret: &str, api_token: &str, clock: Clock) -> Result<Self, EmptySecret> {
+        Self::with_options(store, webhook_secret, api_token, clock, Options::default())
+    }
+
+    fn with_options(
+        store: Store,
+        webhook_secret: &str,
+        api_token: &str,
+        clock: Clock,
+        options: Options,
+    ) -> Result<Self, EmptySecret> {
         let token = Secret::new(api_token, None)?;
         let gateway = Gateway::new(
             Webhook::new(store.clone(), Secret::new(webhook_secret, None)?, clock.clone()),
-            Graphql::new(store.clone(), token.clone(), Options::default()).with_clock(clock.clone()),
+            Graphql::new(store.clone(), token.clone(), options).with_clock(clock.clone()),
             CheckAccess::new(store.clone(), token, clock),
         );
         Ok(Self { gateway, store, embedded: None })
@@ -126,7 +139,8 @@ impl Stack {
                 (embedded.store.clone(), Some(embedded))
             }
         };
-        let stack = Self::on(store, &options.webhook_secret, &options.api_token, Clock::system())?;
+        let Serve { webhook_secret, api_token, .. } = options;
+        let stack = Self::with_options(store, webhook_secret, api_token, Clock::system(), Options::from_environment()?)?;
         Ok(Self { embedded, ..stack })
     }
 
