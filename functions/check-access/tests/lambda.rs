@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 use shared::time::Clock;
 
 async fn start(embedded: &Embedded, token: &str) -> Lambda {
-    let variables = [
-        ("CUSTOMERS_TABLE", embedded.store.tables().customers.as_str()),
-        ("DYNAMODB_ENDPOINT", &embedded.endpoint),
-        ("CHECK_ACCESS_API_TOKEN", token),
-    ];
+    start_at(&embedded.endpoint, token).await
+}
+
+async fn start_at(endpoint: &str, token: &str) -> Lambda {
+    let tables = byos::tables::local_names();
+    let variables =
+        [("CUSTOMERS_TABLE", tables.customers.as_str()), ("DYNAMODB_ENDPOINT", endpoint), ("CHECK_ACCESS_API_TOKEN", token)];
     Lambda::start(Path::new(env!("CARGO_BIN_EXE_check-access")), variables).await.unwrap()
 }
 
@@ -42,4 +44,23 @@ async fn a_function_with_an_empty_token_does_not_start() {
     let embedded = Embedded::in_memory().await.unwrap();
     let (succeeded, printed) = start(&embedded, "").await.ended().await.unwrap();
     assert!(!succeeded && printed.contains("CHECK_ACCESS_API_TOKEN"), "{printed}");
+}
+
+/// Neither a store that refuses connections nor one that never answers makes a check grant.
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_a_503_and_never_a_yes() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hanging = format!("http://{}", silent.local_addr().unwrap());
+    for endpoint in ["http://127.0.0.1:1", &hanging] {
+        let lambda = start_at(endpoint, "local-token").await;
+        for (name, event) in story::events("check-access").into_iter().take(2) {
+            let answer = lambda.invoke(&event).await.unwrap();
+            assert_eq!(answer["statusCode"], 503, "{name}: {answer}");
+            assert!(!answer["body"].as_str().unwrap().contains("hasAccess"), "{answer}");
+        }
+        let log = lambda.stop().await.unwrap();
+        let slowest =
+            log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()?["milliseconds"].as_f64()).fold(0.0, f64::max);
+        println!("{endpoint}: {slowest} ms at most");
+    }
 }
