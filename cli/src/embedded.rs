@@ -16,7 +16,7 @@ pub enum EmbeddedError {
     #[error("the database could not be opened: {0}")]
     Open(String),
     /// Its port is not to be had.
-    #[error("{address} is not to be had for DynamoDB ({source}): take another with --dynamodb-port")]
+    #[error("{address} can't be used for DynamoDB ({source}): take another with --dynamodb-port")]
     Port {
         /// The address and port.
         address: SocketAddr,

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use byos::serve::{Serve, serve};
 use clap::{Parser, Subcommand};
 
-/// A replica of Stigg's entitlements on AWS Lambda and DynamoDB: the local stack.
+/// A replica of Stigg's entitlements on your machine: the three functions on an embedded DynamoDB.
 ///
-/// Without a command, `serve`.
+/// Without a command it serves them. The variables of GraphQL's limits and switches, and RUST_LOG, hold
+/// here as in the deployed functions.
 #[derive(Parser)]
 #[command(name = "byos", version, args_conflicts_with_subcommands = true)]
 struct Cli {

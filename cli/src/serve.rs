@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::PathBuf};
 use aws_config::BehaviorVersion;
 use axum::{Router, extract::DefaultBodyLimit};
 use check_access::CheckAccess;
-use clap::Args;
+use clap::{ArgAction, Args, builder::BoolishValueParser};
 use graphql::{Graphql, Options, OptionsError};
 use serde_json::Value;
 use shared::{
@@ -23,11 +23,11 @@ use crate::{
     tables::{self, TablesError},
 };
 
-/// Serve the three functions on http://127.0.0.1:8080, on an embedded DynamoDB
+/// Serve the three functions over HTTP on 127.0.0.1, on an embedded DynamoDB
 #[derive(Args, Debug)]
 pub struct Serve {
     /// Deliver the files of events/webhook through the webhook first, so that there is something to see
-    #[arg(long, env = "BYOS_SEED")]
+    #[arg(long, env = "BYOS_SEED", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub seed: bool,
 
     /// The port to serve on; 0 takes a free one
@@ -63,7 +63,7 @@ pub struct Serve {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The port is taken, or not to be had.
-    #[error("the port {port} is not to be had ({source}): take another with --port")]
+    #[error("the port {port} can't be used ({source}): take another with --port")]
     Port {
         /// The port.
         port: u16,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::{
     Client,
+    error::DisplayErrorContext,
     types::{
         AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
         ScalarAttributeType, TimeToLiveSpecification,
@@ -148,7 +149,7 @@ async fn create_one(client: &Client, name: &str, table: &Table) -> Result<(), St
     match request.send().await.map_err(aws_sdk_dynamodb::Error::from) {
         Ok(_) => {}
         Err(aws_sdk_dynamodb::Error::ResourceInUseException(_)) => return Ok(()),
-        Err(error) => return Err(error.to_string()),
+        Err(error) => return Err(DisplayErrorContext(error).to_string()),
     }
     let TimeToLive { attribute_name, enabled } = &table.time_to_live_specification;
     let specification = TimeToLiveSpecification::builder().attribute_name(attribute_name).enabled(*enabled).build();

@@ -100,8 +100,8 @@ async fn a_bad_event_is_a_400_that_names_its_type_and_field() {
     let local = local().await;
     for (body, error) in [
         ("", "the body is not JSON: line 1, column 0"),
-        ("[1]", "`type` is missing: an event is a JSON object with a string `type`"),
-        (r#"{"type":7}"#, "`type` is missing: an event is a JSON object with a string `type`"),
+        ("[1]", "`type` is missing or not a string: an event is a JSON object with a string `type`"),
+        (r#"{"type":7}"#, "`type` is missing or not a string: an event is a JSON object with a string `type`"),
         (r#"{"type":"customer.created"}"#, "customer.created: `id` is missing"),
         (r#"{"type":"customer.created","id":""}"#, "customer.created: `id` must not be empty"),
         (r#"{"type":"customer.updated","id":"c","email":5}"#, "customer.updated: `email` must be a string"),

@@ -139,7 +139,12 @@ fn before_the_feature<'a>(view: &'a AccessView, request: &AccessRequest) -> Resu
             let reason = format!("The customer {customer_id} has no resource {resource_id} with entitlements of its own.");
             return Err((Reason::CustomerResourceNotFound, reason));
         }
-        (None | Some(0), _) => {
+        (None, None) => {
+            let reason =
+                format!("No list of entitlements has come for the customer {customer_id}, so it has no active subscription.");
+            return Err((Reason::NoActiveSubscription, reason));
+        }
+        (Some(0), _) => {
             return Err((
                 Reason::NoActiveSubscription,
                 format!("{scope} has no active subscription: its list of entitlements is empty."),

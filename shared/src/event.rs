@@ -31,7 +31,7 @@ pub enum EventError {
         column: usize,
     },
     /// The body is JSON and no event: no object, or without a text `type`.
-    #[error("`type` is missing: an event is a JSON object with a string `type`")]
+    #[error("`type` is missing or not a string: an event is a JSON object with a string `type`")]
     NoType,
     /// A known event lacks what it needs, or a member is of another kind than documented.
     #[error("{kind}: `{field}` {problem}")]

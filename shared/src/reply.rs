@@ -39,6 +39,11 @@ pub fn name_field(error: &serde_path_to_error::Error<serde_json::Error>) -> (Str
         let field = if path == "." { missing.to_owned() } else { format!("{path}.{missing}") };
         return (field, "is missing".to_owned());
     }
+    if let Some(unknown) = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
+        // The path names the member already.
+        let field = if path == "." { unknown.to_owned() } else { path };
+        return (field, "is not known here".to_owned());
+    }
     let field = if path == "." { "the body".to_owned() } else { path };
     let problem = match message.rsplit_once(", expected ") {
         Some((_, expected)) => format!("must be {}", in_words_of_json(expected)),

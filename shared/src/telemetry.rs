@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-/// The level of `RUST_LOG` (default `info`). The SDK warns of every condition that fails, which here is
-/// an answer and no error: its errors alone are let through.
+/// The level of `RUST_LOG` (default `info`). The SDK and the embedded DynamoDB warn of every condition
+/// that fails, which here is an answer and no error: their errors alone are let through.
 pub fn filter() -> EnvFilter {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    match "aws_smithy_runtime=error".parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    }
+    let quiet = ["aws_smithy_runtime=error", "dynoxide=error"].into_iter().filter_map(|directive| directive.parse().ok());
+    quiet.fold(filter, EnvFilter::add_directive)
 }
 
 /// Starts logging as JSON to standard output.

@@ -7,7 +7,7 @@ use shared::{access::AccessRequest, id::Id, reply};
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RequestError {
     /// It is not JSON.
-    #[error("the body is not JSON")]
+    #[error("the body is not JSON, or holds a number that is out of range")]
     NotJson,
     /// A field is missing or of the wrong kind.
     #[error("`{field}` {problem}")]
@@ -19,8 +19,9 @@ pub(crate) enum RequestError {
     },
 }
 
+/// A member that is not known is refused: a misspelt `requestedUsage` that was passed over would grant.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Incoming {
     customer_id: Id,
     feature_id: Id,
@@ -60,15 +61,18 @@ pub(crate) fn parse(body: &[u8]) -> Result<AccessRequest, RequestError> {
 mod tests {
     use super::*;
 
+    const NOT_JSON: &str = "the body is not JSON, or holds a number that is out of range";
+
     #[test]
     fn a_bad_field_is_named() {
         for (body, message) in [
-            ("", "the body is not JSON"),
-            ("{", "the body is not JSON"),
-            (r#"{"customerId":"c","featureId":"f","requestedUsage":NaN}"#, "the body is not JSON"),
-            (r#"{"customerId":"c","featureId":"f","requestedUsage":1e999}"#, "the body is not JSON"),
+            ("", NOT_JSON),
+            ("{", NOT_JSON),
+            (r#"{"customerId":"c","featureId":"f","requestedUsage":NaN}"#, NOT_JSON),
+            (r#"{"customerId":"c","featureId":"f","requestedUsage":1e999}"#, NOT_JSON),
             (r#"["c","f",null,0,null]"#, "`the body` must be an object"),
             ("5", "`the body` must be an object"),
+            (r#"{"customerId":"c","featureId":"f","requestedusage":1}"#, "`requestedusage` is not known here"),
             (r#"{"featureId":"f"}"#, "`customerId` is missing"),
             (r#"{"customerId":"c"}"#, "`featureId` is missing"),
             (r#"{"customerId":"","featureId":"f"}"#, "`customerId` must not be empty"),
@@ -89,7 +93,7 @@ mod tests {
 
     #[test]
     fn what_is_optional_may_be_absent_or_null() {
-        let short = parse(br#"{"customerId":"c","featureId":"f","unknown":1}"#).unwrap();
+        let short = parse(br#"{"customerId":"c","featureId":"f"}"#).unwrap();
         let long = parse(br#"{"customerId":"c","featureId":"f","resourceId":null,"requestedUsage":null,"requestedValues":null}"#)
             .unwrap();
         assert_eq!(short, long);

@@ -119,6 +119,9 @@ fn with_code(mut error: ServerError, was_carried_out: bool) -> ServerError {
         None if error.message.trim_start().starts_with("-->") => "GRAPHQL_PARSE_FAILED",
         None => "GRAPHQL_VALIDATION_FAILED",
     };
+    if code == "QUERY_TOO_COMPLEX" && error.source.is_none() {
+        error.message.push_str(" Take fewer levels, smaller pages (first) or fewer fields; docs/graphql.md has the limits.");
+    }
     error.extensions.get_or_insert_default().set("code", code);
     error
 }
