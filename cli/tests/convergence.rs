@@ -3,7 +3,7 @@
 //!
 //! Each random history is delivered to an empty embedded store in order and in random orders with
 //! repeats, through the webhook's own handler. Answers and state must be the same, and must be what
-//! a plain, sequential model says, which knows nothing of registers. `BYOS_HISTORIES` sets how many.
+//! a plain, sequential model says, which knows nothing of registers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod model;
@@ -16,7 +16,10 @@ use std::sync::{
 use byos::{embedded::Embedded, serve::Stack};
 use jiff::Timestamp;
 use model::{BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time};
-use proptest::{prelude::*, test_runner::TestRunner};
+use proptest::{
+    prelude::*,
+    test_runner::{RngAlgorithm, TestRng, TestRunner},
+};
 use serde_json::{Value, json};
 use shared::{
     id::Id,
@@ -243,13 +246,18 @@ fn history() -> impl Strategy<Value = (Vec<Event>, Vec<Vec<usize>>)> {
     })
 }
 
-/// As many histories as `BYOS_HISTORIES` says, each delivered in order to a store of its own first,
-/// where the answers must be the model's.
+/// As many histories as `BYOS_HISTORIES` says, new ones each time; without it so many, the same each
+/// time. Each is delivered in order to a store of its own first, where the answers must be the model's.
 fn for_each_history(count: u32, check: impl AsyncFn(&[Event], &[Vec<usize>], &Value) -> Result<(), TestCaseError>) {
-    let cases = std::env::var("BYOS_HISTORIES").ok().and_then(|count| count.parse().ok()).unwrap_or(count);
+    let wanted = std::env::var("BYOS_HISTORIES").ok().and_then(|count| count.parse().ok());
+    let cases = wanted.unwrap_or(count);
     let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 400, ..ProptestConfig::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let result = TestRunner::new(config).run(&history(), |(events, arrivals)| {
+    let mut runner = match wanted {
+        Some(_) => TestRunner::new(config),
+        None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
+    };
+    let result = runner.run(&history(), |(events, arrivals)| {
         runtime.block_on(async {
             let mut in_order: Vec<&Event> = events.iter().collect();
             in_order.sort_by_key(|event| event.version());

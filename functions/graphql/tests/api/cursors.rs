@@ -38,11 +38,12 @@ async fn apply(stack: &Stack, write: &Write, at: i64) {
     }
 }
 
-/// Every customer there is with its creation.
-async fn all(stack: &Stack) -> Vec<(String, Value)> {
-    let data = stack.data("{ customers { nodes { customerId createdAt } } }", Value::Null).await;
+/// Every customer there is with what this order sorts it by.
+async fn all(stack: &Stack, order: &str) -> Vec<(String, Value)> {
+    let name = if order.contains("NAME") { "name" } else { "" };
+    let data = stack.data(&format!("{{ customers {{ nodes {{ customerId createdAt {name} }} }} }}"), Value::Null).await;
     let nodes = data["customers"]["nodes"].as_array().unwrap().clone();
-    nodes.into_iter().map(|node| (node["customerId"].as_str().unwrap().to_owned(), node["createdAt"].clone())).collect()
+    nodes.into_iter().map(|node| (node["customerId"].as_str().unwrap().to_owned(), node)).collect()
 }
 
 async fn walk(order: &str, forward: bool, page: usize, before: &[u8], between: &[Vec<Write>]) {
@@ -50,7 +51,7 @@ async fn walk(order: &str, forward: bool, page: usize, before: &[u8], between: &
     for (at, n) in before.iter().enumerate() {
         stack.customer(&customer(*n), 1 + at as i64).await;
     }
-    let mut there = all(&stack).await;
+    let mut there = all(&stack, order).await;
     let (size, from, end, more) = if forward {
         ("first", "after", "endCursor", "hasNextPage")
     } else {
@@ -80,7 +81,7 @@ async fn walk(order: &str, forward: bool, page: usize, before: &[u8], between: &
             at += 1;
             apply(&stack, write, at).await;
         }
-        let now = all(&stack).await;
+        let now = all(&stack, order).await;
         there.retain(|row| now.contains(row));
     }
     for (customer, _) in &there {
