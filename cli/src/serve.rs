@@ -216,8 +216,9 @@ pub async fn serve(options: Serve) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(|source| ServeError::Port { port, source })?;
     let stack = Stack::start(&options).await?;
     let delivered = if options.seed { Some(stack.seed(&options.webhook_secret).await?) } else { None };
+    let stop = stop_signal().map_err(ServeError::Server)?;
     println!("{}", welcome(&options, &stack, address.port(), delivered));
-    axum::serve(listener, stack.router()).with_graceful_shutdown(stop_signal()).await.map_err(ServeError::Server)?;
+    axum::serve(listener, stack.router()).with_graceful_shutdown(stop).await.map_err(ServeError::Server)?;
     if let Some(embedded) = stack.embedded {
         embedded.stop().await;
     }
@@ -225,19 +226,23 @@ pub async fn serve(options: Serve) -> Result<(), ServeError> {
     Ok(())
 }
 
-async fn stop_signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+/// Ends with Ctrl-C or SIGTERM. They are listened for from the call on, before anything is awaited:
+/// whoever reads that the stack is served may stop it.
+#[cfg(unix)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    }
-    let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+#[cfg(not(unix))]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async { drop(tokio::signal::ctrl_c().await) })
 }
 
 /// What is served, with which secrets, and a line to copy.
