@@ -1,10 +1,14 @@
 //! The local stack: the three functions behind a stand-in for API Gateway, on an embedded DynamoDB
 //! with the very tables of template.yaml. The binary `byos` serves it; the tests of the whole
-//! workspace run on it.
+//! workspace run on it. Beside it, the commands of an operator, which speak to any deployment: see
+//! [`target`].
 
 pub mod embedded;
 pub mod gateway;
+pub mod http;
+pub mod outcome;
 pub mod runtime_api;
 pub mod serve;
 pub mod story;
 pub mod tables;
+pub mod target;

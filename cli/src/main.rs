@@ -1,9 +1,14 @@
-//! `byos`: the replica on your machine.
+//! `byos`: the replica on your machine, and the commands of its operator.
 
-use std::process::ExitCode;
+use std::{error::Error, process::ExitCode};
 
-use byos::serve::{Serve, serve};
+use byos::{
+    outcome::{Ended, in_one_line},
+    serve::{Serve, serve},
+};
 use clap::{Parser, Subcommand};
+use shared::telemetry;
+use tracing_subscriber::filter::LevelFilter;
 
 /// A replica of Stigg's entitlements on your machine: the three functions on an embedded DynamoDB.
 ///
@@ -26,13 +31,27 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { command, serve: options } = Cli::parse();
-    tracing_subscriber::fmt().compact().with_target(false).with_env_filter(shared::telemetry::filter()).init();
-    let Command::Serve(options) = command.unwrap_or(Command::Serve(options));
-    match serve(options).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("byos: {error}");
+    let command = command.unwrap_or(Command::Serve(options));
+    log(matches!(command, Command::Serve(_)));
+    let ended: Result<Ended, Box<dyn Error>> = match command {
+        Command::Serve(options) => serve(options).await.map(|()| Ended::Well).map_err(Into::into),
+    };
+    ended.map_or_else(
+        |error| {
+            eprintln!("byos: {}", in_one_line(error.as_ref()));
             ExitCode::FAILURE
-        }
+        },
+        Into::into,
+    )
+}
+
+/// The stack's log lines are what it has to say. A command's own words go to standard output, so its
+/// log goes beside them, and only what is wrong.
+fn log(is_serving: bool) {
+    let log = tracing_subscriber::fmt().compact().with_target(false);
+    if is_serving {
+        log.with_env_filter(telemetry::filter(LevelFilter::INFO)).init();
+    } else {
+        log.with_env_filter(telemetry::filter(LevelFilter::WARN)).with_writer(std::io::stderr).init();
     }
 }

@@ -4,17 +4,22 @@ use std::time::Duration;
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-/// The level of `RUST_LOG` (default `info`). The SDK and the embedded DynamoDB warn of every condition
+/// The level of `RUST_LOG`, or this one without it. The SDK and the embedded DynamoDB warn of every condition
 /// that fails, which here is an answer and no error: their errors alone are let through.
-pub fn filter() -> EnvFilter {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+pub fn filter(default: LevelFilter) -> EnvFilter {
+    let filter = EnvFilter::builder().with_default_directive(default.into()).from_env_lossy();
     let quiet = ["aws_smithy_runtime=error", "dynoxide=error"].into_iter().filter_map(|directive| directive.parse().ok());
     quiet.fold(filter, EnvFilter::add_directive)
 }
 
 /// Starts logging as JSON to standard output.
 pub fn start() {
-    tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_env_filter(filter()).init();
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_env_filter(filter(LevelFilter::INFO))
+        .init();
 }
 
 /// A duration for a log line: milliseconds, to the hundredth.
