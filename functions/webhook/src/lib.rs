@@ -1,7 +1,5 @@
 //! Takes Stigg's events: secret, size, event, versions, writes, answer, in this order.
 
-mod apply;
-
 use std::time::{Duration, Instant};
 
 use lambda_http::{
@@ -10,6 +8,7 @@ use lambda_http::{
 };
 use serde::Serialize;
 use shared::{
+    apply::apply,
     event::{self, EventError, Handled, Received},
     reply,
     secret::Secret,
@@ -165,7 +164,7 @@ impl Webhook {
         seen.message_id.clone_from(&envelope.message_id);
         seen.subject = Some(event.subject().to_string());
         seen.lag_seconds = envelope.time().map(|time| now.duration_since(time).as_secs());
-        let applied = tokio::time::timeout(TIME_LIMIT, apply::apply(store, &envelope, &event, now));
+        let applied = tokio::time::timeout(TIME_LIMIT, apply(store, &envelope, &event, now.into()));
         let (outcome, versions) = applied.await.map_err(|_| Refusal::TimedOut)??;
         seen.disbelieved = versions.disbelieved;
         Ok(outcome.into())

@@ -16,19 +16,19 @@ use crate::time;
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 impl Store {
-    /// When the event was first received: `now`, unless an earlier delivery is remembered. This one
-    /// is, if it is the first.
+    /// When the event was first received: at `received`, unless another delivery is remembered. This
+    /// one is from now on, if none was.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn remember_receipt(&self, receipt: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
-        let now = time::to_millisecond(now);
+    pub async fn remember_receipt(&self, receipt: &str, received: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError> {
+        let received = time::to_millisecond(received);
         let mut update = Update::new(&self.tables.receipts, receipt_key(receipt));
         update.if_absent(RECEIVED_AT);
-        update.set(RECEIVED_AT, text(time::to_fixed_width(now)));
+        update.set(RECEIVED_AT, text(time::to_fixed_width(received)));
         update.set(EXPIRES_AT, number(now.as_second().saturating_add(REMEMBERED.as_secs())));
         match update.send(self, ReturnValue::None).await? {
-            Written::Done(_) => Ok(now),
+            Written::Done(_) => Ok(received),
             Written::Refused(item) => received_at(&item),
         }
     }

@@ -17,10 +17,11 @@ use byos::embedded::{Embedded, client};
 use jiff::Timestamp;
 use serde_json::Value;
 use shared::{
+    apply::apply,
     event::{self, Handled, Received},
     id::Id,
     store::{Outcome, Store, StoreError},
-    version::{Version, versions},
+    version::Version,
 };
 
 pub(crate) fn id(text: &str) -> Id {
@@ -47,24 +48,7 @@ pub(crate) async fn write(store: &Store, day: u8, event: Value) -> Result<Outcom
     }
     let Received::Handled(handled) = event::parse(event.to_string().as_bytes()).unwrap() else { panic!("not handled: {event}") };
     let Handled { envelope, event, .. } = *handled;
-    let versions = versions(&envelope, at(day));
-    let (version, now) = (&versions.event, at(day));
-    match &event {
-        event::Event::Customer { customer_id, profile, created } => {
-            store.write_profile(customer_id, version, profile, *created, now).await
-        }
-        event::Event::CustomerDeleted { customer_id } => store.delete_customer(customer_id, version, now).await,
-        event::Event::Entitlements { customer_id, embedded, lists } => {
-            store.write_lists(customer_id, version, lists, (&versions.embedded, embedded), now).await
-        }
-        event::Event::Measurement { customer_id, resource_id, feature_id, usage } => {
-            store.write_usage(customer_id, resource_id.as_ref(), feature_id, version, usage, now).await
-        }
-        event::Event::Subscription { subscription_id, change, alive } => {
-            let alive = alive.as_ref().map(|(customer_id, embedded)| (customer_id, embedded));
-            store.write_subscription(subscription_id, version, change, alive, now).await
-        }
-    }
+    Ok(apply(store, &envelope, &event, at(day).into()).await?.0)
 }
 
 /// As [`write`], for an event that changes something.

@@ -1,28 +1,45 @@
 //! From an event to the writes that it makes.
 
 use jiff::Timestamp;
-use shared::{
+
+use crate::{
     event::{Envelope, Event},
     store::{Outcome, Store, StoreError},
     version::{ReceiptNeed, Versions, receipt_key, receipt_need, versions},
 };
 
-/// Writes what an event received at `now` says.
+/// When an event came, and when it is written: the same moment, unless it waited in between.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// When it was received: the time of an event that says none of its own.
+    pub received: Timestamp,
+    /// The present: what is kept for a while is kept from now.
+    pub now: Timestamp,
+}
+
+impl From<Timestamp> for Moment {
+    /// Received and written at once.
+    fn from(now: Timestamp) -> Self {
+        Self { received: now, now }
+    }
+}
+
+/// Writes what an event says.
 ///
 /// # Errors
 /// If the store failed. The event again completes what was begun.
-pub(crate) async fn apply(
+pub async fn apply(
     store: &Store,
     envelope: &Envelope,
     event: &Event,
-    now: Timestamp,
+    Moment { received, now }: Moment,
 ) -> Result<(Outcome, Versions), StoreError> {
-    let received = match receipt_need(envelope, now) {
-        ReceiptNeed::None => now,
-        ReceiptNeed::LookUp => store.first_receipt(&receipt_key(envelope)).await?.unwrap_or(now),
-        ReceiptNeed::Remember => store.remember_receipt(&receipt_key(envelope), now).await?,
+    let first_received = match receipt_need(envelope, received) {
+        ReceiptNeed::None => received,
+        ReceiptNeed::LookUp => store.first_receipt(&receipt_key(envelope)).await?.unwrap_or(received),
+        ReceiptNeed::Remember => store.remember_receipt(&receipt_key(envelope), received, now).await?,
     };
-    let versions = versions(envelope, received);
+    let versions = versions(envelope, first_received);
     let version = &versions.event;
     let outcome = match event {
         Event::Customer { customer_id, profile, created } => {
