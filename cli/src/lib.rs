@@ -3,12 +3,17 @@
 //! workspace run on it. Beside it, the commands of an operator, which speak to any deployment: see
 //! [`target`].
 
+pub mod delivery;
 pub mod embedded;
 pub mod gateway;
 pub mod http;
 pub mod outcome;
+pub mod recorded;
 pub mod runtime_api;
+pub mod secrets;
+pub mod send;
 pub mod serve;
+pub mod signature;
 pub mod story;
 pub mod tables;
 pub mod target;

@@ -4,6 +4,7 @@ use std::{error::Error, process::ExitCode};
 
 use byos::{
     outcome::{Ended, in_one_line},
+    send::{Send, send},
     serve::{Serve, serve},
 };
 use clap::{Parser, Subcommand};
@@ -26,6 +27,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Serve(Serve),
+    Send(Box<Send>),
 }
 
 #[tokio::main]
@@ -35,6 +37,7 @@ async fn main() -> ExitCode {
     log(matches!(command, Command::Serve(_)));
     let ended: Result<Ended, Box<dyn Error>> = match command {
         Command::Serve(options) => serve(options).await.map(|()| Ended::Well).map_err(Into::into),
+        Command::Send(options) => send(*options).await.map_err(Into::into),
     };
     ended.map_or_else(
         |error| {

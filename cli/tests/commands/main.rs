@@ -1,0 +1,5 @@
+//! The commands, as the binary `byos` runs them against a local stack.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod send;
+mod stack;
