@@ -20,7 +20,7 @@ use super::{
 use crate::{
     access::{AccessRequest, AccessView},
     customer::{CustomerRegisters, Embedded, Profile, Register},
-    entitlement::{FeatureState, Usage, merge},
+    entitlement::{FeatureState, Usage},
     id::Id,
     subscription::SubscriptionRegisters,
 };
@@ -122,17 +122,9 @@ impl Store {
         }
         let customer = profile.customer_versions()?;
         let list = if resource_id.is_some() { list.list_register()? } else { customer.list.clone() };
-        let list = list.filter(|register| customer.exists(&register.version));
-        let grant = feature.json_register(GRANT_VERSION, GRANT)?.filter(|register| customer.exists(&register.version));
-        let usage = feature.json_register(USAGE_VERSION, USAGE)?.filter(|register| customer.exists(&register.version));
-        Ok(AccessView {
-            standing: customer.standing(),
-            list: list.as_ref().map(|register| register.value),
-            feature: match &list {
-                Some(list) => merge(grant, usage.as_ref(), &list.version),
-                None => FeatureState::Absent,
-            },
-        })
+        let grant = feature.json_register(GRANT_VERSION, GRANT)?;
+        let usage = feature.json_register(USAGE_VERSION, USAGE)?;
+        Ok(AccessView::of(&customer, list.as_ref(), grant, usage.as_ref()))
     }
 
     /// The customers among these that have a PROFILE, in no particular order.
@@ -209,13 +201,7 @@ impl Store {
     ) -> Result<Vec<FeatureRow>, StoreError> {
         let prefix = scope.map_or_else(|| ENTITLEMENTS.to_owned(), entitlements_of);
         let items = self.query_prefix(customer_id, &prefix, &[], consistent).await?;
-        let row = |mut item: Item| {
-            let ids = item.text(ITEM).and_then(parse_entitlement_item);
-            let (resource_id, feature_id) = ids.ok_or(StoreError::Unreadable { attribute: ITEM })?;
-            let usage = item.json_register(USAGE_VERSION, USAGE)?;
-            Ok(FeatureRow { resource_id, feature_id, grant: item.take_register(GRANT_VERSION, GRANT)?, usage })
-        };
-        items.into_iter().map(row).collect()
+        items.into_iter().map(Item::feature_row).collect()
     }
 
     /// A customer's resources.
@@ -224,12 +210,7 @@ impl Store {
     /// See [`StoreError`].
     pub async fn resources(&self, customer_id: &Id) -> Result<Vec<ResourceRow>, StoreError> {
         let items = self.query_prefix(customer_id, RESOURCES, &[], false).await?;
-        let row = |item: Item| {
-            let resource_id = item.text(ITEM).and_then(|item| item.strip_prefix(RESOURCES)).map(Id::try_from);
-            let resource_id = resource_id.and_then(Result::ok).ok_or(StoreError::Unreadable { attribute: ITEM })?;
-            Ok(ResourceRow { resource_id, list: item.list_register()? })
-        };
-        items.into_iter().map(row).collect()
+        items.iter().map(Item::resource_row).collect()
     }
 
     /// The subscriptions that a customer has had pointers to, read consistently; they may be another
@@ -307,7 +288,7 @@ impl Store {
     }
 
     /// The items under these keys, a hundred a request, the requests beside one another.
-    async fn batch_get(
+    pub(super) async fn batch_get(
         &self,
         table: &str,
         keys: Vec<Key>,
@@ -357,6 +338,23 @@ impl Store {
             }
         }
         Ok(items)
+    }
+}
+
+impl Item {
+    /// An ENTITLEMENT item.
+    pub(super) fn feature_row(mut self) -> Result<FeatureRow, StoreError> {
+        let ids = self.text(ITEM).and_then(parse_entitlement_item);
+        let (resource_id, feature_id) = ids.ok_or(StoreError::Unreadable { attribute: ITEM })?;
+        let usage = self.json_register(USAGE_VERSION, USAGE)?;
+        Ok(FeatureRow { resource_id, feature_id, grant: self.take_register(GRANT_VERSION, GRANT)?, usage })
+    }
+
+    /// A RESOURCE item.
+    pub(super) fn resource_row(&self) -> Result<ResourceRow, StoreError> {
+        let resource_id = self.text(ITEM).and_then(|item| item.strip_prefix(RESOURCES)).map(Id::try_from);
+        let resource_id = resource_id.and_then(Result::ok).ok_or(StoreError::Unreadable { attribute: ITEM })?;
+        Ok(ResourceRow { resource_id, list: self.list_register()? })
     }
 }
 
