@@ -62,7 +62,7 @@ async fn load(
     requests: usize,
     body: impl Fn(usize) -> String + Clone + Send + 'static,
 ) -> Figures {
-    let client = reqwest::Client::builder().pool_max_idle_per_host(CONNECTIONS).build().unwrap();
+    let client = http::builder().pool_max_idle_per_host(CONNECTIONS).build().unwrap();
     let (start, cpu) = (Instant::now(), cpu_time());
     let senders: Vec<_> = (0..CONNECTIONS)
         .map(|sender| {

@@ -63,7 +63,7 @@ fn data_in_a_folder_are_there_again_after_a_restart() {
         let check = r#"{"customerId":"customer-alder","featureId":"feature-api-calls"}"#;
         let status = tokio::runtime::Runtime::new().unwrap().block_on(async {
             let request =
-                reqwest::Client::new().post(format!("{url}/check-access")).header("Authorization", "Bearer local-token");
+                byos::http::client().unwrap().post(format!("{url}/check-access")).header("Authorization", "Bearer local-token");
             request.body(check).send().await.unwrap().status()
         });
         assert_eq!(status, 200);
