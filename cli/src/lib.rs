@@ -3,6 +3,7 @@
 //! workspace run on it. Beside it, the commands of an operator, which speak to any deployment: see
 //! [`target`].
 
+pub mod check;
 pub mod delivery;
 pub mod embedded;
 pub mod gateway;
@@ -13,6 +14,7 @@ pub mod runtime_api;
 pub mod secrets;
 pub mod send;
 pub mod serve;
+pub mod show;
 pub mod signature;
 pub mod story;
 pub mod tables;

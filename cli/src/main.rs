@@ -3,9 +3,11 @@
 use std::{error::Error, process::ExitCode};
 
 use byos::{
+    check::{Check, check},
     outcome::{Ended, in_one_line},
     send::{Send, send},
     serve::{Serve, serve},
+    show::{Show, show},
 };
 use clap::{Parser, Subcommand};
 use shared::telemetry;
@@ -28,6 +30,8 @@ struct Cli {
 enum Command {
     Serve(Serve),
     Send(Box<Send>),
+    Show(Box<Show>),
+    Check(Box<Check>),
 }
 
 #[tokio::main]
@@ -38,6 +42,8 @@ async fn main() -> ExitCode {
     let ended: Result<Ended, Box<dyn Error>> = match command {
         Command::Serve(options) => serve(options).await.map(|()| Ended::Well).map_err(Into::into),
         Command::Send(options) => send(*options).await.map_err(Into::into),
+        Command::Show(options) => show(*options).await.map_err(Into::into),
+        Command::Check(options) => check(*options).await.map_err(Into::into),
     };
     ended.map_or_else(
         |error| {

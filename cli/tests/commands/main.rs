@@ -1,5 +1,7 @@
 //! The commands, as the binary `byos` runs them against a local stack.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod check;
 mod send;
+mod show;
 mod stack;

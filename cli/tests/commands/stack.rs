@@ -22,6 +22,11 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    /// What it printed, as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
     /// What it printed, as JSON line by line.
     pub(crate) fn json_lines(&self) -> Vec<Value> {
         self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -36,6 +41,28 @@ impl Local {
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, stack.router()).await });
         Self { url, embedded }
+    }
+
+    /// One with the story of events/ in it.
+    pub(crate) async fn with_story() -> Self {
+        let local = Self::start().await;
+        let ran = local.byos(&["send", "--story"]).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        local
+    }
+
+    /// Has these events in it.
+    pub(crate) async fn takes(&self, events: &[Value]) {
+        let events: Vec<String> = events.iter().map(Value::to_string).collect();
+        let ran = self.byos_with(&["send", "-", "--no-retry"], &[], &events.join("\n")).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+
+    /// What /check-access answers.
+    pub(crate) async fn check_access(&self, body: &Value) -> Value {
+        let request = byos::http::client().unwrap().post(format!("{}/check-access", self.url));
+        let request = request.header("Authorization", "Bearer local-token").body(body.to_string());
+        request.send().await.unwrap().json().await.unwrap()
     }
 
     /// Runs the binary on this stack.
