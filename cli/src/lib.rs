@@ -6,5 +6,6 @@ pub mod embedded;
 pub mod gateway;
 pub mod runtime_api;
 pub mod serve;
+pub mod standin;
 pub mod story;
 pub mod tables;

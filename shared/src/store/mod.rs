@@ -18,13 +18,14 @@ mod item;
 mod key;
 mod list;
 mod meter;
+mod open;
 mod read;
 mod receipt;
 mod subscription;
 mod update;
 mod window;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::Client;
 use jiff::{SignedDuration, Timestamp};
@@ -81,6 +82,11 @@ impl Store {
     /// What has been spent through this store and its clones since [`Store::metered`].
     pub fn spent(&self) -> Spent {
         self.meter.spent()
+    }
+
+    /// For how long at least one request to DynamoDB was under way since [`Store::metered`].
+    pub fn waited(&self) -> Duration {
+        self.meter.waited()
     }
 
     /// The SDK's client, for what is not the replica's: creating tables, measuring.
