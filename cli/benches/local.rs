@@ -22,6 +22,7 @@ use axum::{Router, body::Bytes};
 use byos::{
     embedded::Embedded,
     gateway::{call, event_of, respond},
+    http,
     runtime_api::Lambda,
     serve::Stack,
     story,

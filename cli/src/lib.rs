@@ -15,7 +15,7 @@ pub mod secrets;
 pub mod send;
 pub mod serve;
 pub mod show;
-pub mod signature;
+pub mod standin;
 pub mod story;
 pub mod tables;
 pub mod target;

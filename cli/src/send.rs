@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use reqwest::header::{HeaderValue, InvalidHeaderValue};
 use serde::Serialize;
-use shared::telemetry;
+use shared::{
+    signature::{KeyError, SigningKey},
+    telemetry,
+};
 
 use crate::{
     delivery::{Delivery, Label, Schedule, Sender},
@@ -13,7 +16,6 @@ use crate::{
     outcome::Ended,
     recorded::{self, Recorded, RecordedError},
     secrets::{self, SecretError, WebhookSecret},
-    signature::{NoSigningKey, SigningKey},
     story,
     target::{Deployment, Place, Target, TargetError},
 };
@@ -77,8 +79,8 @@ pub enum SendError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// The signing key is none.
-    #[error("--signing-key: {0}")]
-    SigningKey(#[from] NoSigningKey),
+    #[error("the signing key {0}")]
+    SigningKey(#[from] KeyError),
     /// The secret can't stand in a header.
     #[error("the secret holds characters that no header may have")]
     Header(#[from] InvalidHeaderValue),

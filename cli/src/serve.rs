@@ -14,7 +14,7 @@ use shared::{
     time::Clock,
 };
 use tokio::net::TcpListener;
-use webhook::Webhook;
+use webhook::{Webhook, WebhookSecrets};
 
 use crate::{
     embedded::{self, Embedded, EmbeddedError},
@@ -126,7 +126,7 @@ impl Stack {
     ) -> Result<Self, EmptySecret> {
         let token = Secret::new(api_token, None)?;
         let gateway = Gateway::new(
-            Webhook::new(store.clone(), Secret::new(webhook_secret, None)?, clock.clone()),
+            Webhook::new(store.clone(), WebhookSecrets::from(Secret::new(webhook_secret, None)?), clock.clone()),
             Graphql::new(store.clone(), token.clone(), options).with_clock(clock.clone()),
             CheckAccess::new(store.clone(), token, clock),
         );

@@ -6,14 +6,19 @@
 
 pub mod access;
 pub mod apply;
+pub mod aws;
 pub mod config;
 pub mod customer;
 pub mod entitlement;
 pub mod event;
 pub mod id;
+pub mod keyring;
+pub mod parked;
 pub mod period;
+pub mod reader;
 pub mod reply;
 pub mod secret;
+pub mod signature;
 pub mod store;
 pub mod subscription;
 pub mod telemetry;

@@ -1,8 +1,20 @@
-//! Logs: JSON on Lambda, one object a line, for CloudWatch Logs Insights to query.
+//! Logs on Lambda: one object of JSON a line, for CloudWatch Logs Insights to query. The line of a
+//! request holds its metrics too, in CloudWatch's embedded metric format: CloudWatch reads them out of
+//! the log, and a function calls nobody to send them.
+
+mod line;
+mod metrics;
 
 use std::time::Duration;
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+use crate::config::optional;
+use line::Lines;
+pub use metrics::{Count, Metric, MetricSet};
+
+/// The target of a request's line: the one that becomes metrics.
+pub const REQUEST: &str = "request";
 
 /// The level of `RUST_LOG`, or this one without it. The SDK and the embedded DynamoDB warn of every condition
 /// that fails, which here is an answer and no error: their errors alone are let through.
@@ -12,14 +24,11 @@ pub fn filter(default: LevelFilter) -> EnvFilter {
     quiet.fold(filter, EnvFilter::add_directive)
 }
 
-/// Starts logging as JSON to standard output.
-pub fn start() {
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_env_filter(filter(LevelFilter::INFO))
-        .init();
+/// Starts logging as JSON to standard output. Where `METRICS_NAMESPACE` is set, the lines of requests
+/// become these metrics there.
+pub fn start(metrics: &'static MetricSet) {
+    let lines = Lines { namespace: optional("METRICS_NAMESPACE"), metrics };
+    tracing_subscriber::fmt().event_format(lines).with_env_filter(filter(LevelFilter::INFO)).init();
 }
 
 /// A duration for a log line: milliseconds, to the hundredth.

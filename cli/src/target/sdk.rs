@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::SharedCredentialsProvider;
+use shared::aws::{http_client, sdk_config};
 use tokio::sync::OnceCell;
 
-use super::{TargetError, is_local};
+use super::{PATIENT, TargetError, is_local};
 use crate::embedded;
 
 /// AWS's services. The chain is loaded when the first of them is needed, since a command on the local
@@ -36,7 +36,7 @@ impl Sdk {
     /// If no region is known.
     pub async fn chain(&self) -> Result<&SdkConfig, TargetError> {
         let load = async {
-            let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(shared::store::http_client());
+            let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http_client());
             if let Some(region) = &self.region {
                 loader = loader.region(Region::new(region.clone()));
             }
@@ -62,15 +62,7 @@ impl Sdk {
     /// # Errors
     /// If no region is known.
     pub async fn sqs(&self) -> Result<aws_sdk_sqs::Client, TargetError> {
-        let config = match &self.sqs_endpoint {
-            Some(endpoint) if is_local(endpoint) => (&on_this_machine()).into(),
-            _ => aws_sdk_sqs::config::Builder::from(self.chain().await?),
-        };
-        let config = match &self.sqs_endpoint {
-            Some(endpoint) => config.endpoint_url(endpoint),
-            None => config,
-        };
-        Ok(aws_sdk_sqs::Client::from_conf(config.build()))
+        Ok(aws_sdk_sqs::Client::new(&self.service(self.sqs_endpoint.as_deref()).await?))
     }
 
     /// Secrets Manager, or what stands in for it.
@@ -78,25 +70,20 @@ impl Sdk {
     /// # Errors
     /// If no region is known.
     pub async fn secrets_manager(&self) -> Result<aws_sdk_secretsmanager::Client, TargetError> {
-        let config = match &self.secrets_manager_endpoint {
-            Some(endpoint) if is_local(endpoint) => (&on_this_machine()).into(),
-            _ => aws_sdk_secretsmanager::config::Builder::from(self.chain().await?),
-        };
-        let config = match &self.secrets_manager_endpoint {
-            Some(endpoint) => config.endpoint_url(endpoint),
-            None => config,
-        };
-        Ok(aws_sdk_secretsmanager::Client::from_conf(config.build()))
+        Ok(aws_sdk_secretsmanager::Client::new(&self.service(self.secrets_manager_endpoint.as_deref()).await?))
+    }
+
+    /// What a service's client is made from, at another endpoint than AWS's if one is given.
+    async fn service(&self, endpoint: Option<&str>) -> Result<SdkConfig, TargetError> {
+        match endpoint {
+            Some(endpoint) if is_local(endpoint) => Ok(on_this_machine(endpoint)),
+            Some(endpoint) => Ok(self.chain().await?.to_builder().endpoint_url(endpoint).build()),
+            None => Ok(self.chain().await?.clone()),
+        }
     }
 }
 
 /// For what stands in for a service on this machine and takes any credentials.
-fn on_this_machine() -> SdkConfig {
-    let credentials: SharedCredentialsProvider = embedded::any_credentials();
-    SdkConfig::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(credentials)
-        .http_client(shared::store::http_client())
-        .build()
+fn on_this_machine(endpoint: &str) -> SdkConfig {
+    sdk_config(Some("us-east-1".to_owned()), embedded::any_credentials(), http_client(), Some(endpoint.to_owned()), PATIENT)
 }

@@ -5,17 +5,17 @@ mod request;
 use std::time::{Duration, Instant};
 
 use lambda_http::{
-    Body, Request, Response,
-    http::{Method, StatusCode, header},
+    Body, Request, RequestExt as _, Response,
+    http::{Method, StatusCode},
 };
 use serde::Serialize;
 use shared::{
     access::{self, AccessDeniedReason, AccessRequest, DecidedOn, Decision},
     entitlement::to_number,
+    reader::{ReaderAuth, ReaderRefusal},
     reply,
-    secret::Secret,
-    store::{Store, StoreError},
-    telemetry,
+    store::{Spent, Store, StoreError},
+    telemetry::{self, Count, Metric, MetricSet},
     time::Clock,
 };
 
@@ -25,19 +25,36 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// When a check gives up: its caller waits for it. Never a wrong yes: 503.
 const TIME_LIMIT: Duration = Duration::from_millis(1_900);
 
+/// The checks' metrics.
+pub static METRICS: MetricSet = MetricSet {
+    function: "check-access",
+    metrics: &[
+        Metric { name: "Decisions", unit: "Count", dimensions: &["Reason"], value: Count::Requests },
+        Metric {
+            name: "StoreLatency",
+            unit: "Milliseconds",
+            dimensions: &["Function"],
+            value: Count::Field("dynamodb_milliseconds"),
+        },
+        Metric { name: "StoreErrors", unit: "Count", dimensions: &["Function"], value: Count::Where("store_failed") },
+        Metric { name: "RejectedSecrets", unit: "Count", dimensions: &["Function"], value: Count::Where("secret_rejected") },
+        Metric { name: "ServerErrors", unit: "Count", dimensions: &["Function"], value: Count::ServerErrors },
+    ],
+};
+
 /// The check's handler.
 #[derive(Debug)]
 pub struct CheckAccess {
     store: Store,
-    token: Secret,
+    auth: ReaderAuth,
     clock: Clock,
 }
 
 /// Why a check has no decision.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("the bearer token in the header Authorization is missing or wrong")]
-    Token,
+    #[error(transparent)]
+    Reader(#[from] ReaderRefusal),
     #[error("only POST is taken here")]
     Method,
     #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
@@ -53,7 +70,7 @@ enum Refusal {
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Reader(refusal) => refusal.status(),
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Request(_) => StatusCode::BAD_REQUEST,
@@ -64,7 +81,7 @@ impl Refusal {
     /// The outcome in one word, for logs.
     fn label(&self) -> &'static str {
         match self {
-            Self::Token => "token_rejected",
+            Self::Reader(refusal) => refusal.label(),
             Self::Method => "method_rejected",
             Self::TooLarge => "too_large",
             Self::Request(_) => "request_rejected",
@@ -75,47 +92,56 @@ impl Refusal {
 }
 
 impl CheckAccess {
-    /// A handler that decides by this store, for callers with this token.
-    pub fn new(store: Store, token: Secret, clock: Clock) -> Self {
-        Self { store, token, clock }
+    /// A handler that decides by this store, for those who may read.
+    pub fn new(store: Store, auth: impl Into<ReaderAuth>, clock: Clock) -> Self {
+        Self { store, auth: auth.into(), clock }
     }
 
     /// Answers a request: 200 grants, 403 denies, both with the decision; anything else is none.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let start = Instant::now();
         let store = self.store.metered();
-        let result = self.check(&store, &request).await;
+        let checked = tokio::time::timeout(TIME_LIMIT, self.check(&store, &request)).await;
+        let result = checked.unwrap_or(Err(Refusal::TimedOut));
         let (status, outcome) = match &result {
             Ok((_, Decision { denied: None, .. })) => (StatusCode::OK, "granted".to_owned()),
             Ok((_, Decision { denied: Some(reason), .. })) => (StatusCode::FORBIDDEN, format!("{reason:?}")),
             Err(refusal) => (refusal.status(), refusal.label().to_owned()),
         };
+        let decided = result.as_ref().ok().map(|(_, decision)| match decision.denied {
+            None => "Granted".to_owned(),
+            Some(_) => outcome.clone(),
+        });
         let asked = result.as_ref().ok().map(|(request, _)| request);
-        let spent = store.spent();
+        let Spent { requests, capacity } = store.spent();
+        let store_failed = matches!(result, Err(Refusal::Store(_) | Refusal::TimedOut));
         let problem = match &result {
             Err(Refusal::Store(error)) => Some(error.to_string()),
             _ => None,
         };
         tracing::info!(
+            target: telemetry::REQUEST,
+            request_id = request.lambda_context_ref().map(|context| context.request_id.as_str()),
             status = status.as_u16(),
             outcome,
             customer_id = asked.map(|request| request.customer_id.as_str()),
             feature_id = asked.map(|request| request.feature_id.as_str()),
             resource_id = asked.and_then(|request| request.resource_id.as_ref()).map(|id| id.as_str()),
-            dynamodb_requests = spent.requests,
-            dynamodb_capacity = spent.capacity,
+            store_failed = store_failed.then_some(true),
+            secret_rejected = (status == StatusCode::UNAUTHORIZED).then_some(true),
+            dynamodb_requests = requests,
+            dynamodb_capacity = capacity,
+            dynamodb_milliseconds = (requests > 0).then(|| telemetry::milliseconds(store.waited())),
             milliseconds = telemetry::milliseconds(start.elapsed()),
             problem,
+            Reason = decided,
             "check {outcome}"
         );
         answer(status, result)
     }
 
     async fn check(&self, store: &Store, request: &Request) -> Result<(AccessRequest, Decision), Refusal> {
-        let authorization = request.headers().get(header::AUTHORIZATION).map(lambda_http::http::HeaderValue::as_bytes);
-        if !self.token.accepts_bearer(authorization) {
-            return Err(Refusal::Token);
-        }
+        self.auth.admits(request).await?;
         if request.method() != Method::POST {
             return Err(Refusal::Method);
         }
@@ -124,7 +150,7 @@ impl CheckAccess {
             return Err(Refusal::TooLarge);
         }
         let asked = request::parse(body)?;
-        let view = tokio::time::timeout(TIME_LIMIT, store.access_view(&asked)).await.map_err(|_| Refusal::TimedOut)??;
+        let view = store.access_view(&asked).await?;
         let decision = access::decide(&view, &asked, self.clock.now());
         Ok((asked, decision))
     }
@@ -171,7 +197,7 @@ fn answer(status: StatusCode, result: Result<(AccessRequest, Decision), Refusal>
             let body = Refused { error: refusal.to_string() };
             match refusal {
                 Refusal::Method => reply::method_not_allowed("POST", &body),
-                Refusal::Token => reply::unauthorized(&body),
+                Refusal::Reader(_) if status == StatusCode::UNAUTHORIZED => reply::unauthorized(&body),
                 _ => reply::json(status, &body),
             }
         }

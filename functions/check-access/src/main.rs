@@ -1,9 +1,11 @@
 //! The Lambda that decides access.
 
-use check_access::CheckAccess;
+use check_access::{CheckAccess, METRICS};
 use lambda_http::{Error, Request, run, service_fn};
 use shared::{
-    config::{required, secret},
+    aws::FunctionEnvironment,
+    config::required,
+    reader::ReaderAuth,
     store::{Budget, Store, Tables, from_environment},
     telemetry,
     time::Clock,
@@ -11,11 +13,13 @@ use shared::{
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::start();
+    telemetry::start(&METRICS);
     // It reads one table, and may know no other.
     let tables = Tables { customers: required("CUSTOMERS_TABLE")?, subscriptions: String::new(), receipts: String::new() };
-    let store = Store::new(from_environment(Budget::CHECK), tables);
-    let token = secret("CHECK_ACCESS_API_TOKEN", "CHECK_ACCESS_API_TOKEN_PREVIOUS")?;
-    let check_access = &CheckAccess::new(store, token, Clock::system());
+    let environment = FunctionEnvironment::read();
+    let store = Store::new(from_environment(&environment, Budget::CHECK), tables);
+    let auth = ReaderAuth::of_function(&environment, "CHECK_ACCESS_API_TOKEN", "CHECK_ACCESS_API_TOKEN_PREVIOUS");
+    let (auth, ()) = tokio::join!(auth, store.open_for_reads());
+    let check_access = &CheckAccess::new(store, auth?, Clock::system());
     run(service_fn(|request: Request| async move { Ok::<_, Error>(check_access.handle(request).await) })).await
 }

@@ -20,14 +20,14 @@ use std::{sync::Arc, time::Instant};
 use futures_util::future::join_all;
 
 use lambda_http::{
-    Body, Request, Response,
+    Body, Request, RequestExt as _, Response,
     http::{HeaderValue, Method, StatusCode, header},
 };
 use shared::{
+    reader::{ReaderAuth, ReaderRefusal},
     reply,
-    secret::Secret,
     store::{Spent, Store},
-    telemetry,
+    telemetry::{self, Count, Metric, MetricSet},
     time::Clock,
 };
 
@@ -39,10 +39,26 @@ use crate::{
     run::{Answer, error_json},
 };
 
+/// The function's metrics.
+pub static METRICS: MetricSet = MetricSet {
+    function: "graphql",
+    metrics: &[
+        Metric {
+            name: "StoreLatency",
+            unit: "Milliseconds",
+            dimensions: &["Function"],
+            value: Count::Field("dynamodb_milliseconds"),
+        },
+        Metric { name: "StoreErrors", unit: "Count", dimensions: &["Function"], value: Count::Where("store_failed") },
+        Metric { name: "RejectedSecrets", unit: "Count", dimensions: &["Function"], value: Count::Where("secret_rejected") },
+        Metric { name: "ServerErrors", unit: "Count", dimensions: &["Function"], value: Count::ServerErrors },
+    ],
+};
+
 /// The function: answers requests to /graphql and /graphiql.
 pub struct Graphql {
     store: Store,
-    token: Secret,
+    auth: ReaderAuth,
     options: Options,
     clock: Clock,
     schema: schema::Schema,
@@ -60,6 +76,7 @@ struct Seen {
     operation: Option<String>,
     queries: usize,
     errors: usize,
+    store_failed: bool,
 }
 
 /// The schema in the schema definition language, as it is committed.
@@ -69,10 +86,10 @@ pub fn sdl() -> String {
 }
 
 impl Graphql {
-    /// Answers from this store those who present the token.
-    pub fn new(store: Store, token: Secret, options: Options) -> Self {
+    /// Answers from this store those who may read.
+    pub fn new(store: Store, auth: impl Into<ReaderAuth>, options: Options) -> Self {
         let schema = schema::build(&options);
-        Self { store, token, options, clock: Clock::system(), schema }
+        Self { store, auth: auth.into(), options, clock: Clock::system(), schema }
     }
 
     /// The same with another clock, which usage counts by.
@@ -99,14 +116,20 @@ impl Graphql {
             headers.insert(header::VARY, HeaderValue::from_static("origin"));
         }
         let spent = store.spent();
+        let status = response.status();
         tracing::info!(
-            status = response.status().as_u16(),
+            target: telemetry::REQUEST,
+            request_id = request.lambda_context_ref().map(|context| context.request_id.as_str()),
+            status = status.as_u16(),
             operation = seen.operation,
             queries = seen.queries,
             errors = seen.errors,
             bytes = response.body().len(),
+            store_failed = seen.store_failed.then_some(true),
+            secret_rejected = (status == StatusCode::UNAUTHORIZED).then_some(true),
             dynamodb_requests = spent.requests,
             dynamodb_capacity = spent.capacity,
+            dynamodb_milliseconds = (spent.requests > 0).then(|| telemetry::milliseconds(store.waited())),
             milliseconds = telemetry::milliseconds(started.elapsed()),
             "{} answered",
             if graphiql::is_asked(&request) { "graphiql" } else { "graphql" }
@@ -121,9 +144,8 @@ impl Graphql {
         if request.method() == Method::OPTIONS && self.options.cors_origin.is_some() {
             return preflight();
         }
-        let authorization = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        if !self.token.accepts_bearer(authorization) {
-            return unauthorized();
+        if let Err(refusal) = self.auth.admits(request).await {
+            return not_admitted(refusal);
         }
         let questions = match *request.method() {
             Method::GET => http::of_get(request),
@@ -164,6 +186,7 @@ impl Graphql {
         let operations: Vec<&str> = answers.iter().filter_map(|answer| answer.operation.as_deref()).collect();
         seen.operation = Some(operations.join(",")).filter(|operations| !operations.is_empty());
         seen.errors = answers.iter().map(|answer| answer.errors).sum();
+        seen.store_failed = answers.iter().any(|answer| answer.store_failed);
         let body = join(&answers, is_batch);
         if length_in_lambda(&body) > limits.answer {
             seen.errors += 1;
@@ -199,10 +222,14 @@ fn respond(media: Media, status: StatusCode, body: String) -> Response<Body> {
     response
 }
 
-fn unauthorized() -> Response<Body> {
-    let body = error_json("the header Authorization must present the token of this API: Bearer <token>", "UNAUTHENTICATED");
-    let mut response = respond(Media::Json, StatusCode::UNAUTHORIZED, body);
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+fn not_admitted(refusal: ReaderRefusal) -> Response<Body> {
+    let status = refusal.status();
+    let is_unauthorized = status == StatusCode::UNAUTHORIZED;
+    let code = if is_unauthorized { "UNAUTHENTICATED" } else { "SERVICE_UNAVAILABLE" };
+    let mut response = respond(Media::Json, status, error_json(&refusal.to_string(), code));
+    if is_unauthorized {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     response
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Answer {
     /// It was found good and its fields were asked, whatever they answered.
     pub(crate) was_carried_out: bool,
     pub(crate) errors: usize,
+    /// One of the errors is the store's.
+    pub(crate) store_failed: bool,
     /// For the log.
     pub(crate) operation: Option<String>,
 }
@@ -40,7 +42,11 @@ pub(crate) fn error_json(message: &str, code: &str) -> String {
 
 impl Answer {
     fn refused(message: &str, code: &str) -> Self {
-        Self { json: error_json(message, code), was_carried_out: false, errors: 1, operation: None }
+        Self::of_one_error(error_json(message, code))
+    }
+
+    fn of_one_error(json: String) -> Self {
+        Self { json, was_carried_out: false, errors: 1, store_failed: false, operation: None }
     }
 }
 
@@ -62,8 +68,10 @@ pub(crate) async fn run(schema: &Schema, loaders: &Arc<Loaders>, prepared: Prepa
     let began = Began::default();
     let response = schema.execute(request.data(Arc::clone(loaders)).data(began.clone())).await;
     let was_carried_out = began.get();
+    let store_failed = response.errors.iter().any(|error| matches!(error.source(), Some(ApiError::Store)));
     let errors: Vec<ServerError> = response.errors.into_iter().map(|error| with_code(error, was_carried_out)).collect();
-    Answer { json: to_json(&response.data, &errors, was_carried_out), was_carried_out, errors: errors.len(), operation }
+    let json = to_json(&response.data, &errors, was_carried_out);
+    Answer { json, was_carried_out, errors: errors.len(), store_failed, operation }
 }
 
 /// Refuses a query that can't be carried out as it is.
@@ -73,7 +81,7 @@ pub(crate) fn prepare(asked: Asked, options: &Options) -> Result<Prepared, Answe
     guard::check_nesting(&query).map_err(refuse)?;
     let document = parse_query(&query).map_err(|error| {
         let error = with_code(error.into(), false);
-        Answer { json: to_json(&Value::Null, &[error], false), was_carried_out: false, errors: 1, operation: None }
+        Answer::of_one_error(to_json(&Value::Null, &[error], false))
     })?;
     let names = guard::check_fields(&document, options.limits.fields).map_err(refuse)?;
     if !options.introspection && names.has_any(&["__schema", "__type"]) {

@@ -1,44 +1,93 @@
-//! Takes Stigg's events: secret, size, event, versions, writes, answer, in this order.
+//! Takes Stigg's events: sender, size, event, writes, answer, in this order. What the store does not
+//! take waits in a queue, from which the same function writes it later.
 
-use std::time::{Duration, Instant};
+mod drain;
+mod incoming;
+mod log;
+mod queue;
+mod verify;
+
+use std::time::Duration;
 
 use lambda_http::{
-    Body, Request, Response,
+    Adapter, Body, Context, Error, LambdaEvent, Request, RequestExt as _, Response, Service as _,
     http::{Method, StatusCode},
+    service_fn,
 };
 use serde::Serialize;
 use shared::{
-    apply::apply,
+    apply::{Moment, apply},
     event::{self, EventError, Handled, Received},
+    keyring::Keyring,
+    parked::Parked,
     reply,
-    secret::Secret,
     store::{Outcome, Store, StoreError},
-    telemetry,
     time::Clock,
+    version::Versions,
 };
+
+pub use incoming::{Batch, BatchFailure, BatchFailures, Incoming, Message};
+pub use log::METRICS;
+pub use queue::Queue;
+pub use verify::{AllowedSources, WebhookSecrets};
+
+use crate::{log::Line, queue::ParkError, verify::Unverified};
 
 /// The most bytes that a body may have. Lambda itself takes 6 MB, base64 and envelope included.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// When the function gives up on the store: before Stigg and API Gateway give up on the function.
-const TIME_LIMIT: Duration = Duration::from_secs(25);
-
-/// The header that holds Stigg's secret.
-const SECRET_HEADER: &str = "stigg-webhooks-secret";
+/// When an event's writes are given up. What is left of the function's 28 seconds is for the queue; Stigg
+/// and API Gateway wait for 30.
+const STORE_LIMIT: Duration = Duration::from_secs(20);
 
 /// The webhook's handler.
 #[derive(Debug)]
 pub struct Webhook {
     store: Store,
-    secret: Secret,
+    secrets: Keyring<WebhookSecrets>,
+    allowed: AllowedSources,
+    queue: Option<Queue>,
     clock: Clock,
+}
+
+/// The store did not take an event.
+#[derive(Debug, thiserror::Error)]
+enum NotStored {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the store did not take the event within {STORE_LIMIT:?}")]
+    TimedOut,
+}
+
+impl NotStored {
+    /// Whether the same again may succeed without anybody doing something.
+    fn is_retriable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retriable(),
+            Self::TimedOut => true,
+        }
+    }
+
+    /// The kind of failure in one word, for logs.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.label(),
+            Self::TimedOut => "timed_out",
+        }
+    }
+
+    /// What an operator needs to know of it, without values of the event's.
+    fn problem(&self) -> String {
+        let chain = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        std::iter::once(self.to_string()).chain(chain.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
+    }
 }
 
 /// Why a request was not taken.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("the header Stigg-Webhooks-Secret is missing or wrong")]
-    Secret,
+    #[error(transparent)]
+    Unverified(#[from] Unverified),
     #[error("only POST is taken here")]
     Method,
     #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
@@ -46,32 +95,38 @@ enum Refusal {
     #[error(transparent)]
     Event(#[from] EventError),
     #[error("the event could not be stored; send it again")]
-    Store(#[from] StoreError),
-    #[error("the event could not be stored in time; send it again")]
-    TimedOut,
+    NotStored(#[source] NotStored),
+    #[error("the event could neither be stored nor queued; send it again")]
+    NotParked(#[source] ParkError),
 }
 
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Secret => StatusCode::UNAUTHORIZED,
+            Self::Unverified(Unverified::Source) => StatusCode::FORBIDDEN,
+            Self::Unverified(Unverified::Secret | Unverified::Signature(_)) => StatusCode::UNAUTHORIZED,
+            Self::Unverified(Unverified::Unset | Unverified::Unreadable) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge | Self::Event(EventError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Event(_) => StatusCode::BAD_REQUEST,
-            Self::Store(error) if !error.is_retriable() => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Store(_) | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotStored(failure) if !failure.is_retriable() => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotStored(_) | Self::NotParked(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
-    /// The outcome in one word, for logs.
+    /// The outcome in one word, for logs and metrics.
     fn label(&self) -> &'static str {
         match self {
-            Self::Secret => "secret_rejected",
+            Self::Unverified(Unverified::Source) => "source_rejected",
+            Self::Unverified(Unverified::Unset) => "secret_unset",
+            Self::Unverified(Unverified::Unreadable) => "secret_unreadable",
+            Self::Unverified(Unverified::Secret) => "secret_rejected",
+            Self::Unverified(Unverified::Signature(_)) => "signature_rejected",
             Self::Method => "method_rejected",
             Self::TooLarge | Self::Event(EventError::TooLarge { .. }) => "too_large",
             Self::Event(_) => "event_rejected",
-            Self::Store(error) => error.label(),
-            Self::TimedOut => "timed_out",
+            Self::NotStored(failure) => failure.label(),
+            Self::NotParked(_) => "not_parked",
         }
     }
 }
@@ -83,6 +138,23 @@ enum Taken {
     Applied,
     Stale,
     Ignored,
+    /// It waits in the queue.
+    Queued,
+}
+
+impl Taken {
+    fn status(self) -> StatusCode {
+        if matches!(self, Self::Queued) { StatusCode::ACCEPTED } else { StatusCode::OK }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Stale => "stale",
+            Self::Ignored => "ignored",
+            Self::Queued => "queued",
+        }
+    }
 }
 
 impl From<Outcome> for Taken {
@@ -94,57 +166,72 @@ impl From<Outcome> for Taken {
     }
 }
 
-/// What the log line of a request says of its event, as far as it was read.
-#[derive(Debug, Default)]
-struct Seen {
-    kind: Option<String>,
-    message_id: Option<String>,
-    subject: Option<String>,
-    lag_seconds: Option<i64>,
-    disbelieved: bool,
+/// What the function answers Lambda with.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer<R> {
+    /// To a request.
+    Response(R),
+    /// To a batch.
+    Failures(BatchFailures),
 }
 
 impl Webhook {
-    /// A handler that writes to this store what comes with this secret.
-    pub fn new(store: Store, secret: Secret, clock: Clock) -> Self {
-        Self { store, secret, clock }
+    /// A handler that writes to this store what comes with these secrets, from anywhere.
+    pub fn new(store: Store, secrets: impl Into<Keyring<WebhookSecrets>>, clock: Clock) -> Self {
+        Self { store, secrets: secrets.into(), allowed: AllowedSources::default(), queue: None, clock }
     }
 
-    /// Answers a request. 200 is sent only after the write is durable; anything else makes Stigg send
-    /// the event again, which is always safe.
-    pub async fn handle(&self, request: Request) -> Response<Body> {
-        let start = Instant::now();
-        let store = self.store.metered();
-        let mut seen = Seen::default();
-        let result = self.take(&store, &request, &mut seen).await;
-        let (status, outcome) = match &result {
-            Ok(taken) => (StatusCode::OK, format!("{taken:?}").to_lowercase()),
-            Err(refusal) => (refusal.status(), refusal.label().to_owned()),
-        };
-        let spent = store.spent();
-        let problem = result.as_ref().err().and_then(problem);
-        tracing::info!(
-            status = status.as_u16(),
-            outcome,
-            event_type = seen.kind,
-            message_id = seen.message_id,
-            subject = seen.subject,
-            lag_seconds = seen.lag_seconds,
-            time_disbelieved = seen.disbelieved,
-            dynamodb_requests = spent.requests,
-            dynamodb_capacity = spent.capacity,
-            milliseconds = telemetry::milliseconds(start.elapsed()),
-            problem,
-            "event {outcome}"
-        );
-        answer(result)
+    /// The same for events from these addresses alone.
+    #[must_use]
+    pub fn with_allowed_sources(self, allowed: AllowedSources) -> Self {
+        Self { allowed, ..self }
     }
 
-    async fn take(&self, store: &Store, request: &Request, seen: &mut Seen) -> Result<Taken, Refusal> {
-        let presented = request.headers().get(SECRET_HEADER).map(lambda_http::http::HeaderValue::as_bytes);
-        if !presented.is_some_and(|presented| self.secret.accepts(presented)) {
-            return Err(Refusal::Secret);
+    /// The same with a queue for what the store does not take.
+    #[must_use]
+    pub fn with_queue(self, queue: Option<Queue>) -> Self {
+        Self { queue, ..self }
+    }
+
+    /// Answers what Lambda calls the function with.
+    ///
+    /// # Errors
+    /// None: whatever goes wrong is an answer too. The type is Lambda's.
+    pub async fn call(&self, event: LambdaEvent<Incoming>) -> Result<Answer<impl Serialize + use<>>, Error> {
+        let LambdaEvent { payload, context } = event;
+        match payload {
+            Incoming::Request(request) => {
+                let mut http = Adapter::from(service_fn(|request| async { Ok::<_, Error>(self.handle(request).await) }));
+                http.call(LambdaEvent::new(*request, context)).await.map(Answer::Response)
+            }
+            Incoming::Batch(batch) => Ok(Answer::Failures(self.drain(batch, Some(context.request_id)).await)),
         }
+    }
+
+    /// Answers a request. 200 is sent only after the write is durable, and 202 after the event is durable
+    /// in the queue; anything else makes Stigg send the event again, which is always safe.
+    pub async fn handle(&self, request: Request) -> Response<Body> {
+        let store = self.store.metered();
+        let mut line = Line::new(request.lambda_context_ref().map(request_id));
+        let result = self.take(&store, &request, &mut line).await;
+        let (status, outcome) = match &result {
+            Ok(taken) => (taken.status(), taken.label()),
+            Err(refusal) => (refusal.status(), refusal.label()),
+        };
+        match &result {
+            Err(Refusal::Unverified(Unverified::Secret | Unverified::Signature(_))) => line.secret_rejected = true,
+            Err(Refusal::Event(error)) => line.problem = Some(error.to_string()),
+            _ => {}
+        }
+        line.log(Some(status.as_u16()), outcome, &store);
+        answer(status, result)
+    }
+
+    async fn take(&self, store: &Store, request: &Request, line: &mut Line) -> Result<Taken, Refusal> {
+        let now = self.clock.now();
+        self.allowed.check(request)?;
+        self.secrets.check(|secrets| secrets.verify(request, now)).await.map_err(|_| Unverified::Unreadable)??;
         if request.method() != Method::POST {
             return Err(Refusal::Method);
         }
@@ -152,54 +239,64 @@ impl Webhook {
         if body.len() > MAX_BODY_BYTES {
             return Err(Refusal::TooLarge);
         }
-        let now = self.clock.now();
-        let Handled { kind, envelope, event } = match event::parse(body)? {
+        let handled = match event::parse(body)? {
             Received::Handled(handled) => *handled,
             Received::Ignored { kind } => {
-                seen.kind = Some(kind);
+                line.is_ignored(kind);
                 return Ok(Taken::Ignored);
             }
         };
-        seen.kind = Some(kind.as_str().to_owned());
-        seen.message_id.clone_from(&envelope.message_id);
-        seen.subject = Some(event.subject().to_string());
-        seen.lag_seconds = envelope.time().map(|time| now.duration_since(time).as_secs());
-        let applied = tokio::time::timeout(TIME_LIMIT, apply(store, &envelope, &event, now.into()));
-        let (outcome, versions) = applied.await.map_err(|_| Refusal::TimedOut)??;
-        seen.disbelieved = versions.disbelieved;
-        Ok(outcome.into())
+        line.is_of(&handled, now);
+        match write(store, &handled, now.into()).await {
+            Ok((outcome, versions)) => {
+                line.disbelieved = versions.disbelieved;
+                Ok(outcome.into())
+            }
+            Err(failure) => {
+                line.store_failed = true;
+                line.problem = Some(failure.problem());
+                let Some(queue) = &self.queue else { return Err(Refusal::NotStored(failure)) };
+                let parked = Parked {
+                    received_at: now,
+                    kind: handled.kind.as_str().to_owned(),
+                    message_id: handled.envelope.message_id,
+                    body: body.to_vec(),
+                };
+                queue.park(&parked).await.map_err(|error| {
+                    line.problem = Some(format!("{}; {error}", failure.problem()));
+                    Refusal::NotParked(error)
+                })?;
+                Ok(Taken::Queued)
+            }
+        }
     }
 }
 
-/// What an operator needs to know of a refusal, without values of the event's.
-fn problem(refusal: &Refusal) -> Option<String> {
-    match refusal {
-        Refusal::Event(error) => Some(error.to_string()),
-        Refusal::Store(error) => Some(format!("{error}: {}", source_chain(error))),
-        Refusal::Secret | Refusal::Method | Refusal::TooLarge | Refusal::TimedOut => None,
-    }
+fn request_id(context: &Context) -> String {
+    context.request_id.clone()
 }
 
-fn source_chain(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |error| error.source());
-    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+/// Writes an event, unless that takes too long.
+async fn write(store: &Store, handled: &Handled, moment: Moment) -> Result<(Outcome, Versions), NotStored> {
+    let applied = tokio::time::timeout(STORE_LIMIT, apply(store, &handled.envelope, &handled.event, moment));
+    Ok(applied.await.map_err(|_| NotStored::TimedOut)??)
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Answer {
+enum Reply {
     Taken { success: bool, outcome: Taken },
     Refused { success: bool, error: String },
 }
 
-fn answer(result: Result<Taken, Refusal>) -> Response<Body> {
+fn answer(status: StatusCode, result: Result<Taken, Refusal>) -> Response<Body> {
     match result {
-        Ok(outcome) => reply::json(StatusCode::OK, &Answer::Taken { success: true, outcome }),
+        Ok(outcome) => reply::json(status, &Reply::Taken { success: true, outcome }),
         Err(refusal) => {
-            let body = Answer::Refused { success: false, error: refusal.to_string() };
+            let body = Reply::Refused { success: false, error: refusal.to_string() };
             match refusal {
                 Refusal::Method => reply::method_not_allowed("POST", &body),
-                _ => reply::json(refusal.status(), &body),
+                _ => reply::json(status, &body),
             }
         }
     }

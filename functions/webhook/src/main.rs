@@ -1,24 +1,29 @@
 //! The Lambda that takes Stigg's events.
 
-use lambda_http::{Error, Request, run, service_fn};
+use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use shared::{
-    config::{required, secret},
+    aws::FunctionEnvironment,
+    config::required,
+    keyring::Keyring,
     store::{Budget, Store, Tables, from_environment},
     telemetry,
     time::Clock,
 };
-use webhook::Webhook;
+use webhook::{AllowedSources, Incoming, METRICS, Queue, Webhook, WebhookSecrets};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::start();
+    telemetry::start(&METRICS);
     let tables = Tables {
         customers: required("CUSTOMERS_TABLE")?,
         subscriptions: required("SUBSCRIPTIONS_TABLE")?,
         receipts: required("RECEIPTS_TABLE")?,
     };
-    let store = Store::new(from_environment(Budget::WEBHOOK), tables);
-    let secret = secret("STIGG_WEBHOOK_SECRET", "STIGG_WEBHOOK_SECRET_PREVIOUS")?;
-    let webhook = &Webhook::new(store, secret, Clock::system());
-    run(service_fn(|request: Request| async move { Ok::<_, Error>(webhook.handle(request).await) })).await
+    let environment = FunctionEnvironment::read();
+    let store = Store::new(from_environment(&environment, Budget::WEBHOOK), tables);
+    let (secrets, ()) = tokio::join!(Keyring::of_function(&environment, WebhookSecrets::of_environment), store.open_for_writes());
+    let webhook = &Webhook::new(store, secrets?, Clock::system())
+        .with_allowed_sources(AllowedSources::of_environment()?)
+        .with_queue(Queue::of_function(&environment));
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Incoming>| webhook.call(event))).await
 }

@@ -3,8 +3,15 @@
 
 use std::path::Path;
 
-use byos::{embedded::Embedded, runtime_api::Lambda, story};
+use byos::{
+    embedded::Embedded,
+    runtime_api::Lambda,
+    standin::{SecretsManager, Sqs},
+    story,
+};
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use shared::signature::SigningKey;
 
 fn variables(embedded: &Embedded) -> Vec<(&'static str, String)> {
     let tables = embedded.store.tables();
@@ -15,6 +22,7 @@ fn variables(embedded: &Embedded) -> Vec<(&'static str, String)> {
         ("DYNAMODB_ENDPOINT", embedded.endpoint.clone()),
         ("STIGG_WEBHOOK_SECRET", "local-secret".to_owned()),
         ("STIGG_WEBHOOK_SECRET_PREVIOUS", "".to_owned()),
+        ("METRICS_NAMESPACE", "byos-stigg".to_owned()),
     ]
 }
 
@@ -47,6 +55,17 @@ async fn every_event_of_the_story_is_applied_once_and_stale_when_it_comes_again(
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2 * story::events("webhook").len(), "one line of JSON a request");
     assert!(lines.iter().all(|line| line["status"] == 200 && line["dynamodb_requests"].is_u64()));
+    assert!(lines.iter().all(|line| line["request_id"].is_string() && line["EventType"].is_string()));
+    let metrics_of = |line: &Value| -> Vec<String> {
+        let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+        directives.iter().map(|directive| directive["Metrics"][0]["Name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(metrics_of(&lines[0]), ["Events", "EventLag", "StoreLatency"]);
+    let ignored = lines.iter().find(|line| line["outcome"] == "ignored").unwrap();
+    assert_eq!((&ignored["event_type"], &ignored["EventType"]), (&json!("coupon.created"), &json!("other")));
+    let longest = log.lines().map(str::len).max().unwrap();
+    println!("the longest line has {longest} bytes");
+    assert!(longest <= 1_500);
     for personal in ["alder.example", "Alder Analytics", "local-secret"] {
         assert!(!log.contains(personal), "the log holds {personal}");
     }
@@ -67,13 +86,174 @@ async fn a_function_without_its_secret_or_with_an_empty_one_does_not_start() {
 #[tokio::test]
 async fn a_store_that_can_not_be_reached_is_a_503_and_the_process_lives_on() {
     let embedded = Embedded::in_memory().await.unwrap();
-    let mut unreachable = variables(&embedded);
-    unreachable.retain(|(name, _)| *name != "DYNAMODB_ENDPOINT");
-    unreachable.push(("DYNAMODB_ENDPOINT", "http://127.0.0.1:1".to_owned()));
-    let lambda = start(unreachable).await;
+    let lambda = start(without_store(&embedded)).await;
     let (_, event) = story::events("webhook").remove(0);
     for _ in 0..2 {
         let answer = lambda.invoke(&event).await.unwrap();
         assert_eq!((answer["statusCode"].as_u64(), &body(&answer)["success"]), (Some(503), &json!(false)), "{answer}");
     }
+}
+
+fn without_store(embedded: &Embedded) -> Vec<(&'static str, String)> {
+    let mut variables = variables(embedded);
+    variables.retain(|(name, _)| *name != "DYNAMODB_ENDPOINT");
+    variables.push(("DYNAMODB_ENDPOINT", "http://127.0.0.1:1".to_owned()));
+    variables
+}
+
+/// The batch that Lambda's poller would make of what is in the queue.
+fn batch(sqs: &Sqs) -> Value {
+    let records = sqs.messages().into_iter().map(|(id, body)| {
+        json!({"messageId": id, "receiptHandle": id, "body": body, "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {},
+               "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:events", "awsRegion": "us-east-1"})
+    });
+    json!({ "Records": records.collect::<Vec<_>>() })
+}
+
+fn failures(answer: &Value) -> Vec<&str> {
+    answer["batchItemFailures"].as_array().unwrap().iter().map(|failure| failure["itemIdentifier"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_the_store_does_not_take_waits_in_the_queue_until_it_does() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let sqs = Sqs::start().await.unwrap();
+    let queue = [("QUEUE_URL", sqs.queue_url()), ("SQS_ENDPOINT", sqs.endpoint().to_owned())];
+    let cut_off = start(without_store(&embedded).into_iter().chain(queue.clone()).collect()).await;
+    let events: Vec<_> = story::events("webhook").into_iter().take(3).collect();
+    for (name, event) in &events {
+        let answer = cut_off.invoke(event).await.unwrap();
+        assert_eq!(
+            (&answer["statusCode"], body(&answer)),
+            (&json!(202), json!({"success": true, "outcome": "queued"})),
+            "{name}"
+        );
+    }
+    sqs.put("no event at all");
+    assert_eq!(sqs.messages().len(), 4);
+
+    // While the store is away everything stays in the queue.
+    let answer = cut_off.invoke(&batch(&sqs)).await.unwrap();
+    assert_eq!(failures(&answer).len(), 4, "{answer}");
+    let log = cut_off.stop().await.unwrap();
+    assert!(log.contains("\"outcome\":\"queued\"") && log.contains("\"StoreErrors\":1"), "{log}");
+    assert!(!log.contains("alder.example") && !log.contains("Alder Analytics"), "{log}");
+
+    let lambda = start(variables(&embedded).into_iter().chain(queue).collect()).await;
+    let answer = lambda.invoke(&batch(&sqs)).await.unwrap();
+    assert_eq!(failures(&answer), ["message-4"], "{answer}");
+    let log = lambda.stop().await.unwrap();
+    assert_eq!(log.matches("\"outcome\":\"applied\"").count(), 3, "{log}");
+    assert!(log.lines().next().unwrap().contains("\"queued_seconds\":"), "{log}");
+    assert!(log.contains("\"outcome\":\"not_parked\""), "{log}");
+}
+
+#[tokio::test]
+async fn an_event_that_neither_the_store_nor_the_queue_takes_is_a_503() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let sqs = Sqs::start().await.unwrap();
+    sqs.take(false);
+    let queue = [("QUEUE_URL", sqs.queue_url()), ("SQS_ENDPOINT", sqs.endpoint().to_owned())];
+    let lambda = start(without_store(&embedded).into_iter().chain(queue).collect()).await;
+    let (_, event) = story::events("webhook").remove(0);
+    let answer = lambda.invoke(&event).await.unwrap();
+    let error = "the event could neither be stored nor queued; send it again";
+    assert_eq!((&answer["statusCode"], &body(&answer)["error"]), (&json!(503), &json!(error)), "{answer}");
+    assert!(sqs.messages().is_empty());
+
+    // Bytes that can't be made small enough for a message.
+    sqs.take(true);
+    let mut state = 1_u64;
+    let noise: String = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        format!("{:016x}", state ^ (state >> 29))
+    })
+    .take(80_000)
+    .collect();
+    let features = noise.as_bytes().chunks(100_000).enumerate().map(|(n, noise)| {
+        let noise = std::str::from_utf8(noise).unwrap();
+        json!({"feature": {"id": format!("f{n}"), "featureType": "BOOLEAN", "description": noise}})
+    });
+    let list = json!({"type": "entitlements.updated", "customer": {"id": "c"}, "resource": null,
+                      "entitlements": features.chain([json!({"feature": {"id": "long", "description": noise.chars().rev().take(250_000).collect::<String>()}})]).collect::<Vec<_>>()});
+    let mut large = event.clone();
+    large["body"] = list.to_string().into();
+    let answer = lambda.invoke(&large).await.unwrap();
+    assert_eq!((&answer["statusCode"], sqs.messages().len()), (&json!(503), 0), "{answer}");
+    assert!(lambda.stop().await.unwrap().contains("too large for the queue"));
+}
+
+#[tokio::test]
+async fn the_secret_comes_from_secrets_manager_and_while_it_is_not_set_the_answer_says_what_to_do() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let manager = SecretsManager::start(&json!({"secret": "", "previousSecret": "", "signingKey": "", "previousSigningKey": ""}))
+        .await
+        .unwrap();
+    let in_manager = |manager: &SecretsManager| -> Vec<_> {
+        let secret = [("SECRET_ARN", "arn:secret".to_owned()), ("SECRETS_MANAGER_ENDPOINT", manager.endpoint().to_owned())];
+        // What a variable says counts for nothing beside it.
+        variables(&embedded).into_iter().chain(secret).collect()
+    };
+    let (_, event) = story::events("webhook").remove(0);
+    let lambda = start(in_manager(&manager)).await;
+    let answer = lambda.invoke(&event).await.unwrap();
+    assert_eq!(answer["statusCode"], 503, "{answer}");
+    assert!(body(&answer)["error"].as_str().unwrap().contains("WebhookSecret"), "{answer}");
+    assert_eq!(manager.reads(), 1, "read at the start, and not again for half a minute");
+
+    manager.put(Some(&json!({"secret": "another", "previousSecret": "local-secret"})));
+    let lambda = start(in_manager(&manager)).await;
+    assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
+    manager.put(None);
+    let lambda = start(in_manager(&manager)).await;
+    let answer = lambda.invoke(&event).await.unwrap();
+    assert_eq!(answer["statusCode"], 503, "nobody is let in before the secret is known: {answer}");
+    let log = lambda.stop().await.unwrap();
+    assert!(log.contains("ResourceNotFoundException") && log.contains("secret_unreadable"), "{log}");
+}
+
+#[tokio::test]
+async fn once_a_signing_key_is_set_only_signed_events_are_taken() {
+    const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let embedded = Embedded::in_memory().await.unwrap();
+    let key = [("WEBHOOK_SIGNING_KEY", KEY.to_owned())];
+    let lambda = start(variables(&embedded).into_iter().chain(key).collect()).await;
+    let (_, unsigned) = story::events("webhook").remove(0);
+    let now = Timestamp::now().as_second();
+    let signed = |seconds: i64| {
+        let mut event = unsigned.clone();
+        let signature = SigningKey::parse(KEY).unwrap().sign("m", seconds, event["body"].as_str().unwrap().as_bytes());
+        event["headers"]["webhook-id"] = "m".into();
+        event["headers"]["webhook-timestamp"] = seconds.to_string().into();
+        event["headers"]["webhook-signature"] = signature.into();
+        event
+    };
+    let mut changed = signed(now);
+    changed["body"] = changed["body"].as_str().unwrap().replace("Alder", "Elder").into();
+    for (what, event, status) in [
+        ("unsigned", unsigned.clone(), 401),
+        ("old", signed(now - 400), 401),
+        ("changed", changed, 401),
+        ("signed", signed(now), 200),
+    ] {
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!(answer["statusCode"], status, "{what}: {answer}");
+    }
+    let log = lambda.stop().await.unwrap();
+    assert_eq!(log.matches("\"RejectedSecrets\":1").count(), 3, "{log}");
+}
+
+#[tokio::test]
+async fn events_from_elsewhere_than_the_listed_addresses_are_refused() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let (_, event) = story::events("webhook").remove(0);
+    for (sources, status) in [("18.119.35.43", 403), ("18.119.35.43,203.0.113.0/24", 200)] {
+        let sources = [("WEBHOOK_ALLOWED_SOURCES", sources.to_owned())];
+        let lambda = start(variables(&embedded).into_iter().chain(sources).collect()).await;
+        assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], status);
+    }
+    let typing_error = [("WEBHOOK_ALLOWED_SOURCES", "18.119.35.43;10.0.0.1".to_owned())];
+    let lambda = start(variables(&embedded).into_iter().chain(typing_error).collect()).await;
+    let (succeeded, printed) = lambda.ended().await.unwrap();
+    assert!(!succeeded && printed.contains("WEBHOOK_ALLOWED_SOURCES"), "{printed}");
 }

@@ -129,8 +129,9 @@ impl Store {
                     request = request.expression_attribute_values(name, text(bound));
                 }
             }
+            let under_way = self.meter.begin();
             let output = request.send().await.map_err(|error| StoreError::of("Query", error))?;
-            self.meter.count(output.consumed_capacity());
+            under_way.end(output.consumed_capacity());
             for key in output.items() {
                 let sort = key.get(sort).and_then(|value| value.as_s().ok()).ok_or(StoreError::Unreadable { attribute: sort })?;
                 if Some(sort) != range.above.as_ref() && Some(sort) != range.below.as_ref() {
@@ -167,8 +168,9 @@ impl Store {
                 .select(Select::Count)
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let under_way = self.meter.begin();
             let output = request.send().await.map_err(|error| StoreError::of("Query", error))?;
-            self.meter.count(output.consumed_capacity());
+            under_way.end(output.consumed_capacity());
             count += u64::try_from(output.count).unwrap_or_default();
             if count > bound {
                 return Ok(None);
@@ -214,8 +216,9 @@ impl Store {
                 .limit(i32::try_from(limit - ids.len()).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let under_way = self.meter.begin();
             let output = request.send().await.map_err(|error| StoreError::of("Query", error))?;
-            self.meter.count(output.consumed_capacity());
+            under_way.end(output.consumed_capacity());
             for key in output.items() {
                 ids.push(id_in(key, CUSTOMER_ID)?);
             }

@@ -18,6 +18,7 @@ mod item;
 mod key;
 mod list;
 mod meter;
+mod open;
 mod read;
 mod receipt;
 mod subscription;
@@ -25,7 +26,7 @@ mod update;
 mod whole;
 mod window;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::Client;
 use jiff::{SignedDuration, Timestamp};
@@ -83,6 +84,11 @@ impl Store {
     /// What has been spent through this store and its clones since [`Store::metered`].
     pub fn spent(&self) -> Spent {
         self.meter.spent()
+    }
+
+    /// For how long at least one request to DynamoDB was under way since [`Store::metered`].
+    pub fn waited(&self) -> Duration {
+        self.meter.waited()
     }
 
     /// The SDK's client, for what is not the replica's: creating tables, measuring.

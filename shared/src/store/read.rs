@@ -263,8 +263,9 @@ impl Store {
             if !attributes.is_empty() {
                 request = request.projection_expression(projection(attributes));
             }
+            let under_way = self.meter.begin();
             let output = request.send().await.map_err(|error| StoreError::of("Query", error))?;
-            self.meter.count(output.consumed_capacity());
+            under_way.end(output.consumed_capacity());
             items.extend(output.items.unwrap_or_default().into_iter().map(Item::from));
             start = output.last_evaluated_key;
             if start.is_none() {
@@ -282,8 +283,9 @@ impl Store {
             .set_key(Some(key))
             .consistent_read(true)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let under_way = self.meter.begin();
         let output = request.send().await.map_err(|error| StoreError::of("GetItem", error))?;
-        self.meter.count(output.consumed_capacity());
+        under_way.end(output.consumed_capacity());
         Ok(output.item.map(Item::from))
     }
 
@@ -323,8 +325,9 @@ impl Store {
                 wanted.build().map_err(|error| StoreError::Unavailable { operation: OPERATION, source: Box::new(error) })?;
             let request =
                 self.client.batch_get_item().request_items(table, wanted).return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let under_way = self.meter.begin();
             let output = request.send().await.map_err(|error| StoreError::of(OPERATION, error))?;
-            self.meter.count(output.consumed_capacity());
+            under_way.end(output.consumed_capacity());
             let found = output.responses.unwrap_or_default().remove(table).unwrap_or_default();
             let is_progress = !found.is_empty();
             items.extend(found.into_iter().map(Item::from));

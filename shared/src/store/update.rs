@@ -150,13 +150,13 @@ impl<'a> Update<'a> {
             .return_values(returning)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let under_way = store.meter.begin();
         match request.send().await {
             Ok(output) => {
-                store.meter.count(output.consumed_capacity());
+                under_way.end(output.consumed_capacity());
                 Ok(Written::Done(output.attributes.unwrap_or_default().into()))
             }
             Err(error) => {
-                store.meter.count(None);
                 if let Some(UpdateItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() {
                     return Ok(Written::Refused(failed.item.clone().unwrap_or_default().into()));
                 }
@@ -180,13 +180,13 @@ impl<'a> Update<'a> {
             .set_expression_attribute_values((!self.values.is_empty()).then_some(self.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let under_way = store.meter.begin();
         match request.send().await {
             Ok(output) => {
-                store.meter.count(output.consumed_capacity());
+                under_way.end(output.consumed_capacity());
                 Ok(Written::Done(Item::default()))
             }
             Err(error) => {
-                store.meter.count(None);
                 if let Some(DeleteItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() {
                     return Ok(Written::Refused(failed.item.clone().unwrap_or_default().into()));
                 }

@@ -21,7 +21,7 @@ use shared::{
     time::Clock,
     version::Version,
 };
-use webhook::Webhook;
+use webhook::{Webhook, WebhookSecrets};
 
 pub(crate) const TOKEN: &str = "local-token";
 pub(crate) const SECRET: &str = "local-secret";
@@ -69,7 +69,7 @@ impl Stack {
 
     /// Delivers the story of events/webhook.
     pub(crate) async fn tell_the_story(&self) {
-        let webhook = Webhook::new(self.store().clone(), Secret::new(SECRET, None).unwrap(), clock());
+        let webhook = Webhook::new(self.store().clone(), WebhookSecrets::from(Secret::new(SECRET, None).unwrap()), clock());
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/webhook");
         let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();

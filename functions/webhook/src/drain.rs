@@ -1,0 +1,87 @@
+//! Writes events that waited in the queue, each with the receipt that it had. Since events commute, it
+//! does not matter how late that is, nor what came in between.
+
+use std::time::Instant;
+
+use shared::{
+    apply::Moment,
+    event::{self, Received},
+    parked::Parked,
+    store::Store,
+};
+
+use crate::{Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, STORE_LIMIT, Taken, Webhook, log::Line, write};
+
+/// What became of a message.
+enum Drained {
+    /// It is done with.
+    Done(Taken),
+    /// It is to come again, and so are those after it: the store takes nothing now.
+    StoreFailed(&'static str),
+    /// It is to come again, which is how it gets into the dead-letter queue.
+    Failed(&'static str),
+}
+
+impl Webhook {
+    /// Writes the events of a batch one by one, as far as the time goes, and says which are to come
+    /// again. Once the store has failed for one, it is not asked for the rest: they come again with it.
+    pub async fn drain(&self, batch: Batch, request_id: Option<String>) -> BatchFailures {
+        let started = Instant::now();
+        let mut failures = BatchFailures::default();
+        let mut store_takes = true;
+        for message in batch.messages {
+            let mut is_done = false;
+            if store_takes && started.elapsed() < STORE_LIMIT {
+                let store = self.store.metered();
+                let mut line = Line::new(request_id.clone());
+                let drained = self.drain_one(&message.body, &store, &mut line).await;
+                let outcome = match drained {
+                    Drained::Done(taken) => taken.label(),
+                    Drained::StoreFailed(label) | Drained::Failed(label) => label,
+                };
+                is_done = matches!(drained, Drained::Done(_));
+                store_takes = !matches!(drained, Drained::StoreFailed(_));
+                line.log(None, outcome, &store);
+            }
+            if !is_done {
+                failures.batch_item_failures.push(BatchFailure { item_identifier: message.message_id });
+            }
+        }
+        failures
+    }
+
+    async fn drain_one(&self, message: &str, store: &Store, line: &mut Line) -> Drained {
+        let parked = match Parked::of_message(message, MAX_BODY_BYTES) {
+            Ok(parked) => parked,
+            Err(error) => {
+                line.problem = Some(error.to_string());
+                return Drained::Failed("not_parked");
+            }
+        };
+        let now = self.clock.now();
+        line.queued_seconds = Some(now.duration_since(parked.received_at).as_secs());
+        let handled = match event::parse(&parked.body) {
+            Ok(Received::Handled(handled)) => *handled,
+            Ok(Received::Ignored { kind }) => {
+                line.is_ignored(kind);
+                return Drained::Done(Taken::Ignored);
+            }
+            Err(error) => {
+                line.problem = Some(error.to_string());
+                return Drained::Failed("event_rejected");
+            }
+        };
+        line.is_of(&handled, parked.received_at);
+        match write(store, &handled, Moment { received: parked.received_at, now }).await {
+            Ok((outcome, versions)) => {
+                line.disbelieved = versions.disbelieved;
+                Drained::Done(outcome.into())
+            }
+            Err(failure) => {
+                line.store_failed = true;
+                line.problem = Some(failure.problem());
+                if failure.is_retriable() { Drained::StoreFailed(failure.label()) } else { Drained::Failed(failure.label()) }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The line that is logged for an event, and the metrics in it.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use shared::{
+    event::Handled,
+    store::{Spent, Store},
+    telemetry::{self, Count, Metric, MetricSet},
+};
+
+/// The webhook's metrics.
+pub static METRICS: MetricSet = MetricSet {
+    function: "webhook",
+    metrics: &[
+        Metric { name: "Events", unit: "Count", dimensions: &["EventType", "Outcome"], value: Count::Requests },
+        Metric { name: "EventLag", unit: "Seconds", dimensions: &[], value: Count::Field("lag_seconds") },
+        Metric { name: "DisbelievedTimes", unit: "Count", dimensions: &[], value: Count::Where("time_disbelieved") },
+        Metric {
+            name: "StoreLatency",
+            unit: "Milliseconds",
+            dimensions: &["Function"],
+            value: Count::Field("dynamodb_milliseconds"),
+        },
+        Metric { name: "StoreErrors", unit: "Count", dimensions: &["Function"], value: Count::Where("store_failed") },
+        Metric { name: "RejectedSecrets", unit: "Count", dimensions: &["Function"], value: Count::Where("secret_rejected") },
+        Metric { name: "ServerErrors", unit: "Count", dimensions: &["Function"], value: Count::ServerErrors },
+    ],
+};
+
+/// What is known of an event when its line is logged: ids, types and outcomes, nothing of what it says.
+#[derive(Debug)]
+pub(crate) struct Line {
+    started: Instant,
+    /// Lambda's id of the invocation.
+    pub(crate) request_id: Option<String>,
+    pub(crate) event_type: Option<String>,
+    /// The same in one of few words, for a metric's dimension: whoever sends can't make up new ones.
+    pub(crate) metric_type: &'static str,
+    pub(crate) message_id: Option<String>,
+    pub(crate) subject: Option<String>,
+    pub(crate) lag_seconds: Option<i64>,
+    pub(crate) disbelieved: bool,
+    /// How long it waited in the queue.
+    pub(crate) queued_seconds: Option<i64>,
+    pub(crate) store_failed: bool,
+    pub(crate) secret_rejected: bool,
+    pub(crate) problem: Option<String>,
+}
+
+impl Line {
+    pub(crate) fn new(request_id: Option<String>) -> Self {
+        Self {
+            started: Instant::now(),
+            request_id,
+            event_type: None,
+            metric_type: "none",
+            message_id: None,
+            subject: None,
+            lag_seconds: None,
+            disbelieved: false,
+            queued_seconds: None,
+            store_failed: false,
+            secret_rejected: false,
+            problem: None,
+        }
+    }
+
+    /// An event of a type that is not handled.
+    pub(crate) fn is_ignored(&mut self, event_type: String) {
+        self.event_type = Some(event_type);
+        self.metric_type = "other";
+    }
+
+    /// An event that was received then.
+    pub(crate) fn is_of(&mut self, handled: &Handled, received: Timestamp) {
+        self.event_type = Some(handled.kind.as_str().to_owned());
+        self.metric_type = handled.kind.as_str();
+        self.message_id.clone_from(&handled.envelope.message_id);
+        self.subject = Some(handled.event.subject().to_string());
+        self.lag_seconds = handled.envelope.time().map(|time| received.duration_since(time).as_secs());
+    }
+
+    /// Logs it, with the status that was answered, if there is somebody who gets one.
+    pub(crate) fn log(self, status: Option<u16>, outcome: &str, store: &Store) {
+        let Spent { requests, capacity } = store.spent();
+        tracing::info!(
+            target: telemetry::REQUEST,
+            request_id = self.request_id,
+            status,
+            outcome,
+            event_type = self.event_type,
+            message_id = self.message_id,
+            subject = self.subject,
+            lag_seconds = self.lag_seconds,
+            queued_seconds = self.queued_seconds,
+            time_disbelieved = self.disbelieved,
+            store_failed = self.store_failed.then_some(true),
+            secret_rejected = self.secret_rejected.then_some(true),
+            dynamodb_requests = requests,
+            dynamodb_capacity = capacity,
+            dynamodb_milliseconds = (requests > 0).then(|| telemetry::milliseconds(store.waited())),
+            milliseconds = telemetry::milliseconds(self.started.elapsed()),
+            problem = self.problem,
+            EventType = self.metric_type,
+            Outcome = outcome,
+            "event {outcome}"
+        );
+    }
+}

@@ -1,0 +1,200 @@
+//! Who may read: those with the bearer token, or those that API Gateway's authorizer let through.
+
+use lambda_http::{
+    Request, RequestExt as _,
+    aws_lambda_events::apigw::ApiGatewayRequestAuthorizer,
+    http::{HeaderValue, StatusCode, header},
+    request::RequestContext,
+};
+use serde::Deserialize;
+
+use crate::{
+    aws::FunctionEnvironment,
+    config::{self, ConfigError, optional},
+    keyring::{Keyring, Secrets},
+    secret::Secret,
+};
+
+/// A bearer token, as Secrets Manager holds it: `{"token": "…", "previousToken": ""}`.
+#[derive(Debug)]
+pub struct ReaderToken(Secret);
+
+impl Secrets for ReaderToken {
+    fn of_json(json: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Stored {
+            token: String,
+            previous_token: Option<String>,
+        }
+        let stored: Stored = serde_json::from_str(json).map_err(|_| "it is not JSON with a text `token`")?;
+        let secret = Secret::new(&stored.token, stored.previous_token.as_deref());
+        secret.map(Self).map_err(|_| "its `token` is empty".to_owned())
+    }
+}
+
+/// How a function knows those who may read.
+#[derive(Debug)]
+pub enum ReaderAuth {
+    /// By the bearer token in the header `Authorization`.
+    Token(Keyring<ReaderToken>),
+    /// By what API Gateway's authorizer says in the event. The function looks, so that a route which was
+    /// left without its authorizer lets nobody in.
+    Gateway(Authorizer),
+}
+
+/// The kinds of API Gateway's authorizers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorizer {
+    /// A JSON Web Token of the issuer, for the audience and scope of the route.
+    Jwt,
+    /// A request signed by an identity of AWS that may invoke the route.
+    Iam,
+}
+
+/// Why a request may not read. The message is fit for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReaderRefusal {
+    /// The token is missing or wrong.
+    #[error("the bearer token in the header Authorization is missing or wrong")]
+    Token,
+    /// No authorizer vouched for the request.
+    #[error("API Gateway's authorizer did not vouch for this request")]
+    NotVouched,
+    /// The token that it would have to be compared with is not known.
+    #[error("the function's token could not be read, so nobody can be let in; ask again")]
+    Unreadable,
+}
+
+impl ReaderRefusal {
+    /// The status to answer with.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Token | Self::NotVouched => StatusCode::UNAUTHORIZED,
+            Self::Unreadable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The outcome in one word, for logs.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Token | Self::NotVouched => "token_rejected",
+            Self::Unreadable => "secret_unreadable",
+        }
+    }
+}
+
+impl From<Secret> for ReaderAuth {
+    fn from(token: Secret) -> Self {
+        Self::Token(ReaderToken(token).into())
+    }
+}
+
+impl ReaderAuth {
+    /// As the function's environment says: `READERS_AUTH` is `token`, `jwt` or `iam`. A token is in the
+    /// secret that `SECRET_ARN` names, or in the variable `token` and, during a rotation, `previous`.
+    ///
+    /// # Errors
+    /// If a variable is missing or has a value that it can't have.
+    pub async fn of_function(
+        environment: &FunctionEnvironment,
+        token: &'static str,
+        previous: &'static str,
+    ) -> Result<Self, ConfigError> {
+        const VARIABLE: &str = "READERS_AUTH";
+        match optional(VARIABLE).as_deref() {
+            None | Some("token") => {
+                let local = || config::secret(token, previous).map(ReaderToken);
+                Ok(Self::Token(Keyring::of_function(environment, local).await?))
+            }
+            Some("jwt") => Ok(Self::Gateway(Authorizer::Jwt)),
+            Some("iam") => Ok(Self::Gateway(Authorizer::Iam)),
+            Some(_) => Err(ConfigError::Unknown { variable: VARIABLE, allowed: "token, jwt or iam" }),
+        }
+    }
+
+    /// Whether the request may read.
+    ///
+    /// # Errors
+    /// If it may not.
+    pub async fn admits(&self, request: &Request) -> Result<(), ReaderRefusal> {
+        match self {
+            Self::Token(keyring) => {
+                let presented = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+                let accepts =
+                    |ReaderToken(token): &ReaderToken| token.accepts_bearer(presented).then_some(()).ok_or(ReaderRefusal::Token);
+                keyring.check(accepts).await.map_err(|_| ReaderRefusal::Unreadable)?
+            }
+            Self::Gateway(authorizer) => {
+                let vouched = match request.request_context_ref() {
+                    Some(RequestContext::ApiGatewayV2(context)) => context.authorizer.as_ref(),
+                    _ => None,
+                };
+                if vouched.is_some_and(|vouched| authorizer.vouched(vouched)) { Ok(()) } else { Err(ReaderRefusal::NotVouched) }
+            }
+        }
+    }
+}
+
+impl Authorizer {
+    fn vouched(self, said: &ApiGatewayRequestAuthorizer) -> bool {
+        match self {
+            Self::Jwt => said.jwt.is_some(),
+            Self::Iam => said.iam.is_some(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lambda_http::request::LambdaRequest;
+    use serde_json::{Value, json};
+
+    fn request(authorization: Option<&str>, authorizer: Value) -> Request {
+        let mut context = json!({"http": {"method": "POST", "path": "/check-access", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"},
+            "accountId": "0", "apiId": "0", "requestId": "0", "stage": "$default", "timeEpoch": 0});
+        if !authorizer.is_null() {
+            context["authorizer"] = authorizer;
+        }
+        let headers = authorization.map(|value| json!({ "authorization": value })).unwrap_or(json!({}));
+        let event = json!({"version": "2.0", "routeKey": "$default", "rawPath": "/check-access", "rawQueryString": "",
+            "headers": headers, "requestContext": context, "isBase64Encoded": false});
+        serde_json::from_value::<LambdaRequest>(event).unwrap().into()
+    }
+
+    #[tokio::test]
+    async fn a_token_is_needed_where_tokens_are_asked_for() {
+        let auth = ReaderAuth::from(Secret::new("token", Some("previous")).unwrap());
+        let vouched = json!({"jwt": {"claims": {}, "scopes": null}, "iam": {"userArn": "arn"}});
+        for authorization in ["Bearer token", "Bearer previous"] {
+            assert_eq!(auth.admits(&request(Some(authorization), Value::Null)).await, Ok(()));
+        }
+        for authorization in [None, Some("Bearer other"), Some("token")] {
+            assert_eq!(auth.admits(&request(authorization, vouched.clone())).await, Err(ReaderRefusal::Token));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_authorizer_of_the_right_kind_must_have_vouched() {
+        let jwt = json!({"jwt": {"claims": {"sub": "service"}, "scopes": ["replica/check-access"]}});
+        let iam = json!({"iam": {"accessKey": "A", "accountId": "0", "callerId": "c", "userArn": "arn", "userId": "u"}});
+        for (authorizer, right, wrong) in [(Authorizer::Jwt, &jwt, &iam), (Authorizer::Iam, &iam, &jwt)] {
+            let auth = ReaderAuth::Gateway(authorizer);
+            assert_eq!(auth.admits(&request(None, right.clone())).await, Ok(()), "{authorizer:?}");
+            for other in [wrong.clone(), json!({"lambda": {"jwt": "x"}}), json!({}), Value::Null] {
+                let refused = auth.admits(&request(Some("Bearer token"), other.clone())).await;
+                assert_eq!(refused, Err(ReaderRefusal::NotVouched), "{authorizer:?}: {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_secret_holds_is_read_and_its_values_are_not_repeated() {
+        assert!(ReaderToken::of_json(r#"{"token":"t","previousToken":""}"#).unwrap().0.accepts(b"t"));
+        for json in ["", "token-in-plain", r#"{"token":""}"#, r#"{"token":null}"#, r#"{"other":"token-in-plain"}"#] {
+            let problem = ReaderToken::of_json(json).unwrap_err();
+            assert!(!problem.contains("plain"), "{problem}");
+        }
+    }
+}
