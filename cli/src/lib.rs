@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod http;
 pub mod outcome;
 pub mod recorded;
+pub mod replay;
 pub mod runtime_api;
 pub mod secrets;
 pub mod send;

@@ -5,6 +5,7 @@ use std::{error::Error, process::ExitCode};
 use byos::{
     check::{Check, check},
     outcome::{Ended, in_one_line},
+    replay::{Replay, replay},
     send::{Send, send},
     serve::{Serve, serve},
     show::{Show, show},
@@ -32,6 +33,7 @@ enum Command {
     Send(Box<Send>),
     Show(Box<Show>),
     Check(Box<Check>),
+    Replay(Box<Replay>),
 }
 
 #[tokio::main]
@@ -44,6 +46,7 @@ async fn main() -> ExitCode {
         Command::Send(options) => send(*options).await.map_err(Into::into),
         Command::Show(options) => show(*options).await.map_err(Into::into),
         Command::Check(options) => check(*options).await.map_err(Into::into),
+        Command::Replay(options) => replay(*options).await.map_err(Into::into),
     };
     ended.map_or_else(
         |error| {
