@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod delivery;
+pub mod doctor;
 pub mod embedded;
 pub mod gateway;
 pub mod http;

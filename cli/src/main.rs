@@ -4,6 +4,7 @@ use std::{error::Error, process::ExitCode};
 
 use byos::{
     check::{Check, check},
+    doctor::{Doctor, doctor},
     outcome::{Ended, in_one_line},
     replay::{Replay, replay},
     send::{Send, send},
@@ -34,6 +35,7 @@ enum Command {
     Show(Box<Show>),
     Check(Box<Check>),
     Replay(Box<Replay>),
+    Doctor(Box<Doctor>),
 }
 
 #[tokio::main]
@@ -47,6 +49,7 @@ async fn main() -> ExitCode {
         Command::Show(options) => show(*options).await.map_err(Into::into),
         Command::Check(options) => check(*options).await.map_err(Into::into),
         Command::Replay(options) => replay(*options).await.map_err(Into::into),
+        Command::Doctor(options) => doctor(*options).await.map_err(Into::into),
     };
     ended.map_or_else(
         |error| {

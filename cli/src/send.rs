@@ -20,8 +20,11 @@ use crate::{
     target::{Deployment, Place, Target, TargetError},
 };
 
-/// What the local stack takes without options.
-const LOCAL_SECRET: &str = "local-secret";
+/// What the local stack's webhook takes without options.
+pub const LOCAL_SECRET: &str = "local-secret";
+
+/// What its readers take.
+pub const LOCAL_TOKEN: &str = "local-token";
 
 /// Deliver event files to the webhook as Stigg would, with its header and its retries
 ///

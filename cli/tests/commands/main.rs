@@ -3,6 +3,7 @@
 
 mod aws;
 mod check;
+mod doctor;
 mod replay;
 mod send;
 mod show;
