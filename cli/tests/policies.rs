@@ -1,8 +1,9 @@
 //! No function holds an action or a resource that its code does not use, and none that it uses is
-//! missing: the roles of the template beside the requests that the handlers are seen to make.
+//! missing: the roles of the template beside the requests that the handlers are seen to make. And no
+//! reader gets in without what `ReadersAuth` asks for.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-mod roles;
+mod deployed;
 #[path = "../../shared/tests/support/mod.rs"]
 mod support;
 
@@ -13,8 +14,8 @@ use std::{
 
 use axum::{body::Bytes, http::Request};
 use byos::{embedded::Embedded, gateway::event_of, serve::Stack, story};
+use deployed::{Deployed, Permission};
 use jiff::Timestamp;
-use roles::{Permission, Roles};
 use serde_json::{Value, json};
 use shared::{store::Tables, time::Clock};
 
@@ -155,7 +156,7 @@ fn what_the_story_leaves_out() -> Vec<Value> {
 }
 
 fn assert_holds_what_it_uses(function: &str, used: &BTreeSet<Permission>) {
-    let held = on_dynamodb(Roles::under(DEFAULTS).of_function(function));
+    let held = on_dynamodb(Deployed::under(DEFAULTS).of_function(function));
     let (superfluous, missing) = (held.difference(used).collect::<Vec<_>>(), used.difference(&held).collect::<Vec<_>>());
     assert!(superfluous.is_empty() && missing.is_empty(), "{function}: superfluous {superfluous:?}, missing {missing:?}");
 }
@@ -229,7 +230,7 @@ async fn a_check_may_do_on_dynamodb_what_it_does_and_nothing_else() {
 /// the queue are what its event source mapping reads with.
 #[test]
 fn beside_dynamodb_a_function_reads_its_own_secret_writes_its_own_logs_and_the_webhook_parks_events() {
-    let (with_tokens, without) = (Roles::under(DEFAULTS), Roles::under(&[]));
+    let (with_tokens, without) = (Deployed::under(DEFAULTS), Deployed::under(&[]));
     for (function, secret, logs) in [
         ("WebhookFunction", "WebhookSecret", "WebhookLogGroup.Arn"),
         ("GraphqlFunction", "GraphqlSecret", "GraphqlLogGroup.Arn"),
@@ -245,23 +246,23 @@ fn beside_dynamodb_a_function_reads_its_own_secret_writes_its_own_logs_and_the_w
         }
         // Stigg's secret is needed whatever the readers use.
         if is_webhook { &mut always } else { &mut by_default }.push(("secretsmanager:GetSecretValue", secret));
-        for (roles, expected, arn) in [
+        for (deployed, expected, arn) in [
             (&without, always.clone(), if is_webhook { secret } else { "" }),
             (&with_tokens, [always, by_default].concat(), secret),
         ] {
-            let held = roles.of_function(function);
+            let held = deployed.of_function(function);
             let held: BTreeSet<_> = held.difference(&on_dynamodb(held.clone())).cloned().collect();
             let expected: BTreeSet<_> = expected.into_iter().map(|(action, on)| (action.to_owned(), on.to_owned())).collect();
             assert_eq!(held, expected, "{function} under {arn:?}");
-            assert_eq!(roles.variable(function, "SECRET_ARN"), arn);
+            assert_eq!(deployed.variable(function, "SECRET_ARN"), arn);
         }
     }
 }
 
 #[test]
 fn nobody_else_is_given_anything() {
-    let roles = Roles::under(DEFAULTS);
-    assert_eq!(roles.ids("AWS::IAM::Role"), ["CheckAccessRole", "GraphqlRole", "WebhookRole"]);
+    let deployed = Deployed::under(DEFAULTS);
+    assert_eq!(deployed.ids("AWS::IAM::Role"), ["CheckAccessRole", "GraphqlRole", "WebhookRole"]);
     for kind in [
         "AWS::IAM::Policy",
         "AWS::IAM::RolePolicy",
@@ -270,6 +271,29 @@ fn nobody_else_is_given_anything() {
         "AWS::SQS::QueuePolicy",
         "AWS::SecretsManager::ResourcePolicy",
     ] {
-        assert!(roles.ids(kind).is_empty(), "{kind}");
+        assert!(deployed.ids(kind).is_empty(), "{kind}");
+    }
+}
+
+#[test]
+fn what_readers_ask_is_behind_the_authorizer_that_was_chosen_and_nothing_else_is_behind_one() {
+    for (conditions, kind, scopes) in [
+        (DEFAULTS, "NONE", [None, None]),
+        (&["ReadersUseIam"], "AWS_IAM", [None, None]),
+        (&["ReadersUseJwt"], "JWT", [Some("JwtCheckAccessScope"), Some("JwtGraphqlScope")]),
+    ] {
+        let [checks, graphql] = scopes;
+        let expected = [
+            ("POST /webhook", "NONE", None, "WebhookFunction"),
+            ("POST /check-access", kind, checks, "CheckAccessFunction"),
+            ("GET /graphql", kind, graphql, "GraphqlFunction"),
+            ("POST /graphql", kind, graphql, "GraphqlFunction"),
+            ("OPTIONS /graphql", "NONE", None, "GraphqlFunction"),
+            ("GET /graphiql", "NONE", None, "GraphqlFunction"),
+        ];
+        let expected = expected.map(|(route, kind, scope, function)| {
+            (route.to_owned(), (kind.to_owned(), scope.map(str::to_owned), format!("{function}.Arn")))
+        });
+        assert_eq!(Deployed::under(conditions).routes(), expected.into(), "{conditions:?}");
     }
 }

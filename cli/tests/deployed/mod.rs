@@ -1,6 +1,7 @@
-//! What the template lets each function do: its role's statements, with conditions decided.
+//! What is deployed where some of the template's conditions hold: what each function may do, and what
+//! each route asks for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use byos::template::{TEMPLATE, Template};
 use yaml_serde::{Value, value::TaggedValue};
@@ -9,13 +10,13 @@ use yaml_serde::{Value, value::TaggedValue};
 /// `/index/…` behind it, `WebhookSecret`, or `*`.
 pub(crate) type Permission = (String, String);
 
-/// The roles of a template whose other conditions do not hold.
-pub(crate) struct Roles {
+/// The template where these conditions hold, and no other.
+pub(crate) struct Deployed {
     template: Template,
     conditions: &'static [&'static str],
 }
 
-impl Roles {
+impl Deployed {
     pub(crate) fn under(conditions: &'static [&'static str]) -> Self {
         Self { template: Template::read(TEMPLATE).unwrap(), conditions }
     }
@@ -54,6 +55,20 @@ impl Roles {
         name(self.decided(&function["Environment"]["Variables"][variable]).unwrap())
     }
 
+    /// The routes: what each is authorized by, the scope that it asks for, and the function behind it.
+    pub(crate) fn routes(&self) -> BTreeMap<String, (String, Option<String>, String)> {
+        let routes = self.template.of_type("AWS::ApiGatewayV2::Route").map(|(_, route)| {
+            let one = |name: &str| route.get(name).and_then(|value| self.decided(value));
+            let kind = name(one("AuthorizationType").unwrap());
+            assert_eq!(one("AuthorizerId").map(name), (kind == "JWT").then(|| "JwtAuthorizer".to_owned()));
+            let scopes = one("AuthorizationScopes").map(|scopes| name(&scopes[0]));
+            let integration = name(&route["Target"]);
+            let integration = self.one("AWS::ApiGatewayV2::Integration", integration.strip_prefix("integrations/").unwrap());
+            (name(&route["RouteKey"]), (kind, scopes, name(&integration["IntegrationUri"])))
+        });
+        routes.collect()
+    }
+
     /// The logical ids of all resources of a type.
     pub(crate) fn ids(&self, kind: &str) -> Vec<&str> {
         self.template.of_type(kind).map(|(id, _)| id).collect()
@@ -81,19 +96,19 @@ fn each(value: &Value) -> &[Value] {
     value.as_sequence().map_or(std::slice::from_ref(value), Vec::as_slice)
 }
 
-/// What a reference refers to. Anything that this does not know is no resource that a role may name.
+/// A text, or what a reference refers to: a role or a route that is given in another way is not known.
 fn name(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Tagged(tagged) => {
             let TaggedValue { tag, value } = &**tagged;
             let text = value.as_str().unwrap();
-            match text.strip_prefix("${") {
-                None if *tag == "Ref" || *tag == "GetAtt" => text.to_owned(),
-                Some(rest) if *tag == "Sub" => rest.replacen('}', "", 1),
-                _ => panic!("{tagged:?} names no resource"),
+            match text.matches("${").count() {
+                0 if *tag == "Ref" || *tag == "GetAtt" => text.to_owned(),
+                1 if *tag == "Sub" => text.replacen("${", "", 1).replacen('}', "", 1),
+                _ => panic!("{tagged:?} is not known here"),
             }
         }
-        other => panic!("{other:?} names no resource"),
+        other => panic!("{other:?} is not known here"),
     }
 }
