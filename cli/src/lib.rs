@@ -9,3 +9,4 @@ pub mod serve;
 pub mod standin;
 pub mod story;
 pub mod tables;
+pub mod template;
