@@ -10,10 +10,10 @@ use std::time::Duration;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::config::optional;
-use line::Lines;
+pub use line::Lines;
 pub use metrics::{Count, Metric, MetricSet};
 
-/// The target of a request's line: the one that becomes metrics.
+/// The target of a request's line, which says in its field `Function` whose metrics it becomes.
 pub const REQUEST: &str = "request";
 
 /// The level of `RUST_LOG` (default `info`). The SDK and the embedded DynamoDB warn of every condition
@@ -27,7 +27,7 @@ pub fn filter() -> EnvFilter {
 /// Starts logging as JSON to standard output. Where `METRICS_NAMESPACE` is set, the lines of requests
 /// become these metrics there.
 pub fn start(metrics: &'static MetricSet) {
-    let lines = Lines { namespace: optional("METRICS_NAMESPACE"), metrics };
+    let lines = Lines::new(optional("METRICS_NAMESPACE"), vec![metrics]);
     tracing_subscriber::fmt().event_format(lines).with_env_filter(filter()).init();
 }
 

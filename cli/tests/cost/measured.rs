@@ -7,21 +7,14 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    extract::State,
-    http::{HeaderMap, Request, Response},
-};
-use byos::{
-    embedded::{Embedded, client},
-    serve::Stack,
-};
+use axum::{body::Bytes, http::Request};
+use byos::{embedded::Embedded, serve::Stack};
 use serde_json::{Value, json};
 use shared::{store::Store, telemetry, time::Clock};
 use tokio::task::JoinSet;
 
 use crate::events::{FEATURES, event, history, list, measurement, subscription};
+use crate::support;
 
 /// Customers in the store when a page is read.
 const CUSTOMERS: usize = 50;
@@ -126,38 +119,19 @@ impl Measured {
     }
 }
 
-#[derive(Clone)]
-struct Meter {
-    endpoint: String,
-    client: reqwest::Client,
-    taken: Arc<Mutex<Taken>>,
-}
-
-async fn pass(State(meter): State<Meter>, headers: HeaderMap, body: Bytes) -> Response<Body> {
-    let target = headers["x-amz-target"].to_str().unwrap().to_owned();
-    let mut request = meter.client.post(&meter.endpoint).body(body);
-    for name in ["x-amz-target", "content-type", "authorization", "x-amz-date"] {
-        request = request.header(name, headers[name].clone());
-    }
-    let answer = request.send().await.unwrap();
-    let status = answer.status();
-    let answer = answer.bytes().await.unwrap();
-    let told: Value = serde_json::from_slice(&answer).unwrap();
-    let consumed = &told["ConsumedCapacity"];
+/// Adds what a request to DynamoDB took to the rest.
+fn add(taken: &mut Taken, operation: &str, answer: &Value) {
+    let consumed = &answer["ConsumedCapacity"];
     let tables = consumed.as_array().map_or_else(|| std::slice::from_ref(consumed), Vec::as_slice);
-    let units = |table: &Value| table["CapacityUnits"].as_f64().unwrap_or_else(|| panic!("no capacity is told: {target} {told}"));
+    let units =
+        |table: &Value| table["CapacityUnits"].as_f64().unwrap_or_else(|| panic!("{operation} tells no capacity: {answer}"));
     let units: f64 = tables.iter().map(units).sum();
-    let mut taken = meter.taken.lock().unwrap();
     taken.requests += 1.0;
-    match target.split('.').next_back().unwrap() {
+    match operation {
         "GetItem" | "BatchGetItem" | "Query" => taken.read_units += units,
         "UpdateItem" | "DeleteItem" | "PutItem" => taken.write_units += units,
         other => panic!("{other} is neither a read nor a write"),
     }
-    drop(taken);
-    let mut response = Response::new(answer.into());
-    *response.status_mut() = status;
-    response
 }
 
 /// The functions on one store, by two ways: behind the meter, and past it.
@@ -171,13 +145,18 @@ struct Stacks {
 impl Stacks {
     async fn start() -> Self {
         let embedded = Embedded::in_memory().await.unwrap();
-        let taken = Arc::default();
-        let meter = Meter { endpoint: embedded.endpoint.clone(), client: reqwest::Client::new(), taken: Arc::clone(&taken) };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(pass).with_state(meter)).await });
+        let taken = Arc::<Mutex<Taken>>::default();
+        let summed = Arc::clone(&taken);
+        let metered = support::rewriting(
+            &embedded,
+            usize::MAX,
+            Arc::new(move |operation, _, answer| {
+                add(&mut summed.lock().unwrap(), operation, &answer);
+                answer
+            }),
+        );
         let stack = |store| Stack::on(store, "secret", "token", Clock::of(|| NOW.parse().unwrap())).unwrap();
-        let metered = stack(Store::new(client(&endpoint), embedded.store.tables().clone()));
+        let metered = stack(metered.await.store);
         Self { metered, taken, direct: Arc::new(stack(embedded.store.clone())), embedded }
     }
 
@@ -299,9 +278,9 @@ async fn storage(store: &Store) -> (Stored, f64) {
 
 /// The functions' log lines, as Lambda prints them.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct Printed(Arc<Mutex<Vec<u8>>>);
 
-impl io::Write for Lines {
+impl io::Write for Printed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
     }
@@ -311,11 +290,12 @@ impl io::Write for Lines {
     }
 }
 
-impl Lines {
+impl Printed {
     fn catch() -> Self {
         let lines = Self::default();
         let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false);
+        let sets = vec![&webhook::METRICS, &graphql::METRICS, &check_access::METRICS];
+        let subscriber = tracing_subscriber::fmt().event_format(telemetry::Lines::new(Some("byos-stigg".to_owned()), sets));
         subscriber.with_env_filter(telemetry::filter()).with_writer(move || writer.clone()).init();
         lines
     }
@@ -326,7 +306,7 @@ impl Lines {
 }
 
 pub(crate) async fn measure() -> Measured {
-    let lines = Lines::catch();
+    let lines = Printed::catch();
     let mut taken = requests(&Stacks::start().await).await;
     let stacks = Stacks::start().await;
     populate(&stacks).await;

@@ -2,8 +2,9 @@
 
 use crate::{
     assumptions::{
-        ALARMS, CPU_MS, CPU_MS_A_REQUEST, DASHBOARDS, DISK_GB, HEADERS, LOAD, LOG_LINE, MEMORY_MB, MEMORY_OF_A_VCPU_MB, METRICS,
-        PEAK, PLATFORM_LOGS, QUEUE_REQUESTS, SECRET_READS_AN_HOUR, SECRETS, TASK_GB, TASK_VCPU, TRACED, WAIT_MS, node_cpu_ms,
+        ALARM_METRICS, CPU_MS, CPU_MS_A_REQUEST, DASHBOARDS, DISK_GB, HEADERS, LOAD, LOG_LINE, MEMORY_MB, MEMORY_OF_A_VCPU_MB,
+        METRICS, PEAK, PLATFORM_LOGS, QUEUE_REQUESTS, SECRET_READS_AN_HOUR, SECRETS, TASK_GB, TASK_VCPU, TRACED, WAIT_MS,
+        node_cpu_ms,
     },
     measured::{Function, Kind, Measured, Taken},
     prices::{
@@ -105,7 +106,7 @@ pub(crate) fn million(taken: &Taken) -> Bill {
 pub(crate) fn fixed() -> [(&'static str, f64); 5] {
     [
         ("secrets, three", SECRET.of(SECRETS)),
-        ("alarms, eight", ALARM.of(ALARMS)),
+        ("alarms, by the 15 metrics that they look at", ALARM.of(ALARM_METRICS)),
         ("a dashboard", DASHBOARD.of(DASHBOARDS)),
         ("custom metrics, 24, each sent in every hour", METRIC.of(METRICS)),
         ("waiting for parked events", QUEUE.of(QUEUE_REQUESTS)),
