@@ -21,3 +21,4 @@ pub mod standin;
 pub mod story;
 pub mod tables;
 pub mod target;
+pub mod template;

@@ -65,8 +65,8 @@ async fn main() -> ExitCode {
 fn log(is_serving: bool) {
     let log = tracing_subscriber::fmt().compact().with_target(false);
     if is_serving {
-        log.with_env_filter(telemetry::filter(LevelFilter::INFO)).init();
+        log.with_env_filter(telemetry::filter()).init();
     } else {
-        log.with_env_filter(telemetry::filter(LevelFilter::WARN)).with_writer(std::io::stderr).init();
+        log.with_env_filter(telemetry::filter_with_default(LevelFilter::WARN)).with_writer(std::io::stderr).init();
     }
 }

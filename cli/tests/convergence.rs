@@ -7,13 +7,15 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod model;
+#[path = "../../shared/tests/support/mod.rs"]
+mod support;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicI64, AtomicUsize, Ordering},
 };
 
-use byos::{embedded::Embedded, serve::Stack};
+use byos::{embedded::Embedded, gateway, serve::Stack, standin::Sqs};
 use jiff::Timestamp;
 use model::{BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time};
 use proptest::{
@@ -23,9 +25,11 @@ use proptest::{
 use serde_json::{Value, json};
 use shared::{
     id::Id,
+    secret::Secret,
     store::{ListIndex, Range, SHARDS, Store},
     time::Clock,
 };
+use webhook::{Batch, Message, Queue, Webhook, WebhookSecrets};
 
 /// A query for all that the example's API shows.
 const EVERYTHING: &str = "{
@@ -60,22 +64,12 @@ impl Replica {
     /// Another stack on a store that may have others.
     fn at(embedded: Arc<Embedded>, now: i64) -> Self {
         let now = Arc::new(AtomicI64::new(now));
-        let clock = now.clone();
-        let clock = Clock::of(move || Timestamp::from_millisecond(clock.load(Ordering::SeqCst)).unwrap());
-        let stack = Stack::on(embedded.store.clone(), "secret", "token", clock).unwrap();
+        let stack = Stack::on(embedded.store.clone(), "secret", "token", clock_at(&now)).unwrap();
         Self { stack, embedded, now }
     }
 
     async fn post(&self, path: &str, body: &str) -> Value {
-        let event = json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
-            "headers": {"content-type": "application/json", "stigg-webhooks-secret": "secret", "authorization": "Bearer token"},
-            "requestContext": {"http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": ""},
-                               "accountId": "0", "apiId": "0", "requestId": "0", "routeKey": "$default", "stage": "$default",
-                               "time": "", "timeEpoch": 0},
-            "body": body, "isBase64Encoded": false,
-        });
-        self.stack.gateway.invoke(event).await.unwrap()
+        self.stack.gateway.invoke(post(path, body)).await.unwrap()
     }
 
     /// Delivers an event at its first receipt, or some time later if it is a repeat.
@@ -118,6 +112,49 @@ impl Replica {
         let graphql: Value = serde_json::from_str(graphql["body"].as_str().unwrap()).unwrap();
         assert!(graphql["errors"].is_null(), "{graphql}");
         json!({ "checks": checks, "graphql": graphql, "state": visible_state(&self.embedded.store).await })
+    }
+}
+
+fn clock_at(now: &Arc<AtomicI64>) -> Clock {
+    let now = now.clone();
+    Clock::of(move || Timestamp::from_millisecond(now.load(Ordering::SeqCst)).unwrap())
+}
+
+fn post(path: &str, body: &str) -> Value {
+    json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
+        "headers": {"content-type": "application/json", "stigg-webhooks-secret": "secret", "authorization": "Bearer token"},
+        "requestContext": {"http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": ""},
+                           "accountId": "0", "apiId": "0", "requestId": "0", "routeKey": "$default", "stage": "$default",
+                           "time": "", "timeEpoch": 0},
+        "body": body, "isBase64Encoded": false,
+    })
+}
+
+/// A webhook whose store can be cut off, with a queue for what it does not take then.
+struct CutOff {
+    webhook: Webhook,
+    /// How many more requests reach the store.
+    left: Arc<AtomicUsize>,
+    sqs: Sqs,
+}
+
+impl CutOff {
+    async fn from(replica: &Replica) -> Self {
+        let proxied = support::proxied(&replica.embedded, usize::MAX).await;
+        let sqs = Sqs::start().await.unwrap();
+        let secrets = WebhookSecrets::from(Secret::new("secret", None).unwrap());
+        let queue = Queue::new(sqs.client(), sqs.queue_url());
+        let webhook = Webhook::new(proxied.store, secrets, clock_at(&replica.now)).with_queue(Some(queue));
+        Self { webhook, left: proxied.left, sqs }
+    }
+
+    /// Writes what is in the queue, the newest first, as Lambda's poller would have it.
+    async fn drain(&self) {
+        let messages = self.sqs.messages().into_iter().rev().map(|(message_id, body)| Message { message_id, body });
+        let failures = self.webhook.drain(Batch { messages: messages.collect() }, None).await;
+        assert!(failures.batch_item_failures.is_empty(), "{failures:?}");
+        self.sqs.delete_all_but(&[]);
     }
 }
 
@@ -306,4 +343,42 @@ fn events_at_the_same_time_end_in_the_same_answers_and_the_same_visible_state() 
         prop_assert_eq!(&replica.answers().await, expected);
         Ok(())
     });
+}
+
+/// The store is cut off in the middle of a history, and in the middle of an event, and comes back. What it
+/// did not take was parked, and is written after everything else.
+#[test]
+fn events_that_were_parked_while_the_store_was_away_end_in_the_same_answers() {
+    let parked = AtomicUsize::new(0);
+    for_each_history(60, async |events, arrivals, expected| {
+        for arrival in arrivals {
+            let replica = Replica::empty().await;
+            let cut_off = CutOff::from(&replica).await;
+            let away = arrival.len() / 3..arrival.len() * 5 / 6;
+            let mut delivered = vec![false; events.len()];
+            for (place, index) in arrival.iter().enumerate() {
+                let (event, is_repeat) = (&events[*index], std::mem::replace(&mut delivered[*index], true));
+                // Stigg sends nothing again that was taken, and a receipt that only the queue knows of can't date
+                // another delivery.
+                if is_repeat && event.receipt_dates_it() {
+                    continue;
+                }
+                let passes = if away.contains(&place) { (place + index) % 4 } else { usize::MAX };
+                cut_off.left.store(passes, Ordering::SeqCst);
+                replica.now.store(event.receipt(), Ordering::SeqCst);
+                let request = post("/webhook", &event.body());
+                let answer = gateway::call(|request| cut_off.webhook.handle(request), request).await.unwrap();
+                prop_assert!(answer["statusCode"] == 200 || answer["statusCode"] == 202, "{}", answer);
+            }
+            parked.fetch_add(cut_off.sqs.messages().len(), Ordering::SeqCst);
+            cut_off.left.store(usize::MAX, Ordering::SeqCst);
+            replica.now.store(BASE + 5 * 3_600_000, Ordering::SeqCst);
+            cut_off.drain().await;
+            prop_assert_eq!(&replica.answers().await, expected, "arrival {:?}", arrival);
+        }
+        Ok(())
+    });
+    let parked = parked.into_inner();
+    println!("{parked} events were parked");
+    assert!(parked > 100);
 }

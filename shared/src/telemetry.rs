@@ -10,15 +10,20 @@ use std::time::Duration;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::config::optional;
-use line::Lines;
+pub use line::Lines;
 pub use metrics::{Count, Metric, MetricSet};
 
-/// The target of a request's line: the one that becomes metrics.
+/// The target of a request's line, which says in its field `Function` whose metrics it becomes.
 pub const REQUEST: &str = "request";
 
-/// The level of `RUST_LOG`, or this one without it. The SDK and the embedded DynamoDB warn of every condition
+/// The level of `RUST_LOG` (default `info`). The SDK and the embedded DynamoDB warn of every condition
 /// that fails, which here is an answer and no error: their errors alone are let through.
-pub fn filter(default: LevelFilter) -> EnvFilter {
+pub fn filter() -> EnvFilter {
+    filter_with_default(LevelFilter::INFO)
+}
+
+/// The same with another default.
+pub fn filter_with_default(default: LevelFilter) -> EnvFilter {
     let filter = EnvFilter::builder().with_default_directive(default.into()).from_env_lossy();
     let quiet = ["aws_smithy_runtime=error", "dynoxide=error"].into_iter().filter_map(|directive| directive.parse().ok());
     quiet.fold(filter, EnvFilter::add_directive)
@@ -27,8 +32,8 @@ pub fn filter(default: LevelFilter) -> EnvFilter {
 /// Starts logging as JSON to standard output. Where `METRICS_NAMESPACE` is set, the lines of requests
 /// become these metrics there.
 pub fn start(metrics: &'static MetricSet) {
-    let lines = Lines { namespace: optional("METRICS_NAMESPACE"), metrics };
-    tracing_subscriber::fmt().event_format(lines).with_env_filter(filter(LevelFilter::INFO)).init();
+    let lines = Lines::new(optional("METRICS_NAMESPACE"), vec![metrics]);
+    tracing_subscriber::fmt().event_format(lines).with_env_filter(filter()).init();
 }
 
 /// A duration for a log line: milliseconds, to the hundredth.

@@ -11,11 +11,12 @@ use crate::{
     send::LOCAL_TOKEN,
     tables::{self, Table},
     target::{Deployment, Place},
+    template::TEMPLATE,
 };
 
 /// Looks at the three tables.
 pub(super) async fn tables(deployment: &Deployment, store: &Store, findings: &mut Findings) {
-    let template = match tables::read(tables::TEMPLATE) {
+    let template = match tables::read(TEMPLATE) {
         Ok(template) => template,
         Err(error) => return findings.fail("tables", error.to_string(), "build byos from a whole template.yaml"),
     };

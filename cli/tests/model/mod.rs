@@ -114,6 +114,11 @@ impl Event {
         BASE + self.received
     }
 
+    /// Whether it is dated by its receipt, having no time of its own that is believed.
+    pub(crate) fn receipt_dates_it(&self) -> bool {
+        !matches!(self.time, Time::Own(_))
+    }
+
     fn own_time(&self) -> Option<i64> {
         match self.time {
             Time::Own(offset) => Some(BASE + offset),

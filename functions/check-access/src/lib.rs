@@ -134,6 +134,7 @@ impl CheckAccess {
             dynamodb_milliseconds = (requests > 0).then(|| telemetry::milliseconds(store.waited())),
             milliseconds = telemetry::milliseconds(start.elapsed()),
             problem,
+            Function = METRICS.function,
             Reason = decided,
             "check {outcome}"
         );

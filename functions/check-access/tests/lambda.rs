@@ -13,8 +13,12 @@ async fn start(embedded: &Embedded, token: &str) -> Lambda {
 
 async fn start_at(endpoint: &str, token: &str) -> Lambda {
     let tables = byos::tables::local_names();
-    let variables =
-        [("CUSTOMERS_TABLE", tables.customers.as_str()), ("DYNAMODB_ENDPOINT", endpoint), ("CHECK_ACCESS_API_TOKEN", token)];
+    let variables = [
+        ("CUSTOMERS_TABLE", tables.customers.as_str()),
+        ("DYNAMODB_ENDPOINT", endpoint),
+        ("CHECK_ACCESS_API_TOKEN", token),
+        ("METRICS_NAMESPACE", "byos-stigg"),
+    ];
     Lambda::start(Path::new(env!("CARGO_BIN_EXE_check-access")), variables).await.unwrap()
 }
 
@@ -36,6 +40,7 @@ async fn every_check_of_the_story_is_decided_as_its_file_is_named() {
         );
     }
     let log = lambda.stop().await.unwrap();
+    println!("the longest line has {} bytes", log.lines().map(str::len).max().unwrap());
     assert!(!log.contains("local-token") && log.lines().count() == story::events("check-access").len(), "{log}");
 }
 

@@ -131,6 +131,7 @@ impl Graphql {
             dynamodb_capacity = spent.capacity,
             dynamodb_milliseconds = (spent.requests > 0).then(|| telemetry::milliseconds(store.waited())),
             milliseconds = telemetry::milliseconds(started.elapsed()),
+            Function = METRICS.function,
             "{} answered",
             if graphiql::is_asked(&request) { "graphiql" } else { "graphql" }
         );

@@ -102,6 +102,7 @@ impl Line {
             dynamodb_milliseconds = (requests > 0).then(|| telemetry::milliseconds(store.waited())),
             milliseconds = telemetry::milliseconds(self.started.elapsed()),
             problem = self.problem,
+            Function = METRICS.function,
             EventType = self.metric_type,
             Outcome = outcome,
             "event {outcome}"

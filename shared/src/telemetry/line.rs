@@ -17,10 +17,22 @@ use super::{MetricSet, REQUEST};
 use crate::time;
 
 /// Writes each event as one object: its time, level and message, and its fields beside them.
-pub(super) struct Lines {
-    /// The namespace of the metrics; none are written without one.
-    pub(super) namespace: Option<String>,
-    pub(super) metrics: &'static MetricSet,
+#[derive(Debug)]
+pub struct Lines {
+    namespace: Option<String>,
+    sets: Vec<&'static MetricSet>,
+}
+
+impl Lines {
+    /// Lines with these functions' metrics, in this namespace of CloudWatch; with none without one.
+    pub fn new(namespace: Option<String>, sets: Vec<&'static MetricSet>) -> Self {
+        Self { namespace, sets }
+    }
+
+    fn set_of(&self, line: &Map<String, Value>) -> Option<&'static MetricSet> {
+        let function = line.get("Function").and_then(Value::as_str)?;
+        self.sets.iter().copied().find(|set| set.function == function)
+    }
 }
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -39,9 +51,10 @@ where
         if *metadata.level() <= Level::WARN {
             line.insert("target".to_owned(), metadata.target().into());
         }
-        match &self.namespace {
-            Some(namespace) if metadata.target() == REQUEST => self.metrics.add_to(&mut line, namespace, now.as_millisecond()),
-            _ => {}
+        if metadata.target() == REQUEST
+            && let (Some(namespace), Some(set)) = (&self.namespace, self.set_of(&line))
+        {
+            set.add_to(&mut line, namespace, now.as_millisecond());
         }
         writeln!(writer, "{}", Value::Object(line))
     }
@@ -120,7 +133,7 @@ mod tests {
     fn lines(namespace: Option<&str>, log: impl FnOnce()) -> Vec<Value> {
         let printed = Printed::default();
         let writer = printed.clone();
-        let lines = Lines { namespace: namespace.map(str::to_owned), metrics: &METRICS };
+        let lines = Lines::new(namespace.map(str::to_owned), vec![&METRICS]);
         let subscriber = tracing_subscriber::fmt().event_format(lines).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, log);
         let printed = printed.0.lock().unwrap();
@@ -144,9 +157,18 @@ mod tests {
     #[test]
     fn a_requests_line_holds_its_metrics_and_no_other_line_does() {
         let log = || {
-            tracing::info!(target: REQUEST, EventType = "customer.created", Outcome = "applied", lag_seconds = 2, status = 200, "one");
-            tracing::info!(target: REQUEST, status = 503, rejected = true, "two");
-            tracing::info!(status = 503, "three");
+            tracing::info!(
+                target: REQUEST,
+                Function = "webhook",
+                EventType = "customer.created",
+                Outcome = "applied",
+                lag_seconds = 2,
+                status = 200,
+                "one"
+            );
+            tracing::info!(target: REQUEST, Function = "webhook", status = 503, rejected = true, "two");
+            tracing::info!(Function = "webhook", status = 503, "three");
+            tracing::info!(target: REQUEST, Function = "another", status = 503, "four");
         };
         let printed = lines(Some("stack"), log);
         let directives = |line: &Value| -> Vec<String> {
@@ -167,7 +189,7 @@ mod tests {
         assert_eq!(directives(&printed[1]), [r#"Rejected Count [["Function"]]"#, r#"ServerErrors Count [["Function"]]"#]);
         assert_eq!((&printed[0]["EventLag"], &printed[1]["Function"]), (&2.into(), &"webhook".into()));
         assert!(printed[0]["_aws"]["Timestamp"].as_i64().unwrap() > 1_700_000_000_000);
-        assert!(printed[2].get("_aws").is_none());
+        assert!(printed[2].get("_aws").is_none() && printed[3].get("_aws").is_none());
         assert!(lines(None, log).iter().all(|line| line.get("_aws").is_none()));
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 /// The metrics of a function's requests.
 #[derive(Debug)]
 pub struct MetricSet {
-    /// The function's name, the value of the dimension `Function`.
+    /// The function's name, as the field `Function` of its lines says it.
     pub function: &'static str,
     /// The metrics.
     pub metrics: &'static [Metric],
@@ -20,7 +20,7 @@ pub struct Metric {
     pub name: &'static str,
     /// CloudWatch's name of its unit.
     pub unit: &'static str,
-    /// The names of its dimensions. `Function` is the set's; the others are fields of the line.
+    /// The names of its dimensions: fields of the line. Where one is not there, neither is the metric.
     pub dimensions: &'static [&'static str],
     /// What it counts or measures.
     pub value: Count,
@@ -56,12 +56,9 @@ impl MetricSet {
     pub(super) fn add_to(&self, line: &mut Map<String, Value>, namespace: &str, milliseconds: i64) {
         let mut directives: Vec<Value> = Vec::new();
         for metric in self.metrics {
-            let has_dimensions = metric.dimensions.iter().all(|name| *name == "Function" || line.contains_key(*name));
+            let has_dimensions = metric.dimensions.iter().all(|name| line.contains_key(*name));
             let Some(value) = metric.value.of(line).filter(|_| has_dimensions) else { continue };
             line.insert(metric.name.to_owned(), value);
-            if metric.dimensions.contains(&"Function") {
-                line.insert("Function".to_owned(), self.function.into());
-            }
             directives.push(json!({
                 "Namespace": namespace,
                 "Dimensions": [metric.dimensions],
