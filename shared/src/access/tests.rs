@@ -58,13 +58,16 @@ fn any_entitlement() -> impl Strategy<Value = String> {
         one_of(values).prop_map(move |value| if value.is_empty() { String::new() } else { format!(r#","{name}":{value}"#) })
     };
     let feature = (
-        member("featureType", &["\"BOOLEAN\"", "\"ENUM\"", "\"NUMBER\"", "\"NUMBER\"", "\"TENSOR\"", ""]),
-        member("meterType", &["\"Incremental\"", "\"FLUCTUATING\"", "\"None\"", ""]),
+        member(
+            "featureType",
+            &["\"BOOLEAN\"", "\"ENUM\"", "\"NUMBER\"", "\"NUMBER\"", "\"NUMBER\"", "\"NUMBER\"", "\"TENSOR\"", ""],
+        ),
+        member("meterType", &["\"Incremental\"", "\"Incremental\"", "\"FLUCTUATING\"", "\"FLUCTUATING\"", "\"None\"", ""]),
     );
     let members = (
         member("usageLimit", &["3", "null", "0", ""]),
-        member("hasUnlimitedUsage", &["true", "false", ""]),
-        member("hasSoftLimit", &["true", "false", ""]),
+        member("hasUnlimitedUsage", &["true", "false", "", ""]),
+        member("hasSoftLimit", &["true", "false", "", ""]),
         member("currentUsage", &["2", "3", "4", ""]),
         member("usagePeriodEnd", &["\"2026-11-23T13:59:59Z\"", "\"2026-11-23T14:00:00Z\"", ""]),
         member("enumValues", &[r#"["a","b"]"#, "[]", ""]),
@@ -76,12 +79,14 @@ fn any_entitlement() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_096, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn an_explanation_comes_to_the_decision_whatever_is_stored_and_asked(
         entitlement in any_entitlement(),
-        standing in proptest::sample::select(&[Standing::Live, Standing::Live, Standing::Archived, Standing::Unknown]),
-        list in proptest::sample::select(&[Some(1), Some(1), Some(0), None]),
-        state in 0..4,
+        standing in prop_oneof![8 => Just(Standing::Live), 1 => Just(Standing::Archived), 1 => Just(Standing::Unknown)],
+        list in prop_oneof![8 => Just(Some(1)), 1 => Just(Some(0)), 1 => Just(None)],
+        state in 0..10,
         usage in proptest::sample::select(&[0.0, 0.5, 1.0, 9.0]),
         values in proptest::sample::subsequence(&["a", "b", "c"], 0..3),
         of_resource in any::<bool>(),
