@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # In the order in which they make sense: what the readers are asked holds after the story.
@@ -69,7 +71,7 @@ def judge(file, answer):
     function, status, body = function_of(file), answer["statusCode"], answer.get("body") or ""
     expected = 403 if function == "check-access" and file.name.startswith("denied") else 200
     if status != expected:
-        return "", f"{status} where {expected} was due: {body[:500]}"
+        return "", f"in place of {expected}: {body[:500]}"
     if file.name == "graphiql.json":
         return "a page", None if "<html" in body else "no page"
     try:
@@ -78,7 +80,7 @@ def judge(file, answer):
         return "", f"no JSON: {body[:500]}"
     if function == "webhook":
         word, due = body.get("outcome"), "ignored" if file.stem.endswith("-ignored") else "applied"
-        return word, None if word == due else f"{word} where {due} was due"
+        return word, None if word == due else f"{word} in place of {due}"
     if function == "check-access":
         return body.get("accessDeniedReason") or "granted", None
     errors = body.get("errors")
@@ -110,7 +112,12 @@ def started(command, log, **options):
     try:
         with open(log, "wb") as output:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **options
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **options,
             )
     except OSError as error:
         raise Failure(f"{command[0]} cannot be started: {error}") from error
@@ -135,6 +142,18 @@ def wait_for(process, log, ready, seconds, what):
     raise Failure(f"{what} did not start:\n{tail(log)}")
 
 
+def send(request, seconds):
+    """The status and the body of the answer, from this machine itself whatever proxy is set."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=seconds) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as refusal:
+        return refusal.code, refusal.read().decode()
+    except OSError as error:
+        return None, str(error)
+
+
 def tail(log, characters=4000):
     """The end of a log."""
     return pathlib.Path(log).read_text(encoding="utf-8", errors="replace")[-characters:]
@@ -149,7 +168,6 @@ def dynamodb(address="127.0.0.1", seeded=False):
         # The variables of its options would have it do something else.
         clean = {k: v for k, v in os.environ.items() if not k.startswith("BYOS_") and k != "DYNAMODB_ENDPOINT"}
         with started(command + ["--seed"] * seeded, log, cwd=ROOT, env=clean) as process:
-            found = wait_for(
-                process, log, lambda: re.search(r"^ +DynamoDB +(http\S+)", tail(log), re.MULTILINE), START_SECONDS, "the local stack"
-            )
+            told = re.compile(r"^ +DynamoDB +(http\S+)", re.MULTILINE)
+            found = wait_for(process, log, lambda: told.search(tail(log)), START_SECONDS, "the local stack")
             yield found.group(1)
