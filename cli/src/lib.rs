@@ -8,3 +8,4 @@ pub mod runtime_api;
 pub mod serve;
 pub mod story;
 pub mod tables;
+pub mod template;

@@ -13,8 +13,7 @@ use aws_sdk_dynamodb::{
 use serde::Deserialize;
 use shared::store::Tables;
 
-/// The template that `sam deploy` deploys, as it was when this program was built.
-pub const TEMPLATE: &str = include_str!("../../template.yaml");
+use crate::template::{TEMPLATE, Template};
 
 /// What the local tables are called; events/env.json names them too.
 pub const LOCAL_PREFIX: &str = "byos-";
@@ -36,19 +35,6 @@ pub enum TablesError {
         /// What DynamoDB says.
         reason: String,
     },
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Template {
-    resources: BTreeMap<String, Resource>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Resource {
-    r#type: String,
-    properties: Option<yaml_serde::Value>,
 }
 
 /// A table of the template.
@@ -102,9 +88,9 @@ struct TimeToLive {
 /// # Errors
 /// If it is no template, or a table is not written in plain values.
 pub fn read(template: &str) -> Result<BTreeMap<String, Table>, TablesError> {
-    let template: Template = yaml_serde::from_str(template)?;
-    let tables = template.resources.into_iter().filter(|(_, resource)| resource.r#type == "AWS::DynamoDB::Table");
-    tables.map(|(name, resource)| Ok((name, yaml_serde::from_value(resource.properties.unwrap_or_default())?))).collect()
+    let template = Template::read(template)?;
+    let tables = template.of_type("AWS::DynamoDB::Table");
+    tables.map(|(name, properties)| Ok((name.to_owned(), yaml_serde::from_value(properties.clone())?))).collect()
 }
 
 /// What the tables are called locally.
