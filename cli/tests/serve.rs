@@ -32,6 +32,31 @@ fn it_serves_says_what_and_stops_cleanly() {
     assert!(process.wait().unwrap().success() && printed.ends_with("Stopped.\n"), "{printed}");
 }
 
+/// Linux has more loopback addresses than one. Containers reach this one at the bridge's.
+#[cfg(target_os = "linux")]
+#[test]
+fn dynamodb_is_served_at_the_address_given() {
+    for (address, reached) in [("127.0.0.2", "127.0.0.2"), ("0.0.0.0", "127.0.0.1")] {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_byos"))
+            .args(["--port", "0", "--dynamodb-address", address])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        let mut printed = String::new();
+        while !printed.contains("curl") {
+            assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{printed}");
+        }
+        let (_, endpoint) = printed.split_once("DynamoDB             http://").unwrap();
+        let endpoint = endpoint.split(' ').next().unwrap();
+        assert!(endpoint.starts_with(reached), "{endpoint}");
+        std::net::TcpStream::connect(endpoint).unwrap();
+        assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+        assert!(process.wait().unwrap().success());
+    }
+}
+
 #[test]
 fn commands_find_the_local_stack_and_its_dynamodb_without_being_told() {
     // a free port, which the commands read where the stack does
