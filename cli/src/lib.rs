@@ -6,9 +6,14 @@
 pub mod embedded;
 pub mod gateway;
 pub mod http;
+pub mod import;
+pub mod mirror;
 pub mod outcome;
+pub mod reconcile;
+pub mod report;
 pub mod runtime_api;
 pub mod serve;
+pub mod stigg;
 pub mod story;
 pub mod tables;
 pub mod target;

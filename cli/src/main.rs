@@ -3,7 +3,9 @@
 use std::{error::Error, process::ExitCode};
 
 use byos::{
+    import::{Import, import},
     outcome::{Ended, in_one_line},
+    reconcile::{Reconcile, reconcile},
     serve::{Serve, serve},
 };
 use clap::{Parser, Subcommand};
@@ -26,6 +28,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Serve(Serve),
+    Import(Import),
+    Reconcile(Reconcile),
 }
 
 #[tokio::main]
@@ -35,6 +39,8 @@ async fn main() -> ExitCode {
     log(matches!(command, Command::Serve(_)));
     let ended: Result<Ended, Box<dyn Error>> = match command {
         Command::Serve(options) => serve(options).await.map(|()| Ended::Well).map_err(Into::into),
+        Command::Import(options) => import(options).await.map_err(Into::into),
+        Command::Reconcile(options) => reconcile(options).await.map_err(Into::into),
     };
     ended.map_or_else(
         |error| {
