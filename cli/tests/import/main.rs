@@ -6,5 +6,6 @@ mod model;
 mod property;
 #[path = "../replica/mod.rs"]
 mod replica;
+mod scenarios;
 mod standin;
 mod world;
