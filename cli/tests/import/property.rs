@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// By how many seconds the stand-in's answers may lag, and the import takes them to.
-const LAG: u32 = 5;
+const LAG: u32 = 15;
 
 /// A history, and how an import falls into it.
 #[derive(Clone, Debug)]
@@ -82,11 +82,13 @@ fn case() -> impl Strategy<Value = Case> {
     prop::collection::vec(event(), 2..14).prop_flat_map(|events| {
         let events = realistic(events);
         let count = events.len();
+        let late = prop_oneof![Just(0), 0..2 * STEP];
+        let age = prop_oneof![Just(0), 0..=i64::from(LAG) * 1_000];
         (
             (Just(events), 0..=count, prop::collection::vec(0..10_usize, count), prop::collection::vec(0..count, 0..3)),
             (
                 Just((0..count).collect::<Vec<_>>()).prop_shuffle(),
-                prop::collection::vec((0..2 * STEP, 0..=i64::from(LAG) * 1_000), 12),
+                prop::collection::vec((late, age), 12),
                 1..4_u16,
                 prop::collection::vec(any::<bool>(), count),
             ),
