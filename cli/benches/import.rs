@@ -124,7 +124,10 @@ async fn measure(count: usize, rate: u32) {
     let folder = tempfile::tempdir().unwrap();
     let embedded = Embedded::start(Some(folder.path()), ([127, 0, 0, 1], 0).into()).await.unwrap();
     let stigg = serve_stigg(count).await;
-    println!("{count} customers, {}:\n", if rate == 0 { "no limit".to_owned() } else { format!("at most {rate} requests a second") });
+    println!(
+        "{count} customers, {}:\n",
+        if rate == 0 { "no limit".to_owned() } else { format!("at most {rate} requests a second") }
+    );
     println!("| | customers/s | calls | writes | seconds | most memory |\n|---|---|---|---|---|---|");
     for what in ["import", "again"] {
         let start = Instant::now();

@@ -142,16 +142,10 @@ impl Mirror {
     }
 
     async fn list(&self, owner: &Owner, scope: Option<&Id>, held: Option<Held>, found: &mut Found) -> Result<(), Trouble> {
-        let state = match (self.stigg.state(&owner.id, scope).await??, scope) {
-            (Some(state), _) if !state.is_gone => state,
-            (Some(_), None) => {
-                return Err(Trouble::Skip("the Edge API says that the customer is archived or not known".to_owned()));
-            }
-            (None, None) => return Err(Trouble::Skip("the Edge API does not know the customer".to_owned())),
-            // A resource that Stigg no longer knows is entitled to nothing; one that neither knows is no matter.
-            (Some(state), Some(_)) => State { granted: Vec::new(), ..state },
-            (None, Some(_)) => return Err(Trouble::Skip("the Edge API does not know the resource".to_owned())),
-        };
+        let state = self.stigg.state(&owner.id, scope).await??;
+        if state.is_gone && scope.is_none() {
+            return Err(Trouble::Skip("the Edge API does not know the customer, or says that it is archived".to_owned()));
+        }
         found.lists += 1;
         let (event, stigg) = self.event_of(owner, scope, &state, held.as_ref())?;
         let Compared { mut differences, drift } = self.compare(owner, scope, &state, &stigg, held.as_ref());
@@ -205,8 +199,9 @@ impl Mirror {
     fn compare(&self, owner: &Owner, scope: Option<&Id>, state: &State, stigg: &Granting, held: Option<&Held>) -> Compared {
         let mut compared = Compared { differences: Vec::new(), drift: 0 };
         let Some(held) = held else {
-            // Without a list a customer is denied as with an empty one; a resource is not.
-            if !stigg.is_empty() || scope.is_some() {
+            // Without a list a customer is denied as with an empty one; a resource is not, unless Stigg
+            // does not know it either.
+            if !stigg.is_empty() || (scope.is_some() && !state.is_gone) {
                 let of = Of::List { resource_id: scope.cloned() };
                 compared.differences.push(difference(&owner.id, How::Missing, of));
             }

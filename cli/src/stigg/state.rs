@@ -44,7 +44,7 @@ const NOT_ENTITLED: [&str; 4] = ["NoFeatureEntitlementInSubscription", "Entitlem
 pub struct State {
     /// Each entitlement; none for a customer without a subscription.
     pub granted: Vec<Granted>,
-    /// Stigg says that there is no such customer, or that it is archived.
+    /// Stigg knows no such customer or resource, or says that the customer is archived.
     pub is_gone: bool,
     /// See [`Answer::read_at`].
     pub read_at: Timestamp,
@@ -60,22 +60,21 @@ pub struct Granted {
 }
 
 impl Stigg {
-    /// The state of a customer, or of one of its resources. None if Stigg does not know it.
+    /// The state of a customer, or of one of its resources.
     ///
     /// # Errors
     /// [`StiggError`], or the state is not what is documented.
-    pub async fn state(
-        &self,
-        customer_id: &Id,
-        resource_id: Option<&Id>,
-    ) -> Result<Result<Option<State>, BadRecord>, StiggError> {
+    pub async fn state(&self, customer_id: &Id, resource_id: Option<&Id>) -> Result<Result<State, BadRecord>, StiggError> {
         let parts = ["c", customer_id.as_str(), "entitlements-state.json"];
         let mut url = self.edge_url(&parts).ok_or(StiggError::Unreadable("the id can't stand in an address"))?;
         if let Some(resource_id) = resource_id {
             url.query_pairs_mut().append_pair("resourceId", resource_id.as_str());
         }
         let Answer { body, read_at } = self.get(url).await?;
-        Ok(body.map(|body| State::read(&body, read_at)).transpose())
+        Ok(match body {
+            Some(body) => State::read(&body, read_at),
+            None => Ok(State { granted: Vec::new(), is_gone: true, read_at }),
+        })
     }
 }
 

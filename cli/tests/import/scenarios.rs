@@ -423,6 +423,27 @@ async fn a_resource_has_its_own_list_and_an_older_state_is_understood() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_resource_that_stigg_knows_no_more_is_entitled_to_nothing() {
+    let here = Here::new().await;
+    let mut data = data(1);
+    data.subscriptions[0]["resourceId"] = "site".into();
+    let scope = ("customer/0000".to_owned(), Some("site".to_owned()));
+    data.states.insert(scope.clone(), json!({ "entitlements": [entitlement("seats", 50, 7)] }));
+    here.import(&serve(&data, Form::Pagination, 10).await.options()).await;
+    data.states.remove(&scope);
+    let api = serve(&data, Form::Pagination, 10).await;
+    let (totals, printed) = here.reconcile(&api.options(), true).await;
+    assert_eq!((totals.extra, totals.mended, totals.skipped), (1, 1, 0), "{:?}", printed.lines());
+    assert_eq!(here.check("customer/0000", "seats", Some("site")).await["hasAccess"], false);
+    let (totals, printed) = here.reconcile(&api.options(), true).await;
+    assert_eq!((totals.left(), totals.mended, totals.skipped), (0, 0, 0), "{:?}", printed.lines());
+    // one that the replica never knew is no matter
+    let other = Here::new().await;
+    assert_eq!(other.import(&api.options()).await.0.skipped, 0);
+    assert_eq!(other.check("customer/0000", "seats", Some("site")).await["accessDeniedReason"], "CustomerResourceNotFound");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_only_events_tell_stays() {
     let here = Here::new().await;
     here.hear(json!({"type": "customer.created", "id": "customer/0000", "timestamp": "2026-01-01T00:00:00Z", "name": "Old", "crmId": "crm"})).await;
@@ -536,6 +557,12 @@ async fn usage_on_its_way_is_no_difference_and_a_measurement_that_was_missed_is(
     let (totals, printed) = here.reconcile(&api.options(), true).await;
     assert_eq!((totals.usage_drift, totals.differing, totals.mended), (0, 1, 1), "{:?}", printed.lines());
     assert_eq!(here.check("customer/0000", "seats", None).await["currentUsage"], 4);
+
+    // an import takes over what it reads in any case
+    let state = data.states.get_mut(&scope).unwrap();
+    (state["entitlements"][0]["currentUsage"], state["entitlements"][0]["usageUpdatedAt"]) = (3.into(), Value::Null);
+    here.import(&serve(&data, Form::Pagination, 10).await.options()).await;
+    assert_eq!(here.check("customer/0000", "seats", None).await["currentUsage"], 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
