@@ -5,7 +5,9 @@ use std::{error::Error, process::ExitCode};
 use byos::{
     check::{Check, check},
     doctor::{Doctor, doctor},
+    import::{Import, import},
     outcome::{Ended, in_one_line},
+    reconcile::{Reconcile, reconcile},
     replay::{Replay, replay},
     send::{Send, send},
     serve::{Serve, serve},
@@ -36,6 +38,8 @@ enum Command {
     Check(Box<Check>),
     Replay(Box<Replay>),
     Doctor(Box<Doctor>),
+    Import(Import),
+    Reconcile(Reconcile),
 }
 
 #[tokio::main]
@@ -50,6 +54,8 @@ async fn main() -> ExitCode {
         Command::Check(options) => check(*options).await.map_err(Into::into),
         Command::Replay(options) => replay(*options).await.map_err(Into::into),
         Command::Doctor(options) => doctor(*options).await.map_err(Into::into),
+        Command::Import(options) => import(options).await.map_err(Into::into),
+        Command::Reconcile(options) => reconcile(options).await.map_err(Into::into),
     };
     ended.map_or_else(
         |error| {

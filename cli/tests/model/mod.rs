@@ -15,7 +15,7 @@ pub(crate) const BASE: i64 = 1_790_000_000_000;
 pub(crate) const CUSTOMERS: [&str; 2] = ["c", "c#1"];
 pub(crate) const RESOURCES: [Option<&str>; 2] = [None, Some("1#r")];
 pub(crate) const FEATURES: [&str; 2] = ["f", "g"];
-/// Each belongs to the customer of the same index, the third to the first.
+/// Each belongs to the customer of the same index, the third to the first, for its resource.
 pub(crate) const SUBSCRIPTIONS: [&str; 3] = ["s", "s#1", "t"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,21 +63,21 @@ pub(crate) enum Time {
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) number: usize,
-    kind: Kind,
-    time: Time,
-    received: i64,
+    pub(crate) kind: Kind,
+    pub(crate) time: Time,
+    pub(crate) received: i64,
     /// When a list shows its customer, where it says that apart.
-    shown: i64,
-    customer: usize,
-    subscription: usize,
-    resource: usize,
-    feature: usize,
+    pub(crate) shown: i64,
+    pub(crate) customer: usize,
+    pub(crate) subscription: usize,
+    pub(crate) resource: usize,
+    pub(crate) feature: usize,
     /// Of each feature: whether a list has it, and then whether with usage.
-    list: Vec<Option<bool>>,
-    has_dates: bool,
-    has_plan: bool,
-    is_alive: bool,
-    usage_limit: Option<u32>,
+    pub(crate) list: Vec<Option<bool>>,
+    pub(crate) has_dates: bool,
+    pub(crate) has_plan: bool,
+    pub(crate) is_alive: bool,
+    pub(crate) usage_limit: Option<u32>,
 }
 
 type Who = (Kind, Time, i64, i64, usize, usize);
@@ -199,7 +199,8 @@ impl Event {
                     add(json!({"startDate": time(BASE + i64::try_from(self.number).unwrap())}));
                 }
                 if self.carries_plan() {
-                    add(json!({"plan": {"id": format!("plan-{}", self.number)}}));
+                    let resource = RESOURCES[usize::from(self.subscription == 2)].map(|id| json!({ "id": id }));
+                    add(json!({"plan": {"id": format!("plan-{}", self.number)}, "resource": resource}));
                 }
                 if self.carries_customer() {
                     add(json!({"customer": customer}));
@@ -238,7 +239,7 @@ impl Event {
     }
 }
 
-fn is_of_subscription(kind: Kind) -> bool {
+pub(crate) fn is_of_subscription(kind: Kind) -> bool {
     kind.name().starts_with("subscription.")
 }
 
@@ -248,17 +249,17 @@ fn at(millisecond: i64, id: &str) -> Version {
 
 /// A customer with all that hangs on it.
 #[derive(Default)]
-struct Customer {
+pub(crate) struct Customer {
     profile: Option<String>,
     embedded: Option<String>,
-    was_deleted: bool,
-    created_at: Option<String>,
-    lists: BTreeMap<usize, BTreeMap<usize, Grant>>,
+    pub(crate) was_deleted: bool,
+    pub(crate) created_at: Option<String>,
+    pub(crate) lists: BTreeMap<usize, BTreeMap<usize, Grant>>,
     usage: BTreeMap<(usize, usize), Usage>,
-    subscriptions: BTreeMap<usize, Subscription>,
+    pub(crate) subscriptions: BTreeMap<usize, Subscription>,
 }
 
-struct Grant {
+pub(crate) struct Grant {
     at: Version,
     limit: usize,
     usage: Option<usize>,
@@ -270,10 +271,12 @@ struct Usage {
     limit: Option<u32>,
 }
 
+/// Dates and plan are known by the number of the event that told them.
 #[derive(Default)]
-struct Subscription {
-    has_dates: bool,
-    has_plan: bool,
+pub(crate) struct Subscription {
+    pub(crate) status: &'static str,
+    pub(crate) dates: Option<usize>,
+    pub(crate) plan: Option<usize>,
 }
 
 /// What one event does, in the order of versions: a list can show its customer at another moment.
@@ -319,10 +322,14 @@ pub(crate) fn answers(events: &[Event]) -> Value {
         })
     });
     let customer_ids: BTreeSet<_> = live().map(|(_, id)| id).collect();
+    let shown_subscriptions: BTreeSet<_> = live()
+        .flat_map(|(customer, _)| customer.complete())
+        .map(|(index, _, plan, status)| (SUBSCRIPTIONS[index], status, format!("plan-{plan}")))
+        .collect();
     let subscription_ids: BTreeSet<_> = live().flat_map(|(customer, _)| customer.subscriptions()).collect();
     json!({
         "shownCustomers": customer_ids,
-        "shownSubscriptions": subscription_ids,
+        "shownSubscriptions": shown_subscriptions,
         "checks": checks,
         "customers": shown.collect::<Vec<_>>(),
         "listedCustomers": customer_ids,
@@ -331,7 +338,7 @@ pub(crate) fn answers(events: &[Event]) -> Value {
 }
 
 impl Customer {
-    fn apply(&mut self, event: &Event, version: &Version) {
+    pub(crate) fn apply(&mut self, event: &Event, version: &Version) {
         match event.kind {
             Kind::CustomerCreated => {
                 self.profile = Some(event.name());
@@ -352,22 +359,29 @@ impl Customer {
             }
             _ => {
                 let subscription = self.subscriptions.entry(event.subscription).or_default();
-                subscription.has_dates |= event.carries_dates();
-                subscription.has_plan |= event.carries_plan();
+                subscription.status = event.status();
+                subscription.dates = event.carries_dates().then_some(event.number).or(subscription.dates);
+                subscription.plan = event.carries_plan().then_some(event.number).or(subscription.plan);
             }
         }
     }
 
-    fn name(&self) -> Option<&String> {
+    pub(crate) fn name(&self) -> Option<&String> {
         self.profile.as_ref().or(self.embedded.as_ref())
     }
 
-    fn subscriptions(&self) -> Vec<&'static str> {
-        let complete = self.subscriptions.iter().filter(|(_, subscription)| subscription.has_dates && subscription.has_plan);
-        complete.map(|(index, _)| SUBSCRIPTIONS[*index]).collect()
+    /// The complete subscriptions: index, number of the dates, number of the plan, status.
+    pub(crate) fn complete(&self) -> impl Iterator<Item = (usize, usize, usize, &'static str)> {
+        self.subscriptions
+            .iter()
+            .filter_map(|(index, Subscription { status, dates, plan })| Some((*index, (*dates)?, (*plan)?, *status)))
     }
 
-    fn check(&self, resource: usize, feature: usize) -> (Option<&'static str>, Option<usize>, Option<usize>) {
+    fn subscriptions(&self) -> Vec<&'static str> {
+        self.complete().map(|(index, ..)| SUBSCRIPTIONS[index]).collect()
+    }
+
+    pub(crate) fn check(&self, resource: usize, feature: usize) -> (Option<&'static str>, Option<usize>, Option<usize>) {
         if self.name().is_none() {
             return (Some(if self.was_deleted { "CustomerIsArchived" } else { "CustomerNotFound" }), None, None);
         }

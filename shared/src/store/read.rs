@@ -132,8 +132,20 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn customers(&self, ids: &[Id]) -> Result<Vec<CustomerRow>, StoreError> {
+        self.read_customers(ids, false).await
+    }
+
+    /// The same read consistently, for who has written them a moment ago.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn customers_consistently(&self, ids: &[Id]) -> Result<Vec<CustomerRow>, StoreError> {
+        self.read_customers(ids, true).await
+    }
+
+    async fn read_customers(&self, ids: &[Id], consistent: bool) -> Result<Vec<CustomerRow>, StoreError> {
         let keys = ids.iter().map(|id| customer_key(id, PROFILE_ITEM)).collect();
-        let items = self.batch_get(&self.tables.customers, keys, &[], false).await?;
+        let items = self.batch_get(&self.tables.customers, keys, &[], consistent).await?;
         let row = |item: Item| Ok(CustomerRow { customer_id: item.id(CUSTOMER_ID)?, registers: item.customer_registers()? });
         items.into_iter().map(row).collect()
     }

@@ -1,0 +1,215 @@
+//! `byos import`: fills the replica with what Stigg has.
+
+mod checkpoint;
+
+use std::{io, path::PathBuf, time::Instant};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use shared::time::Clock;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+
+use crate::{
+    mirror::{Fatal, Found, Mirror, Mode, Progress},
+    outcome::Ended,
+    report::Report,
+    stigg::{Key, KeyError, Options, Records, Stigg, StiggError},
+    target::{Target, TargetError},
+};
+
+/// Read all customers, subscriptions and entitlements from Stigg's API, and write what the replica lacks
+///
+/// Connect the webhook first: what changes while the import runs comes that way, and wins or loses rightly.
+/// It can be run again at any time, and writes only what differs.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  STIGG_API_KEY=… byos import --stack my-replica
+  STIGG_API_KEY=… byos import --stack my-replica --resume        after Ctrl-C, a crash or an outage
+  STIGG_API_KEY=… byos import --stack my-replica --rate 90 --expect 1000000
+
+Exit codes: 0 all is imported; 1 it failed, go on with --resume; 2 bad usage; 3 records were passed over.")]
+pub struct Import {
+    /// Where the deployment is.
+    #[command(flatten)]
+    pub target: Target,
+
+    /// How Stigg is read.
+    #[command(flatten)]
+    pub stigg: Options,
+
+    /// The file that holds how far the import is, until it is done
+    #[arg(long, value_name = "FILE", default_value = "byos-import.json")]
+    pub state: PathBuf,
+
+    /// Go on where the file says
+    #[arg(long)]
+    pub resume: bool,
+
+    /// About how many customers there are, for the time left: Stigg's API does not tell
+    #[arg(long, value_name = "N")]
+    pub expect: Option<u64>,
+
+    /// One JSON object a line, the summary last
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Customers read.
+    pub customers: u64,
+    /// Subscriptions read.
+    pub subscriptions: u64,
+    /// Lists of entitlements read.
+    pub lists: u64,
+    /// Events written.
+    pub writes: u64,
+    /// Records, or parts of one, that were passed over.
+    pub skipped: u64,
+}
+
+/// The import failed. What it did stays, and the file says where to go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// There is no usable key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The deployment is not found.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Stigg's client could not be set up.
+    #[error(transparent)]
+    Stigg(#[from] StiggError),
+    /// The state's file is no use.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Stigg or the store failed.
+    #[error("{0}. What is imported stays: go on with --resume")]
+    Fatal(#[from] Fatal),
+    /// Ctrl-C.
+    #[error("interrupted. What is imported stays: go on with --resume")]
+    Interrupted,
+    /// Results could not be written.
+    #[error("results can't be written: {0}")]
+    Output(#[from] io::Error),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary<'a> {
+    #[serde(flatten)]
+    counts: &'a Counts,
+    calls: u64,
+    throttled: u64,
+    failed: u64,
+    seconds: f64,
+}
+
+/// Imports until it is done, or Ctrl-C.
+///
+/// # Errors
+/// See [`ImportError`].
+pub async fn import(options: Import) -> Result<Ended, ImportError> {
+    let key = Key::from_environment()?;
+    let store = options.target.find().await?.store().await?;
+    let stigg = Stigg::new(&options.stigg, key, Clock::system())?;
+    let mut checkpoint =
+        Checkpoint::open(&options.state, options.resume, options.stigg.stigg_url.as_str(), &store.tables().customers)?;
+    let mirror = Mirror::new(stigg, store, Mode::Import);
+    let mut report = Report::new(options.json, false);
+    let run = run(&mirror, &mut checkpoint, options.stigg.concurrency.into(), options.expect, &mut report);
+    tokio::select! {
+        counts = run => {
+            let is_whole = counts?.skipped == 0;
+            Ok(if is_whole { Ended::Well } else { Ended::WithFindings })
+        }
+        _ = tokio::signal::ctrl_c() => Err(ImportError::Interrupted),
+    }
+}
+
+/// Imports from where the checkpoint stands.
+///
+/// Customers first: a subscription is shown only beside its customer.
+///
+/// # Errors
+/// See [`ImportError`].
+pub async fn run(
+    mirror: &Mirror,
+    checkpoint: &mut Checkpoint,
+    concurrency: usize,
+    expected: Option<u64>,
+    report: &mut Report,
+) -> Result<Counts, ImportError> {
+    let begun = Instant::now();
+    for records in [Records::Customers, Records::Subscriptions] {
+        if checkpoint.position.records != records {
+            continue;
+        }
+        let (what, total) = match records {
+            Records::Customers => {
+                ("customers", expected.map(|expected| expected.saturating_sub(checkpoint.position.counts.customers)))
+            }
+            Records::Subscriptions | Records::Plans => ("subscriptions", None),
+        };
+        report.begin(what, total);
+        let from = checkpoint.position.from.take();
+        // What a page came to counts when the page is done: a page that is begun again counts once.
+        let mut counts = checkpoint.position.counts.clone();
+        let on = async |progress: Progress| -> Result<(), ImportError> {
+            match progress {
+                Progress::Record { found, .. } => {
+                    count(&mut counts, records, &found);
+                    report.step();
+                    for skipped in &found.skipped {
+                        report.skipped(skipped)?;
+                    }
+                }
+                Progress::Page { next } => {
+                    let position = &mut checkpoint.position;
+                    position.counts.clone_from(&counts);
+                    if next.is_none() && records == Records::Customers {
+                        position.records = Records::Subscriptions;
+                    }
+                    let is_last = next.is_none() && records == Records::Subscriptions;
+                    position.from = next;
+                    if is_last { checkpoint.remove()? } else { checkpoint.save()? }
+                }
+            }
+            Ok(())
+        };
+        mirror.walk(records, from, concurrency, on).await?;
+    }
+    let counts = checkpoint.position.counts.clone();
+    let asked = mirror.stigg.counts();
+    let summary = Summary {
+        counts: &counts,
+        calls: asked.calls,
+        throttled: asked.throttled,
+        failed: asked.failed,
+        seconds: begun.elapsed().as_secs_f64(),
+    };
+    report.summary(&summary, || in_words(&summary))?;
+    Ok(counts)
+}
+
+fn count(counts: &mut Counts, records: Records, found: &Found) {
+    match records {
+        Records::Customers => counts.customers += 1,
+        Records::Subscriptions | Records::Plans => counts.subscriptions += 1,
+    }
+    counts.lists += found.lists;
+    counts.writes += found.writes;
+    counts.skipped += found.skipped.len() as u64;
+}
+
+fn in_words(summary: &Summary<'_>) -> String {
+    let Summary { counts, calls, throttled, failed, seconds } = summary;
+    let Counts { customers, subscriptions, lists, writes, skipped } = counts;
+    format!(
+        "Imported {customers} customers, {subscriptions} subscriptions and {lists} lists of entitlements: {writes} writes, \
+         {skipped} passed over.\nStigg was asked {calls} times in {seconds:.1} s; {throttled} answers asked to wait, {failed} failed."
+    )
+}

@@ -1,0 +1,123 @@
+//! What a comparison of the replica with Stigg finds.
+
+use serde::Serialize;
+use serde_json::Value;
+use shared::id::Id;
+
+/// How the replica differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// Stigg has it, the replica does not show it.
+    Missing,
+    /// The replica shows it, Stigg does not have it.
+    Extra,
+    /// Both have it, with another value.
+    Differs,
+}
+
+/// What differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "part", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum Of {
+    /// The customer, or what it is like.
+    Customer,
+    /// A list of entitlements: of the customer level, or of a resource.
+    List {
+        /// The resource.
+        resource_id: Option<Id>,
+    },
+    /// One entitlement of a list.
+    Entitlement {
+        /// The resource.
+        resource_id: Option<Id>,
+        /// The feature.
+        feature_id: Id,
+    },
+    /// A subscription.
+    Subscription {
+        /// The subscription.
+        subscription_id: Id,
+    },
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// The customer that it is about.
+    pub customer_id: Id,
+    /// How the replica differs.
+    pub difference: How,
+    /// What differs.
+    #[serde(flatten)]
+    pub of: Of,
+    /// The field, where it is one that differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What Stigg says: e-mail addresses and the like, so it is shown only to who asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stigg: Option<Value>,
+    /// What the replica says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica: Option<Value>,
+    /// What became of it.
+    pub mended: Mended,
+}
+
+/// What became of a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mended {
+    /// Nothing was written.
+    No,
+    /// The replica now says what Stigg says.
+    Yes,
+    /// The replica has heard something newer than what was read, or something as new is on its way.
+    Newer,
+    /// No event could mend it.
+    Impossible,
+}
+
+/// A part of a record that was passed over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Skipped {
+    /// The id of the record, where it has one.
+    pub id: Option<String>,
+    /// What it is.
+    pub record: &'static str,
+    /// Why, without values of the record's.
+    pub reason: String,
+}
+
+/// What was found of one record, or of one customer with all that hangs on it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// What differs.
+    pub differences: Vec<Difference>,
+    /// Entitlements whose usage differs and may still be on its way.
+    pub drift: u64,
+    /// Lists of entitlements that were compared.
+    pub lists: u64,
+    /// Events written.
+    pub writes: u64,
+    /// What was passed over.
+    pub skipped: Vec<Skipped>,
+}
+
+impl Found {
+    /// Adds what else was found.
+    pub fn add(&mut self, other: Self) {
+        self.differences.extend(other.differences);
+        self.skipped.extend(other.skipped);
+        self.drift += other.drift;
+        self.lists += other.lists;
+        self.writes += other.writes;
+    }
+
+    /// Notes a part of a record as passed over.
+    pub(super) fn skip(&mut self, record: &'static str, id: &Id, reason: impl ToString) {
+        self.skipped.push(Skipped { id: Some(id.to_string()), record, reason: reason.to_string() });
+    }
+}

@@ -1,0 +1,164 @@
+//! Page by page through all that Stigg lists. Of the records, one page is held, and the next.
+
+use std::collections::HashMap;
+
+use futures_util::{StreamExt as _, future::join, stream};
+use jiff::Timestamp;
+use serde_json::Value;
+use shared::{
+    id::Id,
+    store::{CustomerRow, SubscriptionRow},
+};
+
+use super::{Fatal, Found, Mirror, Skipped};
+use crate::stigg::{BadRecord, Cursor, CustomerRecord, Page, Records, StiggError, SubscriptionRecord};
+
+/// What a walk tells as it goes.
+#[derive(Debug)]
+pub enum Progress {
+    /// A record was compared.
+    Record {
+        /// The record's own id and its customer's, where it could be read.
+        ids: Option<(Id, Id)>,
+        /// What was found.
+        found: Found,
+    },
+    /// A page is done, with all that its records came to.
+    Page {
+        /// Where the next one begins; None after the last.
+        next: Option<Cursor>,
+    },
+}
+
+/// What tells a walk to stop, or lets it go on.
+pub type Told<E> = Result<(), E>;
+
+impl Mirror {
+    /// Compares all records of a kind from there on, so many at once, and tells `on` of each. While a
+    /// page is worked on, the next is fetched.
+    ///
+    /// # Errors
+    /// [`Fatal`], or what `on` answers.
+    pub async fn walk<E: From<Fatal>>(
+        &self,
+        records: Records,
+        from: Option<Cursor>,
+        concurrency: usize,
+        mut on: impl AsyncFnMut(Progress) -> Told<E>,
+    ) -> Result<(), E> {
+        let fetch = async |from: Option<&Cursor>| self.stigg.page(records, None, from).await;
+        let fatal = |error: StiggError| E::from(Fatal::Stigg(error));
+        let mut page = fetch(from.as_ref()).await.map_err(fatal)?;
+        loop {
+            let next = page.next.clone();
+            let following = async {
+                match &next {
+                    Some(cursor) => Some(fetch(Some(cursor)).await),
+                    None => None,
+                }
+            };
+            let (done, following) = join(self.work(records, page, concurrency, &mut on), following).await;
+            done?;
+            on(Progress::Page { next: next.clone() }).await?;
+            match following {
+                Some(following) => page = following.map_err(fatal)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn work<E: From<Fatal>>(
+        &self,
+        records: Records,
+        page: Page,
+        concurrency: usize,
+        on: &mut impl AsyncFnMut(Progress) -> Told<E>,
+    ) -> Result<(), E> {
+        match records {
+            Records::Customers => {
+                let read = read(&page.records, "customer", CustomerRecord::read);
+                let ids = read.iter().filter_map(|read| read.as_ref().ok()).map(|record| record.id.clone());
+                let rows = self.customer_rows(ids.collect()).await?;
+                let compare = async |read: Result<CustomerRecord, Skipped>| {
+                    let record = match read {
+                        Ok(record) => record,
+                        Err(skipped) => return Ok(unread(skipped)),
+                    };
+                    let found = self.customer(&record, page.read_at, rows.get(&record.id)).await?;
+                    Ok(Progress::Record { ids: Some((record.id.clone(), record.id)), found })
+                };
+                told(stream::iter(read.into_iter().map(compare)).buffer_unordered(concurrency), on).await
+            }
+            Records::Subscriptions | Records::Plans => {
+                let read = read(&page.records, "subscription", SubscriptionRecord::read);
+                let (rows, customers) = self.rows_of(read.iter().filter_map(|read| read.as_ref().ok())).await?;
+                let compare = async |read: Result<SubscriptionRecord, Skipped>| {
+                    let record = match read {
+                        Ok(record) => record,
+                        Err(skipped) => return Ok(unread(skipped)),
+                    };
+                    let customer = customers.get(&record.customer_id);
+                    let found = self.subscription(&record, page.read_at, rows.get(&record.id), customer).await?;
+                    Ok(Progress::Record { ids: Some((record.id, record.customer_id)), found })
+                };
+                told(stream::iter(read.into_iter().map(compare)).buffer_unordered(concurrency), on).await
+            }
+        }
+    }
+
+    /// Customers by their ids, as they are now: an import may have written them a moment ago.
+    pub(super) async fn customer_rows(&self, mut ids: Vec<Id>) -> Result<HashMap<Id, CustomerRow>, Fatal> {
+        ids.sort();
+        ids.dedup();
+        let rows = self.store.customers_consistently(&ids).await?;
+        Ok(rows.into_iter().map(|row| (row.customer_id.clone(), row)).collect())
+    }
+
+    /// The rows of subscriptions, and of their customers.
+    pub(super) async fn rows_of(
+        &self,
+        records: impl Iterator<Item = &SubscriptionRecord> + Clone,
+    ) -> Result<(HashMap<Id, SubscriptionRow>, HashMap<Id, CustomerRow>), Fatal> {
+        let mut ids: Vec<Id> = records.clone().map(|record| record.id.clone()).collect();
+        ids.sort();
+        ids.dedup();
+        let customers = self.customer_rows(records.map(|record| record.customer_id.clone()).collect()).await?;
+        let rows = self.store.subscriptions(&ids).await?;
+        Ok((rows.into_iter().map(|row| (row.subscription_id.clone(), row)).collect(), customers))
+    }
+}
+
+async fn told<E: From<Fatal>>(
+    compared: impl futures_util::Stream<Item = Result<Progress, Fatal>>,
+    on: &mut impl AsyncFnMut(Progress) -> Told<E>,
+) -> Result<(), E> {
+    let mut compared = std::pin::pin!(compared);
+    while let Some(progress) = compared.next().await {
+        on(progress?).await?;
+    }
+    Ok(())
+}
+
+fn unread(skipped: Skipped) -> Progress {
+    Progress::Record { ids: None, found: Found { skipped: vec![skipped], ..Found::default() } }
+}
+
+/// Reads each record; one that can't be read is named by its id as far as it has one.
+fn read<T>(records: &[Value], what: &'static str, read: impl Fn(&Value) -> Result<T, BadRecord>) -> Vec<Result<T, Skipped>> {
+    let read_one = |record: &Value| {
+        read(record).map_err(|bad| {
+            let id = record.get("id").and_then(Value::as_str).map(|id| id.chars().take(100).collect());
+            Skipped { id, record: what, reason: bad.to_string() }
+        })
+    };
+    records.iter().map(read_one).collect()
+}
+
+/// What one customer with all that hangs on it came to.
+#[derive(Debug)]
+pub struct Whole {
+    /// What was found.
+    pub found: Found,
+    /// Stigg did not know the customer at this moment, and the replica shows it.
+    pub unknown_at: Option<Timestamp>,
+}

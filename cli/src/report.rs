@@ -1,0 +1,220 @@
+//! What a long command tells: results on standard output, how far it is on standard error.
+
+use std::{
+    io::{self, IsTerminal as _, Write},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::mirror::{Difference, How, Mended, Of, Skipped};
+
+/// How often a line says how far it is, where there is no terminal for a bar.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Results, one a line: for people, or as JSON for machines.
+pub struct Report {
+    out: Box<dyn Write + Send>,
+    is_json: bool,
+    shows_values: bool,
+    bar: Bar,
+}
+
+impl Report {
+    /// One on standard output, with a bar on standard error if that is a terminal.
+    pub fn new(is_json: bool, shows_values: bool) -> Self {
+        let bar = if io::stderr().is_terminal() { Bar::drawn() } else { Bar::plain() };
+        Self { out: Box::new(io::stdout()), is_json, shows_values, bar }
+    }
+
+    /// One that writes elsewhere, and does not say how far it is.
+    pub fn to(out: Box<dyn Write + Send>, is_json: bool, shows_values: bool) -> Self {
+        Self { out, is_json, shows_values, bar: Bar::silent() }
+    }
+
+    /// A record that was passed over.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn skipped(&mut self, skipped: &Skipped) -> io::Result<()> {
+        let Skipped { id, record, reason } = skipped;
+        let id = id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+        self.line("skipped", skipped, || format!("passed over: {record}{id}: {reason}"))
+    }
+
+    /// A difference. Its values only if they were asked for: they are people's names and addresses.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn difference(&mut self, difference: &Difference) -> io::Result<()> {
+        let mut shown = difference.clone();
+        if !self.shows_values {
+            (shown.stigg, shown.replica) = (None, None);
+        }
+        self.line("difference", &shown, || in_words(&shown))
+    }
+
+    /// The last line.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn summary(&mut self, summary: &impl Serialize, words: impl FnOnce() -> String) -> io::Result<()> {
+        self.bar.end();
+        self.line("summary", summary, words)
+    }
+
+    fn line(&mut self, kind: &str, value: &impl Serialize, words: impl FnOnce() -> String) -> io::Result<()> {
+        let line = if self.is_json {
+            let mut line = json!({ "kind": kind });
+            if let (Some(line), Ok(Value::Object(members))) = (line.as_object_mut(), serde_json::to_value(value)) {
+                line.extend(members);
+            }
+            line.to_string()
+        } else {
+            words()
+        };
+        let out = &mut self.out;
+        self.bar.aside(|| writeln!(out, "{line}").and_then(|()| out.flush()))
+    }
+
+    /// Begins a part of the work, of so many steps where that is known.
+    pub fn begin(&mut self, what: &'static str, total: Option<u64>) {
+        self.bar.begin(what, total);
+    }
+
+    /// One step of it is done.
+    pub fn step(&mut self) {
+        self.bar.step();
+    }
+}
+
+fn in_words(difference: &Difference) -> String {
+    let Difference { customer_id, difference, of, field, stigg, replica, mended } = difference;
+    let scope =
+        |resource_id: &Option<shared::id::Id>| resource_id.as_ref().map(|id| format!(" of resource {id}")).unwrap_or_default();
+    let of = match of {
+        Of::Customer => String::new(),
+        Of::List { resource_id } => format!(", entitlements{}", scope(resource_id)),
+        Of::Entitlement { resource_id, feature_id } => format!(", entitlement {feature_id}{}", scope(resource_id)),
+        Of::Subscription { subscription_id } => format!(", subscription {subscription_id}"),
+    };
+    let how = match (difference, field) {
+        (How::Missing, _) => "missing here".to_owned(),
+        (How::Extra, _) => "extra here".to_owned(),
+        (How::Differs, Some(field)) => format!("{field} differs"),
+        (How::Differs, None) => "differs".to_owned(),
+    };
+    let values = match (stigg, replica) {
+        (Some(stigg), Some(replica)) => format!(" (Stigg: {stigg}, here: {replica})"),
+        _ => String::new(),
+    };
+    let mended = match mended {
+        Mended::No => "",
+        Mended::Yes => ": mended",
+        Mended::Newer => ": not mended, something newer came meanwhile",
+        Mended::Impossible => ": no event can mend it",
+    };
+    format!("customer {customer_id}{of}: {how}{values}{mended}")
+}
+
+/// How far it is.
+enum Bar {
+    Drawn(ProgressBar),
+    Plain { what: &'static str, begun: Instant, told: Instant, done: u64, total: Option<u64> },
+    Silent,
+}
+
+impl Bar {
+    fn drawn() -> Self {
+        Self::Drawn(ProgressBar::no_length())
+    }
+
+    fn plain() -> Self {
+        Self::Plain { what: "", begun: Instant::now(), told: Instant::now(), done: 0, total: None }
+    }
+
+    fn silent() -> Self {
+        Self::Silent
+    }
+
+    fn begin(&mut self, what: &'static str, total: Option<u64>) {
+        match self {
+            Self::Drawn(bar) => {
+                let template = match total {
+                    Some(_) => "{msg} [{wide_bar}] {human_pos} of {human_len}, {per_sec}, {eta} left",
+                    None => "{spinner} {msg}: {human_pos}, {per_sec}, for {elapsed}",
+                };
+                bar.reset();
+                match total {
+                    Some(total) => bar.set_length(total),
+                    None => bar.unset_length(),
+                }
+                if let Ok(style) = ProgressStyle::with_template(template) {
+                    bar.set_style(style);
+                }
+                bar.set_message(what);
+            }
+            Self::Plain { .. } => {
+                *self = Self::Plain { what, begun: Instant::now(), told: Instant::now(), done: 0, total };
+            }
+            Self::Silent => {}
+        }
+    }
+
+    fn step(&mut self) {
+        match self {
+            Self::Drawn(bar) => bar.inc(1),
+            Self::Plain { what, begun, told, done, total } => {
+                *done += 1;
+                if told.elapsed() >= INTERVAL {
+                    *told = Instant::now();
+                    eprintln!("{}", progress_line(what, *done, *total, begun.elapsed()));
+                }
+            }
+            Self::Silent => {}
+        }
+    }
+
+    /// Writes beside the bar.
+    fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        match self {
+            Self::Drawn(bar) => bar.suspend(write),
+            Self::Plain { .. } | Self::Silent => write(),
+        }
+    }
+
+    fn end(&self) {
+        if let Self::Drawn(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn progress_line(what: &str, done: u64, total: Option<u64>, elapsed: Duration) -> String {
+    let rate = done as f64 / elapsed.as_secs_f64();
+    match total.filter(|total| *total > done) {
+        Some(total) => {
+            let left = (total - done) as f64 / rate;
+            format!("{what}: {done} of {total}, {rate:.0} a second, {:.0} minutes left", left / 60.0)
+        }
+        None => format!("{what}: {done}, {rate:.0} a second"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_it_is_has_rate_and_time_left() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(
+            progress_line("customers", 3_000, Some(9_000), minute),
+            "customers: 3000 of 9000, 50 a second, 2 minutes left"
+        );
+        assert_eq!(progress_line("customers", 3_000, None, minute), "customers: 3000, 50 a second");
+    }
+}

@@ -1,0 +1,356 @@
+//! Requests to Stigg's API: within its rate, tried again where that can help, and dated.
+
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
+use reqwest::{
+    StatusCode, Url,
+    header::{DATE, HeaderMap, RETRY_AFTER},
+};
+use serde_json::Value;
+use shared::time::Clock;
+use tokio::time::Instant;
+
+use super::{Key, Options};
+use crate::{http, outcome::in_one_line};
+
+/// How often a request is tried that the server fails or that gets no answer in time.
+const TRIES: u32 = 6;
+
+/// How often a request is tried that is asked to wait.
+const WAITS: u32 = 60;
+
+/// How many requests in a row may fail for good before it is no longer their records' fault.
+const FAILURES_IN_A_ROW: u32 = 20;
+
+/// The longest wait between two tries, whatever a Retry-After says.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+/// Stigg's API did not say what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum StiggError {
+    /// The client could not be set up.
+    #[error("no HTTP client: {0}")]
+    Client(String),
+    /// The key is not taken.
+    #[error("Stigg does not take the key ({0}): is it a Full access key of this environment?")]
+    Key(StatusCode),
+    /// The request is not taken.
+    #[error("Stigg refuses the request ({0})")]
+    Refused(StatusCode),
+    /// No answer after all tries.
+    #[error("Stigg did not answer: {0}")]
+    Unavailable(String),
+    /// One request after the other got no answer: it is not the records.
+    #[error("Stigg did not answer {FAILURES_IN_A_ROW} requests in a row; the last: {0}")]
+    Down(String),
+    /// The answer is not what is documented.
+    #[error("Stigg's answer can't be read: {0}")]
+    Unreadable(&'static str),
+}
+
+impl StiggError {
+    /// Whether the next request would end the same way, so that it is no use to go on.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::Client(_) | Self::Key(_) | Self::Down(_) => true,
+            Self::Refused(_) | Self::Unavailable(_) | Self::Unreadable(_) => false,
+        }
+    }
+}
+
+/// An answer, and since when what it says surely held.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What it says; None if Stigg does not know what was asked for.
+    pub body: Option<Value>,
+    /// A moment, on Stigg's clock, that what it says includes all events up to: see [`Stigg::get`].
+    pub read_at: Timestamp,
+}
+
+/// What was asked of Stigg.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests, with those that were tried again.
+    pub calls: u64,
+    /// Answers that asked to wait.
+    pub throttled: u64,
+    /// Requests that failed or were not answered in time.
+    pub failed: u64,
+}
+
+/// A client of Stigg's API.
+#[derive(Debug)]
+pub struct Stigg {
+    http: reqwest::Client,
+    key: Key,
+    api: Url,
+    edge: Url,
+    limiter: Option<DefaultDirectRateLimiter>,
+    /// No request before this moment: an answer asked for it.
+    not_before: Mutex<Option<Instant>>,
+    clock: Clock,
+    lag: SignedDuration,
+    timeout: Duration,
+    backoff: Duration,
+    calls: AtomicU64,
+    throttled: AtomicU64,
+    failed: AtomicU64,
+    failures_in_a_row: AtomicU32,
+}
+
+/// What one try came to.
+enum Tried {
+    Answered(Answer),
+    Wait(Option<Duration>),
+    Failed(String),
+}
+
+impl Stigg {
+    /// A client with these options.
+    ///
+    /// # Errors
+    /// If no HTTP client can be set up.
+    pub fn new(options: &Options, key: Key, clock: Clock) -> Result<Self, StiggError> {
+        let http = http::client().map_err(|error| StiggError::Client(in_one_line(&error)))?;
+        Ok(Self {
+            http,
+            key,
+            api: options.stigg_url.clone(),
+            edge: options.stigg_edge_url.clone(),
+            limiter: NonZeroU32::new(options.rate).map(|rate| RateLimiter::direct(Quota::per_second(rate))),
+            not_before: Mutex::default(),
+            clock,
+            lag: SignedDuration::from_secs(options.lag.into()),
+            timeout: Duration::from_secs(options.timeout.into()),
+            backoff: options.backoff,
+            calls: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            failures_in_a_row: AtomicU32::new(0),
+        })
+    }
+
+    /// The present moment, as this client has it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What was asked so far.
+    pub fn counts(&self) -> Counts {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts { calls: count(&self.calls), throttled: count(&self.throttled), failed: count(&self.failed) }
+    }
+
+    /// An address of the REST API, such as `["customers", id]`. None if a part can't stand in a path.
+    pub(super) fn api_url(&self, parts: &[&str]) -> Option<Url> {
+        below(&self.api, &[&["api", "v1"], parts].concat())
+    }
+
+    /// An address of the Edge API. None if a part can't stand in a path.
+    pub(super) fn edge_url(&self, parts: &[&str]) -> Option<Url> {
+        below(&self.edge, &[&["v1"], parts].concat())
+    }
+
+    /// Asks until there is an answer, or it is no use.
+    ///
+    /// The answer is dated: `read_at` is never later than the state that it shows. What a request
+    /// shows held when it was sent or later, so the moment it was sent would do, were this machine's
+    /// clock Stigg's and did the answer not come from a copy that lags. Hence the earlier of this
+    /// machine's moment and the answer's own `Date` less the time that it took (a cached answer
+    /// carries the date of what is cached), and the lag off that.
+    ///
+    /// # Errors
+    /// See [`StiggError`].
+    pub(super) async fn get(&self, url: Url) -> Result<Answer, StiggError> {
+        let (mut failures, mut waits) = (0, 0);
+        loop {
+            let reason = match self.try_once(&url).await? {
+                Tried::Answered(answer) => {
+                    self.failures_in_a_row.store(0, Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Tried::Wait(wait) => {
+                    self.throttled.fetch_add(1, Ordering::Relaxed);
+                    waits += 1;
+                    if waits < WAITS {
+                        self.hold(wait.unwrap_or(self.backoff * 2).min(LONGEST_WAIT));
+                        continue;
+                    }
+                    "it keeps asking to wait (429)".to_owned()
+                }
+                Tried::Failed(reason) => {
+                    self.failed.fetch_add(1, Ordering::Relaxed);
+                    failures += 1;
+                    if failures < TRIES {
+                        tokio::time::sleep((self.backoff * 2_u32.pow(failures - 1)).min(LONGEST_WAIT)).await;
+                        continue;
+                    }
+                    reason
+                }
+            };
+            let in_a_row = self.failures_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+            return Err(if in_a_row < FAILURES_IN_A_ROW { StiggError::Unavailable(reason) } else { StiggError::Down(reason) });
+        }
+    }
+
+    async fn try_once(&self, url: &Url) -> Result<Tried, StiggError> {
+        self.wait_for_my_turn().await;
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let (sent_at, start) = (self.clock.now(), Instant::now());
+        let request =
+            self.http.get(url.clone()).header("X-API-KEY", self.key.header()).header("X-API-VERSION", "1").timeout(self.timeout);
+        let failed = |error: reqwest::Error| Tried::Failed(in_one_line(&error.without_url()));
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Ok(failed(error)),
+        };
+        let read_at = self.read_at(sent_at, start.elapsed(), response.headers());
+        match response.status() {
+            status if status.is_success() => {}
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(StiggError::Key(response.status())),
+            StatusCode::NOT_FOUND => return Ok(Tried::Answered(Answer { body: None, read_at })),
+            StatusCode::TOO_MANY_REQUESTS => return Ok(Tried::Wait(self.retry_after(response.headers()))),
+            StatusCode::REQUEST_TIMEOUT => return Ok(Tried::Failed("it took too long (408)".to_owned())),
+            status if status.is_server_error() => {
+                // A server that says how long it is away is believed.
+                if let Some(wait) = self.retry_after(response.headers()) {
+                    self.hold(wait.min(LONGEST_WAIT));
+                }
+                return Ok(Tried::Failed(format!("it failed ({status})")));
+            }
+            status => return Err(StiggError::Refused(status)),
+        }
+        match response.bytes().await {
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(body) => Ok(Tried::Answered(Answer { body: Some(body), read_at })),
+                Err(_) => Err(StiggError::Unreadable("it is not JSON")),
+            },
+            Err(error) => Ok(failed(error)),
+        }
+    }
+
+    fn read_at(&self, sent_at: Timestamp, took: Duration, headers: &HeaderMap) -> Timestamp {
+        let took = SignedDuration::try_from(took).unwrap_or(SignedDuration::MAX);
+        let theirs = http_date(headers, &DATE).and_then(|date| date.checked_sub(took).ok());
+        let earlier = theirs.map_or(sent_at, |theirs| theirs.min(sent_at));
+        earlier.checked_sub(self.lag).unwrap_or(earlier)
+    }
+
+    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+        let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+        match text.trim().parse() {
+            Ok(seconds) => Some(Duration::from_secs(seconds)),
+            Err(_) => {
+                let until = http_date(headers, &RETRY_AFTER)?;
+                Some(Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default())
+            }
+        }
+    }
+
+    fn hold(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        *not_before = Some(not_before.map_or(until, |before| before.max(until)));
+    }
+
+    /// Waits for the token bucket, and for as long as an answer asked for: all requests share a key.
+    async fn wait_for_my_turn(&self) {
+        loop {
+            let not_before = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+            match not_before {
+                Some(moment) if moment > Instant::now() => tokio::time::sleep_until(moment).await,
+                _ => break,
+            }
+        }
+        if let Some(limiter) = &self.limiter {
+            limiter.until_ready().await;
+        }
+    }
+}
+
+fn http_date(headers: &HeaderMap, name: &reqwest::header::HeaderName) -> Option<Timestamp> {
+    let text = headers.get(name)?.to_str().ok()?;
+    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+}
+
+fn below(base: &Url, parts: &[&str]) -> Option<Url> {
+    // A path has no place for these: they would be taken for a step up.
+    if parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
+        return None;
+    }
+    let mut url = base.clone();
+    url.path_segments_mut().ok()?.pop_if_empty().extend(parts);
+    Some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-11-23T14:00:00.500Z";
+
+    fn stigg(lag: u32) -> Stigg {
+        let options = Options {
+            stigg_url: "https://api.example/base/".parse().unwrap(),
+            stigg_edge_url: "https://edge.example".parse().unwrap(),
+            rate: 0,
+            concurrency: 1,
+            lag,
+            timeout: 1,
+            backoff: Duration::ZERO,
+        };
+        Stigg::new(&options, Key::new("secret-key").unwrap(), Clock::of(|| NOW.parse().unwrap())).unwrap()
+    }
+
+    fn headers(name: reqwest::header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, value.parse().unwrap())])
+    }
+
+    #[test]
+    fn what_was_read_is_dated_no_later_than_this_machine_and_stigg_say_less_the_lag() {
+        let sent: Timestamp = NOW.parse().unwrap();
+        let took = Duration::from_millis(1_500);
+        for (date, lag, expected) in [
+            (None, 0, "2026-11-23T14:00:00.500Z"),
+            (None, 60, "2026-11-23T13:59:00.500Z"),
+            // this machine's clock is ahead of Stigg's
+            (Some("Mon, 23 Nov 2026 13:55:00 GMT"), 60, "2026-11-23T13:53:58.500Z"),
+            // and here it is behind
+            (Some("Mon, 23 Nov 2026 14:05:00 GMT"), 60, "2026-11-23T13:59:00.500Z"),
+            (Some("nonsense"), 0, "2026-11-23T14:00:00.500Z"),
+        ] {
+            let headers = date.map(|date| headers(DATE, date)).unwrap_or_default();
+            let read_at = stigg(lag).read_at(sent, took, &headers);
+            assert_eq!(read_at, expected.parse().unwrap(), "{date:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        for (text, expected) in [
+            ("7", Some(7_000)),
+            ("Mon, 23 Nov 2026 14:00:03 GMT", Some(2_500)),
+            ("Mon, 23 Nov 2026 13:00:00 GMT", Some(0)),
+            ("soon", None),
+        ] {
+            let wait = stigg(0).retry_after(&headers(RETRY_AFTER, text));
+            assert_eq!(wait, expected.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_stays_one_part_of_the_path() {
+        let url = |id: &str| stigg(0).api_url(&["customers", id]).map(String::from);
+        assert_eq!(url("a/b?c#d e%2F").as_deref(), Some("https://api.example/base/api/v1/customers/a%2Fb%3Fc%23d%20e%252F"));
+        assert_eq!(url(".."), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! Pages of customers and subscriptions, in both forms that Stigg documents.
+
+use jiff::Timestamp;
+use reqwest::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Stigg, StiggError, client::Answer};
+
+/// How many records a page is asked for.
+const PAGE: &str = "100";
+
+/// What is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Records {
+    /// Customers.
+    Customers,
+    /// Subscriptions.
+    Subscriptions,
+    /// Plans, which are only asked for one by one.
+    Plans,
+}
+
+impl Records {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Customers => "customers",
+            Self::Subscriptions => "subscriptions",
+            Self::Plans => "plans",
+        }
+    }
+}
+
+/// Where a page begins, with the name that its form of pages gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Cursor {
+    /// Of pages with `pagination: {next, prev}`.
+    After(String),
+    /// Of pages with `has_more` and `next_cursor`.
+    StartingAfter(String),
+}
+
+impl Cursor {
+    fn parameter(&self) -> (&'static str, &str) {
+        match self {
+            Self::After(cursor) => ("after", cursor),
+            Self::StartingAfter(cursor) => ("starting_after", cursor),
+        }
+    }
+}
+
+/// A page of records.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The records, as they came.
+    pub records: Vec<Value>,
+    /// Where the next page begins; None on the last one.
+    pub next: Option<Cursor>,
+    /// See [`Answer::read_at`].
+    pub read_at: Timestamp,
+}
+
+impl Stigg {
+    /// A page of all records, or of one customer's.
+    ///
+    /// # Errors
+    /// See [`StiggError`].
+    pub async fn page(&self, of: Records, customer_id: Option<&str>, from: Option<&Cursor>) -> Result<Page, StiggError> {
+        let mut url = self.api_url(&[of.path()]).ok_or(StiggError::Refused(StatusCode::NOT_FOUND))?;
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("limit", PAGE);
+            if let Some(customer_id) = customer_id {
+                query.append_pair("customerId", customer_id);
+            }
+            if let Some((name, cursor)) = from.map(Cursor::parameter) {
+                query.append_pair(name, cursor);
+            }
+        }
+        let Answer { body, read_at } = self.get(url).await?;
+        let body = body.ok_or(StiggError::Refused(StatusCode::NOT_FOUND))?;
+        let (records, next) = read(body).ok_or(StiggError::Unreadable("a page is an object with a list `data`"))?;
+        if next.is_some() && next.as_ref() == from {
+            return Err(StiggError::Unreadable("a page says that it is followed by itself"));
+        }
+        Ok(Page { records, next, read_at })
+    }
+
+    /// One record, by its id. None if Stigg does not know it.
+    ///
+    /// # Errors
+    /// See [`StiggError`].
+    pub async fn record(&self, of: Records, id: &str) -> Result<(Option<Value>, Timestamp), StiggError> {
+        let url = self.api_url(&[of.path(), id]).ok_or(StiggError::Unreadable("the id can't stand in an address"))?;
+        let Answer { body, read_at } = self.get(url).await?;
+        let Some(mut body) = body else { return Ok((None, read_at)) };
+        match body.get_mut("data").map(Value::take).unwrap_or(body) {
+            record @ Value::Object(_) => Ok((Some(record), read_at)),
+            _ => Err(StiggError::Unreadable("a record is an object")),
+        }
+    }
+}
+
+/// The records of a page and where the next begins. None if it is no page.
+fn read(mut body: Value) -> Option<(Vec<Value>, Option<Cursor>)> {
+    let Value::Array(records) = body.get_mut("data")?.take() else { return None };
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    if let Some(pagination) = body.get("pagination") {
+        let next = text(pagination.get("next")).map(Cursor::After);
+        return Some((records, next));
+    }
+    let member = |names: [&str; 2]| names.into_iter().find_map(|name| body.get(name));
+    let has_more = member(["has_more", "hasMore"]).and_then(Value::as_bool);
+    let next = text(member(["next_cursor", "nextCursor"]));
+    // The form without either carries a cursor in each record, and ends with an empty page.
+    let in_last = || records.last().and_then(|record| text(record.get("cursor_id").or_else(|| record.get("cursorId"))));
+    let next = if has_more == Some(false) { None } else { next.or_else(in_last) };
+    Some((records, next.map(Cursor::StartingAfter)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_documented_form_says_where_the_next_page_begins() {
+        let after = |cursor: &str| Some(Cursor::After(cursor.to_owned()));
+        let starting = |cursor: &str| Some(Cursor::StartingAfter(cursor.to_owned()));
+        for (body, expected) in [
+            (json!({"data": [{}], "pagination": {"next": "n", "prev": null}}), after("n")),
+            (json!({"data": [{}], "pagination": {"next": null, "prev": "p"}}), None),
+            (json!({"data": [{}], "pagination": {"next": ""}}), None),
+            (json!({"data": [{}], "has_more": true, "next_cursor": "n"}), starting("n")),
+            (json!({"data": [{"cursor_id": "c"}], "has_more": true}), starting("c")),
+            (json!({"data": [{"cursor_id": "c"}], "has_more": false, "next_cursor": "n"}), None),
+            (json!({"data": [{"cursor_id": "c"}]}), starting("c")),
+            (json!({"data": [{"id": "c"}]}), None),
+            (json!({"data": []}), None),
+        ] {
+            assert_eq!(read(body.clone()).unwrap().1, expected, "{body}");
+        }
+        for no_page in [json!({}), json!([]), json!({"data": {}}), json!(null)] {
+            assert_eq!(read(no_page), None);
+        }
+    }
+}

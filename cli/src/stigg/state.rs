@@ -1,0 +1,247 @@
+//! The entitlement state of a customer or a resource, from the Edge API: the one read that has all
+//! that decides. Its names are those of Stigg's GraphQL API, and are brought into those of events.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use shared::{
+    id::Id,
+    time::{parse, to_fixed_width},
+};
+
+use super::{BadRecord, MESSAGE_ID, Stigg, StiggError, client::Answer};
+
+/// Members of an entitlement that events call the same.
+const SAME: [&str; 11] = [
+    "usageLimit",
+    "hasUnlimitedUsage",
+    "hasSoftLimit",
+    "currentUsage",
+    "usagePeriodAnchor",
+    "usagePeriodStart",
+    "usagePeriodEnd",
+    "resetPeriod",
+    "resetPeriodConfiguration",
+    "enumValues",
+    "creditBalance",
+];
+
+/// Members of a feature, in an event and in GraphQL.
+const FEATURE: [(&str, &[&str]); 7] = [
+    ("name", &["displayName", "name"]),
+    ("description", &["description"]),
+    ("featureType", &["featureType"]),
+    ("meterType", &["meterType"]),
+    ("unit", &["featureUnits", "unit"]),
+    ("units", &["featureUnitsPlural", "units"]),
+    ("status", &["featureStatus", "status"]),
+];
+
+/// Reasons for which an entry is no entitlement, but says that there is none.
+const NOT_ENTITLED: [&str; 4] = ["NoFeatureEntitlementInSubscription", "EntitlementNotFound", "FeatureNotFound", "Revoked"];
+
+/// What a customer or a resource is entitled to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// Each entitlement; none for a customer without a subscription.
+    pub granted: Vec<Granted>,
+    /// Stigg knows no such customer or resource, or says that the customer is archived.
+    pub is_gone: bool,
+    /// See [`Answer::read_at`].
+    pub read_at: Timestamp,
+}
+
+/// One entitlement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Granted {
+    /// As an event's list has it.
+    pub entitlement: Value,
+    /// When its usage last changed, where the state says that.
+    pub usage_updated_at: Option<Timestamp>,
+}
+
+impl Stigg {
+    /// The state of a customer, or of one of its resources.
+    ///
+    /// # Errors
+    /// [`StiggError`], or the state is not what is documented.
+    pub async fn state(&self, customer_id: &Id, resource_id: Option<&Id>) -> Result<Result<State, BadRecord>, StiggError> {
+        let parts = ["c", customer_id.as_str(), "entitlements-state.json"];
+        let mut url = self.edge_url(&parts).ok_or(StiggError::Unreadable("the id can't stand in an address"))?;
+        if let Some(resource_id) = resource_id {
+            url.query_pairs_mut().append_pair("resourceId", resource_id.as_str());
+        }
+        let Answer { body, read_at } = self.get(url).await?;
+        Ok(match body {
+            Some(body) => State::read(&body, read_at),
+            None => Ok(State { granted: Vec::new(), is_gone: true, read_at }),
+        })
+    }
+}
+
+impl State {
+    fn read(body: &Value, read_at: Timestamp) -> Result<Self, BadRecord> {
+        // The state itself, or in the envelope of a GraphQL answer.
+        let state = body.get("data").unwrap_or(body);
+        let state = ["entitlementsState", "cachedEntitlements"].iter().find_map(|name| state.get(name)).unwrap_or(state);
+        let reason = state.get("accessDeniedReason").and_then(Value::as_str);
+        let is_gone = reason.is_some_and(|reason| matches!(reason, "CustomerNotFound" | "CustomerIsArchived"));
+        let entries = match (state, state.get("entitlements")) {
+            (Value::Array(entries), _) | (_, Some(Value::Array(entries))) => entries.as_slice(),
+            (_, None | Some(Value::Null)) if reason.is_some() => &[],
+            _ => return Err(BadRecord::new("the state has no list `entitlements`")),
+        };
+        let mut granted = Vec::with_capacity(entries.len());
+        for (index, entry) in entries.iter().enumerate() {
+            let reason = entry.get("accessDeniedReason").and_then(Value::as_str);
+            let is_of_feature = entry.get("feature").is_some_and(|feature| !feature.is_null());
+            if reason.is_some_and(|reason| NOT_ENTITLED.contains(&reason)) || !is_of_feature {
+                continue;
+            }
+            let entitlement =
+                entitlement(entry, entries).map_err(|problem| BadRecord::new(format!("entitlements[{index}]{problem}")))?;
+            let usage_updated_at = entry.get("usageUpdatedAt").and_then(Value::as_str).and_then(|time| parse(time).ok());
+            granted.push(Granted { entitlement, usage_updated_at });
+        }
+        Ok(Self { granted, is_gone, read_at })
+    }
+
+    /// The entitlements.updated that says this of a customer, as it was shown at another moment.
+    pub fn event(&self, customer: Value, shown_at: Timestamp, resource_id: Option<&Id>, entitlements: Vec<Value>) -> Value {
+        json!({
+            "type": "entitlements.updated",
+            "messageId": MESSAGE_ID,
+            "timestamp": to_fixed_width(shown_at),
+            "entitlementsUpdatedAt": to_fixed_width(self.read_at),
+            "customer": customer,
+            "resource": resource_id.map(|id| json!({ "id": id })),
+            "entitlements": entitlements,
+        })
+    }
+}
+
+/// An entry in an event's words. What would decide wrongly for want of a member is refused, naming it.
+fn entitlement(entry: &Value, entries: &[Value]) -> Result<Value, String> {
+    let source = entry.get("feature").unwrap_or(&Value::Null);
+    let id = ["refId", "id"].iter().find_map(|name| source.get(name).filter(|id| id.is_string()));
+    let mut feature = Map::from_iter([("id".to_owned(), id.ok_or(".feature.refId is missing")?.clone())]);
+    for (name, sources) in FEATURE {
+        if let Some(value) = sources.iter().find_map(|source_name| source.get(source_name)) {
+            feature.insert(name.to_owned(), value.clone());
+        }
+    }
+    let mut event: Map<String, Value> =
+        SAME.iter().filter_map(|name| Some(((*name).to_owned(), entry.get(name)?.clone()))).collect();
+    if event.get("usagePeriodEnd").is_none_or(Value::is_null)
+        && let Some(end) = entry.get("nextResetDate").filter(|end| !end.is_null())
+    {
+        event.insert("usagePeriodEnd".to_owned(), end.clone());
+    }
+    match feature.get("featureType").and_then(Value::as_str) {
+        Some("NUMBER") if !feature.contains_key("meterType") => return Err(".feature.meterType is missing".to_owned()),
+        Some("ENUM") if !event.contains_key("enumValues") => return Err(".enumValues is missing".to_owned()),
+        Some(_) => {}
+        None => return Err(".feature.featureType is missing".to_owned()),
+    }
+    let rate = entry.get("creditRate").filter(|rate| !rate.is_null());
+    if let Some(rate) = rate.filter(|_| event.get("creditBalance").is_none_or(Value::is_null)) {
+        let balance = credit_balance(rate, entries).ok_or(" is paid with credits, and the state does not hold their balance")?;
+        event.insert("creditBalance".to_owned(), balance);
+    }
+    event.insert("feature".to_owned(), feature.into());
+    Ok(event.into())
+}
+
+/// The balance of the credits that pay for an entitlement, from the entry of their currency.
+fn credit_balance(rate: &Value, entries: &[Value]) -> Option<Value> {
+    let currency_of = |value: &Value| -> Option<String> {
+        let id = value.get("currencyId").or_else(|| value.get("currency")?.get("currencyId"))?;
+        id.as_str().map(str::to_owned)
+    };
+    let currency = currency_of(rate)?;
+    let wallet =
+        entries.iter().find(|entry| entry.get("currency").is_some() && currency_of(entry).as_ref() == Some(&currency))?;
+    let granted = wallet.get("usageLimit")?.as_f64()?;
+    let used = wallet.get("currentUsage")?.as_f64()?;
+    Some(json!({"creditCurrency": {"id": currency}, "totalGranted": granted, "remainingBalance": granted - used}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: Value) -> Result<State, BadRecord> {
+        State::read(&body, "2026-01-02T00:00:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn names_of_graphql_become_those_of_events() {
+        let entry = json!({
+            "__typename": "Entitlement", "isGranted": true, "accessDeniedReason": null, "requestedUsage": 0,
+            "feature": {"__typename": "EntitlementFeature", "refId": "f", "displayName": "Seats", "description": null,
+                        "featureType": "NUMBER", "meterType": "Fluctuating", "featureUnits": "seat", "featureUnitsPlural": "seats",
+                        "featureStatus": "ACTIVE", "additionalMetaData": {}},
+            "usageLimit": 5, "hasUnlimitedUsage": false, "hasSoftLimit": false, "currentUsage": 2, "resetPeriod": null,
+            "nextResetDate": "2026-02-01T00:00:00Z", "enumValues": null, "usageUpdatedAt": "2026-01-01T00:00:00Z",
+        });
+        for body in [
+            json!({ "entitlements": [entry] }),
+            json!([entry]),
+            json!({"data": {"entitlementsState": {"entitlements": [entry], "accessDeniedReason": null}}}),
+        ] {
+            let state = read(body).unwrap();
+            assert_eq!(
+                state.granted[0].entitlement,
+                json!({"feature": {"id": "f", "name": "Seats", "description": null, "featureType": "NUMBER", "meterType": "Fluctuating",
+                                   "unit": "seat", "units": "seats", "status": "ACTIVE"},
+                       "usageLimit": 5, "hasUnlimitedUsage": false, "hasSoftLimit": false, "currentUsage": 2, "resetPeriod": null,
+                       "usagePeriodEnd": "2026-02-01T00:00:00Z", "enumValues": null})
+            );
+            assert_eq!(state.granted[0].usage_updated_at, "2026-01-01T00:00:00Z".parse().ok());
+        }
+    }
+
+    #[test]
+    fn a_state_without_what_decides_is_refused_naming_it() {
+        let number = json!({"feature": {"refId": "f", "featureType": "NUMBER"}});
+        let list = json!({"feature": {"refId": "f", "featureType": "ENUM"}});
+        let credits = json!({"feature": {"refId": "f", "featureType": "NUMBER", "meterType": null}, "creditRate": {"currencyId": "tokens"}});
+        for (body, message) in [
+            (json!({}), "the state has no list `entitlements`"),
+            (json!({"entitlements": {}}), "the state has no list `entitlements`"),
+            (json!({"entitlements": [{"feature": {}}]}), "entitlements[0].feature.refId is missing"),
+            (json!({"entitlements": [{"feature": {"refId": "f"}}]}), "entitlements[0].feature.featureType is missing"),
+            (json!({ "entitlements": [number] }), "entitlements[0].feature.meterType is missing"),
+            (json!({ "entitlements": [list] }), "entitlements[0].enumValues is missing"),
+            (
+                json!({ "entitlements": [credits] }),
+                "entitlements[0] is paid with credits, and the state does not hold their balance",
+            ),
+        ] {
+            assert_eq!(read(body).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn the_balance_of_credits_comes_from_the_entry_of_their_currency() {
+        let credits = json!({"feature": {"refId": "f", "featureType": "NUMBER", "meterType": null}, "creditRate": {"currencyId": "tokens"}});
+        let wallet = |id: &str| json!({"type": "CREDIT", "currency": {"currencyId": id}, "usageLimit": 100, "currentUsage": 30});
+        let state = read(json!({"entitlements": [credits, wallet("other"), wallet("tokens")]})).unwrap();
+        assert_eq!(state.granted.len(), 1);
+        assert_eq!(
+            state.granted[0].entitlement["creditBalance"],
+            json!({"creditCurrency": {"id": "tokens"}, "totalGranted": 100.0, "remainingBalance": 70.0})
+        );
+    }
+
+    #[test]
+    fn without_a_subscription_there_are_none_and_what_is_denied_is_none() {
+        let state = read(json!({"entitlements": [], "accessDeniedReason": "NoActiveSubscription"})).unwrap();
+        assert_eq!((state.granted.len(), state.is_gone), (0, false));
+        assert!(read(json!({"accessDeniedReason": "CustomerIsArchived"})).unwrap().is_gone);
+        let revoked = json!({"feature": {"refId": "f", "featureType": "BOOLEAN"}, "accessDeniedReason": "Revoked"});
+        let at_its_limit =
+            json!({"feature": {"refId": "g", "featureType": "BOOLEAN"}, "accessDeniedReason": "RequestedUsageExceedingLimit"});
+        let state = read(json!({"entitlements": [revoked, at_its_limit]})).unwrap();
+        assert_eq!(state.granted.iter().map(|one| one.entitlement["feature"]["id"].clone()).collect::<Vec<_>>(), ["g"]);
+    }
+}

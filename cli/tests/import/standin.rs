@@ -1,0 +1,220 @@
+//! A stand-in for Stigg's API: answers in the documented shapes, over HTTP.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use byos::stigg::Options;
+use serde_json::{Value, json};
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
+
+/// A request, taken apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// The parts of its path, decoded.
+    pub(crate) path: Vec<String>,
+    pub(crate) query: HashMap<String, String>,
+    pub(crate) key: String,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        // What `Url` keeps encoded is decoded as a query would be, `+` apart, which a path does not encode.
+        let decode = |part: &str| {
+            let decoded: Vec<_> = url_decode(part);
+            String::from_utf8(decoded).unwrap()
+        };
+        Self {
+            path: request.url.path_segments().unwrap().map(decode).collect(),
+            query: request.url.query_pairs().into_owned().collect(),
+            key: request.headers.get("x-api-key").map(|key| key.to_str().unwrap().to_owned()).unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> Vec<&str> {
+        self.path.iter().map(String::as_str).collect()
+    }
+}
+
+fn url_decode(part: &str) -> Vec<u8> {
+    let mut bytes = part.bytes();
+    let mut decoded = Vec::new();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let hex = [bytes.next().unwrap(), bytes.next().unwrap()];
+            decoded.push(u8::from_str_radix(std::str::from_utf8(&hex).unwrap(), 16).unwrap());
+        } else {
+            decoded.push(byte);
+        }
+    }
+    decoded
+}
+
+type Answer = dyn Fn(&Asked) -> ResponseTemplate + Send + Sync;
+
+struct Responder {
+    answer: Arc<Answer>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Respond for Responder {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let asked = Asked::of(request);
+        self.asked.lock().unwrap().push(asked.clone());
+        (self.answer)(&asked)
+    }
+}
+
+/// The server.
+pub(crate) struct StandIn {
+    pub(crate) server: MockServer,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl StandIn {
+    pub(crate) async fn start(answer: impl Fn(&Asked) -> ResponseTemplate + Send + Sync + 'static) -> Self {
+        let server = MockServer::builder().disable_request_recording().start().await;
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let responder = Responder { answer: Arc::new(answer), asked: asked.clone() };
+        Mock::given(any()).respond_with(responder).mount(&server).await;
+        Self { server, asked }
+    }
+
+    /// What was asked so far.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// The options to read it with: no limit, and short waits.
+    pub(crate) fn options(&self) -> Options {
+        let url: reqwest::Url = self.server.uri().parse().unwrap();
+        Options {
+            stigg_url: url.clone(),
+            stigg_edge_url: url,
+            rate: 0,
+            concurrency: 4,
+            lag: 0,
+            timeout: 5,
+            backoff: Duration::from_millis(5),
+        }
+    }
+}
+
+/// Which of the documented forms pages have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Form {
+    Pagination,
+    HasMore,
+    CursorInRecords,
+}
+
+/// What Stigg has.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Data {
+    pub(crate) customers: Vec<Value>,
+    pub(crate) subscriptions: Vec<Value>,
+    pub(crate) plans: Vec<Value>,
+    /// By customer and resource; a customer without one has an empty state.
+    pub(crate) states: HashMap<(String, Option<String>), Value>,
+}
+
+impl Data {
+    /// Answers as Stigg would.
+    pub(crate) fn answer(&self, asked: &Asked, form: Form, page_size: usize) -> ResponseTemplate {
+        let ok = |body: Value| ResponseTemplate::new(200).set_body_json(body);
+        let one = |records: &[Value], id: &str| match records.iter().find(|record| record["id"] == id) {
+            Some(record) => ok(json!({ "data": record })),
+            None => ResponseTemplate::new(404).set_body_json(json!({"message": "not found"})),
+        };
+        match asked.path()[..] {
+            ["api", "v1", "customers"] => ok(page(&self.customers, asked, form, page_size)),
+            ["api", "v1", "customers", id] => one(&self.customers, id),
+            ["api", "v1", "subscriptions"] => {
+                let wanted = asked.query.get("customerId");
+                let records: Vec<Value> = self
+                    .subscriptions
+                    .iter()
+                    .filter(|record| wanted.is_none_or(|wanted| record["customerId"] == **wanted))
+                    .cloned()
+                    .collect();
+                ok(page(&records, asked, form, page_size))
+            }
+            ["api", "v1", "subscriptions", id] => one(&self.subscriptions, id),
+            ["api", "v1", "plans", id] => one(&self.plans, id),
+            ["v1", "c", customer, "entitlements-state.json"] => {
+                let scope = (customer.to_owned(), asked.query.get("resourceId").cloned());
+                match self.states.get(&scope) {
+                    Some(state) => ok(state.clone()),
+                    None if scope.1.is_none() && self.customers.iter().any(|record| record["id"] == customer) => {
+                        ok(json!({"entitlements": [], "accessDeniedReason": "NoActiveSubscription"}))
+                    }
+                    None => ResponseTemplate::new(404),
+                }
+            }
+            _ => panic!("no such endpoint: {asked:?}"),
+        }
+    }
+}
+
+fn page(records: &[Value], asked: &Asked, form: Form, size: usize) -> Value {
+    let parameter = match form {
+        Form::Pagination => "after",
+        Form::HasMore | Form::CursorInRecords => "starting_after",
+    };
+    assert!(asked.query.keys().all(|name| [parameter, "limit", "customerId"].contains(&name.as_str())), "{asked:?}");
+    // a cursor that nobody can guess
+    let start = asked.query.get(parameter).map_or(0, |cursor| cursor.strip_prefix("cursor=/+").unwrap().parse().unwrap());
+    let end = (start + size).min(records.len());
+    let cursor = (end < records.len()).then(|| format!("cursor=/+{end}"));
+    let mut data = records[start..end].to_vec();
+    match form {
+        Form::Pagination => json!({"data": data, "pagination": {"next": cursor, "prev": null}}),
+        Form::HasMore => json!({"data": data, "has_more": cursor.is_some(), "next_cursor": cursor}),
+        Form::CursorInRecords => {
+            for (index, record) in data.iter_mut().enumerate() {
+                record["cursor_id"] = format!("cursor=/+{}", start + index + 1).into();
+            }
+            json!({ "data": data })
+        }
+    }
+}
+
+/// A customer's record.
+pub(crate) fn customer(id: &str) -> Value {
+    json!({"id": id, "name": format!("Name of {id}"), "email": format!("{id}@example.com"), "archivedAt": null, "couponId": null,
+           "createdAt": "2026-01-01T00:00:00.000Z", "updatedAt": "2026-01-02T00:00:00.000Z", "defaultPaymentMethod": null,
+           "integrations": [{"id": "1", "vendorIdentifier": "STRIPE", "syncedEntityId": format!("cus_{id}")}], "metadata": {"of": id}})
+}
+
+/// A subscription's record.
+pub(crate) fn subscription(id: &str, customer_id: &str) -> Value {
+    json!({"id": id, "customerId": customer_id, "planId": "plan-a", "pricingType": "PAID", "status": "ACTIVE", "resourceId": null,
+           "billingId": null, "createdAt": "2026-01-01T00:00:01.000Z", "startDate": "2026-01-01T00:00:00.000Z", "endDate": null,
+           "cancellationDate": null, "trialEndDate": null, "currentBillingPeriodStart": null, "currentBillingPeriodEnd": null,
+           "paymentCollection": "NOT_REQUIRED", "addons": [{"id": "addon-a", "quantity": 2}], "metadata": {}})
+}
+
+/// An entitlement of a state.
+pub(crate) fn entitlement(feature: &str, limit: u32, usage: u32) -> Value {
+    json!({"__typename": "Entitlement", "isGranted": true, "accessDeniedReason": null, "usageLimit": limit, "currentUsage": usage,
+           "hasUnlimitedUsage": false, "hasSoftLimit": false, "requestedUsage": 0, "resetPeriod": null, "enumValues": null,
+           "usageUpdatedAt": "2026-01-01T00:00:00.000Z", "entitlementUpdatedAt": "2026-01-01T00:00:00.000Z",
+           "feature": {"__typename": "EntitlementFeature", "refId": feature, "displayName": feature, "featureType": "NUMBER",
+                       "meterType": "Fluctuating", "featureUnits": "unit", "featureUnitsPlural": "units", "featureStatus": "ACTIVE"}})
+}
+
+/// So many customers with a subscription and two entitlements each.
+pub(crate) fn data(count: usize) -> Data {
+    let ids: Vec<String> = (0..count).map(|n| format!("customer/{n:04}")).collect();
+    let state = json!({"entitlements": [entitlement("seats", 5, 2), entitlement("calls", 100, 100)]});
+    Data {
+        customers: ids.iter().map(|id| customer(id)).collect(),
+        subscriptions: ids.iter().map(|id| subscription(&format!("subscription of {id}"), id)).collect(),
+        plans: vec![
+            json!({"id": "plan-a", "displayName": "Plan A", "description": null, "pricingType": "PAID", "status": "PUBLISHED"}),
+        ],
+        states: ids.into_iter().map(|id| ((id, None), state.clone())).collect(),
+    }
+}
