@@ -326,7 +326,7 @@ async fn an_import_that_was_cut_off_goes_on_at_the_page_it_was_at() {
     let counts = counts.unwrap();
     assert_eq!((counts.customers, counts.subscriptions, counts.lists, counts.skipped), (35, 35, 35, 0));
     let asked = &api.asked()[before..];
-    assert_eq!(asked[0].query.get("starting_after").map(String::as_str), Some("cursor=/+20"));
+    assert_eq!(asked[0].query.get("starting_after").map(String::as_str), Some("cursor=/+customer/0019"));
     assert!(!asked.iter().any(|asked| asked.path.get(2).is_some_and(|id| id == "customer/0019")));
     assert!(here.subscription("subscription of customer/0034").await.is_some());
     assert!(!here.state().exists());

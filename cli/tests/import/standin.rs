@@ -123,10 +123,12 @@ pub(crate) struct Data {
 impl Data {
     /// Answers as Stigg would.
     pub(crate) fn answer(&self, asked: &Asked, form: Form, page_size: usize) -> ResponseTemplate {
-        let ok = |body: Value| ResponseTemplate::new(200).set_body_json(body);
+        // A clock far ahead, so that what is read is dated to the millisecond by this machine's.
+        let dated = |status: u16| ResponseTemplate::new(status).insert_header("date", "Fri, 01 Jan 2100 00:00:00 GMT");
+        let ok = |body: Value| dated(200).set_body_json(body);
         let one = |records: &[Value], id: &str| match records.iter().find(|record| record["id"] == id) {
             Some(record) => ok(json!({ "data": record })),
-            None => ResponseTemplate::new(404).set_body_json(json!({"message": "not found"})),
+            None => dated(404).set_body_json(json!({"message": "not found"})),
         };
         match asked.path()[..] {
             ["api", "v1", "customers"] => ok(page(&self.customers, asked, form, page_size)),
@@ -150,7 +152,7 @@ impl Data {
                     None if scope.1.is_none() && self.customers.iter().any(|record| record["id"] == customer) => {
                         ok(json!({"entitlements": [], "accessDeniedReason": "NoActiveSubscription"}))
                     }
-                    None => ResponseTemplate::new(404),
+                    None => dated(404),
                 }
             }
             _ => panic!("no such endpoint: {asked:?}"),
@@ -164,17 +166,24 @@ fn page(records: &[Value], asked: &Asked, form: Form, size: usize) -> Value {
         Form::HasMore | Form::CursorInRecords => "starting_after",
     };
     assert!(asked.query.keys().all(|name| [parameter, "limit", "customerId"].contains(&name.as_str())), "{asked:?}");
-    // a cursor that nobody can guess
-    let start = asked.query.get(parameter).map_or(0, |cursor| cursor.strip_prefix("cursor=/+").unwrap().parse().unwrap());
+    // a cursor that nobody can guess; it holds its place when records come and go
+    let start = asked.query.get(parameter).map_or(0, |cursor| {
+        let last = cursor.strip_prefix("cursor=/+").unwrap();
+        match records.iter().position(|record| record["id"] == last) {
+            Some(index) => index + 1,
+            None => records.iter().position(|record| record["id"].as_str() > Some(last)).unwrap_or(records.len()),
+        }
+    });
     let end = (start + size).min(records.len());
-    let cursor = (end < records.len()).then(|| format!("cursor=/+{end}"));
+    let cursor_at = |record: &Value| format!("cursor=/+{}", record["id"].as_str().unwrap_or_default());
+    let cursor = (end < records.len()).then(|| cursor_at(&records[end - 1]));
     let mut data = records[start..end].to_vec();
     match form {
         Form::Pagination => json!({"data": data, "pagination": {"next": cursor, "prev": null}}),
         Form::HasMore => json!({"data": data, "has_more": cursor.is_some(), "next_cursor": cursor}),
         Form::CursorInRecords => {
-            for (index, record) in data.iter_mut().enumerate() {
-                record["cursor_id"] = format!("cursor=/+{}", start + index + 1).into();
+            for record in &mut data {
+                record["cursor_id"] = cursor_at(record).into();
             }
             json!({ "data": data })
         }
