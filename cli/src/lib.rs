@@ -4,6 +4,7 @@
 
 pub mod embedded;
 pub mod gateway;
+pub mod hostile;
 pub mod runtime_api;
 pub mod serve;
 pub mod standin;
