@@ -330,3 +330,14 @@ async fn an_empty_or_overlong_email_is_no_key_and_takes_no_event_down() {
     assert_eq!(store.customers_by_email("", 10).await.unwrap(), Vec::<Id>::new());
     assert_eq!(day(1).time(), at(1));
 }
+
+#[tokio::test]
+async fn features_that_are_read_consistently_are_the_same_ones_whole() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    applied(store, 1, list(None, &["f", "g"])).await;
+    for scope in [Some(None), None] {
+        let rows = store.features_consistently(&id("c"), scope).await.unwrap();
+        assert!(rows.len() == 2 && rows.iter().all(|row| row.grant.is_some()), "{rows:?}");
+    }
+}

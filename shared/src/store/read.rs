@@ -208,7 +208,7 @@ impl Store {
         consistent: bool,
     ) -> Result<Vec<FeatureRow>, StoreError> {
         let prefix = scope.map_or_else(|| ENTITLEMENTS.to_owned(), entitlements_of);
-        let items = self.query_prefix(customer_id, &prefix, consistent).await?;
+        let items = self.query_prefix(customer_id, &prefix, &[], consistent).await?;
         let row = |mut item: Item| {
             let ids = item.text(ITEM).and_then(parse_entitlement_item);
             let (resource_id, feature_id) = ids.ok_or(StoreError::Unreadable { attribute: ITEM })?;
@@ -223,7 +223,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn resources(&self, customer_id: &Id) -> Result<Vec<ResourceRow>, StoreError> {
-        let items = self.query_prefix(customer_id, RESOURCES, false).await?;
+        let items = self.query_prefix(customer_id, RESOURCES, &[], false).await?;
         let row = |item: Item| {
             let resource_id = item.text(ITEM).and_then(|item| item.strip_prefix(RESOURCES)).map(Id::try_from);
             let resource_id = resource_id.and_then(Result::ok).ok_or(StoreError::Unreadable { attribute: ITEM })?;
@@ -245,13 +245,18 @@ impl Store {
 
     /// The sort keys of a customer's items that begin so, read consistently. All begin with nothing.
     pub(super) async fn items_with_prefix(&self, customer_id: &Id, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let items = self.query_prefix(customer_id, prefix, true).await?;
+        let items = self.query_prefix(customer_id, prefix, &[ITEM], true).await?;
         Ok(items.into_iter().filter_map(|mut item| item.take_text(ITEM)).collect())
     }
 
-    /// A customer's items whose sort keys begin so, whole; or their sort keys alone, consistently, for
-    /// a writer that has to see all of them.
-    async fn query_prefix(&self, customer_id: &Id, prefix: &str, keys_only: bool) -> Result<Vec<Item>, StoreError> {
+    /// A customer's items whose sort keys begin so: these attributes of them, or all.
+    async fn query_prefix(
+        &self,
+        customer_id: &Id,
+        prefix: &str,
+        attributes: &[&str],
+        consistent: bool,
+    ) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         let mut start: Option<Key> = None;
         loop {
@@ -263,15 +268,18 @@ impl Store {
                 .key_condition_expression(format!("#customerId = :customerId{begins}"))
                 .expression_attribute_names("#customerId", CUSTOMER_ID)
                 .expression_attribute_values(":customerId", text(customer_id.as_str()))
-                .consistent_read(keys_only)
-                .set_projection_expression(keys_only.then(|| "#item".to_owned()))
+                .consistent_read(consistent)
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            if keys_only || !prefix.is_empty() {
-                request = request.expression_attribute_names("#item", ITEM);
+            if !attributes.is_empty() {
+                let names: Vec<String> = attributes.iter().map(|name| format!("#{name}")).collect();
+                request = request.projection_expression(names.join(", "));
+                for (name, attribute) in names.into_iter().zip(attributes) {
+                    request = request.expression_attribute_names(name, *attribute);
+                }
             }
             if !prefix.is_empty() {
-                request = request.expression_attribute_values(":prefix", text(prefix));
+                request = request.expression_attribute_names("#item", ITEM).expression_attribute_values(":prefix", text(prefix));
             }
             let under_way = self.meter.begin();
             let output = request.send().await.map_err(|error| StoreError::of("Query", error))?;
