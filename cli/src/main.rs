@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use byos::serve::{Serve, serve};
 use clap::{Parser, Subcommand};
+use shared::telemetry;
+use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// A replica of Stigg's entitlements on your machine: the three functions on an embedded DynamoDB.
 ///
@@ -26,7 +28,8 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { command, serve: options } = Cli::parse();
-    tracing_subscriber::fmt().compact().with_target(false).with_env_filter(shared::telemetry::filter()).init();
+    let log = tracing_subscriber::fmt().compact().with_target(false).with_env_filter(telemetry::filter());
+    log.finish().with(telemetry::MOST).init();
     let Command::Serve(options) = command.unwrap_or(Command::Serve(options));
     match serve(options).await {
         Ok(()) => ExitCode::SUCCESS,
