@@ -5,9 +5,10 @@
 //! Measured: whole requests over HTTP at 16 connections, client, stand-in for API Gateway, function and
 //! embedded store in one process on this machine's cores; the empty handler behind the same gateway in
 //! the same run is what there is without function and store. And the binaries: size, time from the
-//! start of the process to its first poll of the Runtime API, and to its first answer.
+//! start of the process to its first poll of the Runtime API, and to its first answer, with the secret in
+//! a variable and in a stand-in for Secrets Manager on loopback.
 //!
-//! Not measured: AWS. A network, DynamoDB's own latency, and Lambda's set-up of a new environment come
+//! Not measured: AWS. A network, TLS, DynamoDB's own latency, and Lambda's set-up of a new environment come
 //! on top there, and the client's share of the CPU goes away.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_precision_loss)]
 
@@ -22,8 +23,10 @@ use axum::{Router, body::Bytes};
 use byos::{
     embedded::Embedded,
     gateway::{call, event_of, respond},
+    http,
     runtime_api::Lambda,
     serve::Stack,
+    standin::SecretsManager,
     story,
 };
 use lambda_http::{Body, Response};
@@ -62,7 +65,7 @@ async fn load(
     requests: usize,
     body: impl Fn(usize) -> String + Clone + Send + 'static,
 ) -> Figures {
-    let client = reqwest::Client::builder().pool_max_idle_per_host(CONNECTIONS).build().unwrap();
+    let client = http::builder().pool_max_idle_per_host(CONNECTIONS).build().unwrap();
     let (start, cpu) = (Instant::now(), cpu_time());
     let senders: Vec<_> = (0..CONNECTIONS)
         .map(|sender| {
@@ -199,7 +202,8 @@ fn release() -> PathBuf {
 async fn binaries() {
     const STARTS: usize = 15;
     println!(
-        "\nThe binaries, median of {STARTS} starts:\n\n| | size | gzip -9 | start to first poll | to first answer |\n|---|---|---|---|---|"
+        "\nThe binaries, median of {STARTS} starts, the connection to the store opened before the first poll:\n\n\
+         | | size | gzip -9 | its secret | start to first poll | to first answer |\n|---|---|---|---|---|---|"
     );
     for (name, route, file) in [
         ("webhook", "webhook", "01-customer.created-alder.json"),
@@ -208,7 +212,7 @@ async fn binaries() {
     ] {
         let binary = release().join(name);
         let Ok(bytes) = std::fs::read(&binary) else {
-            println!("| {name} | not built: cargo build --release --workspace | | | |");
+            println!("| {name} | not built: cargo build --release --workspace | | | | |");
             continue;
         };
         let embedded = Embedded::in_memory().await.unwrap();
@@ -225,25 +229,29 @@ async fn binaries() {
             ("CHECK_ACCESS_API_TOKEN", "local-token"),
         ];
         let (_, event) = story::events(route).into_iter().find(|(name, _)| name == file).unwrap();
-        let (mut polls, mut answers) = (Vec::new(), Vec::new());
-        for _ in 0..STARTS {
-            let start = Instant::now();
-            let mut lambda = Lambda::start(&binary, variables).await.unwrap();
-            polls.push(lambda.first_poll().await.unwrap());
-            let answer = lambda.invoke(&event).await.unwrap();
-            answers.push(start.elapsed());
-            assert_eq!(answer["statusCode"], 200, "{answer}");
-            lambda.stop().await.unwrap();
+        let manager = SecretsManager::start(&json!({"secret": "local-secret", "token": "local-token"})).await.unwrap();
+        let in_manager = [("SECRET_ARN", "arn:secret"), ("SECRETS_MANAGER_ENDPOINT", manager.endpoint())];
+        let (megabytes, compressed) = (bytes.len() as f64 / 1e6, gzipped(&bytes) as f64 / 1e6);
+        for (secret, more) in [("in a variable", &in_manager[..0]), ("in Secrets Manager", &in_manager)] {
+            let (mut polls, mut answers) = (Vec::new(), Vec::new());
+            for _ in 0..STARTS {
+                let start = Instant::now();
+                let variables = variables.into_iter().chain(more.iter().copied());
+                let mut lambda = Lambda::start(&binary, variables).await.unwrap();
+                polls.push(lambda.first_poll().await.unwrap());
+                let answer = lambda.invoke(&event).await.unwrap();
+                answers.push(start.elapsed());
+                assert_eq!(answer["statusCode"], 200, "{answer}");
+                lambda.stop().await.unwrap();
+            }
+            polls.sort();
+            answers.sort();
+            println!(
+                "| {name} | {megabytes:.2} MB | {compressed:.2} MB | {secret} | {:.1} ms | {:.1} ms |",
+                polls[STARTS / 2].as_secs_f64() * 1e3,
+                answers[STARTS / 2].as_secs_f64() * 1e3,
+            );
         }
-        polls.sort();
-        answers.sort();
-        println!(
-            "| {name} | {:.2} MB | {:.2} MB | {:.1} ms | {:.1} ms |",
-            bytes.len() as f64 / 1e6,
-            gzipped(&bytes) as f64 / 1e6,
-            polls[STARTS / 2].as_secs_f64() * 1e3,
-            answers[STARTS / 2].as_secs_f64() * 1e3,
-        );
     }
 }
 

@@ -1,6 +1,9 @@
 //! The embedded DynamoDB: a server in this process, in memory or on disk.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+};
 
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use dynoxide::Database;
@@ -57,7 +60,7 @@ impl Embedded {
         let database = open(folder).map_err(EmbeddedError::Open)?;
         let taken = |source| EmbeddedError::Port { address, source };
         let listener = TcpListener::bind(address).await.map_err(taken)?;
-        let port = listener.local_addr().map_err(taken)?.port();
+        let endpoint = format!("http://{}", reached(listener.local_addr().map_err(taken)?));
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
@@ -65,7 +68,6 @@ impl Embedded {
                 tracing::error!(error, "the embedded DynamoDB stopped");
             }
         });
-        let endpoint = format!("http://127.0.0.1:{port}");
         let store = Store::new(client(&endpoint), tables::local_names());
         tables::create(store.client(), store.tables()).await?;
         Ok(Self { endpoint, store, stop: Some(stop), server })
@@ -77,6 +79,16 @@ impl Embedded {
         // Connections that clients keep open would hold it.
         let _ = tokio::time::timeout(std::time::Duration::from_millis(500), &mut self.server).await;
     }
+}
+
+/// Where a listener at this address is reached from this machine.
+fn reached(address: SocketAddr) -> SocketAddr {
+    let host = match address.ip() {
+        IpAddr::V4(every) if every.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(every) if every.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        one => one,
+    };
+    (host, address.port()).into()
 }
 
 /// A client for an endpoint that takes any credentials.

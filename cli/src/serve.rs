@@ -3,7 +3,7 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use aws_config::BehaviorVersion;
-use axum::{Router, extract::DefaultBodyLimit};
+use axum::{Router, extract::DefaultBodyLimit, http::HeaderValue, middleware::map_response};
 use check_access::CheckAccess;
 use clap::{ArgAction, Args, builder::BoolishValueParser};
 use graphql::{Graphql, Options, OptionsError};
@@ -19,8 +19,9 @@ use webhook::{Webhook, WebhookSecrets};
 use crate::{
     embedded::{self, Embedded, EmbeddedError},
     gateway::{Gateway, MAX_BODY_BYTES},
-    story,
+    http, story,
     tables::{self, TablesError},
+    target,
 };
 
 /// Serve the three functions over HTTP on 127.0.0.1, on an embedded DynamoDB
@@ -103,6 +104,8 @@ pub struct Stack {
     /// The store that they share.
     pub store: Store,
     embedded: Option<Embedded>,
+    /// Where its DynamoDB is, for the commands to find.
+    dynamodb: Option<String>,
 }
 
 impl Stack {
@@ -127,7 +130,7 @@ impl Stack {
             Graphql::new(store.clone(), token.clone(), options).with_clock(clock.clone()),
             CheckAccess::new(store.clone(), token, clock),
         );
-        Ok(Self { gateway, store, embedded: None })
+        Ok(Self { gateway, store, embedded: None, dynamodb: None })
     }
 
     async fn start(options: &Serve) -> Result<Self, ServeError> {
@@ -141,7 +144,8 @@ impl Stack {
         };
         let Serve { webhook_secret, api_token, .. } = options;
         let stack = Self::with_options(store, webhook_secret, api_token, Clock::system(), Options::from_environment()?)?;
-        Ok(Self { embedded, ..stack })
+        let dynamodb = embedded.as_ref().map(|embedded| embedded.endpoint.clone()).or_else(|| options.dynamodb_endpoint.clone());
+        Ok(Self { embedded, dynamodb, ..stack })
     }
 
     /// Delivers the files of events/webhook in the order of their names.
@@ -177,7 +181,14 @@ impl Stack {
                 }
             }
         };
-        Router::new().fallback(serve).layer(DefaultBodyLimit::disable())
+        let router = Router::new().fallback(serve).layer(DefaultBodyLimit::disable());
+        match self.dynamodb.as_deref().and_then(|endpoint| HeaderValue::from_str(endpoint).ok()) {
+            Some(endpoint) => router.layer(map_response(move |mut response: axum::response::Response| {
+                response.headers_mut().insert(http::DYNAMODB_HEADER, endpoint.clone());
+                async move { response }
+            })),
+            None => router,
+        }
     }
 }
 
@@ -191,8 +202,7 @@ fn too_large() -> axum::http::Response<axum::body::Body> {
 /// The store on another DynamoDB: on this machine with any credentials, elsewhere with the ordinary
 /// credential chain.
 async fn elsewhere(endpoint: &str) -> Result<Store, ServeError> {
-    let is_local = ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|local| endpoint.starts_with(local));
-    let client = if is_local {
+    let client = if target::is_local(endpoint) {
         embedded::client(endpoint)
     } else {
         let region = std::env::var("AWS_REGION").ok();

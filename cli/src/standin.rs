@@ -155,6 +155,9 @@ impl Service for Queue {
                 }
                 Ok(json!({ "Messages": received }))
             }
+            "GetQueueAttributes" => {
+                Ok(json!({ "Attributes": { "ApproximateNumberOfMessages": self.messages.len().to_string() } }))
+            }
             "DeleteMessage" => {
                 let handle = text("ReceiptHandle");
                 self.in_flight.retain(|(id, _)| *id != handle);

@@ -1,5 +1,7 @@
 //! The tables, created from template.yaml itself, so that local and deployed can't drift.
 
+mod described;
+
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::{

@@ -2,16 +2,25 @@
 //!
 //! Source: the order of conditions in Stigg's published SDKs. The first that applies decides.
 
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    customer::Standing,
-    entitlement::{Entitlement, FeatureState, to_number},
+    customer::{CustomerRegisters, Register, Standing},
+    entitlement::{Entitlement, FeatureState, Grant, Usage, merge, to_number},
     id::Id,
     time,
 };
+use steps::Steps;
+
+pub use steps::{Row, Step};
 
 /// What a check asks.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +46,30 @@ pub struct AccessView {
     pub list: Option<u64>,
     /// The feature in that scope.
     pub feature: FeatureState,
+}
+
+impl AccessView {
+    /// What a customer's registers come to for one feature: `list` is the list of the scope that is asked
+    /// for, grant and usage are the feature's in it. What lies below the customer's deletion does not
+    /// exist.
+    pub fn of<P, E>(
+        customer: &CustomerRegisters<P, E>,
+        list: Option<&Register<u64>>,
+        grant: Option<Register<Grant>>,
+        usage: Option<&Register<Usage>>,
+    ) -> Self {
+        let list = list.filter(|register| customer.exists(&register.version));
+        let grant = grant.filter(|register| customer.exists(&register.version));
+        let usage = usage.filter(|register| customer.exists(&register.version));
+        Self {
+            standing: customer.standing(),
+            list: list.map(|register| register.value),
+            feature: match list {
+                Some(list) => merge(grant, usage, &list.version),
+                None => FeatureState::Absent,
+            },
+        }
+    }
 }
 
 /// Why access is denied, as Stigg's SDKs name it. They know more reasons; these are the ones that a
@@ -103,12 +136,33 @@ impl Decision {
     }
 }
 
+/// A decision with the way to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The rows that were come to, in their order. The last one decides.
+    pub steps: Vec<Step>,
+    /// What it comes to.
+    pub decision: Decision,
+}
+
 /// Decides. Pure: the same view, request and moment always give the same answer.
 pub fn decide(view: &AccessView, request: &AccessRequest, now: Timestamp) -> Decision {
-    match before_the_feature(view, request) {
+    walk(view, request, now, &mut Steps::dropped())
+}
+
+/// Decides, and tells the way: what each row was held against, up to the one that decides.
+pub fn explain(view: &AccessView, request: &AccessRequest, now: Timestamp) -> Explanation {
+    let mut steps = Steps::kept();
+    let decision = walk(view, request, now, &mut steps);
+    Explanation { steps: steps.into_steps(), decision }
+}
+
+/// Goes through the rows in their order until one decides.
+fn walk(view: &AccessView, request: &AccessRequest, now: Timestamp, steps: &mut Steps) -> Decision {
+    match before_the_feature(view, request, steps) {
         Err((denied, reason)) => Decision { denied: Some(denied), reason, decided_on: DecidedOn::default() },
         Ok(entitlement) => {
-            let (denied, reason) = match by_the_feature(entitlement, request, now) {
+            let (denied, reason) = match by_the_feature(entitlement, request, now, steps) {
                 Ok(reason) => (None, reason),
                 Err((denied, reason)) => (Some(denied), reason),
             };
@@ -120,99 +174,182 @@ pub fn decide(view: &AccessView, request: &AccessRequest, now: Timestamp) -> Dec
 type Denial = (AccessDeniedReason, String);
 
 /// Rows 1 to 4: whether there is anything to decide by.
-fn before_the_feature<'a>(view: &'a AccessView, request: &AccessRequest) -> Result<&'a Entitlement, Denial> {
+fn before_the_feature<'a>(view: &'a AccessView, request: &AccessRequest, steps: &mut Steps) -> Result<&'a Entitlement, Denial> {
     use AccessDeniedReason as Reason;
     let AccessRequest { customer_id, feature_id, resource_id, .. } = request;
-    match view.standing {
-        Standing::Unknown => return Err((Reason::CustomerNotFound, format!("There is no customer {customer_id}."))),
-        Standing::Archived => {
-            return Err((Reason::CustomerIsArchived, format!("The customer {customer_id} was deleted (archived) in Stigg.")));
-        }
-        Standing::Live => {}
+    let standing = match view.standing {
+        Standing::Unknown => "nothing is known of it",
+        Standing::Archived => "it was deleted, and nothing since shows it alive",
+        Standing::Live => "it is live",
+    };
+    if steps.decides(Row::Unknown, view.standing == Standing::Unknown, format_args!("{standing}")) {
+        return Err((Reason::CustomerNotFound, format!("There is no customer {customer_id}.")));
+    }
+    if steps.decides(Row::Archived, view.standing == Standing::Archived, format_args!("{standing}")) {
+        return Err((Reason::CustomerIsArchived, format!("The customer {customer_id} was deleted (archived) in Stigg.")));
     }
     let scope = match resource_id {
         Some(resource_id) => format!("The resource {resource_id} of the customer {customer_id}"),
         None => format!("The customer {customer_id}"),
     };
-    match (view.list, resource_id) {
-        (None, Some(resource_id)) => {
-            let reason = format!("The customer {customer_id} has no resource {resource_id} with entitlements of its own.");
-            return Err((Reason::CustomerResourceNotFound, reason));
+    let list = Words::List(view.list);
+    match resource_id {
+        Some(resource_id) => {
+            if steps.decides(Row::NoResource, view.list.is_none(), format_args!("{list} for the resource {resource_id}")) {
+                let reason = format!("The customer {customer_id} has no resource {resource_id} with entitlements of its own.");
+                return Err((Reason::CustomerResourceNotFound, reason));
+            }
         }
-        (None, None) => {
-            let reason =
-                format!("No list of entitlements has come for the customer {customer_id}, so it has no active subscription.");
-            return Err((Reason::NoActiveSubscription, reason));
-        }
-        (Some(0), _) => {
-            return Err((
-                Reason::NoActiveSubscription,
-                format!("{scope} has no active subscription: its list of entitlements is empty."),
-            ));
-        }
-        (Some(_), _) => {}
-    }
-    match &view.feature {
-        FeatureState::Granted(entitlement) => Ok(entitlement),
-        FeatureState::Absent | FeatureState::Revoked => {
-            let reason = format!("{scope} has no entitlement to the feature {feature_id} in its subscriptions.");
-            Err((Reason::NoFeatureEntitlementInSubscription, reason))
+        None => {
+            steps.decides(Row::NoResource, false, format_args!("no resource is asked for"));
         }
     }
+    if steps.decides(Row::NoList, view.list.unwrap_or(0) == 0, format_args!("{list}")) {
+        let reason = match view.list {
+            None => format!("No list of entitlements has come for the customer {customer_id}, so it has no active subscription."),
+            Some(_) => format!("{scope} has no active subscription: its list of entitlements is empty."),
+        };
+        return Err((Reason::NoActiveSubscription, reason));
+    }
+    let (entitlement, feature) = match &view.feature {
+        FeatureState::Granted(entitlement) => (Some(entitlement), "the newest list grants it"),
+        FeatureState::Absent => (None, "no list has granted it"),
+        FeatureState::Revoked => (None, "a list granted it, and the newest does not hold it"),
+    };
+    steps.decides(Row::NotInList, entitlement.is_none(), format_args!("{feature}"));
+    entitlement.map(AsRef::as_ref).ok_or_else(|| {
+        let reason = format!("{scope} has no entitlement to the feature {feature_id} in its subscriptions.");
+        (Reason::NoFeatureEntitlementInSubscription, reason)
+    })
 }
 
 /// Rows 5 to 11: what the entitlement says. Ok grants; both hold a reason for people.
-fn by_the_feature(entitlement: &Entitlement, request: &AccessRequest, now: Timestamp) -> Result<String, Denial> {
+fn by_the_feature(
+    entitlement: &Entitlement,
+    request: &AccessRequest,
+    now: Timestamp,
+    steps: &mut Steps,
+) -> Result<String, Denial> {
     use AccessDeniedReason as Reason;
     let grant = &entitlement.grant;
     let feature_id = &request.feature_id;
-    let has_soft_limit = grant.has_soft_limit.unwrap_or(false);
-    if let Some(credits) = &grant.credit_balance {
-        let balance = credits.remaining_balance.unwrap_or(0.0);
-        if balance <= 0.0 && !has_soft_limit {
-            return Err((Reason::InsufficientCredits, format!("The credits for the feature {feature_id} are used up.")));
+    match &grant.credit_balance {
+        None => {
+            steps.decides(Row::CreditsUsedUp, false, format_args!("it is not paid with credits"));
         }
-        if entitlement.usage_limit.is_none() {
-            return Ok(format!("The feature {feature_id} is paid with credits, and {} are left.", to_number(balance)));
-        }
-    }
-    match FeatureType::of(entitlement) {
-        FeatureType::Boolean => Ok(format!("The feature {feature_id} is included.")),
-        FeatureType::Enum => {
-            let granted = grant.enum_values.as_deref().unwrap_or_default();
-            match request.requested_values.iter().find(|value| !granted.contains(value)) {
-                None => Ok(format!("The feature {feature_id} includes every requested value.")),
-                Some(value) => Err((
-                    Reason::RequestedValuesMismatch,
-                    format!("The feature {feature_id} does not include the value {value}."),
-                )),
+        Some(credits) => {
+            let balance = credits.remaining_balance.unwrap_or(0.0);
+            let has_soft_limit = grant.has_soft_limit.unwrap_or(false);
+            let soft = if has_soft_limit { "a" } else { "no" };
+            let left = to_number(balance);
+            let are_used_up = balance <= 0.0 && !has_soft_limit;
+            if steps.decides(Row::CreditsUsedUp, are_used_up, format_args!("{left} credits left, {soft} soft limit")) {
+                return Err((Reason::InsufficientCredits, format!("The credits for the feature {feature_id} are used up.")));
+            }
+            let limit = Words::Limit(entitlement.usage_limit);
+            let are_the_limit = entitlement.usage_limit.is_none();
+            if steps.decides(Row::CreditsLeft, are_the_limit, format_args!("{left} credits left, {limit}")) {
+                return Ok(format!("The feature {feature_id} is paid with credits, and {left} are left."));
             }
         }
-        FeatureType::Unmetered => Ok(format!("The feature {feature_id} is included; its limit is a value, not enforced.")),
-        FeatureType::Metered => metered(entitlement, request, now),
-        FeatureType::Unknown => {
-            Err((Reason::Unknown, format!("The feature {feature_id} is of a type that this replica does not know.")))
-        }
     }
+    let of_type = FeatureType::of(entitlement);
+    let type_name = grant.feature.feature_type.as_deref().unwrap_or("none");
+    if steps.decides(Row::Boolean, matches!(of_type, FeatureType::Boolean), format_args!("its type is {type_name}")) {
+        return Ok(format!("The feature {feature_id} is included."));
+    }
+    if matches!(of_type, FeatureType::Enum) {
+        let granted = grant.enum_values.as_deref().unwrap_or_default();
+        let requested = request.requested_values.as_slice();
+        steps.decides(
+            Row::Enum,
+            true,
+            format_args!("requested {}; granted {}", Words::Values(requested), Words::Values(granted)),
+        );
+        return match requested.iter().find(|value| !granted.contains(value)) {
+            None => Ok(format!("The feature {feature_id} includes every requested value.")),
+            Some(value) => {
+                Err((Reason::RequestedValuesMismatch, format!("The feature {feature_id} does not include the value {value}.")))
+            }
+        };
+    }
+    steps.decides(Row::Enum, false, format_args!("its type is {type_name}"));
+    if steps.decides(Row::UnknownType, matches!(of_type, FeatureType::Unknown), format_args!("its type is {type_name}")) {
+        return Err((Reason::Unknown, format!("The feature {feature_id} is of a type that this replica does not know.")));
+    }
+    let meter = grant.feature.meter_type.as_deref().unwrap_or("none");
+    if steps.decides(Row::Unmetered, matches!(of_type, FeatureType::Unmetered), format_args!("its meter is {meter}")) {
+        return Ok(format!("The feature {feature_id} is included; its limit is a value, not enforced."));
+    }
+    metered(entitlement, request, now, steps)
 }
 
 /// Rows 9 to 11.
-fn metered(entitlement: &Entitlement, request: &AccessRequest, now: Timestamp) -> Result<String, Denial> {
+fn metered(entitlement: &Entitlement, request: &AccessRequest, now: Timestamp, steps: &mut Steps) -> Result<String, Denial> {
     let feature_id = &request.feature_id;
-    if entitlement.has_unlimited_usage {
-        return Ok(format!("The feature {feature_id} has no limit."));
-    }
-    if entitlement.grant.has_soft_limit.unwrap_or(false) {
-        return Ok(format!("The feature {feature_id} has a soft limit, which may be passed."));
+    let (is_unlimited, is_soft) = (entitlement.has_unlimited_usage, entitlement.grant.has_soft_limit.unwrap_or(false));
+    let found = match (is_unlimited, is_soft) {
+        (true, _) => "its usage is unlimited",
+        (false, true) => "its limit is soft",
+        (false, false) => "its limit is a hard one",
+    };
+    if steps.decides(Row::Unlimited, is_unlimited || is_soft, format_args!("{found}")) {
+        return Ok(if is_unlimited {
+            format!("The feature {feature_id} has no limit.")
+        } else {
+            format!("The feature {feature_id} has a soft limit, which may be passed.")
+        });
     }
     let (usage, requested) = (entitlement.usage_at(now), request.requested_usage);
     let limit = entitlement.usage_limit.unwrap_or(0.0);
     let numbers = format!("{} used, {} requested, {} allowed", to_number(usage), to_number(requested), to_number(limit));
-    if usage + requested <= limit {
-        Ok(format!("The feature {feature_id} is within its limit: {numbers}."))
-    } else {
-        let reason = format!("The feature {feature_id} would pass its limit: {numbers}.");
-        Err((AccessDeniedReason::RequestedUsageExceedingLimit, reason))
+    let found = Found { numbers: &numbers, entitlement, now };
+    if steps.decides(Row::WithinLimit, usage + requested <= limit, format_args!("{found}")) {
+        return Ok(format!("The feature {feature_id} is within its limit: {numbers}."));
+    }
+    steps.decides(Row::BeyondLimit, true, format_args!("{found}"));
+    let reason = format!("The feature {feature_id} would pass its limit: {numbers}.");
+    Err((AccessDeniedReason::RequestedUsageExceedingLimit, reason))
+}
+
+/// What a row was held against, put into words only where somebody reads them.
+enum Words<'a> {
+    List(Option<u64>),
+    Limit(Option<f64>),
+    Values(&'a [String]),
+}
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List(None) => f.write_str("no list has come"),
+            Self::List(Some(length)) => write!(f, "the newest list holds {length}"),
+            Self::Limit(None) => f.write_str("no usage limit"),
+            Self::Limit(Some(limit)) => write!(f, "a usage limit of {}", to_number(*limit)),
+            Self::Values([]) => f.write_str("nothing"),
+            Self::Values(values) => f.write_str(&values.join(", ")),
+        }
+    }
+}
+
+/// The numbers of a metered feature, and why what was used counts as nothing where it does.
+struct Found<'a> {
+    numbers: &'a str,
+    entitlement: &'a Entitlement,
+    now: Timestamp,
+}
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Entitlement { period, current_usage, usage_limit, .. } = self.entitlement;
+        f.write_str(self.numbers)?;
+        if let (true, Some(end), Some(usage)) = (period.is_over(self.now), period.usage_period_end, current_usage) {
+            write!(f, "; the period in which {} were used ended at {}", to_number(*usage), time::to_fixed_width(end))?;
+        }
+        if usage_limit.is_none() {
+            f.write_str("; no limit is said, which counts as 0")?;
+        }
+        Ok(())
     }
 }
 
@@ -257,131 +394,5 @@ fn decided_on(entitlement: &Entitlement, now: Timestamp) -> DecidedOn {
         usage_period_end: bounds.end.map(time::to_fixed_width),
         enum_values: grant.enum_values.clone(),
         remaining_balance: grant.credit_balance.as_ref().and_then(|credits| credits.remaining_balance).map(to_number),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{customer::Register, entitlement::merge, version::Version};
-    use AccessDeniedReason::*;
-
-    const NOW: &str = "2026-11-23T14:00:00Z";
-
-    fn view(entitlement: &str) -> AccessView {
-        let version = Version::new("2026-11-01T00:00:00Z".parse().unwrap(), "m");
-        let grant = Register { version: version.clone(), value: serde_json::from_str(entitlement).unwrap() };
-        AccessView { standing: Standing::Live, list: Some(1), feature: merge(Some(grant), None, &version) }
-    }
-
-    fn request(usage: f64, values: &[&str]) -> AccessRequest {
-        AccessRequest {
-            customer_id: Id::try_from("c").unwrap(),
-            feature_id: Id::try_from("f").unwrap(),
-            resource_id: None,
-            requested_usage: usage,
-            requested_values: values.iter().map(|&value| value.to_owned()).collect(),
-        }
-    }
-
-    fn denied(view: &AccessView, request: &AccessRequest) -> Option<AccessDeniedReason> {
-        decide(view, request, NOW.parse().unwrap()).denied
-    }
-
-    #[test]
-    fn what_comes_before_the_feature_decides_in_the_order_of_the_sdk() {
-        let whole = view(r#"{"feature":{"id":"f","featureType":"BOOLEAN"}}"#);
-        let of_resource = AccessRequest { resource_id: Some(Id::try_from("r").unwrap()), ..request(0.0, &[]) };
-        let plain = request(0.0, &[]);
-        let empty = AccessView { list: None, feature: FeatureState::Absent, ..whole.clone() };
-        for (view, request, expected) in [
-            (AccessView { standing: Standing::Unknown, ..empty.clone() }, &of_resource, Some(CustomerNotFound)),
-            (AccessView { standing: Standing::Archived, ..whole.clone() }, &plain, Some(CustomerIsArchived)),
-            (empty.clone(), &of_resource, Some(CustomerResourceNotFound)),
-            (empty.clone(), &plain, Some(NoActiveSubscription)),
-            (AccessView { list: Some(0), ..whole.clone() }, &of_resource, Some(NoActiveSubscription)),
-            (AccessView { feature: FeatureState::Absent, ..whole.clone() }, &plain, Some(NoFeatureEntitlementInSubscription)),
-            (AccessView { feature: FeatureState::Revoked, ..whole.clone() }, &plain, Some(NoFeatureEntitlementInSubscription)),
-            (whole, &plain, None),
-        ] {
-            assert_eq!(denied(&view, request), expected, "{view:?}");
-        }
-    }
-
-    #[test]
-    fn each_kind_of_feature_decides_by_its_row() {
-        let metered = r#""feature":{"id":"f","featureType":"NUMBER","meterType":"Incremental"}"#;
-        let value = r#""feature":{"id":"f","featureType":"NUMBER","meterType":"None"}"#;
-        let boolean = r#""feature":{"id":"f","featureType":"BOOLEAN","status":"NEW"}"#;
-        let list = r#""feature":{"id":"f","featureType":"ENUM"},"enumValues":["a","b"]"#;
-        for (entitlement, usage, values, expected) in [
-            // 5 and 5a
-            (
-                format!(r#"{metered},"creditBalance":{{"remainingBalance":0}},"usageLimit":9"#),
-                0.0,
-                vec![],
-                Some(InsufficientCredits),
-            ),
-            (format!(r#"{boolean},"creditBalance":{{}}"#), 0.0, vec![], Some(InsufficientCredits)),
-            (format!(r#"{metered},"creditBalance":{{"remainingBalance":-1}},"hasSoftLimit":true"#), 0.0, vec![], None),
-            (format!(r#"{metered},"creditBalance":{{"remainingBalance":1}}"#), 99.0, vec![], None),
-            (
-                format!(r#"{metered},"creditBalance":{{"remainingBalance":1}},"usageLimit":9"#),
-                99.0,
-                vec![],
-                Some(RequestedUsageExceedingLimit),
-            ),
-            // 6
-            (boolean.to_owned(), 99.0, vec!["x"], None),
-            // 7
-            (list.to_owned(), 99.0, vec![], None),
-            (list.to_owned(), 0.0, vec!["b", "a"], None),
-            (list.to_owned(), 0.0, vec!["a", "c"], Some(RequestedValuesMismatch)),
-            (
-                r#""feature":{"id":"f","featureType":"enum"},"enumValues":null"#.to_owned(),
-                0.0,
-                vec!["a"],
-                Some(RequestedValuesMismatch),
-            ),
-            // 8
-            (format!(r#"{value},"usageLimit":3,"currentUsage":5"#), 9.0, vec![], None),
-            (r#""feature":{"id":"f","featureType":"NUMBER","meterType":null},"usageLimit":3"#.to_owned(), 9.0, vec![], None),
-            // 9
-            (format!(r#"{metered},"hasUnlimitedUsage":true"#), 9.0, vec![], None),
-            (format!(r#"{metered},"hasSoftLimit":true,"usageLimit":3,"currentUsage":4"#), 9.0, vec![], None),
-            // 10 and 11
-            (format!(r#"{metered},"usageLimit":3,"currentUsage":3"#), 0.0, vec![], None),
-            (format!(r#"{metered},"usageLimit":3,"currentUsage":2.5"#), 0.5, vec![], None),
-            (format!(r#"{metered},"usageLimit":3,"currentUsage":3"#), 0.1, vec![], Some(RequestedUsageExceedingLimit)),
-            (format!(r#"{metered},"usageLimit":3,"currentUsage":4"#), 0.0, vec![], Some(RequestedUsageExceedingLimit)),
-            (format!(r#"{metered},"usageLimit":null"#), 0.0, vec![], None),
-            (format!(r#"{metered},"usageLimit":null"#), 1.0, vec![], Some(RequestedUsageExceedingLimit)),
-            // the period
-            (format!(r#"{metered},"usageLimit":3,"currentUsage":3,"usagePeriodEnd":"2026-11-23T13:59:59Z""#), 3.0, vec![], None),
-            (format!(r#"{metered},"usageLimit":3,"currentUsage":3,"nextResetDate":"2026-11-23T13:59:59Z""#), 3.0, vec![], None),
-            (
-                format!(r#"{metered},"usageLimit":3,"currentUsage":3,"usagePeriodEnd":"{NOW}""#),
-                1.0,
-                vec![],
-                Some(RequestedUsageExceedingLimit),
-            ),
-            // a type that is not known is no reason to grant
-            (r#""feature":{"id":"f","featureType":"TENSOR"}"#.to_owned(), 0.0, vec![], Some(Unknown)),
-            (r#""feature":{"id":"f"}"#.to_owned(), 0.0, vec![], Some(Unknown)),
-        ] {
-            assert_eq!(denied(&view(&format!("{{{entitlement}}}")), &request(usage, &values)), expected, "{entitlement}");
-        }
-    }
-
-    #[test]
-    fn the_decision_says_the_numbers_of_the_present_period() {
-        let entitlement = r#"{"feature":{"id":"f","featureType":"NUMBER","meterType":"FLUCTUATING"},"usageLimit":3,"currentUsage":3,
-            "usagePeriodAnchor":"2026-01-31T00:00:00Z","usagePeriodEnd":"2026-10-31T00:00:00Z","resetPeriod":"MONTH"}"#;
-        let decision = decide(&view(entitlement), &request(4.0, &[]), NOW.parse().unwrap());
-        assert_eq!(decision.reason, "The feature f would pass its limit: 0 used, 4 requested, 3 allowed.");
-        let numbers = decision.decided_on;
-        assert_eq!((numbers.current_usage, numbers.usage_limit), (Some(0.into()), Some(3.into())));
-        assert_eq!(numbers.usage_period_start.as_deref(), Some("2026-10-31T00:00:00.000Z"));
-        assert_eq!(numbers.usage_period_end.as_deref(), Some("2026-11-30T00:00:00.000Z"));
     }
 }

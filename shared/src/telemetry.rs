@@ -19,7 +19,12 @@ pub const REQUEST: &str = "request";
 /// The level of `RUST_LOG` (default `info`). The SDK and the embedded DynamoDB warn of every condition
 /// that fails, which here is an answer and no error: their errors alone are let through.
 pub fn filter() -> EnvFilter {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    filter_with_default(LevelFilter::INFO)
+}
+
+/// The same with another default.
+pub fn filter_with_default(default: LevelFilter) -> EnvFilter {
+    let filter = EnvFilter::builder().with_default_directive(default.into()).from_env_lossy();
     let quiet = ["aws_smithy_runtime=error", "dynoxide=error"].into_iter().filter_map(|directive| directive.parse().ok());
     quiet.fold(filter, EnvFilter::add_directive)
 }

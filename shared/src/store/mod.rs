@@ -23,6 +23,7 @@ mod read;
 mod receipt;
 mod subscription;
 mod update;
+mod whole;
 mod window;
 
 use std::{sync::Arc, time::Duration};
@@ -36,6 +37,7 @@ pub use key::{SHARDS, creation_order, customer_order, shard_of};
 pub use list::{IndexPage, ListIndex, Place, Range};
 pub use meter::Spent;
 pub use read::{CustomerRow, FeatureRow, ResourceRow, SubscriptionRow};
+pub use whole::{WholeCustomer, WholeFeature, WholeSubscription};
 
 /// How long what nobody can see any more is kept before TTL sweeps it: a deletion, an incomplete
 /// subscription, usage without a grant. An event that comes later than this is not recognized as

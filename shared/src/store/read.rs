@@ -20,7 +20,7 @@ use super::{
 use crate::{
     access::{AccessRequest, AccessView},
     customer::{CustomerRegisters, Embedded, Profile, Register},
-    entitlement::{FeatureState, Usage, merge},
+    entitlement::{FeatureState, Usage},
     id::Id,
     subscription::SubscriptionRegisters,
     version::Version,
@@ -123,17 +123,9 @@ impl Store {
         }
         let customer = profile.customer_versions()?;
         let list = if resource_id.is_some() { list.list_register()? } else { customer.list.clone() };
-        let list = list.filter(|register| customer.exists(&register.version));
-        let grant = feature.json_register(GRANT_VERSION, GRANT)?.filter(|register| customer.exists(&register.version));
-        let usage = feature.json_register(USAGE_VERSION, USAGE)?.filter(|register| customer.exists(&register.version));
-        Ok(AccessView {
-            standing: customer.standing(),
-            list: list.as_ref().map(|register| register.value),
-            feature: match &list {
-                Some(list) => merge(grant, usage.as_ref(), &list.version),
-                None => FeatureState::Absent,
-            },
-        })
+        let grant = feature.json_register(GRANT_VERSION, GRANT)?;
+        let usage = feature.json_register(USAGE_VERSION, USAGE)?;
+        Ok(AccessView::of(&customer, list.as_ref(), grant, usage.as_ref()))
     }
 
     /// The customers among these that have a PROFILE, in no particular order.
@@ -210,13 +202,7 @@ impl Store {
     ) -> Result<Vec<FeatureRow>, StoreError> {
         let prefix = scope.map_or_else(|| ENTITLEMENTS.to_owned(), entitlements_of);
         let items = self.query_prefix(customer_id, &prefix, &[], consistent).await?;
-        let row = |mut item: Item| {
-            let ids = item.text(ITEM).and_then(parse_entitlement_item);
-            let (resource_id, feature_id) = ids.ok_or(StoreError::Unreadable { attribute: ITEM })?;
-            let usage = item.json_register(USAGE_VERSION, USAGE)?;
-            Ok(FeatureRow { resource_id, feature_id, grant: item.take_register(GRANT_VERSION, GRANT)?, usage })
-        };
-        items.into_iter().map(row).collect()
+        items.into_iter().map(Item::feature_row).collect()
     }
 
     /// A customer's resources.
@@ -225,12 +211,7 @@ impl Store {
     /// See [`StoreError`].
     pub async fn resources(&self, customer_id: &Id) -> Result<Vec<ResourceRow>, StoreError> {
         let items = self.query_prefix(customer_id, RESOURCES, &[], false).await?;
-        let row = |item: Item| {
-            let resource_id = item.text(ITEM).and_then(|item| item.strip_prefix(RESOURCES)).map(Id::try_from);
-            let resource_id = resource_id.and_then(Result::ok).ok_or(StoreError::Unreadable { attribute: ITEM })?;
-            Ok(ResourceRow { resource_id, list: item.list_register()? })
-        };
-        items.into_iter().map(row).collect()
+        items.iter().map(Item::resource_row).collect()
     }
 
     /// The subscriptions that a customer has had pointers to, read consistently; they may be another
@@ -267,8 +248,9 @@ impl Store {
             .collect())
     }
 
-    /// A customer's items whose sort keys begin so: these attributes of them, or all.
-    async fn query_prefix(
+    /// A customer's items whose sort keys begin so: these attributes of theirs, or all where none are
+    /// named. A writer that has to see every item reads consistently.
+    pub(super) async fn query_prefix(
         &self,
         customer_id: &Id,
         prefix: &str,
@@ -289,15 +271,15 @@ impl Store {
                 .consistent_read(consistent)
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            if !attributes.is_empty() {
-                let names: Vec<String> = attributes.iter().map(|name| format!("#{name}")).collect();
-                request = request.projection_expression(names.join(", "));
-                for (name, attribute) in names.into_iter().zip(attributes) {
-                    request = request.expression_attribute_names(name, *attribute);
-                }
-            }
             if !prefix.is_empty() {
-                request = request.expression_attribute_names("#item", ITEM).expression_attribute_values(":prefix", text(prefix));
+                request = request.expression_attribute_names("#item", ITEM);
+                request = request.expression_attribute_values(":prefix", text(prefix));
+            }
+            for attribute in attributes {
+                request = request.expression_attribute_names(format!("#{attribute}"), *attribute);
+            }
+            if !attributes.is_empty() {
+                request = request.projection_expression(projection(attributes));
             }
             let under_way = self.meter.begin();
             let output = request.send().await.map_err(|error| StoreError::of("Query", error))?;
@@ -353,11 +335,9 @@ impl Store {
         while !keys.is_empty() {
             let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent);
             if !attributes.is_empty() {
-                wanted = wanted
-                    .projection_expression(attributes.iter().map(|name| format!("#{name}")).collect::<Vec<_>>().join(","))
-                    .set_expression_attribute_names(Some(
-                        attributes.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect(),
-                    ));
+                wanted = wanted.projection_expression(projection(attributes)).set_expression_attribute_names(Some(
+                    attributes.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect(),
+                ));
             }
             let wanted =
                 wanted.build().map_err(|error| StoreError::Unavailable { operation: OPERATION, source: Box::new(error) })?;
@@ -380,6 +360,28 @@ impl Store {
         }
         Ok(items)
     }
+}
+
+impl Item {
+    /// An ENTITLEMENT item.
+    pub(super) fn feature_row(mut self) -> Result<FeatureRow, StoreError> {
+        let ids = self.text(ITEM).and_then(parse_entitlement_item);
+        let (resource_id, feature_id) = ids.ok_or(StoreError::Unreadable { attribute: ITEM })?;
+        let usage = self.json_register(USAGE_VERSION, USAGE)?;
+        Ok(FeatureRow { resource_id, feature_id, grant: self.take_register(GRANT_VERSION, GRANT)?, usage })
+    }
+
+    /// A RESOURCE item.
+    pub(super) fn resource_row(&self) -> Result<ResourceRow, StoreError> {
+        let resource_id = self.text(ITEM).and_then(|item| item.strip_prefix(RESOURCES)).map(Id::try_from);
+        let resource_id = resource_id.and_then(Result::ok).ok_or(StoreError::Unreadable { attribute: ITEM })?;
+        Ok(ResourceRow { resource_id, list: self.list_register()? })
+    }
+}
+
+/// The attributes by the names that stand for them in an expression.
+fn projection(attributes: &[&str]) -> String {
+    attributes.iter().map(|name| format!("#{name}")).collect::<Vec<_>>().join(",")
 }
 
 /// The id in a key that DynamoDB answered with.

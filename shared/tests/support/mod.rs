@@ -104,7 +104,7 @@ pub(crate) async fn proxied(embedded: &Embedded, passes: usize) -> Proxied {
 
 pub(crate) async fn rewriting(embedded: &Embedded, passes: usize, rewrite: Rewrite) -> Proxied {
     let left = Arc::new(AtomicUsize::new(passes));
-    let proxy = Proxy { endpoint: embedded.endpoint.clone(), client: reqwest::Client::new(), left: left.clone(), rewrite };
+    let proxy = Proxy { endpoint: embedded.endpoint.clone(), client: byos::http::client().unwrap(), left: left.clone(), rewrite };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, Router::new().fallback(pass).with_state(proxy)).await });

@@ -147,6 +147,8 @@ async fn fewer_grants_than_the_list_has_are_read_once_more_consistently() {
     let request = stack.store().client().update_item().table_name(&stack.store().tables().customers);
     let request = request.key("customerId", text("c")).key("item", text("PROFILE")).update_expression("SET listLength = :two");
     request.expression_attribute_values(":two", AttributeValue::N("2".to_owned())).send().await.unwrap();
-    let (_, spent) = stack.graphql.handle_metered(post(&body)).await;
+    let (response, spent) = stack.graphql.handle_metered(post(&body)).await;
     assert_eq!(spent.requests, 3);
+    let answer: Value = serde_json::from_slice(response.body()).unwrap();
+    assert_eq!(answer["data"]["customer"]["entitlements"][0]["feature"]["id"], "a", "{answer}");
 }

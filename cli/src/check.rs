@@ -1,0 +1,160 @@
+//! `byos check`: a decision, row by row, by the code that decides.
+
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+use shared::{
+    access::{AccessDeniedReason, AccessRequest, DecidedOn, Explanation, explain},
+    entitlement::to_number,
+    id::Id,
+};
+
+use crate::{
+    outcome::Ended,
+    show::{ShowError, id, plain},
+    target::Target,
+};
+
+/// Explain a decision of /check-access: what each row of the decision table was held against, up to the one
+/// that decides
+///
+/// It reads what a check reads and decides by the same code.
+///
+/// Exits with 0 where access is granted, and with 3 where it is denied.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  byos check customer-alder feature-seats --usage 1
+  byos check customer-alder feature-support --value chat --value phone
+  byos check customer-alder feature-sensors --resource site-berlin --usage 8 --stack replica")]
+pub struct Check {
+    /// The customer's id
+    #[arg(value_name = "CUSTOMER", value_parser = id)]
+    pub customer: Id,
+
+    /// The feature's id
+    #[arg(value_name = "FEATURE", value_parser = id)]
+    pub feature: Id,
+
+    /// How much more of a metered feature is about to be used
+    #[arg(long, value_name = "N", default_value_t = 0.0, value_parser = usage)]
+    pub usage: f64,
+
+    /// A value of an ENUM feature that is about to be used; may be given several times
+    #[arg(long = "value", value_name = "V")]
+    pub values: Vec<String>,
+
+    /// Ask for one of the customer's resources instead of the customer level
+    #[arg(long, value_name = "ID", value_parser = id)]
+    pub resource: Option<Id>,
+
+    /// Print a JSON object: what /check-access answers, and the steps
+    #[arg(long)]
+    pub json: bool,
+
+    /// The deployment.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// The same numbers that a check takes.
+fn usage(text: &str) -> Result<f64, &'static str> {
+    const EXPECTED: &str = "must be a finite number, not below 0";
+    let usage: f64 = text.parse().map_err(|_| EXPECTED)?;
+    if usage.is_finite() && usage >= 0.0 { Ok(usage) } else { Err(EXPECTED) }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Explained<'a> {
+    has_access: bool,
+    reason: &'a str,
+    access_denied_reason: Option<AccessDeniedReason>,
+    customer_id: &'a Id,
+    feature_id: &'a Id,
+    resource_id: Option<&'a Id>,
+    requested_usage: serde_json::Value,
+    requested_values: &'a [String],
+    #[serde(flatten)]
+    decided_on: &'a DecidedOn,
+    steps: Vec<Step<'a>>,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    row: &'static str,
+    condition: &'static str,
+    found: &'a str,
+    decides: bool,
+}
+
+/// Explains.
+///
+/// # Errors
+/// See [`ShowError`].
+pub async fn check(options: Check) -> Result<Ended, ShowError> {
+    let Check { customer, feature, usage, values, resource, json, target } = options;
+    let store = target.find().await?.store().await?;
+    let request = AccessRequest {
+        customer_id: customer,
+        feature_id: feature,
+        resource_id: resource,
+        requested_usage: usage,
+        requested_values: values,
+    };
+    let view = store.access_view(&request).await?;
+    let explanation = explain(&view, &request, Timestamp::now());
+    if json {
+        println!("{}", as_json(&request, &explanation));
+    } else {
+        print!("{}", as_text(&request, &explanation));
+    }
+    Ok(if explanation.decision.has_access() { Ended::Well } else { Ended::WithFindings })
+}
+
+fn as_json(request: &AccessRequest, Explanation { steps, decision }: &Explanation) -> String {
+    let steps = steps.iter().map(|step| Step {
+        row: step.row.number(),
+        condition: step.row.condition(),
+        found: &step.found,
+        decides: step.decides,
+    });
+    let explained = Explained {
+        has_access: decision.has_access(),
+        reason: &decision.reason,
+        access_denied_reason: decision.denied,
+        customer_id: &request.customer_id,
+        feature_id: &request.feature_id,
+        resource_id: request.resource_id.as_ref(),
+        requested_usage: to_number(request.requested_usage),
+        requested_values: &request.requested_values,
+        decided_on: &decision.decided_on,
+        steps: steps.collect(),
+    };
+    serde_json::to_string_pretty(&explained).unwrap_or_default()
+}
+
+fn as_text(request: &AccessRequest, Explanation { steps, decision }: &Explanation) -> String {
+    let verdict = decision.denied.map_or_else(|| "granted".to_owned(), |reason| format!("denied, {reason:?}"));
+    let of = request.resource_id.as_ref().map(|id| format!(", resource {id}")).unwrap_or_default();
+    let head = format!("{}{of}, {}: {verdict}", request.customer_id, request.feature_id);
+    let mut text = format!("{}\n{}\n\n", plain(&head), plain(&decision.reason));
+    for step in steps {
+        let mark = if step.decides { "→" } else { " " };
+        let (number, condition, found) = (step.row.number(), step.row.condition(), plain(&step.found));
+        text.push_str(&format!("{mark} {number:>2}  {condition:31}  {found}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_is_what_a_check_would_take() {
+        assert_eq!((usage("0"), usage("2.5")), (Ok(0.0), Ok(2.5)));
+        for wrong in ["-1", "NaN", "inf", "", "1e999", "one"] {
+            assert!(usage(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Events in files: their bodies as Stigg sends them, whole requests as API Gateway hands them on, or
+//! messages of the event queue.
+
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+use shared::{
+    parked::{NotParked, Parked},
+    time,
+};
+use webhook::MAX_BODY_BYTES;
+
+/// An event as it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Where it comes from: a file's name, and its place where the file holds several.
+    pub name: String,
+    /// The body, byte for byte.
+    pub body: Vec<u8>,
+    /// When it was received, where the record says so.
+    pub received: Option<Timestamp>,
+}
+
+/// A record that can't be read. The message holds nothing of the event.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordedError {
+    /// The file can't be read.
+    #[error("{file} can't be read: {source}")]
+    File {
+        /// Its path.
+        file: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file, or a part of it, is not JSON.
+    #[error("{name} is not JSON: line {line}, column {column}")]
+    NotJson {
+        /// The record.
+        name: String,
+        /// Where reading stopped, from 1.
+        line: usize,
+        /// Where reading stopped, from 1.
+        column: usize,
+    },
+    /// The file holds nothing.
+    #[error("{0} holds no event")]
+    Empty(String),
+    /// It is JSON of something else.
+    #[error(
+        "{0} is neither an event (an object with a `type`), nor a request of API Gateway's, nor a message of the event queue"
+    )]
+    NotAnEvent(String),
+    /// A message of the event queue holds no event.
+    #[error("{name}: {source}")]
+    Parked {
+        /// The record.
+        name: String,
+        /// Why.
+        source: NotParked,
+    },
+    /// A request has no body.
+    #[error("the body in {name} {problem}")]
+    Body {
+        /// The record.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The time of the receipt is none.
+    #[error("`receivedAt` in {name} {problem}")]
+    Received {
+        /// The record.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+/// A record's own shape. A bare event has none of these members.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a> {
+    r#type: Option<Value>,
+    received_at: Option<String>,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+    request_context: Option<Context>,
+    is_base64_encoded: Option<bool>,
+}
+
+/// What API Gateway says of a request.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Context {
+    /// When it came, in milliseconds since 1970.
+    time_epoch: Option<i64>,
+}
+
+/// The events in a file, or in standard input where it is called `-`: one, a list of them, or one
+/// after another.
+///
+/// # Errors
+/// See [`RecordedError`].
+pub fn from_file(file: &Path) -> Result<Vec<Recorded>, RecordedError> {
+    let failed = |source| RecordedError::File { file: file.to_owned(), source };
+    if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).map_err(failed)?;
+        return from_json("standard input", &bytes);
+    }
+    let bytes = std::fs::read(file).map_err(failed)?;
+    let name = file.file_name().map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
+    from_json(&name, &bytes)
+}
+
+/// The events in a text, which is called so in messages.
+///
+/// # Errors
+/// See [`RecordedError`].
+pub fn from_json(name: &str, text: &[u8]) -> Result<Vec<Recorded>, RecordedError> {
+    let not_json =
+        |error: serde_json::Error| RecordedError::NotJson { name: name.to_owned(), line: error.line(), column: error.column() };
+    let mut documents: Vec<&RawValue> = Vec::new();
+    for document in serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>() {
+        let document = document.map_err(not_json)?;
+        match document.get().starts_with('[') {
+            true => documents.extend(serde_json::from_str::<Vec<&RawValue>>(document.get()).map_err(not_json)?),
+            false => documents.push(document),
+        }
+    }
+    let is_one = documents.len() == 1;
+    let named = |index: usize| if is_one { name.to_owned() } else { format!("{name}#{}", index + 1) };
+    let events: Result<Vec<_>, _> =
+        documents.into_iter().enumerate().map(|(index, document)| from_document(named(index), document.get())).collect();
+    events.and_then(|events| if events.is_empty() { Err(RecordedError::Empty(name.to_owned())) } else { Ok(events) })
+}
+
+fn from_document(name: String, document: &str) -> Result<Recorded, RecordedError> {
+    let Ok(record) = serde_json::from_str::<Record<'_>>(document) else { return Err(RecordedError::NotAnEvent(name)) };
+    match record {
+        Record { request_context: Some(context), body, is_base64_encoded, .. } => {
+            let body = of_request(body, is_base64_encoded.unwrap_or(false));
+            let body = body.map_err(|problem| RecordedError::Body { name: name.clone(), problem })?;
+            let received = context.time_epoch.and_then(|time| Timestamp::from_millisecond(time).ok());
+            Ok(Recorded { name, body, received })
+        }
+        // As a person writes it down: the event itself, with its receipt.
+        Record { received_at: Some(time), body: Some(body), .. } if body.get().starts_with('{') => {
+            let received = time::parse(&time).map_err(|problem| RecordedError::Received { name: name.clone(), problem })?;
+            Ok(Recorded { name, body: body.get().as_bytes().to_vec(), received: Some(received) })
+        }
+        Record { received_at: Some(_), body: Some(_), .. } => {
+            let parked = Parked::of_message(document, MAX_BODY_BYTES);
+            let Parked { body, received_at, .. } =
+                parked.map_err(|source| RecordedError::Parked { name: name.clone(), source })?;
+            Ok(Recorded { name, body, received: Some(received_at) })
+        }
+        Record { r#type: Some(Value::String(_)), .. } => {
+            Ok(Recorded { name, body: document.as_bytes().to_vec(), received: None })
+        }
+        _ => Err(RecordedError::NotAnEvent(name)),
+    }
+}
+
+/// The body of a request as API Gateway hands it on.
+fn of_request(body: Option<&RawValue>, is_base64: bool) -> Result<Vec<u8>, &'static str> {
+    let text: Option<String> = body.and_then(|body| serde_json::from_str(body.get()).ok());
+    let text = text.ok_or("is missing or not a text")?;
+    if is_base64 { BASE64_STANDARD.decode(text).map_err(|_| "is not base64") } else { Ok(text.into_bytes()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENT: &str = r#"{"type": "customer.created",  "id":"c"}"#;
+
+    fn message(body: &str) -> String {
+        format!(r#"{{"receivedAt":"2026-11-24T05:00:00.000Z","type":"customer.created","body":{body}}}"#)
+    }
+
+    fn parked(body: &str) -> String {
+        let received_at = "2026-11-24T05:00:00Z".parse().unwrap();
+        let parked = Parked { received_at, kind: "customer.created".into(), message_id: None, body: body.as_bytes().to_vec() };
+        parked.to_message().unwrap()
+    }
+
+    fn read(text: &str) -> Result<Vec<(String, String, Option<i64>)>, String> {
+        let events = from_json("file", text.as_bytes()).map_err(|error| error.to_string())?;
+        let plain =
+            |event: Recorded| (event.name, String::from_utf8(event.body).unwrap(), event.received.map(Timestamp::as_millisecond));
+        Ok(events.into_iter().map(plain).collect())
+    }
+
+    #[test]
+    fn an_event_keeps_its_bytes_and_its_receipt_in_every_form() {
+        let received = Some(1_795_496_400_000);
+        let request = serde_json::json!({"version": "2.0", "requestContext": {"timeEpoch": received}, "body": EVENT});
+        let encoded = serde_json::json!({"requestContext": {}, "body": BASE64_STANDARD.encode(EVENT), "isBase64Encoded": true});
+        for (text, expected) in [
+            (EVENT.to_owned(), None),
+            (format!("\n {EVENT}\n"), None),
+            (request.to_string(), received),
+            (encoded.to_string(), None),
+            (parked(EVENT), received),
+            (message(EVENT), received),
+            // an event may have a member of that name
+            (r#"{"type":"x","body":7}"#.to_owned(), None),
+        ] {
+            let events = read(&text).unwrap();
+            assert_eq!((events[0].0.as_str(), events[0].2), ("file", expected), "{text}");
+            assert!(events[0].1 == EVENT || events[0].1 == text, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_may_hold_several_events() {
+        for text in [format!("{EVENT}\n{EVENT}"), format!("[{EVENT},{EVENT}]"), format!("[{EVENT}]{EVENT}")] {
+            let names: Vec<_> = read(&text).unwrap().into_iter().map(|(name, ..)| name).collect();
+            assert_eq!(names, ["file#1", "file#2"], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_is_told_without_its_content() {
+        for (text, message) in [
+            (String::new(), "file holds no event"),
+            ("[]".to_owned(), "file holds no event"),
+            ("{".to_owned(), "file is not JSON: line 1, column 1"),
+            ("5".to_owned(), "file is neither an event"),
+            (r#"{"id":"personal"}"#.to_owned(), "file is neither an event"),
+            (r#"{"requestContext":{}}"#.to_owned(), "the body in file is missing or not a text"),
+            (r#"{"requestContext":{},"body":"?","isBase64Encoded":true}"#.to_owned(), "the body in file is not base64"),
+            (message("\"?\""), "file: the message is no parked event: "),
+            (message("7"), "file: the message is no parked event: "),
+            (parked(&" ".repeat(MAX_BODY_BYTES + 1)), "file: the message is no parked event: "),
+            (r#"{"receivedAt":"yesterday","body":{}}"#.to_owned(), "`receivedAt` in file must be a date-time"),
+        ] {
+            let error = read(&text).unwrap_err();
+            assert!(error.starts_with(message) && !error.contains("personal"), "{text}: {error}");
+        }
+        assert!(read(&parked(&" ".repeat(MAX_BODY_BYTES))).is_ok());
+    }
+}

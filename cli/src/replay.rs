@@ -1,0 +1,282 @@
+//! `byos replay`: writes events again that were not taken, from the dead-letter queue or from files.
+//!
+//! They are written through the store by the webhook's own code, and not sent to it: so each keeps the
+//! receipt that it had, which is the time of an event that says none.
+
+use std::{collections::HashSet, path::PathBuf};
+
+use aws_sdk_sqs::types::Message;
+use clap::{ArgAction, Args};
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use serde::Serialize;
+use shared::{
+    apply::{Moment, apply},
+    event::{self, Envelope, EventError, Handled, Received},
+    store::{KEPT, Outcome, Store, StoreError},
+    time::{self, to_fixed_width},
+};
+
+use crate::{
+    delivery::Label,
+    outcome::{self, Ended},
+    recorded::{self, Recorded, RecordedError},
+    target::{Target, TargetError},
+};
+
+/// How many events are written beside one another: what SQS gives at once. The order does not matter.
+const BESIDE: usize = 10;
+
+/// How long a message that was received is kept from others, in seconds.
+const VISIBILITY: i32 = 120;
+
+/// How long SQS looks for messages before it says that there are none, in seconds. Without that it asks
+/// only some of its servers.
+const WAIT: i32 = 2;
+
+/// Write events again that were not taken: those in the dead-letter queue, or in files
+///
+/// That is always safe, however late and whatever came in between, since each event is older or newer than
+/// what is there. But a deletion is remembered for 30 days: what is older could bring a deleted customer
+/// back, and is refused without --force. What is refused stays in the queue.
+///
+/// Exits with 0 if every event was written, with 3 if some were refused, and with 1 if it stopped.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  byos replay --stack replica                     all of the dead-letter queue
+  byos replay --stack replica --queue-url URL     of another queue
+  byos replay parked.json --stack replica         messages of the queue, requests, or events in a file
+  byos replay event.json --received-at 2026-11-20T08:00:00Z")]
+pub struct Replay {
+    /// Files of messages, requests or events; - is standard input. Without any it is the dead-letter queue
+    #[arg(value_name = "FILE", conflicts_with = "queue_url")]
+    pub files: Vec<PathBuf>,
+
+    /// The queue to empty [stack: its dead-letter queue]
+    #[arg(long, value_name = "URL")]
+    pub queue_url: Option<String>,
+
+    /// When the events in the files were received, where they don't say [the present]
+    #[arg(long, value_name = "TIME", value_parser = received_at)]
+    pub received_at: Option<Timestamp>,
+
+    /// Write also what is older than 30 days
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub force: bool,
+
+    /// Print a JSON object for each event
+    #[arg(long)]
+    pub json: bool,
+
+    /// The deployment.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+fn received_at(text: &str) -> Result<Timestamp, &'static str> {
+    time::parse(text)
+}
+
+/// Replaying stopped. What was written is written, and the same again is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The deployment is not found.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A file can't be read.
+    #[error(transparent)]
+    Recorded(#[from] RecordedError),
+    /// There is nothing to read from.
+    #[error("there is nothing to replay from: name files, a queue with --queue-url, or a stack that has one with --stack")]
+    NoSource,
+    /// The queue does not answer.
+    #[error("the queue can't be read: {0}")]
+    Queue(String),
+    /// The store does not take an event.
+    #[error("stopped at {name}; what was not written is where it was, and the same command goes on: {source}")]
+    Store {
+        /// The event.
+        name: String,
+        /// Why.
+        source: StoreError,
+    },
+}
+
+/// Why an event is not written.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Recorded(#[from] RecordedError),
+    #[error(transparent)]
+    Event(#[from] EventError),
+    #[error("it holds several events: write them from a file")]
+    Several,
+    #[error("it is of {time}, longer ago than a deletion is remembered; --force writes it all the same")]
+    TooOld { time: String },
+}
+
+/// What became of an event.
+#[derive(Debug)]
+enum Became {
+    Written(Outcome),
+    Ignored,
+    Refused(Refused),
+}
+
+/// The same for machines.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    name: &'a str,
+    r#type: Option<String>,
+    message_id: Option<String>,
+    received_at: Option<String>,
+    outcome: &'static str,
+    error: Option<String>,
+}
+
+/// How many came to what.
+#[derive(Debug, Default)]
+struct Counts {
+    applied: usize,
+    stale: usize,
+    ignored: usize,
+    refused: usize,
+}
+
+struct Replaying<'a> {
+    store: Store,
+    options: &'a Replay,
+    counts: Counts,
+}
+
+/// Replays.
+///
+/// # Errors
+/// See [`ReplayError`].
+pub async fn replay(options: Replay) -> Result<Ended, ReplayError> {
+    // All files are read before the first event is written: a misspelt name is told at once.
+    let events: Result<Vec<_>, _> = options.files.iter().map(|file| recorded::from_file(file)).collect();
+    let events: Vec<Recorded> = events?.into_iter().flatten().collect();
+    let deployment = options.target.find().await?;
+    let queue = options.queue_url.clone().or_else(|| deployment.resources.dead_letter_queue.clone());
+    if events.is_empty() && queue.is_none() {
+        return Err(ReplayError::NoSource);
+    }
+    let mut replaying = Replaying { store: deployment.store().await?, options: &options, counts: Counts::default() };
+    let result = match queue.filter(|_| events.is_empty()) {
+        Some(url) => replaying.queue(&deployment.sdk.sqs().await?, &url).await,
+        None => replaying.files(events).await,
+    };
+    let Counts { applied, stale, ignored, refused } = replaying.counts;
+    if !options.json {
+        println!("{applied} applied, {stale} stale, {ignored} ignored, {refused} refused.");
+    }
+    result.map(|()| if refused == 0 { Ended::Well } else { Ended::WithFindings })
+}
+
+impl Replaying<'_> {
+    async fn files(&mut self, events: Vec<Recorded>) -> Result<(), ReplayError> {
+        for events in events.chunks(BESIDE) {
+            let written = join_all(events.iter().map(|event| self.write(event))).await;
+            for (event, became) in events.iter().zip(written) {
+                self.tell(&event.name, Some(event), &became?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Empties the queue. What is refused is left in it, and comes again for nobody here.
+    async fn queue(&mut self, sqs: &aws_sdk_sqs::Client, url: &str) -> Result<(), ReplayError> {
+        let mut seen = HashSet::new();
+        loop {
+            let request = sqs.receive_message().queue_url(url).max_number_of_messages(BESIDE as i32);
+            let answer = request.visibility_timeout(VISIBILITY).wait_time_seconds(WAIT).send().await;
+            let messages = answer.map_err(|error| ReplayError::Queue(outcome::of_aws(&error)))?.messages.unwrap_or_default();
+            // One that was left comes again when its time is over: then all the others have come.
+            let new: Vec<Message> = messages.into_iter().filter(|message| seen.insert(message.message_id.clone())).collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            let written = join_all(new.iter().map(|message| self.write_message(message))).await;
+            let mut stopped = None;
+            for (message, became) in new.iter().zip(written) {
+                let name = message.message_id().unwrap_or_default();
+                match became {
+                    Ok((event, became)) => {
+                        if !matches!(became, Became::Refused(_)) {
+                            let request = sqs.delete_message().queue_url(url);
+                            let request = request.set_receipt_handle(message.receipt_handle.clone());
+                            request.send().await.map_err(|error| ReplayError::Queue(outcome::of_aws(&error)))?;
+                        }
+                        self.tell(name, event.as_ref(), &became);
+                    }
+                    // Those beside it were written, so they are deleted all the same.
+                    Err(error) => stopped = stopped.or(Some(error)),
+                }
+            }
+            if let Some(error) = stopped {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn write_message(&self, message: &Message) -> Result<(Option<Recorded>, Became), ReplayError> {
+        let name = message.message_id().unwrap_or_default();
+        let events = match recorded::from_json(name, message.body().unwrap_or_default().as_bytes()) {
+            Ok(events) => events,
+            Err(error) => return Ok((None, Became::Refused(error.into()))),
+        };
+        match <[Recorded; 1]>::try_from(events) {
+            Ok([event]) => {
+                let became = self.write(&event).await?;
+                Ok((Some(event), became))
+            }
+            // A message is deleted whole, so it has to be written whole.
+            Err(_) => Ok((None, Became::Refused(Refused::Several))),
+        }
+    }
+
+    async fn write(&self, event: &Recorded) -> Result<Became, ReplayError> {
+        let now = Timestamp::now();
+        let received = event.received.or(self.options.received_at).unwrap_or(now);
+        let Handled { envelope, event: said, .. } = match event::parse(&event.body) {
+            Ok(Received::Handled(handled)) => *handled,
+            Ok(Received::Ignored { .. }) => return Ok(Became::Ignored),
+            Err(error) => return Ok(Became::Refused(error.into())),
+        };
+        let time = oldest(&envelope, received);
+        if now.duration_since(time) > KEPT && !self.options.force {
+            return Ok(Became::Refused(Refused::TooOld { time: to_fixed_width(time) }));
+        }
+        let written = apply(&self.store, &envelope, &said, Moment { received, now }).await;
+        let (outcome, _) = written.map_err(|source| ReplayError::Store { name: event.name.clone(), source })?;
+        Ok(Became::Written(outcome))
+    }
+
+    /// Counts what became of an event, and prints it.
+    fn tell(&mut self, name: &str, event: Option<&Recorded>, became: &Became) {
+        let (count, outcome, error) = match became {
+            Became::Written(Outcome::Applied) => (&mut self.counts.applied, "applied", None),
+            Became::Written(Outcome::Stale) => (&mut self.counts.stale, "stale", None),
+            Became::Ignored => (&mut self.counts.ignored, "ignored", None),
+            Became::Refused(refused) => (&mut self.counts.refused, "refused", Some(refused.to_string())),
+        };
+        *count += 1;
+        let Label { r#type, message_id } = event.map(|event| Label::of(&event.body)).unwrap_or_default();
+        if self.options.json {
+            let received_at = event.and_then(|event| event.received).map(to_fixed_width);
+            let line = Line { name, r#type, message_id, received_at, outcome, error };
+            println!("{}", serde_json::to_string(&line).unwrap_or_default());
+        } else {
+            let kind = r#type.unwrap_or_default();
+            let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+            println!("{name}  {kind}  {outcome}{error}");
+        }
+    }
+}
+
+/// The oldest time that an event would write with: a list's customer has one of its own.
+fn oldest(envelope: &Envelope, received: Timestamp) -> Timestamp {
+    [envelope.time(), envelope.timestamp].into_iter().flatten().min().unwrap_or(received)
+}

@@ -1,0 +1,212 @@
+//! `byos send`: delivers event files as Stigg would, for trying a deployment.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use reqwest::header::{HeaderValue, InvalidHeaderValue};
+use serde::Serialize;
+use shared::{
+    signature::{KeyError, SigningKey},
+    telemetry,
+};
+
+use crate::{
+    delivery::{Delivery, Label, Schedule, Sender},
+    http,
+    outcome::Ended,
+    recorded::{self, Recorded, RecordedError},
+    secrets::{self, SecretError, WebhookSecret},
+    story,
+    target::{Deployment, Place, Target, TargetError},
+};
+
+/// What the local stack's webhook takes without options.
+pub const LOCAL_SECRET: &str = "local-secret";
+
+/// What its readers take.
+pub const LOCAL_TOKEN: &str = "local-token";
+
+/// Deliver event files to the webhook as Stigg would, with its header and its retries
+///
+/// A file holds an event as Stigg sends it, a request as API Gateway hands it on (as in events/), or a
+/// message of the event queue; one of them, a list, or one after another. What is not taken is sent
+/// again as Stigg does it: three times at once and three times more every 30 seconds.
+///
+/// Exits with 0 if every event was taken, and with 1 otherwise.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  byos send --story                          the story of events/, to the local stack
+  byos send event.json --stack replica       one event, to a deployed stack, with its own secret
+  byos send *.json --url https://… --secret \"$SECRET\" --no-retry
+  jq -c .event log.json | byos send -        from standard input")]
+pub struct Send {
+    /// Files of events; - is standard input
+    #[arg(value_name = "FILE", required_unless_present = "story")]
+    pub files: Vec<PathBuf>,
+
+    /// The 21 events of events/webhook, in their order
+    #[arg(long, conflicts_with = "files")]
+    pub story: bool,
+
+    /// What to present in the header Stigg-Webhooks-Secret [stack: its secret; local stack: local-secret]
+    #[arg(long, env = "STIGG_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub secret: Option<String>,
+
+    /// Sign too, in the Standard Webhooks form, with this key [stack: its signing key, if it has one]
+    #[arg(long, env = "WEBHOOK_SIGNING_KEY", value_name = "whsec_KEY", hide_env_values = true)]
+    pub signing_key: Option<String>,
+
+    /// Send each event once, whatever is answered
+    #[arg(long)]
+    pub no_retry: bool,
+
+    /// Print a JSON object for each event
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    /// The deployment.
+    pub target: Target,
+}
+
+/// Events could not be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The deployment is not found.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A file can't be read.
+    #[error(transparent)]
+    Recorded(#[from] RecordedError),
+    /// The secret is not to be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The signing key is none.
+    #[error("the signing key {0}")]
+    SigningKey(#[from] KeyError),
+    /// The secret can't stand in a header.
+    #[error("the secret holds characters that no header may have")]
+    Header(#[from] InvalidHeaderValue),
+    /// Only tables were named.
+    #[error("the webhook's address is not known: give --url or --stack")]
+    NoUrl,
+    /// The client could not be set up.
+    #[error("the HTTP client could not be set up: {0}")]
+    Client(reqwest::Error),
+}
+
+/// What became of an event, for machines.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    name: &'a str,
+    r#type: Option<String>,
+    message_id: Option<String>,
+    delivered: bool,
+    status: Option<u16>,
+    outcome: Option<&'a str>,
+    error: Option<&'a str>,
+    tries: u32,
+    milliseconds: f64,
+}
+
+/// Sends.
+///
+/// # Errors
+/// See [`SendError`].
+pub async fn send(options: Send) -> Result<Ended, SendError> {
+    let events = events(&options)?;
+    let deployment = options.target.find().await?;
+    let schedule = if options.no_retry { Schedule::ONCE } else { Schedule::STIGG };
+    let sender = sender(&deployment, options.secret.as_deref(), options.signing_key.as_deref(), schedule).await?;
+    let width = events.iter().map(|event| event.name.chars().count()).max().unwrap_or_default();
+    let mut taken = 0;
+    for event in &events {
+        let delivery = sender
+            .deliver(&event.body, |answer, pause| {
+                eprintln!("{:width$}  {}; again in {} s", event.name, answer.words(), pause.as_secs());
+            })
+            .await;
+        taken += usize::from(delivery.answer.is_success());
+        println!("{}", if options.json { json_line(event, &delivery) } else { line(event, &delivery, width) });
+    }
+    let missed = events.len() - taken;
+    if !options.json {
+        println!("{taken} taken{}.", if missed > 0 { format!(", {missed} not") } else { String::new() });
+    }
+    Ok(if missed == 0 { Ended::Well } else { Ended::Badly })
+}
+
+fn events(options: &Send) -> Result<Vec<Recorded>, RecordedError> {
+    if options.story {
+        let story = story::events("webhook").into_iter();
+        let events: Result<Vec<_>, _> =
+            story.map(|(name, event)| recorded::from_json(&name, event.to_string().as_bytes())).collect();
+        return Ok(events?.into_iter().flatten().collect());
+    }
+    // All are read before the first is sent: a misspelt name is told at once.
+    let events: Result<Vec<_>, _> = options.files.iter().map(|file| recorded::from_file(file)).collect();
+    Ok(events?.into_iter().flatten().collect())
+}
+
+/// A sender to a deployment's webhook, with the secret that was given, or else the deployment's own.
+///
+/// # Errors
+/// If there is no secret, or no address.
+pub async fn sender(
+    deployment: &Deployment,
+    secret: Option<&str>,
+    signing_key: Option<&str>,
+    schedule: Schedule,
+) -> Result<Sender, SendError> {
+    let url = deployment.urls.as_ref().ok_or(SendError::NoUrl)?.webhook.clone();
+    let given = secret.filter(|secret| !secret.is_empty());
+    let own = match (given, &deployment.resources.webhook_secret) {
+        (None, Some(arn)) => {
+            let own: WebhookSecret = secrets::read(&deployment.sdk, arn).await?;
+            if own.secret.is_empty() {
+                return Err(SecretError::Unset { arn: arn.clone() }.into());
+            }
+            own
+        }
+        (Some(_), _) => WebhookSecret::default(),
+        (None, None) if deployment.place == Place::Local => {
+            WebhookSecret { secret: LOCAL_SECRET.to_owned(), ..WebhookSecret::default() }
+        }
+        (None, None) => {
+            return Err(SecretError::Unknown { what: "the webhook's secret", option: "--secret or STIGG_WEBHOOK_SECRET" }.into());
+        }
+    };
+    let mut header = HeaderValue::from_str(given.unwrap_or(&own.secret))?;
+    header.set_sensitive(true);
+    let key = signing_key.filter(|key| !key.is_empty()).unwrap_or(&own.signing_key);
+    let key = if key.is_empty() { None } else { Some(SigningKey::parse(key)?) };
+    Ok(Sender { client: http::client().map_err(SendError::Client)?, url, secret: Some(header), key, schedule })
+}
+
+fn line(event: &Recorded, delivery: &Delivery, width: usize) -> String {
+    let tries = if delivery.tries > 1 { format!("  {} tries", delivery.tries) } else { String::new() };
+    let milliseconds = delivery.took.as_millis();
+    format!("{:width$}  {}  {milliseconds} ms{tries}", event.name, delivery.answer.words())
+}
+
+fn json_line(event: &Recorded, delivery: &Delivery) -> String {
+    use crate::delivery::Answer;
+    let (outcome, error) = match &delivery.answer {
+        Answer::Status { outcome, error, .. } => (outcome.as_deref(), error.as_deref()),
+        Answer::None { reason } => (None, Some(reason.as_str())),
+    };
+    let Label { r#type, message_id } = Label::of(&event.body);
+    let line = Line {
+        name: &event.name,
+        r#type,
+        message_id,
+        delivered: delivery.answer.is_success(),
+        status: delivery.answer.status(),
+        outcome,
+        error,
+        tries: delivery.tries,
+        milliseconds: telemetry::milliseconds(delivery.took),
+    };
+    serde_json::to_string(&line).unwrap_or_default()
+}

@@ -1,0 +1,81 @@
+//! `byos show`: a customer as the replica has it, for whoever has to say why.
+
+mod page;
+mod text;
+
+use clap::Args;
+use jiff::Timestamp;
+use shared::{id::Id, store::StoreError};
+
+use crate::{
+    outcome::Ended,
+    target::{Target, TargetError},
+};
+use page::Page;
+pub(crate) use text::plain;
+
+/// Show a customer as the replica has it: what is seen of it, what each part of it comes from, and what the
+/// next check of each feature would say, and why
+///
+/// Each part is a register with the version that it was last written with: the time of the event and its
+/// messageId, by which it is found in Stigg and in the webhook's log. Everything is read consistently. It
+/// holds personal data.
+///
+/// Exits with 0, and with 3 where nothing is stored of such a customer.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  byos show customer-alder
+  byos show customer-alder --stack replica
+  byos show customer-alder --json | jq '.scopes[].entitlements[] | {featureId, check}'")]
+pub struct Show {
+    /// The customer's id
+    #[arg(value_name = "CUSTOMER", value_parser = id)]
+    pub customer: Id,
+
+    /// Print a JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    /// The deployment.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// A customer can't be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ShowError {
+    /// The deployment is not found.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads an id as an argument.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn id(text: &str) -> Result<Id, shared::id::IdError> {
+    Id::try_from(text)
+}
+
+/// Shows.
+///
+/// # Errors
+/// See [`ShowError`].
+pub async fn show(options: Show) -> Result<Ended, ShowError> {
+    let deployment = options.target.find().await?;
+    let store = deployment.store().await?;
+    let whole = store.whole_customer(&options.customer).await?;
+    let is_known = whole.is_some();
+    let page = Page::of(&options.customer, &whole.unwrap_or_default(), Timestamp::now())?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&page).unwrap_or_default());
+    } else if is_known {
+        print!("{}", text::of(&page));
+    } else {
+        println!("Nothing is stored of a customer {} in {}.", text::plain(options.customer.as_str()), deployment.name());
+    }
+    Ok(if is_known { Ended::Well } else { Ended::WithFindings })
+}

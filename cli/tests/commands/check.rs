@@ -1,0 +1,48 @@
+//! `byos check`.
+
+use byos::story;
+use serde_json::{Value, json};
+
+use crate::stack::Local;
+
+#[tokio::test]
+async fn it_answers_what_check_access_answers_and_shows_the_way() {
+    let local = Local::with_story().await;
+    for (name, event) in story::events("check-access") {
+        let asked: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
+        let text = |member: &str| asked[member].as_str().map(str::to_owned);
+        let mut arguments =
+            vec!["check".to_owned(), text("customerId").unwrap(), text("featureId").unwrap(), "--json".to_owned()];
+        if let Some(usage) = asked["requestedUsage"].as_f64() {
+            arguments.extend(["--usage".to_owned(), usage.to_string()]);
+        }
+        if let Some(resource) = text("resourceId") {
+            arguments.extend(["--resource".to_owned(), resource]);
+        }
+        for value in asked["requestedValues"].as_array().into_iter().flatten() {
+            arguments.extend(["--value".to_owned(), value.as_str().unwrap().to_owned()]);
+        }
+        let ran = local.byos(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let mut explained = ran.json();
+        let steps = explained.as_object_mut().unwrap().remove("steps").unwrap();
+        assert_eq!(explained, local.check_access(&asked).await, "{name}");
+        assert_eq!(ran.code, if explained["hasAccess"] == json!(true) { 0 } else { 3 }, "{name}");
+        let deciding: Vec<_> = steps.as_array().unwrap().iter().filter(|step| step["decides"] == json!(true)).collect();
+        assert!(deciding.len() == 1 && deciding[0] == steps.as_array().unwrap().last().unwrap(), "{name}: {steps}");
+    }
+}
+
+#[tokio::test]
+async fn people_read_each_row_up_to_the_one_that_decides() {
+    let local = Local::with_story().await;
+    let ran = local.byos(&["check", "customer-alder", "feature-seats", "--usage", "1"]).await;
+    assert_eq!(ran.code, 3);
+    for expected in [
+        "customer-alder, feature-seats: denied, RequestedUsageExceedingLimit\n",
+        "  3a  no list, or an empty one         the newest list holds 7\n",
+        "→ 11  otherwise                        5 used, 1 requested, 5 allowed\n",
+    ] {
+        assert!(ran.out.contains(expected), "{expected} is not in {}", ran.out);
+    }
+    assert_eq!(local.byos(&["check", "customer-alder", "feature-seats", "--usage", "-1"]).await.code, 2);
+}

@@ -1,0 +1,152 @@
+//! `byos doctor`.
+
+use axum::{Router, http::StatusCode};
+use byos::tables;
+use serde_json::{Value, json};
+
+use crate::{
+    aws::Aws,
+    stack::{Local, Ran},
+};
+
+/// The names of what was found to be so.
+fn found(report: &Value, verdict: &str) -> Vec<String> {
+    let checks = report["checks"].as_array().unwrap().iter().filter(|check| check["verdict"] == verdict);
+    checks.map(|check| check["name"].as_str().unwrap().to_owned()).collect()
+}
+
+fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
+    report["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {report}"))
+}
+
+async fn items(local: &Local) -> usize {
+    let tables = local.embedded.store.tables();
+    let request = local.embedded.store.client().scan().table_name(&tables.customers);
+    request.send().await.unwrap().items().len()
+}
+
+#[tokio::test]
+async fn a_stack_that_is_well_is_found_well_and_left_as_it_was() {
+    let local = Local::start().await;
+    let ran = local.byos(&["doctor", "--json"]).await;
+    let report = ran.json();
+    assert_eq!((ran.code, &report["warnings"], &report["failures"]), (0, &json!(0), &json!(0)), "{report:#}");
+    for name in [
+        "table byos-customers",
+        "table byos-receipts, TTL",
+        "webhook, a wrong secret",
+        "clock",
+        "/graphql, no token",
+        "test event customer.created",
+        "the test customer in the tables",
+        "the test customer at /check-access",
+        "the test customer's deletion in the tables",
+        "the test customer's deletion at /check-access",
+    ] {
+        assert_eq!(check(&report, name)["verdict"], "ok");
+    }
+    // the deletion alone is left
+    assert_eq!(items(&local).await, 1);
+    let ran = local.byos(&["doctor", "--read-only"]).await;
+    assert!(
+        ran.code == 0 && ran.out.contains("ok    webhook, a wrong secret: refused") && !ran.out.contains("test event"),
+        "{ran:?}"
+    );
+    assert_eq!(items(&local).await, 1);
+}
+
+#[tokio::test]
+async fn of_a_stack_in_aws_it_looks_at_safeguards_secrets_and_queues_and_prints_no_secret() {
+    let aws = Aws::start().await;
+    aws.sqs.put("waits");
+    let ran = aws.byos(&["doctor", "--stack", "replica", "--json"]).await;
+    let report = ran.json();
+    assert_eq!((ran.code, found(&report, "fail")), (3, vec![]), "{report:#}");
+    assert_eq!(check(&report, "dead-letter queue")["found"], "about 1 events wait");
+    assert_eq!(check(&report, "table byos-customers, deletion protection")["verdict"], "warn");
+    assert!(check(&report, "dead-letter queue")["mend"].as_str().unwrap().contains("byos replay"));
+    for name in ["secret of the webhook", "secret of /graphql", "secret of /check-access", "the test customer at /check-access"] {
+        assert_eq!(check(&report, name)["verdict"], "ok");
+    }
+    assert!(!format!("{ran:?}").contains("local-secret") && !format!("{ran:?}").contains("local-token"));
+
+    aws.secrets.put(Some(&json!({"secret": "", "token": ""})));
+    let ran = aws.byos(&["doctor", "--stack", "replica", "--json"]).await;
+    let failures = ["secret of the webhook", "secret of /graphql", "secret of /check-access"];
+    assert_eq!((ran.code, found(&ran.json(), "fail")), (1, failures.map(str::to_owned).to_vec()), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_token_secret_or_table_is_found_with_what_to_mend() {
+    let local = Local::start().await;
+    let ran = local.byos(&["doctor", "--json", "--token", "another"]).await;
+    assert_eq!((ran.code, found(&ran.json(), "fail").len()), (1, 2), "{ran:?}");
+    assert_eq!(check(&ran.json(), "the test customer at /check-access")["found"], "the token is refused");
+
+    let ran = local.byos(&["doctor", "--json", "--secret", "another"]).await;
+    let failures = ["test event customer.created", "test event customer.deleted"];
+    assert_eq!((ran.code, found(&ran.json(), "fail")), (1, failures.map(str::to_owned).to_vec()), "{ran:?}");
+
+    // tables of another make: one without its indexes and TTL, one that is not there
+    let client = local.embedded.store.client();
+    let request = client.create_table().table_name("bare").billing_mode(aws_sdk_dynamodb::types::BillingMode::PayPerRequest);
+    let key = |name: &str, kind| {
+        aws_sdk_dynamodb::types::KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap()
+    };
+    let attribute = |name: &str| {
+        let text = aws_sdk_dynamodb::types::ScalarAttributeType::S;
+        aws_sdk_dynamodb::types::AttributeDefinition::builder().attribute_name(name).attribute_type(text).build().unwrap()
+    };
+    let request = request.key_schema(key("customerId", aws_sdk_dynamodb::types::KeyType::Hash));
+    request.attribute_definitions(attribute("customerId")).send().await.unwrap();
+    let receipts = tables::local_names().receipts;
+    let ran = local
+        .byos(&[
+            "doctor",
+            "--json",
+            "--read-only",
+            "--customers-table",
+            "bare",
+            "--subscriptions-table",
+            "none",
+            "--receipts-table",
+            &receipts,
+        ])
+        .await;
+    let report = ran.json();
+    assert_eq!(found(&report, "fail"), ["table bare", "table bare, TTL", "table none"], "{report:#}");
+    let bare = check(&report, "table bare")["found"].as_str().unwrap();
+    assert!(bare.contains("its key is not customerId and item") && bare.contains("the index byEmail is missing"), "{bare}");
+    assert!(check(&report, "table bare, TTL")["mend"].as_str().unwrap().contains("AttributeName=expiresAt"));
+}
+
+#[tokio::test]
+async fn what_a_webhook_answers_to_a_stranger_is_told_as_what_it_is() {
+    let local = Local::start().await;
+    for (status, expected, code) in [
+        (StatusCode::OK, "lets everybody in", 1),
+        (StatusCode::SERVICE_UNAVAILABLE, "if the secret is not set yet", 1),
+        (StatusCode::FORBIDDEN, "allowed sources", 3),
+        (StatusCode::NOT_FOUND, "check the address", 1),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(move || async move { (status, "{}") })).await });
+        let ran: Ran = local.byos(&["doctor", "--url", &url, "--json"]).await;
+        let report = ran.json();
+        assert_eq!(ran.code, code, "{report:#}");
+        assert!(check(&report, "webhook, a wrong secret")["mend"].as_str().unwrap().contains(expected), "{report:#}");
+        assert!(!found(&report, "ok").iter().any(|name| name.starts_with("test event")), "{report:#}");
+        // 403 is what API Gateway's own authorizers answer
+        assert_eq!(
+            found(&report, "fail").contains(&"/check-access, no token".to_owned()),
+            status != StatusCode::FORBIDDEN,
+            "{report:#}"
+        );
+    }
+    let ran = local.byos(&["doctor", "--url", "http://127.0.0.1:1", "--json"]).await;
+    assert!(
+        ran.code == 1 && check(&ran.json(), "webhook, a wrong secret")["found"].as_str().unwrap().starts_with("no answer"),
+        "{ran:?}"
+    );
+}

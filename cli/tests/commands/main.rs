@@ -1,0 +1,10 @@
+//! The commands, as the binary `byos` runs them against a local stack.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod aws;
+mod check;
+mod doctor;
+mod replay;
+mod send;
+mod show;
+mod stack;

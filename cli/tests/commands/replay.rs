@@ -1,0 +1,115 @@
+//! `byos replay`.
+
+use byos::standin::Sqs;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use shared::{parked::Parked, time::to_fixed_width};
+
+use crate::{aws::Aws, stack::Local};
+
+fn ago(days: i64) -> Timestamp {
+    Timestamp::now() - SignedDuration::from_hours(days * 24)
+}
+
+fn created(id: &str, time: Option<Timestamp>) -> Value {
+    json!({"type": "customer.created", "messageId": format!("m-{id}"), "timestamp": time.map(to_fixed_width), "id": id})
+}
+
+fn parked(event: &Value, received_at: Timestamp) -> String {
+    let kind = event["type"].as_str().unwrap().to_owned();
+    Parked { received_at, kind, message_id: None, body: event.to_string().into_bytes() }.to_message().unwrap()
+}
+
+/// A queue with an event that has a time, one without, one that is ignored, one of 31 days ago, and what
+/// is no event.
+fn fill(sqs: &Sqs, received_at: Timestamp) {
+    sqs.put(parked(&created("timed", Some(ago(2))), received_at));
+    sqs.put(parked(&created("untimed", None), received_at));
+    sqs.put(parked(&json!({"type": "coupon.created"}), received_at));
+    sqs.put(parked(&created("old", Some(ago(31))), received_at));
+    sqs.put("nonsense");
+    for n in 0..12 {
+        sqs.put(parked(&created(&format!("customer-{n}"), Some(ago(1))), received_at));
+    }
+}
+
+async fn standing(local: &Local, customer: &str) -> Value {
+    local.byos(&["show", customer, "--json"]).await.json()["standing"].clone()
+}
+
+#[tokio::test]
+async fn a_queue_is_written_with_its_receipts_and_emptied_of_what_was_written() {
+    let aws = Aws::start().await;
+    let received_at = ago(3);
+    fill(&aws.sqs, received_at);
+    let ran = aws.byos(&["replay", "--stack", "replica", "--json"]).await;
+    let lines = ran.json_lines();
+    let count = |outcome: &str| lines.iter().filter(|line| line["outcome"] == outcome).count();
+    assert_eq!((ran.code, count("applied"), count("ignored"), count("refused")), (3, 14, 1, 2), "{ran:?}");
+    let old = lines.iter().find(|line| line["messageId"] == "m-old").unwrap();
+    assert!(old["error"].as_str().unwrap().contains("--force"), "{old}");
+
+    let page = aws.local.byos(&["show", "untimed", "--json"]).await.json();
+    assert_eq!(page["registers"]["profile"]["time"], to_fixed_width(received_at));
+    assert_eq!(standing(&aws.local, "old").await, "unknown");
+
+    // what was refused is still there, and the rest is not
+    aws.sqs.let_come_again();
+    assert_eq!(aws.sqs.messages().len(), 2);
+    let ran = aws.byos(&["replay", "--stack", "replica", "--force"]).await;
+    assert!(ran.code == 3 && ran.out.ends_with("1 applied, 0 stale, 0 ignored, 1 refused.\n"), "{ran:?}");
+    assert_eq!(standing(&aws.local, "old").await, "live");
+    aws.sqs.let_come_again();
+    assert_eq!(aws.sqs.messages().iter().map(|(_, body)| body.as_str()).collect::<Vec<_>>(), ["nonsense"]);
+}
+
+#[tokio::test]
+async fn what_the_store_does_not_take_stays_in_the_queue() {
+    let local = Local::start().await;
+    let sqs = Sqs::start().await.unwrap();
+    sqs.put(parked(&created("c", Some(ago(1))), ago(1)));
+    let arguments = ["replay", "--queue-url", &sqs.queue_url(), "--sqs-endpoint", sqs.endpoint()];
+    let tables = ["--customers-table", "none", "--subscriptions-table", "none", "--receipts-table", "none"];
+    let ran = local.byos(&[&arguments[..], &tables[..]].concat()).await;
+    assert!(ran.code == 1 && ran.err.contains("DynamoDB refused UpdateItem"), "{ran:?}");
+    sqs.let_come_again();
+    assert_eq!(sqs.messages().len(), 1);
+    let ran = local.byos(&arguments).await;
+    assert!(ran.code == 0 && ran.out.ends_with("1 applied, 0 stale, 0 ignored, 0 refused.\n"), "{ran:?}");
+    sqs.let_come_again();
+    assert!(sqs.messages().is_empty());
+}
+
+#[tokio::test]
+async fn an_event_in_a_file_has_the_receipt_that_it_says_or_that_is_given() {
+    let local = Local::start().await;
+    let (said, given) = (ago(5), ago(4));
+    let lines =
+        format!("{}\n{}\n", json!({"receivedAt": to_fixed_width(said), "body": created("said", None)}), created("given", None));
+    let ran = local.byos_with(&["replay", "-", "--received-at", &to_fixed_width(given)], &[], &lines).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for (customer, expected) in [("said", said), ("given", given)] {
+        let page = local.byos(&["show", customer, "--json"]).await.json();
+        assert_eq!(page["registers"]["profile"]["time"], to_fixed_width(expected), "{customer}");
+    }
+    // again, it is stale, whatever is given: the first receipt is remembered
+    let ran = local.byos_with(&["replay", "-"], &[], &lines).await;
+    assert!(ran.out.ends_with("0 applied, 2 stale, 0 ignored, 0 refused.\n"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_list_is_as_old_as_the_oldest_of_its_times() {
+    let local = Local::start().await;
+    let list = json!({"type": "entitlements.updated", "timestamp": to_fixed_width(ago(31)), "entitlementsUpdatedAt": to_fixed_width(ago(1)),
+                      "customer": {"id": "c"}, "entitlements": []});
+    let ran = local.byos_with(&["replay", "-"], &[], &list.to_string()).await;
+    assert!(ran.code == 3 && ran.out.contains("refused"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn without_files_or_a_queue_there_is_nothing_to_replay() {
+    let local = Local::start().await;
+    let ran = local.byos(&["replay"]).await;
+    assert!(ran.code == 1 && ran.err.contains("--queue-url"), "{ran:?}");
+    assert_eq!(local.byos(&["replay", "file", "--queue-url", "http://127.0.0.1:1"]).await.code, 2);
+}

@@ -1,0 +1,104 @@
+//! `byos show`.
+
+use serde_json::{Value, json};
+
+use crate::stack::Local;
+
+fn features(page: &Value, scope: usize) -> Vec<(&str, &str)> {
+    let entitlements = page["scopes"][scope]["entitlements"].as_array().unwrap().iter();
+    entitlements.map(|one| (one["featureId"].as_str().unwrap(), one["state"].as_str().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn what_it_says_of_the_next_check_is_what_check_access_answers() {
+    let local = Local::with_story().await;
+    let page = local.byos(&["show", "customer-alder", "--json"]).await.json();
+    let mut checks = 0;
+    for scope in page["scopes"].as_array().unwrap() {
+        for entitlement in scope["entitlements"].as_array().unwrap() {
+            let asked =
+                json!({"customerId": "customer-alder", "featureId": entitlement["featureId"], "resourceId": scope["resourceId"]});
+            let answer = local.check_access(&asked).await;
+            for member in ["hasAccess", "accessDeniedReason", "reason", "currentUsage", "usageLimit", "usagePeriodEnd"] {
+                assert_eq!(entitlement["check"][member], answer[member], "{asked} {member}");
+            }
+            checks += 1;
+        }
+    }
+    assert_eq!(checks, 10);
+}
+
+#[tokio::test]
+async fn each_part_names_the_event_that_it_comes_from() {
+    let local = Local::with_story().await;
+    let page = local.byos(&["show", "customer-alder", "--json"]).await.json();
+    assert_eq!((&page["standing"], &page["visible"]["name"]), (&json!("live"), &json!("Alder Analytics GmbH")));
+    let profile = &page["registers"]["profile"];
+    assert_eq!(profile["version"], "2026-10-05T13:44:09.200Z|980615c4-60b9-4757-8f96-c50a18473a00");
+    assert_eq!(
+        (&profile["time"], &profile["messageId"]),
+        (&json!("2026-10-05T13:44:09.200Z"), &json!("980615c4-60b9-4757-8f96-c50a18473a00"))
+    );
+    assert_eq!((&page["registers"]["list"]["value"], &page["registers"]["deletion"]), (&json!(7), &Value::Null));
+    assert_eq!(features(&page, 0).iter().filter(|(_, state)| *state == "granted").count(), 7);
+    assert!(features(&page, 0).contains(&("feature-onboarding-call", "revoked")));
+    assert_eq!(page["scopes"][1]["resourceId"], "site-berlin");
+    let subscription = &page["subscriptions"][0];
+    assert_eq!((&subscription["hidden"], &subscription["isListed"]), (&Value::Null, &json!(true)));
+    assert_eq!(subscription["details"]["value"]["customerId"], "customer-alder");
+
+    let text = local.byos(&["show", "customer-alder"]).await.out;
+    for expected in [
+        "Customer customer-alder: live, as of 20",
+        "profile       2026-10-05T13:44:09.200Z 980615c4-60b9-4757-8f96-c50a18473a00",
+        "feature-onboarding-call: denied, NoFeatureEntitlementInSubscription",
+        "Row 4, the feature is not in the list: a list granted it, and the newest does not hold it",
+        "Entitlements of the resource site-berlin",
+        "subscription-alder-growth: seen\n",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_customer_is_its_deletion_and_one_that_never_was_exits_with_3() {
+    let local = Local::with_story().await;
+    let ran = local.byos(&["show", "customer-birch", "--json"]).await;
+    let page = ran.json();
+    assert_eq!((ran.code, &page["standing"], &page["visible"]), (0, &json!("deleted"), &Value::Null));
+    assert!(page["registers"]["deletion"]["messageId"].is_string() && page["expiresAt"].is_string(), "{page}");
+    let ran = local.byos(&["show", "nobody"]).await;
+    assert!(
+        ran.code == 3 && ran.out.contains("Nothing is stored of a customer nobody in the DynamoDB on http://127.0.0.1:"),
+        "{ran:?}"
+    );
+    let ran = local.byos(&["show", "nobody", "--json"]).await;
+    assert_eq!((ran.code, &ran.json()["standing"]), (3, &json!("unknown")));
+    assert_eq!(local.byos(&["show", ""]).await.code, 2);
+}
+
+#[tokio::test]
+async fn what_readers_do_not_see_is_shown_with_the_reason() {
+    let local = Local::start().await;
+    let event = |kind: &str, more: Value| {
+        let mut event = json!({"type": kind, "messageId": "m", "timestamp": "2026-11-01T00:00:00Z", "customer": {"id": "c"}});
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    local
+        .takes(&[
+            event("subscription.created", json!({"id": "s", "status": "ACTIVE", "plan": {"id": "p"}})),
+            event("measurement.reported", json!({"feature": {"id": "f"}, "resource": {"id": "r"}, "currentUsage": 3})),
+        ])
+        .await;
+    let page = local.byos(&["show", "c", "--json"]).await.json();
+    let subscription = &page["subscriptions"][0];
+    assert!(subscription["hidden"].as_str().unwrap().contains("not complete"), "{page}");
+    assert!(subscription["expiresAt"].is_string() && subscription["dates"].is_null());
+    // usage came before any list of its resource
+    assert_eq!((&page["scopes"][1]["resourceId"], &page["scopes"][1]["list"]), (&json!("r"), &Value::Null));
+    let usage = &page["scopes"][1]["entitlements"][0];
+    assert_eq!((&usage["state"], &usage["usage"]["value"]["currentUsage"]), (&json!("absent"), &json!(3.0)));
+    assert_eq!(usage["check"]["accessDeniedReason"], "CustomerResourceNotFound");
+    assert!(usage["expiresAt"].is_string());
+}

@@ -1,0 +1,102 @@
+//! A local stack in this process, and the binary on it.
+
+use std::process::Stdio;
+
+use byos::{embedded::Embedded, serve::Stack};
+use serde_json::Value;
+use shared::time::Clock;
+use tokio::{io::AsyncWriteExt as _, process::Command};
+
+/// A stack that is served, with nothing in it.
+pub(crate) struct Local {
+    pub(crate) url: String,
+    pub(crate) embedded: Embedded,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    /// What it printed, as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// What it printed, as JSON line by line.
+    pub(crate) fn json_lines(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Local {
+    pub(crate) async fn start() -> Self {
+        let embedded = Embedded::in_memory().await.unwrap();
+        let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, stack.router()).await });
+        Self { url, embedded }
+    }
+
+    /// One with the story of events/ in it.
+    pub(crate) async fn with_story() -> Self {
+        let local = Self::start().await;
+        let ran = local.byos(&["send", "--story"]).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        local
+    }
+
+    /// Has these events in it.
+    pub(crate) async fn takes(&self, events: &[Value]) {
+        let events: Vec<String> = events.iter().map(Value::to_string).collect();
+        let ran = self.byos_with(&["send", "-", "--no-retry"], &[], &events.join("\n")).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+
+    /// What /check-access answers.
+    pub(crate) async fn check_access(&self, body: &Value) -> Value {
+        let request = byos::http::client().unwrap().post(format!("{}/check-access", self.url));
+        let request = request.header("Authorization", "Bearer local-token").body(body.to_string());
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Runs the binary on this stack.
+    pub(crate) async fn byos(&self, arguments: &[&str]) -> Ran {
+        self.byos_with(arguments, &[], "").await
+    }
+
+    /// The same with more of an environment, and something to read.
+    pub(crate) async fn byos_with(&self, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Ran {
+        let own = [("BYOS_URL", self.url.as_str()), ("DYNAMODB_ENDPOINT", self.embedded.endpoint.as_str())];
+        run(arguments, &[&own, environment].concat(), input).await
+    }
+}
+
+/// Runs the binary with this environment and no other.
+pub(crate) async fn run(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Ran {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_byos"))
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = process.stdin.take().unwrap();
+    // A command that reads nothing may be gone already.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = process.wait_with_output().await.unwrap();
+    Ran {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}

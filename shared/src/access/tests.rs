@@ -1,0 +1,222 @@
+//! The decision table, row by row.
+
+use super::*;
+use crate::version::Version;
+use AccessDeniedReason::*;
+use proptest::prelude::*;
+
+const NOW: &str = "2026-11-23T14:00:00Z";
+
+fn view(entitlement: &str) -> AccessView {
+    let version = Version::new("2026-11-01T00:00:00Z".parse().unwrap(), "m");
+    let grant = Register { version: version.clone(), value: serde_json::from_str(entitlement).unwrap() };
+    AccessView { standing: Standing::Live, list: Some(1), feature: merge(Some(grant), None, &version) }
+}
+
+fn request(usage: f64, values: &[&str]) -> AccessRequest {
+    AccessRequest {
+        customer_id: Id::try_from("c").unwrap(),
+        feature_id: Id::try_from("f").unwrap(),
+        resource_id: None,
+        requested_usage: usage,
+        requested_values: values.iter().map(|&value| value.to_owned()).collect(),
+    }
+}
+
+fn denied(view: &AccessView, request: &AccessRequest) -> Option<AccessDeniedReason> {
+    explained(view, request);
+    decide(view, request, NOW.parse().unwrap()).denied
+}
+
+/// Holds an explanation to the decision: the same, by its last row and no earlier one.
+fn explained(view: &AccessView, request: &AccessRequest) {
+    let now = NOW.parse().unwrap();
+    let Explanation { steps, decision } = explain(view, request, now);
+    assert_eq!(decision, decide(view, request, now), "{steps:?}");
+    let (last, before) = steps.split_last().unwrap();
+    assert!(last.decides && before.iter().all(|step| !step.decides), "{steps:?}");
+    assert!(steps.iter().map(|step| step.row).is_sorted(), "{steps:?}");
+    let possible: &[_] = match last.row {
+        Row::Unknown => &[Some(CustomerNotFound)],
+        Row::Archived => &[Some(CustomerIsArchived)],
+        Row::NoResource => &[Some(CustomerResourceNotFound)],
+        Row::NoList => &[Some(NoActiveSubscription)],
+        Row::NotInList => &[Some(NoFeatureEntitlementInSubscription)],
+        Row::CreditsUsedUp => &[Some(InsufficientCredits)],
+        Row::Enum => &[None, Some(RequestedValuesMismatch)],
+        Row::UnknownType => &[Some(Unknown)],
+        Row::BeyondLimit => &[Some(RequestedUsageExceedingLimit)],
+        Row::CreditsLeft | Row::Boolean | Row::Unmetered | Row::Unlimited | Row::WithinLimit => &[None],
+    };
+    assert!(possible.contains(&decision.denied), "{steps:?} {decision:?}");
+    assert!(steps.iter().all(|step| !step.found.is_empty()));
+}
+
+fn any_entitlement() -> impl Strategy<Value = String> {
+    let one_of = |values: &'static [&'static str]| proptest::sample::select(values);
+    let member = move |name: &'static str, values: &'static [&'static str]| {
+        one_of(values).prop_map(move |value| if value.is_empty() { String::new() } else { format!(r#","{name}":{value}"#) })
+    };
+    let feature = (
+        member(
+            "featureType",
+            &["\"BOOLEAN\"", "\"ENUM\"", "\"NUMBER\"", "\"NUMBER\"", "\"NUMBER\"", "\"NUMBER\"", "\"TENSOR\"", ""],
+        ),
+        member("meterType", &["\"Incremental\"", "\"Incremental\"", "\"FLUCTUATING\"", "\"FLUCTUATING\"", "\"None\"", ""]),
+    );
+    let members = (
+        member("usageLimit", &["3", "null", "0", ""]),
+        member("hasUnlimitedUsage", &["true", "false", "", ""]),
+        member("hasSoftLimit", &["true", "false", "", ""]),
+        member("currentUsage", &["2", "3", "4", ""]),
+        member("usagePeriodEnd", &["\"2026-11-23T13:59:59Z\"", "\"2026-11-23T14:00:00Z\"", ""]),
+        member("enumValues", &[r#"["a","b"]"#, "[]", ""]),
+        member("creditBalance", &[r#"{"remainingBalance":1}"#, r#"{"remainingBalance":0}"#, "{}", "", ""]),
+    );
+    (feature, members).prop_map(|((kind, meter), (a, b, c, d, e, f, g))| {
+        format!(r#"{{"feature":{{"id":"f"{kind}{meter}}}{a}{b}{c}{d}{e}{f}{g}}}"#)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_096, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_explanation_comes_to_the_decision_whatever_is_stored_and_asked(
+        entitlement in any_entitlement(),
+        standing in prop_oneof![8 => Just(Standing::Live), 1 => Just(Standing::Archived), 1 => Just(Standing::Unknown)],
+        list in prop_oneof![8 => Just(Some(1)), 1 => Just(Some(0)), 1 => Just(None)],
+        state in 0..10,
+        usage in proptest::sample::select(&[0.0, 0.5, 1.0, 9.0]),
+        values in proptest::sample::subsequence(&["a", "b", "c"], 0..3),
+        of_resource in any::<bool>(),
+    ) {
+        let granted = view(&entitlement);
+        let feature = match state {
+            0 => FeatureState::Absent,
+            1 => FeatureState::Revoked,
+            _ => granted.feature,
+        };
+        let resource_id = of_resource.then(|| Id::try_from("r").unwrap());
+        explained(&AccessView { standing, list, feature }, &AccessRequest { resource_id, ..request(usage, &values) });
+    }
+}
+
+#[test]
+fn the_way_to_a_decision_names_what_each_row_was_held_against() {
+    let entitlement = r#"{"feature":{"id":"f","featureType":"NUMBER","meterType":"FLUCTUATING"},"usageLimit":3,"currentUsage":3,
+        "usagePeriodEnd":"2026-10-31T00:00:00Z"}"#;
+    let explanation = explain(&view(entitlement), &request(4.0, &[]), NOW.parse().unwrap());
+    let steps: Vec<String> = explanation.steps.iter().map(|step| format!("{} {}", step.row.number(), step.found)).collect();
+    let last = "0 used, 4 requested, 3 allowed; the period in which 3 were used ended at 2026-10-31T00:00:00.000Z";
+    assert_eq!(
+        steps,
+        [
+            "1 it is live",
+            "2 it is live",
+            "3 no resource is asked for",
+            "3a the newest list holds 1",
+            "4 the newest list grants it",
+            "5 it is not paid with credits",
+            "6 its type is NUMBER",
+            "7 its type is NUMBER",
+            "7a its type is NUMBER",
+            "8 its meter is FLUCTUATING",
+            "9 its limit is a hard one",
+            &format!("10 {last}"),
+            &format!("11 {last}"),
+        ]
+    );
+}
+
+#[test]
+fn what_comes_before_the_feature_decides_in_the_order_of_the_sdk() {
+    let whole = view(r#"{"feature":{"id":"f","featureType":"BOOLEAN"}}"#);
+    let of_resource = AccessRequest { resource_id: Some(Id::try_from("r").unwrap()), ..request(0.0, &[]) };
+    let plain = request(0.0, &[]);
+    let empty = AccessView { list: None, feature: FeatureState::Absent, ..whole.clone() };
+    for (view, request, expected) in [
+        (AccessView { standing: Standing::Unknown, ..empty.clone() }, &of_resource, Some(CustomerNotFound)),
+        (AccessView { standing: Standing::Archived, ..whole.clone() }, &plain, Some(CustomerIsArchived)),
+        (empty.clone(), &of_resource, Some(CustomerResourceNotFound)),
+        (empty.clone(), &plain, Some(NoActiveSubscription)),
+        (AccessView { list: Some(0), ..whole.clone() }, &of_resource, Some(NoActiveSubscription)),
+        (AccessView { feature: FeatureState::Absent, ..whole.clone() }, &plain, Some(NoFeatureEntitlementInSubscription)),
+        (AccessView { feature: FeatureState::Revoked, ..whole.clone() }, &plain, Some(NoFeatureEntitlementInSubscription)),
+        (whole, &plain, None),
+    ] {
+        assert_eq!(denied(&view, request), expected, "{view:?}");
+    }
+}
+
+#[test]
+fn each_kind_of_feature_decides_by_its_row() {
+    let metered = r#""feature":{"id":"f","featureType":"NUMBER","meterType":"Incremental"}"#;
+    let value = r#""feature":{"id":"f","featureType":"NUMBER","meterType":"None"}"#;
+    let boolean = r#""feature":{"id":"f","featureType":"BOOLEAN","status":"NEW"}"#;
+    let list = r#""feature":{"id":"f","featureType":"ENUM"},"enumValues":["a","b"]"#;
+    for (entitlement, usage, values, expected) in [
+        // 5 and 5a
+        (format!(r#"{metered},"creditBalance":{{"remainingBalance":0}},"usageLimit":9"#), 0.0, vec![], Some(InsufficientCredits)),
+        (format!(r#"{boolean},"creditBalance":{{}}"#), 0.0, vec![], Some(InsufficientCredits)),
+        (format!(r#"{metered},"creditBalance":{{"remainingBalance":-1}},"hasSoftLimit":true"#), 0.0, vec![], None),
+        (format!(r#"{metered},"creditBalance":{{"remainingBalance":1}}"#), 99.0, vec![], None),
+        (
+            format!(r#"{metered},"creditBalance":{{"remainingBalance":1}},"usageLimit":9"#),
+            99.0,
+            vec![],
+            Some(RequestedUsageExceedingLimit),
+        ),
+        // 6
+        (boolean.to_owned(), 99.0, vec!["x"], None),
+        // 7
+        (list.to_owned(), 99.0, vec![], None),
+        (list.to_owned(), 0.0, vec!["b", "a"], None),
+        (list.to_owned(), 0.0, vec!["a", "c"], Some(RequestedValuesMismatch)),
+        (
+            r#""feature":{"id":"f","featureType":"enum"},"enumValues":null"#.to_owned(),
+            0.0,
+            vec!["a"],
+            Some(RequestedValuesMismatch),
+        ),
+        // 8
+        (format!(r#"{value},"usageLimit":3,"currentUsage":5"#), 9.0, vec![], None),
+        (r#""feature":{"id":"f","featureType":"NUMBER","meterType":null},"usageLimit":3"#.to_owned(), 9.0, vec![], None),
+        // 9
+        (format!(r#"{metered},"hasUnlimitedUsage":true"#), 9.0, vec![], None),
+        (format!(r#"{metered},"hasSoftLimit":true,"usageLimit":3,"currentUsage":4"#), 9.0, vec![], None),
+        // 10 and 11
+        (format!(r#"{metered},"usageLimit":3,"currentUsage":3"#), 0.0, vec![], None),
+        (format!(r#"{metered},"usageLimit":3,"currentUsage":2.5"#), 0.5, vec![], None),
+        (format!(r#"{metered},"usageLimit":3,"currentUsage":3"#), 0.1, vec![], Some(RequestedUsageExceedingLimit)),
+        (format!(r#"{metered},"usageLimit":3,"currentUsage":4"#), 0.0, vec![], Some(RequestedUsageExceedingLimit)),
+        (format!(r#"{metered},"usageLimit":null"#), 0.0, vec![], None),
+        (format!(r#"{metered},"usageLimit":null"#), 1.0, vec![], Some(RequestedUsageExceedingLimit)),
+        // the period
+        (format!(r#"{metered},"usageLimit":3,"currentUsage":3,"usagePeriodEnd":"2026-11-23T13:59:59Z""#), 3.0, vec![], None),
+        (format!(r#"{metered},"usageLimit":3,"currentUsage":3,"nextResetDate":"2026-11-23T13:59:59Z""#), 3.0, vec![], None),
+        (
+            format!(r#"{metered},"usageLimit":3,"currentUsage":3,"usagePeriodEnd":"{NOW}""#),
+            1.0,
+            vec![],
+            Some(RequestedUsageExceedingLimit),
+        ),
+        // a type that is not known is no reason to grant
+        (r#""feature":{"id":"f","featureType":"TENSOR"}"#.to_owned(), 0.0, vec![], Some(Unknown)),
+        (r#""feature":{"id":"f"}"#.to_owned(), 0.0, vec![], Some(Unknown)),
+    ] {
+        assert_eq!(denied(&view(&format!("{{{entitlement}}}")), &request(usage, &values)), expected, "{entitlement}");
+    }
+}
+
+#[test]
+fn the_decision_says_the_numbers_of_the_present_period() {
+    let entitlement = r#"{"feature":{"id":"f","featureType":"NUMBER","meterType":"FLUCTUATING"},"usageLimit":3,"currentUsage":3,
+        "usagePeriodAnchor":"2026-01-31T00:00:00Z","usagePeriodEnd":"2026-10-31T00:00:00Z","resetPeriod":"MONTH"}"#;
+    let decision = decide(&view(entitlement), &request(4.0, &[]), NOW.parse().unwrap());
+    assert_eq!(decision.reason, "The feature f would pass its limit: 0 used, 4 requested, 3 allowed.");
+    let numbers = decision.decided_on;
+    assert_eq!((numbers.current_usage, numbers.usage_limit), (Some(0.into()), Some(3.into())));
+    assert_eq!(numbers.usage_period_start.as_deref(), Some("2026-10-31T00:00:00.000Z"));
+    assert_eq!(numbers.usage_period_end.as_deref(), Some("2026-11-30T00:00:00.000Z"));
+}
