@@ -1,16 +1,17 @@
 //! A stand-in for API Gateway's HTTP API: each request becomes the event that Lambda would get, goes
-//! through the functions' own handlers by lambda_http's own conversion, and comes back.
+//! through the functions' own conversion and handlers, and comes back.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use axum::{body::Bytes, http};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use check_access::CheckAccess;
 use graphql::Graphql;
 use jiff::Timestamp;
-use lambda_http::{Adapter, Body, Context, LambdaEvent, Request, Response, Service as _, request::LambdaRequest, service_fn};
+use lambda_http::{Body, Context, LambdaEvent, Request, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use shared::gateway::{self, GatewayEvent};
 use webhook::Webhook;
 
 /// The most bytes of a body that API Gateway passes on.
@@ -30,9 +31,6 @@ pub enum GatewayError {
     /// No function serves this path.
     #[error("no function serves {0}")]
     NoRoute(String),
-    /// lambda_http does not take the event.
-    #[error("the event is not one of API Gateway's: {0}")]
-    Event(serde_json::Error),
     /// The function's answer is not what API Gateway takes.
     #[error("the function's answer is not one that API Gateway takes: {0}")]
     Answer(String),
@@ -65,24 +63,18 @@ impl Gateway {
     }
 }
 
-/// Calls a function with an event as Lambda does, by lambda_http's own conversions.
+/// Calls a function with an event as Lambda does, by the functions' own conversion.
 ///
 /// # Errors
-/// If the event is none of API Gateway's.
+/// If its answer can't be written as JSON.
 pub async fn call<'a, F, A>(function: F, event: Value) -> Result<Value, GatewayError>
 where
     F: Fn(Request) -> A,
     A: Future<Output = Response<Body>> + Send + 'a,
 {
-    let request: LambdaRequest = serde_json::from_value(event).map_err(GatewayError::Event)?;
-    let service = service_fn(|request| {
-        let answer = function(request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    match Adapter::from(service).call(LambdaEvent::new(request, Context::default())).await {
-        Ok(response) => serde_json::to_value(response).map_err(|error| GatewayError::Answer(error.to_string())),
-        Err(never) => match never {},
-    }
+    let event = LambdaEvent::new(GatewayEvent::read(&event.to_string()), Context::default());
+    let answer = gateway::answer(function, event).await;
+    serde_json::to_value(answer).map_err(|error| GatewayError::Answer(error.to_string()))
 }
 
 /// The HTTP response to what a function answered, or to what kept it from answering.
@@ -90,7 +82,6 @@ pub fn respond(answer: Result<Value, GatewayError>) -> http::Response<axum::body
     answer.and_then(response_of).unwrap_or_else(|error| {
         let (status, message) = match error {
             GatewayError::NoRoute(_) => (http::StatusCode::NOT_FOUND, "Not Found"),
-            GatewayError::Event(_) => (http::StatusCode::BAD_REQUEST, "Bad Request"),
             GatewayError::Answer(_) => (http::StatusCode::BAD_GATEWAY, "Internal Server Error"),
         };
         tracing::info!(status = status.as_u16(), "{error}");

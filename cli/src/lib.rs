@@ -8,6 +8,7 @@ pub mod delivery;
 pub mod doctor;
 pub mod embedded;
 pub mod gateway;
+pub mod hostile;
 pub mod http;
 pub mod import;
 pub mod mirror;

@@ -15,7 +15,7 @@ use byos::{
 };
 use clap::{Parser, Subcommand};
 use shared::telemetry;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// A replica of Stigg's entitlements on your machine: the three functions on an embedded DynamoDB.
 ///
@@ -71,8 +71,9 @@ async fn main() -> ExitCode {
 fn log(is_serving: bool) {
     let log = tracing_subscriber::fmt().compact().with_target(false);
     if is_serving {
-        log.with_env_filter(telemetry::filter()).init();
+        log.with_env_filter(telemetry::filter()).finish().with(telemetry::MOST).init();
     } else {
-        log.with_env_filter(telemetry::filter_with_default(LevelFilter::WARN)).with_writer(std::io::stderr).init();
+        let log = log.with_env_filter(telemetry::filter_with_default(LevelFilter::WARN));
+        log.with_writer(std::io::stderr).finish().with(telemetry::MOST).init();
     }
 }

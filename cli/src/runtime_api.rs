@@ -23,6 +23,7 @@ use axum::{
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
     net::TcpListener,
     process::{Child, Command},
     sync::{mpsc, oneshot, watch},
@@ -53,7 +54,20 @@ pub struct Lambda {
     polled: watch::Receiver<Option<Instant>>,
     started: Instant,
     process: Child,
+    printed: [JoinHandle<Vec<u8>>; 2],
     server: JoinHandle<()>,
+}
+
+/// All that a stream gives, read while the process runs: it would wait for a full pipe to be read.
+fn collected(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    tokio::spawn(async move {
+        let mut all = Vec::new();
+        if let Some(mut stream) = stream {
+            // What was read before an error is all there is.
+            let _ = stream.read_to_end(&mut all).await;
+        }
+        all
+    })
 }
 
 /// Where the answer to a call goes.
@@ -103,7 +117,7 @@ impl Lambda {
             }
         });
         let started = Instant::now();
-        let process = Command::new(binary)
+        let mut process = Command::new(binary)
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "function")
@@ -117,7 +131,8 @@ impl Lambda {
             .kill_on_drop(true)
             .spawn()
             .map_err(LambdaError::Start)?;
-        Ok(Self { calls, polled, started, process, server })
+        let printed = [collected(process.stdout.take()), collected(process.stderr.take())];
+        Ok(Self { calls, polled, started, process, printed, server })
     }
 
     /// Waits until the function asks for its first event, and says how long after its start it did.
@@ -157,10 +172,8 @@ impl Lambda {
     /// # Errors
     /// If the process can't be waited for.
     pub async fn stop(mut self) -> Result<String, LambdaError> {
-        self.process.start_kill().map_err(LambdaError::Start)?;
-        let output = self.process.wait_with_output().await.map_err(LambdaError::Start)?;
-        self.server.abort();
-        Ok(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+        self.process.kill().await.map_err(LambdaError::Start)?;
+        Ok(self.printed().await)
     }
 
     /// Waits for a process that ends by itself, and answers with whether it succeeded and what it
@@ -168,12 +181,20 @@ impl Lambda {
     ///
     /// # Errors
     /// If it does not end.
-    pub async fn ended(self) -> Result<(bool, String), LambdaError> {
-        let output = tokio::time::timeout(TIMEOUT, self.process.wait_with_output()).await;
+    pub async fn ended(mut self) -> Result<(bool, String), LambdaError> {
+        let status = tokio::time::timeout(TIMEOUT, self.process.wait()).await;
+        let status = status.map_err(|_| LambdaError::TimedOut("end"))?.map_err(LambdaError::Start)?;
+        Ok((status.success(), self.printed().await))
+    }
+
+    /// What the process printed, once it has ended.
+    async fn printed(self) -> String {
         self.server.abort();
-        let output = output.map_err(|_| LambdaError::TimedOut("end"))?.map_err(LambdaError::Start)?;
-        let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        Ok((output.status.success(), printed))
+        let mut printed = String::new();
+        for stream in self.printed {
+            printed.push_str(&String::from_utf8_lossy(&stream.await.unwrap_or_default()));
+        }
+        printed
     }
 }
 

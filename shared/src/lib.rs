@@ -11,6 +11,7 @@ pub mod config;
 pub mod customer;
 pub mod entitlement;
 pub mod event;
+pub mod gateway;
 pub mod id;
 pub mod keyring;
 pub mod parked;

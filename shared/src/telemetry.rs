@@ -7,7 +7,7 @@ mod metrics;
 
 use std::time::Duration;
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::config::optional;
 pub use line::Lines;
@@ -29,11 +29,15 @@ pub fn filter_with_default(default: LevelFilter) -> EnvFilter {
     quiet.fold(filter, EnvFilter::add_directive)
 }
 
+/// The most that is logged whatever `RUST_LOG` says: below this level libraries print requests whole, with
+/// secrets, tokens and personal data.
+pub const MOST: LevelFilter = LevelFilter::INFO;
+
 /// Starts logging as JSON to standard output. Where `METRICS_NAMESPACE` is set, the lines of requests
 /// become these metrics there.
 pub fn start(metrics: &'static MetricSet) {
     let lines = Lines::new(optional("METRICS_NAMESPACE"), vec![metrics]);
-    tracing_subscriber::fmt().event_format(lines).with_env_filter(filter()).init();
+    tracing_subscriber::fmt().event_format(lines).with_env_filter(filter()).finish().with(MOST).init();
 }
 
 /// A duration for a log line: milliseconds, to the hundredth.

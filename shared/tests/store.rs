@@ -330,3 +330,28 @@ async fn an_empty_or_overlong_email_is_no_key_and_takes_no_event_down() {
     assert_eq!(store.customers_by_email("", 10).await.unwrap(), Vec::<Id>::new());
     assert_eq!(day(1).time(), at(1));
 }
+
+#[tokio::test]
+async fn features_that_are_read_consistently_are_the_same_ones_whole() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    applied(store, 1, list(None, &["f", "g"])).await;
+    for scope in [Some(None), None] {
+        let rows = store.features_consistently(&id("c"), scope).await.unwrap();
+        assert!(rows.len() == 2 && rows.iter().all(|row| row.grant.is_some()), "{rows:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_list_that_is_cut_off_goes_on_with_the_next_delivery() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let features: Vec<String> = (0..700).map(|n| format!("f{n}")).collect();
+    let long = list(None, &features.iter().map(String::as_str).collect::<Vec<_>>());
+    let cut_off = proxied(&embedded, 400).await;
+    assert!(write(&cut_off.store, 2, long.clone()).await.is_err());
+    // What is left of it, a look at what is not, and the list itself.
+    let rest = proxied(&embedded, 340).await;
+    applied(&rest.store, 2, long).await;
+    let rows = embedded.store.features(&id("c"), Some(None)).await.unwrap();
+    assert_eq!(rows.iter().filter(|row| row.grant.is_some()).count(), 700);
+}

@@ -12,6 +12,7 @@ use serde::Serialize;
 use shared::{
     access::{self, AccessDeniedReason, AccessRequest, DecidedOn, Decision},
     entitlement::to_number,
+    gateway::{self, Malformed},
     reader::{ReaderAuth, ReaderRefusal},
     reply,
     store::{Spent, Store, StoreError},
@@ -54,6 +55,8 @@ pub struct CheckAccess {
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error(transparent)]
     Reader(#[from] ReaderRefusal),
     #[error("only POST is taken here")]
     Method,
@@ -73,7 +76,7 @@ impl Refusal {
             Self::Reader(refusal) => refusal.status(),
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Request(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::Store(_) | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -81,6 +84,7 @@ impl Refusal {
     /// The outcome in one word, for logs.
     fn label(&self) -> &'static str {
         match self {
+            Self::Malformed(_) => "malformed",
             Self::Reader(refusal) => refusal.label(),
             Self::Method => "method_rejected",
             Self::TooLarge => "too_large",
@@ -142,6 +146,7 @@ impl CheckAccess {
     }
 
     async fn check(&self, store: &Store, request: &Request) -> Result<(AccessRequest, Decision), Refusal> {
+        gateway::check(request)?;
         self.auth.admits(request).await?;
         if request.method() != Method::POST {
             return Err(Refusal::Method);

@@ -1,10 +1,11 @@
 //! The Lambda that decides access.
 
 use check_access::{CheckAccess, METRICS};
-use lambda_http::{Error, Request, run, service_fn};
+use lambda_http::{Error, LambdaEvent, Request, lambda_runtime, service_fn};
 use shared::{
     aws::FunctionEnvironment,
     config::required,
+    gateway::{self, GatewayEvent},
     reader::ReaderAuth,
     store::{Budget, Store, Tables, from_environment},
     telemetry,
@@ -21,5 +22,8 @@ async fn main() -> Result<(), Error> {
     let auth = ReaderAuth::of_function(&environment, "CHECK_ACCESS_API_TOKEN", "CHECK_ACCESS_API_TOKEN_PREVIOUS");
     let (auth, ()) = tokio::join!(auth, store.open_for_reads());
     let check_access = &CheckAccess::new(store, auth?, Clock::system());
-    run(service_fn(|request: Request| async move { Ok::<_, Error>(check_access.handle(request).await) })).await
+    let answer = |event: LambdaEvent<GatewayEvent>| async move {
+        Ok::<_, Error>(gateway::answer(|request: Request| check_access.handle(request), event).await)
+    };
+    lambda_runtime::run(service_fn(answer)).await
 }

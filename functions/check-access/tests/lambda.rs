@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use byos::{embedded::Embedded, runtime_api::Lambda, serve::Stack, story};
+use byos::{embedded::Embedded, hostile, runtime_api::Lambda, serve::Stack, story};
 use serde_json::{Value, json};
 use shared::time::Clock;
 
@@ -68,4 +68,22 @@ async fn a_store_that_does_not_answer_is_a_503_and_never_a_yes() {
             log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()?["milliseconds"].as_f64()).fold(0.0, f64::max);
         println!("{endpoint}: {slowest} ms at most");
     }
+}
+
+#[tokio::test]
+async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_on() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
+    stack.seed("local-secret").await.unwrap();
+    let lambda = start(&embedded, "local-token").await;
+    let (_, event) = story::events("check-access").into_iter().find(|(name, _)| name == "granted-boolean.json").unwrap();
+    for (what, event) in hostile::malformed(&event) {
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!(answer["statusCode"], 400, "{what}: {answer}");
+    }
+    for (what, event) in hostile::disguised(&event) {
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!(answer["statusCode"], 200, "{what}: {answer}");
+    }
+    assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
 }

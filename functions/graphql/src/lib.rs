@@ -24,6 +24,7 @@ use lambda_http::{
     http::{HeaderValue, Method, StatusCode, header},
 };
 use shared::{
+    gateway,
     reader::{ReaderAuth, ReaderRefusal},
     reply,
     store::{Spent, Store},
@@ -139,6 +140,9 @@ impl Graphql {
     }
 
     async fn answer(&self, request: &Request, store: &Store, seen: &mut Seen) -> Response<Body> {
+        if let Err(malformed) = gateway::check(request) {
+            return respond(Media::Json, StatusCode::BAD_REQUEST, error_json(&malformed.to_string(), "BAD_REQUEST"));
+        }
         if graphiql::is_asked(request) {
             return graphiql::answer(request, self.options.graphiql);
         }

@@ -1,12 +1,11 @@
 //! The Lambda function `graphql`.
 
-use std::sync::Arc;
-
 use graphql::{Graphql, METRICS, Options};
-use lambda_http::{Error, Request, run, service_fn};
+use lambda_http::{Error, LambdaEvent, Request, lambda_runtime, service_fn};
 use shared::{
     aws::FunctionEnvironment,
     config::required,
+    gateway::{self, GatewayEvent},
     reader::ReaderAuth,
     store::{Budget, Store, Tables, from_environment},
     telemetry,
@@ -24,6 +23,9 @@ async fn main() -> Result<(), Error> {
     let store = Store::new(from_environment(&environment, Budget::READ), tables);
     let auth = ReaderAuth::of_function(&environment, "GRAPHQL_API_TOKEN", "GRAPHQL_API_TOKEN_PREVIOUS");
     let (auth, ()) = tokio::join!(auth, store.open_for_reads());
-    let graphql = Arc::new(Graphql::new(store, auth?, Options::from_environment()?));
-    run(service_fn(async |request: Request| Ok::<_, Error>(graphql.handle(request).await))).await
+    let graphql = &Graphql::new(store, auth?, Options::from_environment()?);
+    let answer = |event: LambdaEvent<GatewayEvent>| async move {
+        Ok::<_, Error>(gateway::answer(|request: Request| graphql.handle(request), event).await)
+    };
+    lambda_runtime::run(service_fn(answer)).await
 }

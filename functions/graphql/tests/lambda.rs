@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use byos::{embedded::Embedded, runtime_api::Lambda, serve::Stack, standin::SecretsManager, story};
+use byos::{embedded::Embedded, hostile, runtime_api::Lambda, serve::Stack, standin::SecretsManager, story};
 use serde_json::{Value, json};
 use shared::time::Clock;
 
@@ -61,4 +61,20 @@ async fn with_an_authorizer_of_api_gateways_it_needs_no_secret_and_looks_for_the
         let (succeeded, printed) = start(&embedded, &wrong).await.ended().await.unwrap();
         assert!(!succeeded && (printed.contains("READERS_AUTH") || printed.contains("GRAPHQL_API_TOKEN")), "{printed}");
     }
+}
+
+#[tokio::test]
+async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_on() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let lambda = start(&embedded, &[("GRAPHQL_API_TOKEN", "local-token")]).await;
+    let (_, event) = story::events("graphql").into_iter().find(|(name, _)| name == "customer.json").unwrap();
+    for (what, event) in hostile::malformed(&event) {
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!(answer["statusCode"], 400, "{what}: {answer}");
+    }
+    for (what, event) in hostile::disguised(&event) {
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!(answer["statusCode"], 200, "{what}: {answer}");
+    }
+    assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
 }

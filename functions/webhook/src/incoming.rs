@@ -1,14 +1,14 @@
 //! What Lambda calls the function with: a request from API Gateway, or a batch from the queue.
 
-use lambda_http::request::LambdaRequest;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
+use shared::gateway::GatewayEvent;
 
 /// What the function is called with.
 #[derive(Debug)]
 pub enum Incoming {
     /// A request, by way of API Gateway.
-    Request(Box<LambdaRequest>),
+    Request(Box<GatewayEvent>),
     /// Parked events that are to be written now.
     Batch(Batch),
 }
@@ -58,13 +58,11 @@ impl<'de> Deserialize<'de> for Incoming {
             records: Option<IgnoredAny>,
         }
         let event = Box::<RawValue>::deserialize(input)?;
-        let read = || -> Result<Self, serde_json::Error> {
-            let Envelope { records } = serde_json::from_str(event.get())?;
-            Ok(match records {
-                Some(_) => Self::Batch(serde_json::from_str(event.get())?),
-                None => Self::Request(serde_json::from_str(event.get())?),
-            })
-        };
-        read().map_err(serde::de::Error::custom)
+        // What is no object is no batch either.
+        let is_batch = serde_json::from_str(event.get()).is_ok_and(|Envelope { records }| records.is_some());
+        if is_batch {
+            return serde_json::from_str(event.get()).map(Self::Batch).map_err(serde::de::Error::custom);
+        }
+        Ok(Self::Request(Box::new(GatewayEvent::read(event.get()))))
     }
 }

@@ -10,14 +10,14 @@ mod verify;
 use std::time::Duration;
 
 use lambda_http::{
-    Adapter, Body, Context, Error, LambdaEvent, Request, RequestExt as _, Response, Service as _,
+    Body, Context, Error, LambdaEvent, Request, RequestExt as _, Response,
     http::{Method, StatusCode},
-    service_fn,
 };
 use serde::Serialize;
 use shared::{
     apply::{Moment, apply},
     event::{self, EventError, Handled, Received},
+    gateway::{self, Malformed},
     keyring::Keyring,
     parked::Parked,
     reply,
@@ -87,6 +87,8 @@ impl NotStored {
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error(transparent)]
     Unverified(#[from] Unverified),
     #[error("only POST is taken here")]
     Method,
@@ -108,7 +110,7 @@ impl Refusal {
             Self::Unverified(Unverified::Unset | Unverified::Unreadable) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge | Self::Event(EventError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Event(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::Event(_) => StatusCode::BAD_REQUEST,
             Self::NotStored(failure) if !failure.is_retriable() => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotStored(_) | Self::NotParked(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -117,6 +119,7 @@ impl Refusal {
     /// The outcome in one word, for logs and metrics.
     fn label(&self) -> &'static str {
         match self {
+            Self::Malformed(_) => "malformed",
             Self::Unverified(Unverified::Source) => "source_rejected",
             Self::Unverified(Unverified::Unset) => "secret_unset",
             Self::Unverified(Unverified::Unreadable) => "secret_unreadable",
@@ -198,12 +201,12 @@ impl Webhook {
     ///
     /// # Errors
     /// None: whatever goes wrong is an answer too. The type is Lambda's.
-    pub async fn call(&self, event: LambdaEvent<Incoming>) -> Result<Answer<impl Serialize + use<>>, Error> {
+    pub async fn call(&self, event: LambdaEvent<Incoming>) -> Result<Answer<impl Serialize + use<'_>>, Error> {
         let LambdaEvent { payload, context } = event;
         match payload {
             Incoming::Request(request) => {
-                let mut http = Adapter::from(service_fn(|request| async { Ok::<_, Error>(self.handle(request).await) }));
-                http.call(LambdaEvent::new(*request, context)).await.map(Answer::Response)
+                let event = LambdaEvent::new(*request, context);
+                Ok(Answer::Response(gateway::answer(|request| self.handle(request), event).await))
             }
             Incoming::Batch(batch) => Ok(Answer::Failures(self.drain(batch, Some(context.request_id)).await)),
         }
@@ -229,6 +232,7 @@ impl Webhook {
     }
 
     async fn take(&self, store: &Store, request: &Request, line: &mut Line) -> Result<Taken, Refusal> {
+        gateway::check(request)?;
         let now = self.clock.now();
         self.allowed.check(request)?;
         self.secrets.check(|secrets| secrets.verify(request, now)).await.map_err(|_| Unverified::Unreadable)??;

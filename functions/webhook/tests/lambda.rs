@@ -5,6 +5,7 @@ use std::path::Path;
 
 use byos::{
     embedded::Embedded,
+    hostile,
     runtime_api::Lambda,
     standin::{SecretsManager, Sqs},
     story,
@@ -256,4 +257,22 @@ async fn events_from_elsewhere_than_the_listed_addresses_are_refused() {
     let lambda = start(variables(&embedded).into_iter().chain(typing_error).collect()).await;
     let (succeeded, printed) = lambda.ended().await.unwrap();
     assert!(!succeeded && printed.contains("WEBHOOK_ALLOWED_SOURCES"), "{printed}");
+}
+
+#[tokio::test]
+async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_on() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let lambda = start(variables(&embedded)).await;
+    let (_, event) = story::events("webhook").remove(0);
+    for (what, event) in hostile::malformed(&event) {
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!(answer["statusCode"], 400, "{what}: {answer}");
+    }
+    for (what, event) in hostile::disguised(&event) {
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!(answer["statusCode"], 200, "{what}: {answer}");
+    }
+    assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
+    let log = lambda.stop().await.unwrap();
+    assert_eq!(log.matches("\"Outcome\":\"malformed\"").count(), hostile::malformed(&event).len(), "{log}");
 }

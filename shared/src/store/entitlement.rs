@@ -1,5 +1,7 @@
 //! ENTITLEMENT and RESOURCE items: what lists grant, and what was measured.
 
+use std::collections::HashSet;
+
 use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::Timestamp;
 
@@ -14,6 +16,10 @@ use super::{
 };
 use crate::{customer::Embedded, entitlement::Usage, event::List, id::Id, version::Version};
 
+/// The most features of a list that is surely written in one delivery. A longer one may take more time
+/// than there is, and then the next delivery must not begin anew.
+const LONG_LIST: usize = 500;
+
 impl Store {
     /// Writes the complete new lists of an event: a grant for each feature, then, when all are
     /// durable, the lists' own registers, so that what a list no longer holds is revoked only when
@@ -21,6 +27,7 @@ impl Store {
     ///
     /// Stale if every list's register, and the customer's embedded one, held this version or a higher
     /// one or lay below the customer's deletion. What was written below a deletion is removed again.
+    /// Of a long list, what an earlier delivery wrote is not written again: its write would be refused.
     ///
     /// # Errors
     /// See [`StoreError`]. The same event again completes what an error interrupted.
@@ -34,8 +41,11 @@ impl Store {
     ) -> Result<Outcome, StoreError> {
         let mut writes = Window::new();
         for list in lists {
-            for (feature_id, grant) in &list.grants {
-                writes.push(self.write_grant(customer_id, list.resource_id.as_ref(), feature_id, version, grant)).await?;
+            let is_long = list.grants.len() > LONG_LIST;
+            let resource_id = list.resource_id.as_ref();
+            let written = if is_long { self.granted_since(customer_id, resource_id, version).await? } else { HashSet::new() };
+            for (feature_id, grant) in list.grants.iter().filter(|(feature_id, _)| !written.contains(feature_id)) {
+                writes.push(self.write_grant(customer_id, resource_id, feature_id, version, grant)).await?;
             }
         }
         writes.finish().await?;

@@ -1,6 +1,6 @@
 //! Reads by key: what a check needs in one request, and rows for lists a hundred a request.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
 use futures_util::future::try_join_all;
@@ -23,6 +23,7 @@ use crate::{
     entitlement::{FeatureState, Usage},
     id::Id,
     subscription::SubscriptionRegisters,
+    version::Version,
 };
 
 /// A customer's registers under its id.
@@ -240,6 +241,23 @@ impl Store {
     pub(super) async fn items_with_prefix(&self, customer_id: &Id, prefix: &str) -> Result<Vec<String>, StoreError> {
         let items = self.query_prefix(customer_id, prefix, &[ITEM], true).await?;
         Ok(items.into_iter().filter_map(|mut item| item.take_text(ITEM)).collect())
+    }
+
+    /// The features of a scope whose grants hold this version or a higher one, read consistently.
+    pub(super) async fn granted_since(
+        &self,
+        customer_id: &Id,
+        resource_id: Option<&Id>,
+        version: &Version,
+    ) -> Result<HashSet<Id>, StoreError> {
+        let prefix = entitlements_of(resource_id);
+        let items = self.query_prefix(customer_id, &prefix, &[ITEM, GRANT_VERSION], true).await?;
+        let is_granted = |item: &Item| item.text(GRANT_VERSION).is_some_and(|granted| granted >= version.as_str());
+        let granted = items.iter().filter(|item| is_granted(item));
+        Ok(granted
+            .filter_map(|item| item.text(ITEM).and_then(parse_entitlement_item))
+            .map(|(_, feature_id)| feature_id)
+            .collect())
     }
 
     /// A customer's items whose sort keys begin so: these attributes of theirs, or all where none are

@@ -1,0 +1,134 @@
+//! The body of an event: refused with the name of a field, or dated, and read back from what is stored.
+#![no_main]
+
+use std::collections::HashSet;
+
+use fuzz::{Asked, FUNCTIONS, SECRET, now, post, read};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+use shared::{
+    customer::Profile,
+    entitlement::{Grant, Usage},
+    event::{self, Event, EventError, Handled, Received},
+    id::Id,
+    subscription::Details,
+    time,
+    version::{BELIEVED_AHEAD, Version, receipt_key, versions},
+};
+
+fuzz_target!(|body: &[u8]| {
+    let parsed = event::parse(body);
+    match &parsed {
+        Ok(Received::Handled(handled)) => check(handled),
+        Ok(Received::Ignored { kind }) => assert!(!kind.is_empty() && kind.chars().count() <= 100),
+        Err(EventError::Field { field, problem, .. }) => {
+            assert!(!field.is_empty() && !problem.is_empty() && problem.len() < 200, "{field}: {problem}");
+        }
+        Err(EventError::TooLarge { field, .. }) => assert!(!field.is_empty()),
+        Err(EventError::NotJson { .. } | EventError::NoType) => {}
+    }
+    let request = post(&[("stigg-webhooks-secret", SECRET)], body);
+    let (response, asked) = FUNCTIONS.run(FUNCTIONS.webhook.handle(request));
+    let (status, answer) = read(&response);
+    let writes = asked.iter().any(|asked| asked.operation == "UpdateItem");
+    match parsed {
+        Ok(Received::Handled(handled)) => {
+            // The store takes everything.
+            assert_eq!((status, writes), (200, true), "{answer}");
+            check_keys(&handled.event, &asked);
+        }
+        Ok(Received::Ignored { .. }) => assert_eq!((status, writes), (200, false), "{answer}"),
+        Err(EventError::TooLarge { .. }) => assert_eq!((status, writes), (413, false), "{answer}"),
+        Err(_) => assert_eq!((status, writes), (400, false), "{answer}"),
+    }
+});
+
+fn check(handled: &Handled) {
+    let envelope = &handled.envelope;
+    let dated = versions(envelope, now());
+    for version in [&dated.event, &dated.embedded] {
+        assert_eq!(Version::from_stored(version.as_str()).as_ref(), Some(version));
+        assert!(version.time().duration_since(now()) <= BELIEVED_AHEAD, "{version}");
+        assert_eq!(time::to_fixed_width(version.time()), version.time_text());
+        // It is part of keys, and joined to others.
+        assert!(version.as_str().len() <= time::FIXED_WIDTH + 2 + Id::MAX_BYTES + 32);
+    }
+    assert_eq!(dated, versions(envelope, now()));
+    assert!((1..=Id::MAX_BYTES + 33).contains(&receipt_key(envelope).len()));
+    if let Some(time) = envelope.time() {
+        let (earlier, later) = (Version::new(time, "m"), Version::new(now(), "m"));
+        let by_time = time::to_millisecond(time).cmp(&now());
+        assert_eq!(earlier.cmp(&later), by_time, "versions sort by time");
+    }
+    // What is stored is read back as it was.
+    match &handled.event {
+        Event::Customer { profile, .. } => {
+            let stored = serde_json::to_string(profile).unwrap();
+            assert_eq!(&serde_json::from_str::<Profile>(&stored).unwrap(), profile.as_ref());
+        }
+        Event::Entitlements { lists, .. } => {
+            let scopes: HashSet<_> = lists.iter().map(|list| &list.resource_id).collect();
+            assert!(!lists.is_empty() && scopes.len() == lists.len());
+            for list in lists {
+                let features: HashSet<_> = list.grants.iter().map(|(feature, _)| feature).collect();
+                assert_eq!(features.len(), list.grants.len());
+                for (feature, json) in &list.grants {
+                    assert_eq!(&serde_json::from_str::<Grant>(json).unwrap().feature.id, feature);
+                    let value: Value = serde_json::from_str(json).unwrap();
+                    assert_eq!(&value.to_string(), json);
+                }
+            }
+        }
+        Event::Measurement { usage, .. } => {
+            assert!(usage.current_usage.is_finite());
+            let stored = serde_json::to_string(usage).unwrap();
+            assert_eq!(&serde_json::from_str::<Usage>(&stored).unwrap(), usage);
+        }
+        Event::Subscription { change, .. } => {
+            if let Some((_, details)) = &change.details {
+                let stored = serde_json::to_string(details).unwrap();
+                assert_eq!(&serde_json::from_str::<Details>(&stored).unwrap(), details);
+            }
+            for date in change.dates.iter().flat_map(|dates| [Some(&dates.start_date), dates.end_date.as_ref()]).flatten() {
+                assert_eq!(&time::to_fixed_width(time::parse(date).unwrap()), date);
+            }
+        }
+        Event::CustomerDeleted { .. } => {}
+    }
+}
+
+/// The keys that are written say the event's ids, read by nobody's code but this.
+fn check_keys(event: &Event, asked: &[Asked]) {
+    let keys: Vec<(&str, &str)> = asked
+        .iter()
+        .filter(|asked| asked.operation == "UpdateItem")
+        .filter_map(|asked| {
+            let key = &asked.input["Key"];
+            Some((key["customerId"]["S"].as_str()?, key["item"]["S"].as_str()?))
+        })
+        .collect();
+    let feature = |customer: &Id, resource: Option<&Id>, feature: &Id| {
+        keys.iter().any(|(written, item)| {
+            let Some((length, rest)) = item.strip_prefix("ENTITLEMENT#").and_then(|rest| rest.split_once('#')) else { return false };
+            let length: usize = length.parse().unwrap();
+            let (of, rest) = rest.split_at(length);
+            *written == customer.as_str() && of == resource.map_or("", Id::as_str) && rest == format!("#{feature}")
+        })
+    };
+    match event {
+        Event::Measurement { customer_id, resource_id, feature_id, .. } => {
+            assert!(feature(customer_id, resource_id.as_ref(), feature_id), "{keys:?}");
+        }
+        Event::Entitlements { customer_id, lists, .. } => {
+            for list in lists {
+                for (id, _) in &list.grants {
+                    assert!(feature(customer_id, list.resource_id.as_ref(), id), "{keys:?}");
+                }
+            }
+        }
+        Event::Customer { customer_id, .. } | Event::CustomerDeleted { customer_id } => {
+            assert!(keys.contains(&(customer_id.as_str(), "PROFILE")), "{keys:?}");
+        }
+        Event::Subscription { .. } => {}
+    }
+}
