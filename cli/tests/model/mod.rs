@@ -1,5 +1,6 @@
 //! A plain model of the replica: what events come to when each comes once and in order. It keeps one
 //! value where the replica keeps registers, and wipes a customer when it is deleted.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,5 @@
 //! A replica that tests deliver events to and ask everything of.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::sync::{
     Arc,
