@@ -3,14 +3,18 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use dynoxide::Database;
-use shared::store::{Budget, Store, connect};
+use shared::{
+    config::optional,
+    store::{Budget, Store, connect},
+};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::tables::{self, TablesError};
+use crate::tables::{self, LOCAL_PREFIX, TablesError};
 
 /// The embedded DynamoDB could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -39,15 +43,27 @@ pub struct Embedded {
     /// The replica's store on it.
     pub store: Store,
     stop: Option<oneshot::Sender<()>>,
-    server: JoinHandle<()>,
+    /// None: it is no server of this process.
+    server: Option<JoinHandle<()>>,
 }
 
+/// The variable that names another DynamoDB for tests than the embedded one.
+pub const ANOTHER: &str = "BYOS_DYNAMODB_ENDPOINT";
+
 impl Embedded {
-    /// One in memory, on a free port.
+    /// One in memory, on a free port. Where [`ANOTHER`] names one, tables of its own there: so the tests
+    /// show that nothing leans on this one's habits.
     ///
     /// # Errors
     /// See [`EmbeddedError`].
     pub async fn in_memory() -> Result<Self, EmbeddedError> {
+        if let Some(endpoint) = optional(ANOTHER) {
+            static COUNT: AtomicUsize = AtomicUsize::new(0);
+            let prefix = format!("{LOCAL_PREFIX}{}-{}-", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+            let store = Store::new(client(&endpoint), tables::names(&prefix));
+            tables::create(store.client(), store.tables()).await?;
+            return Ok(Self { endpoint, store, stop: None, server: None });
+        }
         Self::start(None, ([127, 0, 0, 1], 0).into()).await
     }
 
@@ -70,14 +86,16 @@ impl Embedded {
         });
         let store = Store::new(client(&endpoint), tables::local_names());
         tables::create(store.client(), store.tables()).await?;
-        Ok(Self { endpoint, store, stop: Some(stop), server })
+        Ok(Self { endpoint, store, stop: Some(stop), server: Some(server) })
     }
 
     /// Stops it, once the requests under way are done.
     pub async fn stop(mut self) {
         drop(self.stop.take());
         // Connections that clients keep open would hold it.
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(500), &mut self.server).await;
+        if let Some(server) = &mut self.server {
+            let _ = tokio::time::timeout(std::time::Duration::from_millis(500), server).await;
+        }
     }
 }
 

@@ -97,7 +97,12 @@ pub fn read(template: &str) -> Result<BTreeMap<String, Table>, TablesError> {
 
 /// What the tables are called locally.
 pub fn local_names() -> Tables {
-    let name = |table: &str| format!("{LOCAL_PREFIX}{table}");
+    names(LOCAL_PREFIX)
+}
+
+/// What they are called with another prefix.
+pub fn names(prefix: &str) -> Tables {
+    let name = |table: &str| format!("{prefix}{table}");
     Tables { customers: name("customers"), subscriptions: name("subscriptions"), receipts: name("receipts") }
 }
 

@@ -19,7 +19,7 @@ async fn local() -> Local {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, stack.router()).await });
-    Local { url, client: Client::new(), _embedded: embedded }
+    Local { url, client: byos::http::client().unwrap(), _embedded: embedded }
 }
 
 impl Local {

@@ -129,10 +129,12 @@ async fn nothing_secret_is_printed_at_any_level_of_logs() {
                 event["headers"]["authorization"] = format!("Bearer {token}").into();
                 event["rawQueryString"] = "token=m4rk-value".into();
                 let _ = lambda.invoke(&event).await.unwrap();
-                for (_, event) in hostile::malformed(&event) {
-                    let _ = lambda.invoke(&event).await.unwrap();
-                }
             }
+        }
+        let mut event = with_body("m4rk-value");
+        event["headers"]["authorization"] = "Bearer m4rk-token".into();
+        for (_, event) in hostile::malformed(&event) {
+            let _ = lambda.invoke(&event).await.unwrap();
         }
         let log = lambda.stop().await.unwrap();
         assert_eq!(log.is_empty(), level == "error", "{level}: {log}");
