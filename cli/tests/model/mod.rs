@@ -1,6 +1,8 @@
 //! A plain model of the replica: what events come to when each comes once and in order. It keeps one
 //! value where the replica keeps registers, and wipes a customer when it is deleted.
 
+#![allow(dead_code, reason = "each test file uses a part")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
@@ -66,6 +68,9 @@ pub(crate) struct Event {
     kind: Kind,
     time: Time,
     received: i64,
+    /// When it was first received as far as the store remembers, in milliseconds since 1970: later than its
+    /// receipt if the store could not be reached then.
+    pub(crate) remembered: Option<i64>,
     /// When a list shows its customer, where it says that apart.
     shown: i64,
     customer: usize,
@@ -95,6 +100,7 @@ impl Event {
             kind,
             time,
             received,
+            remembered: None,
             shown,
             customer,
             subscription,
@@ -112,6 +118,12 @@ impl Event {
     /// When it is first received, in milliseconds since 1970.
     pub(crate) fn receipt(&self) -> i64 {
         BASE + self.received
+    }
+
+    /// Whether it says nothing of a time that a clock long after the base would believe and one at the base
+    /// would not.
+    pub(crate) fn time_is_timely(&self) -> bool {
+        self.time != Time::TooFarAhead
     }
 
     /// Whether it is dated by its receipt, having no time of its own that is believed.
@@ -137,9 +149,10 @@ impl Event {
             Time::Own(offset) => at(BASE + offset, &self.message_id()),
             // Such a list says a timestamp all the same.
             Time::None if self.kind == Kind::EntitlementsUpdated => self.shown_version(),
-            Time::None | Time::TooFarAhead => {
-                at(self.receipt(), &format!("{}|{}", self.message_id(), digest(self.body().as_bytes())))
-            }
+            Time::None | Time::TooFarAhead => at(
+                self.remembered.unwrap_or(self.receipt()),
+                &format!("{}|{}", self.message_id(), digest(self.body().as_bytes())),
+            ),
         }
     }
 
