@@ -1,6 +1,6 @@
 //! The secrets of a function, read from Secrets Manager: how often, and what a rotation or an outage
 //! does to those who present them.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::{
     Arc,
