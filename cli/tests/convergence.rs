@@ -6,8 +6,8 @@
 //! a plain, sequential model says, which knows nothing of registers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod histories;
 mod model;
-mod replica;
 #[path = "../../shared/tests/support/mod.rs"]
 mod support;
 
@@ -17,12 +17,12 @@ use std::sync::{
 };
 
 use byos::{gateway, standin::Sqs};
-use model::{BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time};
+use histories::{Replica, as_the_model_says, clock_at, history, post};
+use model::{BASE, Event};
 use proptest::{
     prelude::*,
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
-use replica::{Replica, as_the_model_says, clock_at, post};
 use serde_json::Value;
 use shared::secret::Secret;
 use webhook::{Batch, Message, Queue, Webhook, WebhookSecrets};
@@ -52,45 +52,6 @@ impl CutOff {
         assert!(failures.batch_item_failures.is_empty(), "{failures:?}");
         self.sqs.delete_all_but(&[]);
     }
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    let kind = prop_oneof![
-        2 => Just(Kind::CustomerCreated),
-        2 => Just(Kind::CustomerUpdated),
-        3 => Just(Kind::CustomerDeleted),
-        4 => Just(Kind::EntitlementsUpdated),
-        3 => Just(Kind::MeasurementReported),
-        3 => Just(Kind::SubscriptionCreated),
-        2 => Just(Kind::SubscriptionUpdated),
-        2 => Just(Kind::SubscriptionCanceled),
-        1 => Just(Kind::SubscriptionExpired),
-        1 => Just(Kind::SubscriptionTrialExpired),
-    ];
-    let time = prop_oneof![6 => (1..9_i64).prop_map(Time::Own), 1 => Just(Time::None), 1 => Just(Time::TooFarAhead)];
-    (
-        (kind, time, 1..9_i64, 1..9_i64, 0..CUSTOMERS.len(), 0..SUBSCRIPTIONS.len()),
-        (
-            0..RESOURCES.len(),
-            0..FEATURES.len(),
-            prop::collection::vec(prop::option::weighted(0.7, any::<bool>()), FEATURES.len()),
-        ),
-        (any::<bool>(), any::<bool>(), any::<bool>(), prop::option::weighted(0.3, 0..9_u32)),
-    )
-        .prop_map(|(who, what, carries)| Event::random(who, what, carries))
-}
-
-/// A history, and orders of arrival: indices into it, each at least once.
-fn history() -> impl Strategy<Value = (Vec<Event>, Vec<Vec<usize>>)> {
-    prop::collection::vec(event(), 2..13).prop_flat_map(|mut events| {
-        for (number, event) in events.iter_mut().enumerate() {
-            event.number = number;
-        }
-        let count = events.len();
-        let arrival = prop::collection::vec(0..count, 0..4)
-            .prop_flat_map(move |repeats| Just((0..count).chain(repeats).collect::<Vec<_>>()).prop_shuffle());
-        (Just(events), prop::collection::vec(arrival, 2))
-    })
 }
 
 /// As many histories as `BYOS_HISTORIES` says, new ones each time; without it so many, the same each
@@ -145,7 +106,7 @@ fn events_at_the_same_time_end_in_the_same_answers_and_the_same_visible_state() 
         let replica = Replica::empty().await;
         let deliveries = events.iter().chain(events).map(|event| {
             let (event, embedded) = (event.clone(), replica.embedded.clone());
-            tokio::spawn(async move { deliver_until_taken(&Replica::at(embedded, event.receipt()), &event).await })
+            tokio::spawn(async move { Replica::at(embedded, event.receipt()).deliver_until_taken(&event).await })
         });
         for delivery in deliveries.collect::<Vec<_>>() {
             delivery.await.unwrap();
@@ -153,18 +114,6 @@ fn events_at_the_same_time_end_in_the_same_answers_and_the_same_visible_state() 
         prop_assert_eq!(&replica.answers().await, expected);
         Ok(())
     });
-}
-
-/// Delivers an event as Stigg does, again where it was not taken.
-async fn deliver_until_taken(replica: &Replica, event: &Event) {
-    for _ in 0..7 {
-        let answer = replica.post("/webhook", &event.body()).await;
-        if answer["statusCode"] == 200 {
-            return;
-        }
-        assert_eq!(answer["statusCode"], 503, "{answer}");
-    }
-    panic!("not taken: {event:?}");
 }
 
 /// The store is cut off in the middle of a history, and in the middle of an event, and comes back. What it

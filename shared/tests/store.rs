@@ -159,6 +159,40 @@ async fn a_check_that_sees_a_new_list_beside_an_old_grant_reads_once_more_consis
     assert_eq!(store.spent().requests, 2);
 }
 
+/// Even a consistent BatchGetItem reads each item at a moment of its own.
+#[tokio::test]
+async fn a_check_does_not_deny_because_another_list_came_between_its_two_items() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    applied(&embedded.store, 1, list(None, &["f"])).await;
+    let old = embedded.store.client().get_item().table_name(&embedded.store.tables().customers);
+    let old = old.key("customerId", string("c")).key("item", string("ENTITLEMENT#0##f")).send().await.unwrap();
+    let old = old.item().unwrap()["grantVersion"].as_s().unwrap().clone();
+    applied(&embedded.store, 2, list(None, &["f"])).await;
+    // The first read sees the second list and the first grant; the second read sees the second grant, and
+    // the version of a third list.
+    let rewrite = move |operation: &str, asked: &Value, mut answer: Value| {
+        if operation == "BatchGetItem" {
+            let (table, wanted) = asked["RequestItems"].as_object().unwrap().iter().next().unwrap();
+            for item in answer["Responses"][table].as_array_mut().unwrap() {
+                match (wanted["ConsistentRead"] == true, item["item"]["S"] == "PROFILE") {
+                    (true, true) => item["listVersion"]["S"] = day(3).as_str().into(),
+                    (false, false) => item["grantVersion"]["S"] = old.clone().into(),
+                    _ => {}
+                }
+            }
+        }
+        answer
+    };
+    let store = rewriting(&embedded, usize::MAX, Arc::new(rewrite)).await.store.metered();
+    let view = store.access_view(&check("f", None)).await.unwrap();
+    assert!(matches!(view.feature, FeatureState::Granted(_)), "{view:?}");
+    assert_eq!(store.spent().requests, 2);
+}
+
+fn string(value: &str) -> aws_sdk_dynamodb::types::AttributeValue {
+    aws_sdk_dynamodb::types::AttributeValue::S(value.to_owned())
+}
+
 #[tokio::test]
 async fn hot_items_keep_their_byte_budgets() {
     let embedded = Embedded::in_memory().await.unwrap();

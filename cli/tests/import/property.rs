@@ -27,8 +27,8 @@ use serde_json::Value;
 use shared::time::Clock;
 
 use crate::{
+    histories::{Replica, as_the_model_says},
     model::{self, BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time},
-    replica::{Replica, as_the_model_says},
     standin::{Asked, Form, StandIn},
     world::{STEP, data_at, moment, realistic},
 };

@@ -67,6 +67,9 @@ pub(crate) struct Event {
     pub(crate) kind: Kind,
     pub(crate) time: Time,
     pub(crate) received: i64,
+    /// When it was first received as far as the store remembers, in milliseconds since 1970: later than its
+    /// receipt if the store could not be reached then.
+    pub(crate) remembered: Option<i64>,
     /// When a list shows its customer, where it says that apart.
     pub(crate) shown: i64,
     pub(crate) customer: usize,
@@ -96,6 +99,7 @@ impl Event {
             kind,
             time,
             received,
+            remembered: None,
             shown,
             customer,
             subscription,
@@ -113,6 +117,12 @@ impl Event {
     /// When it is first received, in milliseconds since 1970.
     pub(crate) fn receipt(&self) -> i64 {
         BASE + self.received
+    }
+
+    /// Whether it says nothing of a time that a clock long after the base would believe and one at the base
+    /// would not.
+    pub(crate) fn time_is_timely(&self) -> bool {
+        self.time != Time::TooFarAhead
     }
 
     /// Whether it is dated by its receipt, having no time of its own that is believed.
@@ -138,9 +148,10 @@ impl Event {
             Time::Own(offset) => at(BASE + offset, &self.message_id()),
             // Such a list says a timestamp all the same.
             Time::None if self.kind == Kind::EntitlementsUpdated => self.shown_version(),
-            Time::None | Time::TooFarAhead => {
-                at(self.receipt(), &format!("{}|{}", self.message_id(), digest(self.body().as_bytes())))
-            }
+            Time::None | Time::TooFarAhead => at(
+                self.remembered.unwrap_or(self.receipt()),
+                &format!("{}|{}", self.message_id(), digest(self.body().as_bytes())),
+            ),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Writes events that waited in the queue, each with the receipt that it had. Since events commute, it
 //! does not matter how late that is, nor what came in between.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shared::{
     apply::Moment,
@@ -11,6 +11,10 @@ use shared::{
 };
 
 use crate::{Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, STORE_LIMIT, Taken, Webhook, log::Line, write};
+
+/// When the write of a batch's last message is given up: a function that Lambda stops at its 28 seconds says
+/// of none of its messages that it is done.
+const BATCH_LIMIT: Duration = Duration::from_secs(25);
 
 /// What became of a message.
 enum Drained {
@@ -34,7 +38,8 @@ impl Webhook {
             if store_takes && started.elapsed() < STORE_LIMIT {
                 let store = self.store.metered();
                 let mut line = Line::new(request_id.clone());
-                let drained = self.drain_one(&message.body, &store, &mut line).await;
+                let drained =
+                    self.drain_one(&message.body, &store, &mut line, BATCH_LIMIT.saturating_sub(started.elapsed())).await;
                 let outcome = match drained {
                     Drained::Done(taken) => taken.label(),
                     Drained::StoreFailed(label) | Drained::Failed(label) => label,
@@ -50,7 +55,7 @@ impl Webhook {
         failures
     }
 
-    async fn drain_one(&self, message: &str, store: &Store, line: &mut Line) -> Drained {
+    async fn drain_one(&self, message: &str, store: &Store, line: &mut Line, limit: Duration) -> Drained {
         let parked = match Parked::of_message(message, MAX_BODY_BYTES) {
             Ok(parked) => parked,
             Err(error) => {
@@ -72,7 +77,7 @@ impl Webhook {
             }
         };
         line.is_of(&handled, parked.received_at);
-        match write(store, &handled, Moment { received: parked.received_at, now }).await {
+        match write(store, &handled, Moment { received: parked.received_at, now }, limit).await {
             Ok((outcome, versions)) => {
                 line.disbelieved = versions.disbelieved;
                 Drained::Done(outcome.into())

@@ -55,8 +55,8 @@ pub struct Webhook {
 enum NotStored {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the store did not take the event within {STORE_LIMIT:?}")]
-    TimedOut,
+    #[error("the store did not take the event within {0:?}")]
+    TimedOut(Duration),
 }
 
 impl NotStored {
@@ -64,7 +64,7 @@ impl NotStored {
     fn is_retriable(&self) -> bool {
         match self {
             Self::Store(error) => error.is_retriable(),
-            Self::TimedOut => true,
+            Self::TimedOut(_) => true,
         }
     }
 
@@ -72,7 +72,7 @@ impl NotStored {
     fn label(&self) -> &'static str {
         match self {
             Self::Store(error) => error.label(),
-            Self::TimedOut => "timed_out",
+            Self::TimedOut(_) => "timed_out",
         }
     }
 
@@ -251,7 +251,7 @@ impl Webhook {
             }
         };
         line.is_of(&handled, now);
-        match write(store, &handled, now.into()).await {
+        match write(store, &handled, now.into(), STORE_LIMIT).await {
             Ok((outcome, versions)) => {
                 line.disbelieved = versions.disbelieved;
                 Ok(outcome.into())
@@ -280,10 +280,10 @@ fn request_id(context: &Context) -> String {
     context.request_id.clone()
 }
 
-/// Writes an event, unless that takes too long.
-async fn write(store: &Store, handled: &Handled, moment: Moment) -> Result<(Outcome, Versions), NotStored> {
-    let applied = tokio::time::timeout(STORE_LIMIT, apply(store, &handled.envelope, &handled.event, moment));
-    Ok(applied.await.map_err(|_| NotStored::TimedOut)??)
+/// Writes an event, unless that takes longer than the limit.
+async fn write(store: &Store, handled: &Handled, moment: Moment, limit: Duration) -> Result<(Outcome, Versions), NotStored> {
+    let applied = tokio::time::timeout(limit, apply(store, &handled.envelope, &handled.event, moment));
+    Ok(applied.await.map_err(|_| NotStored::TimedOut(limit))??)
 }
 
 #[derive(Serialize)]

@@ -96,14 +96,26 @@ impl Store {
     /// That request is neither atomic nor consistent, so it can show a new list beside an old grant:
     /// where the grant looks revoked the same is read once more, consistently.
     ///
+    /// Even then each item is read at a moment of its own, and another list can come in between. So it
+    /// is the list of the first read that says what is revoked: all its grants were durable before the
+    /// second began. A grant from a newer list is decided on as one whose list is being written.
+    ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn access_view(&self, request: &AccessRequest) -> Result<AccessView, StoreError> {
-        let view = self.read_access_view(request, false).await?;
-        if view.feature == FeatureState::Revoked { self.read_access_view(request, true).await } else { Ok(view) }
+        let (view, list) = self.read_access_view(request, None).await?;
+        match list {
+            Some(list) if view.feature == FeatureState::Revoked => Ok(self.read_access_view(request, Some(list)).await?.0),
+            _ => Ok(view),
+        }
     }
 
-    async fn read_access_view(&self, request: &AccessRequest, consistent: bool) -> Result<AccessView, StoreError> {
+    /// Reads consistently if it has been read before, when the list was this one.
+    async fn read_access_view(
+        &self,
+        request: &AccessRequest,
+        known_list: Option<Register<u64>>,
+    ) -> Result<(AccessView, Option<Register<u64>>), StoreError> {
         let AccessRequest { customer_id, feature_id, resource_id, .. } = request;
         let resource = resource_id.as_ref().map(resource_item);
         let mut keys = vec![
@@ -111,7 +123,7 @@ impl Store {
             customer_key(customer_id, entitlement_item(resource_id.as_ref(), feature_id)),
         ];
         keys.extend(resource.as_ref().map(|item| customer_key(customer_id, item.as_str())));
-        let items = self.batch_get(&self.tables.customers, keys, &CHECK_ATTRIBUTES, consistent).await?;
+        let items = self.batch_get(&self.tables.customers, keys, &CHECK_ATTRIBUTES, known_list.is_some()).await?;
 
         let (mut profile, mut list, mut feature) = (Item::default(), Item::default(), Item::default());
         for item in items {
@@ -123,9 +135,11 @@ impl Store {
         }
         let customer = profile.customer_versions()?;
         let list = if resource_id.is_some() { list.list_register()? } else { customer.list.clone() };
+        let list = known_list.filter(|register| customer.exists(&register.version)).or(list);
+        let list = list.filter(|register| customer.exists(&register.version));
         let grant = feature.json_register(GRANT_VERSION, GRANT)?;
         let usage = feature.json_register(USAGE_VERSION, USAGE)?;
-        Ok(AccessView::of(&customer, list.as_ref(), grant, usage.as_ref()))
+        Ok((AccessView::of(&customer, list.as_ref(), grant, usage.as_ref()), list))
     }
 
     /// The customers among these that have a PROFILE, in no particular order.

@@ -2,19 +2,16 @@
 //! refuse requests or change answers.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod proxy;
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    extract::State,
-    http::{HeaderMap, Response, StatusCode},
-};
 use byos::embedded::{Embedded, client};
 use jiff::Timestamp;
+pub(crate) use proxy::{Proxy, Rewrite};
 use serde_json::Value;
 use shared::{
     apply::apply,
@@ -79,55 +76,25 @@ pub(crate) async fn everything(store: &Store) -> Vec<String> {
     all
 }
 
-/// What becomes of an answer on its way through the proxy: the operation, what was asked, what the
-/// store answered.
-pub(crate) type Rewrite = Arc<dyn Fn(&str, &Value, Value) -> Value + Send + Sync>;
-
-#[derive(Clone)]
-struct Proxy {
-    endpoint: String,
-    client: reqwest::Client,
-    left: Arc<AtomicUsize>,
-    rewrite: Rewrite,
-}
-
 /// A store before the embedded one, through a proxy.
 pub(crate) struct Proxied {
     pub(crate) store: Store,
+    pub(crate) proxy: Proxy,
     /// How many more requests pass; the ones after that are refused.
     pub(crate) left: Arc<AtomicUsize>,
 }
 
 pub(crate) async fn proxied(embedded: &Embedded, passes: usize) -> Proxied {
-    rewriting(embedded, passes, Arc::new(|_, _, answer| answer)).await
+    behind(embedded, passes, None).await
 }
 
 pub(crate) async fn rewriting(embedded: &Embedded, passes: usize, rewrite: Rewrite) -> Proxied {
-    let left = Arc::new(AtomicUsize::new(passes));
-    let proxy = Proxy { endpoint: embedded.endpoint.clone(), client: byos::http::client().unwrap(), left: left.clone(), rewrite };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(pass).with_state(proxy)).await });
-    Proxied { store: Store::new(client(&endpoint), embedded.store.tables().clone()), left }
+    behind(embedded, passes, Some(rewrite)).await
 }
 
-async fn pass(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) -> Response<Body> {
-    let is_let_through = proxy.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-    if !is_let_through {
-        let mut response = Response::new(r#"{"__type":"com.amazon.coral.service#AccessDeniedException"}"#.into());
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-        return response;
-    }
-    let operation = headers["x-amz-target"].to_str().unwrap().split('.').next_back().unwrap().to_owned();
-    let asked: Value = serde_json::from_slice(&body).unwrap();
-    let mut request = proxy.client.post(&proxy.endpoint);
-    for name in ["x-amz-target", "content-type", "authorization", "x-amz-date"] {
-        request = request.header(name, headers[name].clone());
-    }
-    let answer = request.body(body).send().await.unwrap();
-    let status = answer.status();
-    let answer = (proxy.rewrite)(&operation, &asked, answer.json().await.unwrap());
-    let mut response = Response::new(answer.to_string().into());
-    *response.status_mut() = status;
-    response
+async fn behind(embedded: &Embedded, passes: usize, rewrite: Option<Rewrite>) -> Proxied {
+    let proxy = Proxy::start(&embedded.endpoint, 0, rewrite).await.unwrap();
+    let left = proxy.left.clone();
+    left.store(passes, Ordering::SeqCst);
+    Proxied { store: Store::new(client(&proxy.endpoint), embedded.store.tables().clone()), proxy, left }
 }

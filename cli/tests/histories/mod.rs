@@ -1,4 +1,4 @@
-//! A replica that tests deliver events to and ask everything of.
+//! Random histories, and a replica that answers every question that there is about one.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::sync::{
@@ -8,14 +8,21 @@ use std::sync::{
 
 use byos::{embedded::Embedded, serve::Stack};
 use jiff::Timestamp;
+use proptest::{
+    prelude::*,
+    strategy::ValueTree as _,
+    test_runner::{RngAlgorithm, TestRng, TestRunner},
+};
 use serde_json::{Value, json};
 use shared::{
+    event::{self, Received},
     id::Id,
-    store::{ListIndex, Range, SHARDS, Store},
+    store::{ListIndex, Range, SHARDS, Store, Tables},
     time::Clock,
+    version::receipt_key,
 };
 
-use crate::model::{BASE, CUSTOMERS, Event, FEATURES, RESOURCES};
+use crate::model::{BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time};
 
 /// A query for all that the example's API shows.
 const EVERYTHING: &str = "{
@@ -54,8 +61,13 @@ impl Replica {
         Self { stack, embedded, now }
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &str) -> Value {
-        self.stack.gateway.invoke(post(path, body)).await.unwrap()
+    /// The answer of the function that serves the event's path.
+    pub(crate) async fn invoke(&self, event: Value) -> Value {
+        self.stack.gateway.invoke(event).await.unwrap()
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Value {
+        self.invoke(post(path, body)).await
     }
 
     /// Delivers an event at its first receipt, or some time later if it is a repeat.
@@ -64,6 +76,18 @@ impl Replica {
         self.now.store(event.receipt() + later, Ordering::SeqCst);
         let answer = self.post("/webhook", &event.body()).await;
         assert_eq!(answer["statusCode"], 200, "{answer}");
+    }
+
+    /// Delivers an event as Stigg does, again where it was not taken.
+    pub(crate) async fn deliver_until_taken(&self, event: &Event) {
+        for _ in 0..7 {
+            let answer = self.post("/webhook", &event.body()).await;
+            if answer["statusCode"] == 200 {
+                return;
+            }
+            assert_eq!(answer["statusCode"], 503, "{answer}");
+        }
+        panic!("not taken: {event:?}");
     }
 
     /// Every answer to every question, at a moment after all events.
@@ -108,7 +132,7 @@ pub(crate) fn post(path: &str, body: &str) -> Value {
 }
 
 /// What readers can see in both tables: rows by the lists, and by their keys.
-pub(crate) async fn visible_state(store: &Store) -> Value {
+async fn visible_state(store: &Store) -> Value {
     let mut lists = serde_json::Map::new();
     for index in [
         ListIndex::Customers,
@@ -148,7 +172,7 @@ pub(crate) async fn visible_state(store: &Store) -> Value {
     json!({ "lists": lists, "customers": customers })
 }
 
-pub(crate) fn ids(texts: &[&str]) -> Vec<Id> {
+fn ids(texts: &[&str]) -> Vec<Id> {
     texts.iter().map(|&text| Id::try_from(text).unwrap()).collect()
 }
 
@@ -192,4 +216,80 @@ pub(crate) fn as_the_model_says(answers: &Value) -> Value {
         "listedCustomers": listed("Customers"),
         "listedSubscriptions": subscriptions,
     })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let kind = prop_oneof![
+        2 => Just(Kind::CustomerCreated),
+        2 => Just(Kind::CustomerUpdated),
+        3 => Just(Kind::CustomerDeleted),
+        4 => Just(Kind::EntitlementsUpdated),
+        3 => Just(Kind::MeasurementReported),
+        3 => Just(Kind::SubscriptionCreated),
+        2 => Just(Kind::SubscriptionUpdated),
+        2 => Just(Kind::SubscriptionCanceled),
+        1 => Just(Kind::SubscriptionExpired),
+        1 => Just(Kind::SubscriptionTrialExpired),
+    ];
+    let time = prop_oneof![6 => (1..9_i64).prop_map(Time::Own), 1 => Just(Time::None), 1 => Just(Time::TooFarAhead)];
+    (
+        (kind, time, 1..9_i64, 1..9_i64, 0..CUSTOMERS.len(), 0..SUBSCRIPTIONS.len()),
+        (
+            0..RESOURCES.len(),
+            0..FEATURES.len(),
+            prop::collection::vec(prop::option::weighted(0.7, any::<bool>()), FEATURES.len()),
+        ),
+        (any::<bool>(), any::<bool>(), any::<bool>(), prop::option::weighted(0.3, 0..9_u32)),
+    )
+        .prop_map(|(who, what, carries)| Event::random(who, what, carries))
+}
+
+/// A history, and orders of arrival: indices into it, each at least once.
+pub(crate) fn history() -> impl Strategy<Value = (Vec<Event>, Vec<Vec<usize>>)> {
+    prop::collection::vec(event(), 2..13).prop_flat_map(|mut events| {
+        for (number, event) in events.iter_mut().enumerate() {
+            event.number = number;
+        }
+        let count = events.len();
+        let arrival = prop::collection::vec(0..count, 0..4)
+            .prop_flat_map(move |repeats| Just((0..count).chain(repeats).collect::<Vec<_>>()).prop_shuffle());
+        (Just(events), prop::collection::vec(arrival, 2))
+    })
+}
+
+/// The history of this seed.
+pub(crate) fn of_seed(seed: u64) -> (Vec<Event>, Vec<Vec<usize>>) {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let bytes: Vec<u8> = seed.to_le_bytes().into_iter().cycle().take(32).collect();
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    history().new_tree(&mut runner).unwrap().current()
+}
+
+/// Takes everything out of the tables.
+pub(crate) async fn wipe(store: &Store) {
+    let Tables { customers, subscriptions, receipts } = store.tables();
+    let tables: [(&String, &[&str]); 3] =
+        [(customers, &["customerId", "item"]), (subscriptions, &["subscriptionId"]), (receipts, &["receipt"])];
+    for (table, key) in tables {
+        for mut item in store.client().scan().table_name(table).send().await.unwrap().items.unwrap_or_default() {
+            item.retain(|name, _| key.contains(&name.as_str()));
+            store.client().delete_item().table_name(table).set_key(Some(item)).send().await.unwrap();
+        }
+    }
+}
+
+/// Tells each event that its receipt dates which receipt the store remembers. It has to be one of those that
+/// it had, where they are known.
+pub(crate) async fn remember_receipts(store: &Store, events: &mut [Event], received: Option<&[Vec<i64>]>) -> Result<(), String> {
+    for (index, event) in events.iter_mut().enumerate().filter(|(_, event)| event.receipt_dates_it()) {
+        let Received::Handled(handled) = event::parse(event.body().as_bytes()).unwrap() else { panic!("not handled: {event:?}") };
+        let remembered = store.first_receipt(&receipt_key(&handled.envelope)).await.unwrap();
+        event.remembered = remembered.map(Timestamp::as_millisecond);
+        if let (Some(remembered), Some(received)) = (event.remembered, received.map(|received| &received[index]))
+            && !received.contains(&remembered)
+        {
+            return Err(format!("received at {remembered}, which is none of its deliveries {received:?}: {event:?}"));
+        }
+    }
+    Ok(())
 }

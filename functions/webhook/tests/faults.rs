@@ -1,0 +1,159 @@
+//! The real binary under every fault of the store: it answers within its budget, says 200 of nothing that is
+//! not written, and takes the event when the store is well again.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../../../shared/tests/support/mod.rs"]
+mod support;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use byos::{embedded::Embedded, runtime_api::Lambda, standin::Sqs, story};
+use serde_json::{Value, json};
+use shared::parked::Parked;
+use support::proxy::{Fault, Proxy};
+
+/// What the function's own limit in the template leaves of Stigg's and API Gateway's 30 seconds.
+const LIMIT: Duration = Duration::from_secs(28);
+
+async fn start(embedded: &Embedded, endpoint: &str, queue: Option<(&str, &str)>) -> Lambda {
+    let tables = embedded.store.tables();
+    let mut variables = vec![
+        ("CUSTOMERS_TABLE", tables.customers.as_str()),
+        ("SUBSCRIPTIONS_TABLE", &tables.subscriptions),
+        ("RECEIPTS_TABLE", &tables.receipts),
+        ("DYNAMODB_ENDPOINT", endpoint),
+        ("STIGG_WEBHOOK_SECRET", "local-secret"),
+    ];
+    if let Some((endpoint, url)) = queue {
+        variables.extend([("SQS_ENDPOINT", endpoint), ("QUEUE_URL", url)]);
+    }
+    Lambda::start(Path::new(env!("CARGO_BIN_EXE_webhook")), variables).await.unwrap()
+}
+
+async fn timed(lambda: &Lambda, event: &Value) -> (u64, Duration) {
+    let started = Instant::now();
+    let answer = lambda.invoke(event).await.unwrap();
+    (answer["statusCode"].as_u64().unwrap(), started.elapsed())
+}
+
+/// An event of the story with another body.
+fn event(body: &Value) -> Value {
+    let (_, mut event) = story::events("webhook").remove(0);
+    event["body"] = body.to_string().into();
+    event
+}
+
+/// A list that takes many requests, one after the other as far as they are not made at once.
+fn long_list(customer: &str, count: usize) -> Value {
+    let entitlements = (0..count).map(|n| json!({"feature": {"id": format!("f{n}"), "featureType": "BOOLEAN"}}));
+    json!({"type": "entitlements.updated", "messageId": customer, "entitlementsUpdatedAt": "2026-11-01T00:00:00Z",
+           "customer": {"id": customer}, "resource": null, "entitlements": entitlements.collect::<Vec<_>>()})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_of_the_store_is_a_503_in_time_or_a_202_with_a_queue_and_passes_with_the_fault() {
+    let embedded = Arc::new(Embedded::in_memory().await.unwrap());
+    let tries = Fault::FAILURES.into_iter().flat_map(|fault| [(fault, false), (fault, true)]).map(|(fault, has_queue)| {
+        let embedded = embedded.clone();
+        tokio::spawn(async move {
+            let proxy = Proxy::start(&embedded.endpoint, 0, None).await.unwrap();
+            let sqs = Sqs::start().await.unwrap();
+            let url = sqs.queue_url();
+            let lambda = start(&embedded, &proxy.endpoint, has_queue.then_some((sqs.endpoint(), url.as_str()))).await;
+            let customer = format!("{}-{has_queue}", fault.name());
+            let event = event(&long_list(&customer, 3));
+            proxy.fail_with(fault);
+            let (status, took) = timed(&lambda, &event).await;
+            println!("{customer}: {status} after {took:.1?}, {:?}", proxy.met());
+            assert_eq!((status, sqs.messages().len()), if has_queue { (202, 1) } else { (503, 0) }, "{customer}");
+            assert!(took < LIMIT, "{customer} took {took:?}");
+            proxy.heal();
+            proxy.settled().await;
+            assert_eq!(timed(&lambda, &event).await.0, 200, "{customer}");
+            let items = embedded.store.client().query().table_name(&embedded.store.tables().customers);
+            let items = items.key_condition_expression("customerId = :c");
+            let items = items.expression_attribute_values(":c", aws_sdk_dynamodb::types::AttributeValue::S(customer.clone()));
+            assert_eq!(items.send().await.unwrap().count(), 4, "{customer}");
+            lambda.stop().await.unwrap();
+        })
+    });
+    for one in tries.collect::<Vec<_>>() {
+        one.await.unwrap();
+    }
+}
+
+/// A store that answers each request just in time takes an event with many of them too long; and a queue can
+/// hang as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_slow_store_and_queue_are_the_answer_comes_before_lambda_stops_the_function() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let proxy = Proxy::start(&embedded.endpoint, 0, None).await.unwrap();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = format!("http://{}", silent.local_addr().unwrap());
+    let sqs = Sqs::start().await.unwrap();
+    let (url, silent_url) = (sqs.queue_url(), format!("{silent}/000000000000/events"));
+    let alone = start(&embedded, &proxy.endpoint, None).await;
+    let with_queue = start(&embedded, &proxy.endpoint, Some((sqs.endpoint(), &url))).await;
+    let with_silent_queue = start(&embedded, &proxy.endpoint, Some((&silent, &silent_url))).await;
+    let draining = start(&embedded, &proxy.endpoint, None).await;
+    proxy.fail_with(Fault::Slow(Duration::from_millis(2_500)));
+
+    let [one, other, third] = ["a", "b", "c"].map(|customer| event(&long_list(customer, 320)));
+    // The first of these takes half of the time, the second could not be through before the function is stopped.
+    let records = ["d", "e"].map(|customer| {
+        let body = long_list(customer, 120).to_string().into_bytes();
+        let kind = "entitlements.updated".to_owned();
+        let parked = Parked { received_at: jiff::Timestamp::now(), kind, message_id: None, body };
+        json!({"messageId": customer, "body": parked.to_message().unwrap(), "eventSource": "aws:sqs"})
+    });
+    let batch = json!({ "Records": records });
+    let drain = async {
+        let started = Instant::now();
+        (draining.invoke(&batch).await, started.elapsed())
+    };
+    let (alone, with_queue, with_silent_queue, (drained, drain)) =
+        tokio::join!(timed(&alone, &one), timed(&with_queue, &other), timed(&with_silent_queue, &third), drain);
+    println!(
+        "slow store: {alone:?}, with a queue: {with_queue:?}, with one that hangs: {with_silent_queue:?}, a batch: {drain:?}"
+    );
+    assert_eq!((alone.0, with_queue.0, with_silent_queue.0), (503, 202, 503));
+    assert_eq!(drained.unwrap()["batchItemFailures"], json!([{"itemIdentifier": "e"}]));
+    for took in [alone.1, with_queue.1, with_silent_queue.1, drain] {
+        assert!(took < LIMIT, "{took:?}");
+    }
+}
+
+/// Of an event's requests each can be the one whose answer is lost, and the event is acknowledged only when
+/// all that it says is there.
+#[tokio::test]
+async fn a_200_is_said_only_after_the_last_write() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let proxy = Proxy::start(&embedded.endpoint, 0, None).await.unwrap();
+    let lambda = start(&embedded, &proxy.endpoint, None).await;
+    let mut refused = 0;
+    for pass in 0..6 {
+        let customer = format!("c{pass}");
+        // So many requests pass, then none does.
+        let left = Arc::new(AtomicUsize::new(pass));
+        proxy.fail(move |_, _| {
+            let passes = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+            (!passes).then_some(Fault::INTERNAL)
+        });
+        let (status, _) = timed(&lambda, &event(&long_list(&customer, 3))).await;
+        proxy.heal();
+        let items = embedded.store.client().get_item().table_name(&embedded.store.tables().customers);
+        let string = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+        let item = items.key("customerId", string(&customer)).key("item", string("PROFILE")).send().await.unwrap();
+        let has_list = item.item().is_some_and(|item| item.contains_key("listVersion"));
+        assert_eq!(status == 200, has_list, "{pass} requests: {status}");
+        refused += usize::from(status == 503);
+    }
+    assert!((3..6).contains(&refused), "{refused}");
+}
