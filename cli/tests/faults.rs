@@ -43,7 +43,7 @@ const BUDGET: Budget = Budget {
     attempts: 2,
 };
 
-/// How much later a slow request is carried out: after its sender has given it up.
+/// How much later a slow request is answered: after its sender has given it up.
 const SLOW: Duration = Duration::from_millis(550);
 
 /// How many histories are under way at once.
@@ -273,7 +273,15 @@ async fn run(seed: u64, place: &Place, counts: &Counts) -> Result<(), String> {
     }
 
     remember_receipts(&place.replica.embedded.store, &mut events, Some(&received)).await?;
-    let (found, expected) = (as_the_model_says(&place.replica.answers().await), model::answers(&events));
+    let answers = place.replica.answers().await;
+    for list in ["customers", "subscriptions"] {
+        let page = &answers["graphql"]["data"][list];
+        if page["totalCount"] != page["nodes"].as_array().unwrap().len() {
+            let stored = support::everything(&place.replica.embedded.store).await;
+            return Err(format!("{list}: {page:#}\n{stored:#?}\n{events:#?}"));
+        }
+    }
+    let (found, expected) = (as_the_model_says(&answers), model::answers(&events));
     if found != expected {
         return Err(format!("{found:#}\ninstead of\n{expected:#}\n{events:#?}"));
     }

@@ -29,7 +29,7 @@ pub(crate) enum Fault {
     Lost,
     /// There is no answer, and the request is not passed on.
     Hang,
-    /// The request is passed on this much later, even if its sender has given it up by then.
+    /// The request is carried out, and answered this much later.
     Slow(Duration),
     /// Of a BatchGetItem no key is processed.
     Unprocessed,
@@ -258,8 +258,9 @@ impl Inner {
                 return None;
             }
             Some(Fault::Slow(late)) => {
+                let answer = self.pass(request, None).await;
                 tokio::time::sleep(late).await;
-                self.pass(request, None).await
+                answer
             }
             Some(Fault::Unprocessed | Fault::HalfProcessed) => self.partly(request, fault == Some(Fault::HalfProcessed)).await,
             Some(Fault::Torn) => self.torn(request).await,
