@@ -12,7 +12,7 @@ type Seen = (String, Vec<String>);
 
 fn sent() -> BTreeSet<Seen> {
     let of = |set: &'static MetricSet| {
-        set.metrics.iter().map(|metric| {
+        set.all().map(|metric| {
             let dimensions = metric.dimensions.iter().map(|name| match *name {
                 "Function" => format!("Function={}", set.function),
                 name => name.to_owned(),

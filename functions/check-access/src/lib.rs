@@ -29,18 +29,7 @@ const TIME_LIMIT: Duration = Duration::from_millis(1_900);
 /// The checks' metrics.
 pub static METRICS: MetricSet = MetricSet {
     function: "check-access",
-    metrics: &[
-        Metric { name: "Decisions", unit: "Count", dimensions: &["Reason"], value: Count::Requests },
-        Metric {
-            name: "StoreLatency",
-            unit: "Milliseconds",
-            dimensions: &["Function"],
-            value: Count::Field("dynamodb_milliseconds"),
-        },
-        Metric { name: "StoreErrors", unit: "Count", dimensions: &["Function"], value: Count::Where("store_failed") },
-        Metric { name: "RejectedSecrets", unit: "Count", dimensions: &["Function"], value: Count::Where("secret_rejected") },
-        Metric { name: "ServerErrors", unit: "Count", dimensions: &["Function"], value: Count::ServerErrors },
-    ],
+    own: &[Metric { name: "Decisions", unit: "Count", dimensions: &["Reason"], value: Count::Requests }],
 };
 
 /// The check's handler.

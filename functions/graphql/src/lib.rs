@@ -28,7 +28,7 @@ use shared::{
     reader::{ReaderAuth, ReaderRefusal},
     reply,
     store::{Spent, Store},
-    telemetry::{self, Count, Metric, MetricSet},
+    telemetry::{self, MetricSet},
     time::Clock,
 };
 
@@ -41,20 +41,7 @@ use crate::{
 };
 
 /// The function's metrics.
-pub static METRICS: MetricSet = MetricSet {
-    function: "graphql",
-    metrics: &[
-        Metric {
-            name: "StoreLatency",
-            unit: "Milliseconds",
-            dimensions: &["Function"],
-            value: Count::Field("dynamodb_milliseconds"),
-        },
-        Metric { name: "StoreErrors", unit: "Count", dimensions: &["Function"], value: Count::Where("store_failed") },
-        Metric { name: "RejectedSecrets", unit: "Count", dimensions: &["Function"], value: Count::Where("secret_rejected") },
-        Metric { name: "ServerErrors", unit: "Count", dimensions: &["Function"], value: Count::ServerErrors },
-    ],
-};
+pub static METRICS: MetricSet = MetricSet { function: "graphql", own: &[] };
 
 /// The function: answers requests to /graphql and /graphiql.
 pub struct Graphql {

@@ -12,19 +12,10 @@ use shared::{
 /// The webhook's metrics.
 pub static METRICS: MetricSet = MetricSet {
     function: "webhook",
-    metrics: &[
+    own: &[
         Metric { name: "Events", unit: "Count", dimensions: &["EventType", "Outcome"], value: Count::Requests },
         Metric { name: "EventLag", unit: "Seconds", dimensions: &[], value: Count::Field("lag_seconds") },
         Metric { name: "DisbelievedTimes", unit: "Count", dimensions: &[], value: Count::Where("time_disbelieved") },
-        Metric {
-            name: "StoreLatency",
-            unit: "Milliseconds",
-            dimensions: &["Function"],
-            value: Count::Field("dynamodb_milliseconds"),
-        },
-        Metric { name: "StoreErrors", unit: "Count", dimensions: &["Function"], value: Count::Where("store_failed") },
-        Metric { name: "RejectedSecrets", unit: "Count", dimensions: &["Function"], value: Count::Where("secret_rejected") },
-        Metric { name: "ServerErrors", unit: "Count", dimensions: &["Function"], value: Count::ServerErrors },
     ],
 };
 

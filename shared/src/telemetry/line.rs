@@ -107,11 +107,9 @@ mod tests {
 
     static METRICS: MetricSet = MetricSet {
         function: "webhook",
-        metrics: &[
+        own: &[
             Metric { name: "Events", unit: "Count", dimensions: &["EventType", "Outcome"], value: Count::Requests },
             Metric { name: "EventLag", unit: "Seconds", dimensions: &[], value: Count::Field("lag_seconds") },
-            Metric { name: "Rejected", unit: "Count", dimensions: &["Function"], value: Count::Where("rejected") },
-            Metric { name: "ServerErrors", unit: "Count", dimensions: &["Function"], value: Count::ServerErrors },
         ],
     };
 
@@ -166,7 +164,7 @@ mod tests {
                 status = 200,
                 "one"
             );
-            tracing::info!(target: REQUEST, Function = "webhook", status = 503, rejected = true, "two");
+            tracing::info!(target: REQUEST, Function = "webhook", status = 503, secret_rejected = true, "two");
             tracing::info!(Function = "webhook", status = 503, "three");
             tracing::info!(target: REQUEST, Function = "another", status = 503, "four");
         };
@@ -186,7 +184,7 @@ mod tests {
                 .collect()
         };
         assert_eq!(directives(&printed[0]), [r#"Events Count [["EventType","Outcome"]]"#, "EventLag Seconds [[]]"]);
-        assert_eq!(directives(&printed[1]), [r#"Rejected Count [["Function"]]"#, r#"ServerErrors Count [["Function"]]"#]);
+        assert_eq!(directives(&printed[1]), [r#"RejectedSecrets Count [["Function"]]"#, r#"ServerErrors Count [["Function"]]"#]);
         assert_eq!((&printed[0]["EventLag"], &printed[1]["Function"]), (&2.into(), &"webhook".into()));
         assert!(printed[0]["_aws"]["Timestamp"].as_i64().unwrap() > 1_700_000_000_000);
         assert!(printed[2].get("_aws").is_none() && printed[3].get("_aws").is_none());

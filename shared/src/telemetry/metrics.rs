@@ -9,9 +9,22 @@ use serde_json::{Map, Value, json};
 pub struct MetricSet {
     /// The function's name, as the field `Function` of its lines says it.
     pub function: &'static str,
-    /// The metrics.
-    pub metrics: &'static [Metric],
+    /// The metrics that it alone has.
+    pub own: &'static [Metric],
 }
+
+/// The metrics of every function.
+static OF_ALL: [Metric; 4] = [
+    Metric {
+        name: "StoreLatency",
+        unit: "Milliseconds",
+        dimensions: &["Function"],
+        value: Count::Field("dynamodb_milliseconds"),
+    },
+    Metric { name: "StoreErrors", unit: "Count", dimensions: &["Function"], value: Count::Where("store_failed") },
+    Metric { name: "RejectedSecrets", unit: "Count", dimensions: &["Function"], value: Count::Where("secret_rejected") },
+    Metric { name: "ServerErrors", unit: "Count", dimensions: &["Function"], value: Count::ServerErrors },
+];
 
 /// A metric, and where its value stands in a request's line.
 #[derive(Debug)]
@@ -52,10 +65,15 @@ impl Count {
 }
 
 impl MetricSet {
+    /// All of them: its own, and those of every function.
+    pub fn all(&self) -> impl Iterator<Item = &'static Metric> {
+        self.own.iter().chain(&OF_ALL)
+    }
+
     /// Adds to a request's line what makes CloudWatch read metrics out of it.
     pub(super) fn add_to(&self, line: &mut Map<String, Value>, namespace: &str, milliseconds: i64) {
         let mut directives: Vec<Value> = Vec::new();
-        for metric in self.metrics {
+        for metric in self.all() {
             let has_dimensions = metric.dimensions.iter().all(|name| line.contains_key(*name));
             let Some(value) = metric.value.of(line).filter(|_| has_dimensions) else { continue };
             line.insert(metric.name.to_owned(), value);
