@@ -1,8 +1,13 @@
 //! A feature's registers, grant and usage, and the entitlement they make.
 
+use std::{
+    borrow::{Borrow, Cow},
+    collections::BTreeMap,
+};
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     customer::Register,
@@ -189,25 +194,68 @@ impl Entitlement {
         self.period.at(now)
     }
 
-    /// The entitlement in Stigg's own JSON: what the list said, with the numbers that hold.
-    pub fn to_stigg_json(&self, mut grant: Map<String, Value>, usage_is_merged: bool) -> Value {
-        restore_nulls(&mut grant, &ENTITLEMENT_FIELDS);
-        if let Some(Value::Object(feature)) = grant.get_mut("feature") {
-            restore_nulls(feature, &FEATURE_FIELDS);
+    /// The entitlement in Stigg's own JSON: what the list said, as it is stored, with the numbers that hold.
+    /// Members that stay as they are are copied as they stand, since a page has thousands of them.
+    ///
+    /// # Errors
+    /// If what is stored is no object.
+    pub fn to_stigg_json<'a>(&self, stored: &'a str, usage_is_merged: bool) -> serde_json::Result<impl Serialize + use<'a>> {
+        let mut members: Members<'_> = serde_json::from_str(stored)?;
+        restore_nulls(&mut members, &ENTITLEMENT_FIELDS);
+        if let Some(member) = members.get_mut("feature")
+            && let Member::Stored(json) = *member
+            && let Ok(mut feature) = serde_json::from_str(json.get())
+        {
+            restore_nulls(&mut feature, &FEATURE_FIELDS);
+            *member = Member::Object(feature);
         }
         if usage_is_merged {
-            let end = if grant.contains_key("nextResetDate") { "nextResetDate" } else { "usagePeriodEnd" };
+            let end = if members.contains_key("nextResetDate") { "nextResetDate" } else { "usagePeriodEnd" };
             let UsagePeriod { usage_period_anchor, usage_period_start, usage_period_end, reset_period } = &self.period;
-            let date = |time: &Option<Timestamp>| time.map_or(Value::Null, |time| time::to_fixed_width(time).into());
-            grant.insert("currentUsage".to_owned(), self.current_usage.map_or(Value::Null, to_number));
-            grant.insert("usageLimit".to_owned(), self.usage_limit.map_or(Value::Null, to_number));
-            grant.insert("hasUnlimitedUsage".to_owned(), self.has_unlimited_usage.into());
-            grant.insert("usagePeriodAnchor".to_owned(), date(usage_period_anchor));
-            grant.insert("usagePeriodStart".to_owned(), date(usage_period_start));
-            grant.insert(end.to_owned(), date(usage_period_end));
-            grant.insert("resetPeriod".to_owned(), reset_period.clone().into());
+            let date = |time: &Option<Timestamp>| time.map(time::to_fixed_width).into();
+            let merged: [(&str, Value); 7] = [
+                ("currentUsage", self.current_usage.map(to_number).into()),
+                ("usageLimit", self.usage_limit.map(to_number).into()),
+                ("hasUnlimitedUsage", self.has_unlimited_usage.into()),
+                ("usagePeriodAnchor", date(usage_period_anchor)),
+                ("usagePeriodStart", date(usage_period_start)),
+                (end, date(usage_period_end)),
+                ("resetPeriod", reset_period.clone().into()),
+            ];
+            for (name, value) in merged {
+                members.insert(Name(name.into()), Member::Value(value));
+            }
         }
-        Value::Object(grant)
+        Ok(members)
+    }
+}
+
+/// An object whose members are looked into only where something about them changes.
+type Members<'a> = BTreeMap<Name<'a>, Member<'a>>;
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Member<'a> {
+    /// As it stands.
+    Stored(&'a RawValue),
+    Object(Members<'a>),
+    Value(Value),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Member<'a> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        Deserialize::deserialize(input).map(Self::Stored)
+    }
+}
+
+/// A member's name, borrowed unless it is escaped.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Borrow<str> for Name<'_> {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -247,10 +295,10 @@ const ENTITLEMENT_FIELDS: [&str; 11] = [
 const FEATURE_FIELDS: [&str; 7] = ["name", "description", "meterType", "unit", "units", "status", "enumConfiguration"];
 
 /// Entitlements are stored without nulls; a reader finds the documented members all the same.
-fn restore_nulls(object: &mut Map<String, Value>, fields: &[&str]) {
+fn restore_nulls(object: &mut Members<'_>, fields: &[&'static str]) {
     let is_older_form = object.contains_key("nextResetDate");
     for field in fields.iter().filter(|field| !(is_older_form && field.starts_with("usagePeriod"))) {
-        object.entry(*field).or_insert(Value::Null);
+        object.entry(Name((*field).into())).or_insert(Member::Value(Value::Null));
     }
 }
 
@@ -348,9 +396,9 @@ mod tests {
         let grant: Grant = serde_json::from_str(stored).unwrap();
         let measured = usage(3, r#","usagePeriodEnd":"2026-02-01T00:00:00Z""#);
         let entitlement = merged(Some(Register { version: version(2), value: grant }), Some(&measured));
-        let json = entitlement.to_stigg_json(serde_json::from_str(stored).unwrap(), true);
+        let json = entitlement.to_stigg_json(stored, true).unwrap();
         assert_eq!(
-            json,
+            serde_json::to_value(json).unwrap(),
             serde_json::json!({
                 "feature": {"id": "f", "featureType": "NUMBER", "extra": 1, "name": null, "description": null,
                             "meterType": null, "unit": null, "units": null, "status": null, "enumConfiguration": null},

@@ -6,6 +6,7 @@ mod error;
 mod graphiql;
 mod guard;
 mod http;
+mod json;
 mod load;
 mod options;
 mod page;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use async_graphql::{Request, ServerError, Value, Variables, parser::parse_query};
-use serde_json::{Map, json};
+use serde_json::Map;
 
 use crate::{
     error::ApiError,
     guard::{self, Refused},
+    json,
     load::Loaders,
     options::Options,
     phase::Began,
@@ -37,7 +38,7 @@ pub(crate) struct Answer {
 
 /// The JSON of an answer that is nothing but an error.
 pub(crate) fn error_json(message: &str, code: &str) -> String {
-    json!({"errors": [{"message": message, "extensions": {"code": code}}]}).to_string()
+    serde_json::json!({"errors": [{"message": message, "extensions": {"code": code}}]}).to_string()
 }
 
 impl Answer {
@@ -108,15 +109,21 @@ pub(crate) fn prepare(asked: Asked, options: &Options) -> Result<Prepared, Answe
 }
 
 fn to_json(data: &Value, errors: &[ServerError], was_carried_out: bool) -> String {
-    let mut members = Vec::new();
+    let mut json = vec![b'{'];
     if !errors.is_empty() {
-        members.push(format!(r#""errors":{}"#, serde_json::to_string(errors).unwrap_or_default()));
+        json.extend_from_slice(b"\"errors\":");
+        json.extend(serde_json::to_vec(errors).unwrap_or_default());
     }
     // A query that was refused has no data, not even null.
     if was_carried_out {
-        members.push(format!(r#""data":{}"#, serde_json::to_string(data).unwrap_or_default()));
+        if !errors.is_empty() {
+            json.push(b',');
+        }
+        json.extend_from_slice(b"\"data\":");
+        json::write(data, &mut json);
     }
-    format!("{{{}}}", members.join(","))
+    json.push(b'}');
+    String::from_utf8(json).unwrap_or_default()
 }
 
 fn with_code(mut error: ServerError, was_carried_out: bool) -> ServerError {

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result};
-use serde_json::Value;
 use shared::id::Id;
 
 use super::{
     arguments::{ListArguments, SubscriptionCondition, SubscriptionsOrderBy},
     connection::{SubscriptionsConnection, wanted},
     cost,
-    entitlement::{Entitlement, Resource, effective},
+    entitlement::{Entitlement, Granted, Resource, effective},
     query::loaders,
-    scalar::{Cursor, Datetime},
+    scalar::{Cursor, Datetime, Json},
     subscription::word,
 };
 use crate::{
@@ -70,9 +69,10 @@ impl Customer {
     /// What the customer itself may use, in Stigg's own JSON with usage merged in, in the order of
     /// the features' ids. What its resources may use is in `resources`; `entitlementList` has types.
     #[graphql(complexity = "cost::entitlements(1)")]
-    async fn entitlements(&self, ctx: &Context<'_>) -> Result<Value> {
+    async fn entitlements(&self, ctx: &Context<'_>) -> Result<Json> {
         let granted = effective(loaders(ctx)?, &self.row, Scope::Customer).await?;
-        Ok(granted.into_iter().map(|granted| granted.to_stigg_json()).collect())
+        let granted: Vec<_> = granted.iter().map(Granted::to_stigg_json).collect::<Result<_, _>>()?;
+        Ok(Json::of(&granted)?)
     }
 
     /// What the customer itself, or one of its resources, may use, in the order of the features' ids.
@@ -90,8 +90,7 @@ impl Customer {
             Some(Err(_)) => return Ok(Vec::new()),
         };
         let loaders = loaders(ctx)?;
-        let granted = effective(loaders, &self.row, scope).await?;
-        Ok(granted.into_iter().map(|granted| Entitlement::new(granted, loaders.now)).collect())
+        Ok(Entitlement::all(loaders, &self.row, scope).await?)
     }
 
     /// The customer's resources that have entitlements of their own, in the order of their ids.
@@ -136,7 +135,7 @@ impl Customer {
     }
 
     /// Your own data on the customer.
-    async fn metadata(&self) -> Option<Value> {
-        self.row.shown.profile.metadata.clone()
+    async fn metadata(&self) -> Result<Option<Json>> {
+        Ok(self.row.shown.profile.metadata.as_ref().map(Json::of).transpose()?)
     }
 }

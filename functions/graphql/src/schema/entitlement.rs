@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result, SimpleObject};
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::{
     customer::Register,
-    entitlement::{Entitlement as Merged, FeatureState, merge},
+    entitlement::{Entitlement as Merged, FeatureState, Grant, merge},
     id::Id,
     store::{FeatureRow, StoreError},
     time::to_fixed_width,
@@ -25,36 +26,37 @@ use crate::{
 pub(super) struct Granted {
     feature_id: Id,
     merged: Merged,
-    /// What the list said, without nulls.
-    json: Map<String, Value>,
+    /// What the list said, in JSON without nulls.
+    stored: String,
     usage_is_merged: bool,
 }
 
 impl Granted {
-    pub(super) fn to_stigg_json(&self) -> Value {
-        self.merged.to_stigg_json(self.json.clone(), self.usage_is_merged)
+    pub(super) fn to_stigg_json(&self) -> Result<impl Serialize + use<'_>, StoreError> {
+        self.merged.to_stigg_json(&self.stored, self.usage_is_merged).map_err(unreadable)
     }
 
     /// The feature as the newest list has it; None if it does not grant it.
     fn of(row: &FeatureRow, customer: &CustomerRow, list: &Version) -> Result<Option<Self>, StoreError> {
-        let Some(stored) = customer.registers.seen(&row.grant) else {
+        let Some(grant) = customer.registers.seen(&row.grant) else {
             return Ok(None);
         };
-        let unreadable = |_| StoreError::Unreadable { attribute: "grant" };
-        let json: Map<String, Value> = serde_json::from_str(&stored.value).map_err(unreadable)?;
-        let grant = Register { version: stored.version.clone(), value: serde_json::from_str(&stored.value).map_err(unreadable)? };
+        let stored = grant.value.clone();
+        let grant: Register<Grant> =
+            Register { version: grant.version.clone(), value: serde_json::from_str(&stored).map_err(unreadable)? };
         let usage = customer.registers.seen(&row.usage);
-        let usage_is_merged = usage.is_some_and(|usage| {
-            let has_numbers = json.get("currentUsage").is_some_and(|usage| !usage.is_null());
-            usage.version > grant.version || !has_numbers
-        });
+        let usage_is_merged = usage.is_some_and(|usage| usage.version > grant.version || grant.value.current_usage.is_none());
         Ok(match merge(Some(grant), usage, list) {
             FeatureState::Granted(merged) => {
-                Some(Self { feature_id: row.feature_id.clone(), merged: *merged, json, usage_is_merged })
+                Some(Self { feature_id: row.feature_id.clone(), merged: *merged, stored, usage_is_merged })
             }
             FeatureState::Absent | FeatureState::Revoked => None,
         })
     }
+}
+
+fn unreadable(_: serde_json::Error) -> StoreError {
+    StoreError::Unreadable { attribute: "grant" }
 }
 
 /// What the newest list of the scope grants, in the order of the features' ids.
@@ -95,12 +97,21 @@ fn granted<'a>(
 /// What a customer, or one of its resources, may use of a feature.
 pub(crate) struct Entitlement {
     granted: Granted,
+    /// What the list said.
+    json: Map<String, Value>,
     now: Timestamp,
 }
 
 impl Entitlement {
-    pub(super) fn new(granted: Granted, now: Timestamp) -> Self {
-        Self { granted, now }
+    fn new(granted: Granted, now: Timestamp) -> Result<Self, StoreError> {
+        let json = serde_json::from_str(&granted.stored).map_err(unreadable)?;
+        Ok(Self { granted, json, now })
+    }
+
+    /// What the newest list of the scope grants, in the order of the features' ids.
+    pub(super) async fn all(loaders: &Loaders, customer: &CustomerRow, scope: Scope) -> Result<Vec<Self>, ApiError> {
+        let granted = effective(loaders, customer, scope).await?;
+        Ok(granted.into_iter().map(|granted| Self::new(granted, loaders.now)).collect::<Result<_, _>>()?)
     }
 }
 
@@ -113,7 +124,7 @@ fn datetime(time: Option<Timestamp>) -> Option<Datetime> {
 impl Entitlement {
     /// The feature.
     async fn feature(&self) -> Feature {
-        let json = self.granted.json.get("feature");
+        let json = self.json.get("feature");
         let member = |name: &str| word(json.and_then(|feature| feature.get(name)));
         Feature {
             feature_id: self.granted.feature_id.to_string(),
@@ -176,7 +187,7 @@ impl Entitlement {
 
     /// The credits that pay for it, where it is paid with credits.
     async fn credit_balance(&self) -> Option<CreditBalance> {
-        let json = self.granted.json.get("creditBalance")?;
+        let json = self.json.get("creditBalance")?;
         let number = |name: &str| json.get(name).and_then(Value::as_f64);
         let currency = |name: &str| word(json.get("creditCurrency").and_then(|currency| currency.get(name)));
         Some(CreditBalance {
@@ -256,7 +267,6 @@ impl Resource {
     async fn entitlement_list(&self, ctx: &Context<'_>) -> Result<Vec<Entitlement>> {
         let loaders = loaders(ctx)?;
         let scope = Scope::Resource(self.resource_id.clone());
-        let granted = effective(loaders, &self.customer, scope).await?;
-        Ok(granted.into_iter().map(|granted| Entitlement::new(granted, loaders.now)).collect())
+        Ok(Entitlement::all(loaders, &self.customer, scope).await?)
     }
 }

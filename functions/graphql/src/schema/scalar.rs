@@ -2,6 +2,7 @@
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use serde::Serialize;
 use shared::time;
 
 /// A date-time in its fixed-width form.
@@ -50,6 +51,29 @@ impl ScalarType for Cursor {
 
     fn to_value(&self) -> Value {
         Value::String(self.0.clone())
+    }
+}
+
+/// JSON, written already: [`crate::json`] answers it as it stands, since a page holds thousands of
+/// entitlements. Nothing else of the schema is binary.
+#[derive(Clone, Debug)]
+pub(crate) struct Json(Value);
+
+impl Json {
+    pub(crate) fn of(value: &impl Serialize) -> serde_json::Result<Self> {
+        Ok(Self(Value::Binary(serde_json::to_vec(value)?.into())))
+    }
+}
+
+/// A scalar that can represent any JSON value.
+#[Scalar(name = "JSON")]
+impl ScalarType for Json {
+    fn parse(_: Value) -> InputValueResult<Self> {
+        Err(InputValueError::custom("is no argument of this API"))
+    }
+
+    fn to_value(&self) -> Value {
+        self.0.clone()
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Object, SimpleObject};
+use async_graphql::{Object, Result, SimpleObject};
 use serde_json::Value;
 
-use super::{customer::Customer, scalar::Datetime};
+use super::{
+    customer::Customer,
+    scalar::{Datetime, Json},
+};
 use crate::{row::SubscriptionRow, siblings::Siblings};
 
 /// A customer's subscription to a plan.
@@ -123,8 +126,8 @@ impl Subscription {
     }
 
     /// Your own data on the subscription.
-    async fn metadata(&self) -> Option<Value> {
-        self.0.shown.details.metadata.clone()
+    async fn metadata(&self) -> Result<Option<Json>> {
+        Ok(self.0.shown.details.metadata.as_ref().map(Json::of).transpose()?)
     }
 }
 
