@@ -70,8 +70,8 @@ fn collected(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> JoinHan
     })
 }
 
-/// Where the answer to a call goes.
-type Answer = oneshot::Sender<Result<Value, LambdaError>>;
+/// Where the answer to a call goes, with the time that the function took.
+type Answer = oneshot::Sender<Result<(Value, Duration), LambdaError>>;
 
 #[derive(Debug)]
 struct Call {
@@ -82,7 +82,7 @@ struct Call {
 #[derive(Clone)]
 struct Api {
     calls: Arc<tokio::sync::Mutex<mpsc::Receiver<Call>>>,
-    under_way: Arc<Mutex<HashMap<String, Answer>>>,
+    under_way: Arc<Mutex<HashMap<String, (Instant, Answer)>>>,
     polled: watch::Sender<Option<Instant>>,
     count: Arc<AtomicU64>,
 }
@@ -94,6 +94,17 @@ impl Lambda {
     /// See [`LambdaError`].
     pub async fn start<K: AsRef<OsStr>, V: AsRef<OsStr>>(
         binary: &Path,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, LambdaError> {
+        Self::start_by(Command::new(binary), variables).await
+    }
+
+    /// Starts the function by this command, which may be one that watches it.
+    ///
+    /// # Errors
+    /// See [`LambdaError`].
+    pub async fn start_by<K: AsRef<OsStr>, V: AsRef<OsStr>>(
+        mut command: Command,
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self, LambdaError> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(LambdaError::Start)?;
@@ -117,7 +128,7 @@ impl Lambda {
             }
         });
         let started = Instant::now();
-        let mut process = Command::new(binary)
+        let mut process = command
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "function")
@@ -152,6 +163,14 @@ impl Lambda {
     /// # Errors
     /// If it reports an error or does not answer.
     pub async fn invoke(&self, event: &Value) -> Result<Value, LambdaError> {
+        self.invoke_timed(event).await.map(|(answer, _)| answer)
+    }
+
+    /// The same, with the time from when the function was given the event until it answered.
+    ///
+    /// # Errors
+    /// If it reports an error or does not answer.
+    pub async fn invoke_timed(&self, event: &Value) -> Result<(Value, Duration), LambdaError> {
         let (answer, answered) = oneshot::channel();
         let timed_out = || LambdaError::TimedOut("answer");
         let call = Call { event: event.to_string(), answer };
@@ -204,7 +223,7 @@ async fn next(State(api): State<Api>) -> impl IntoResponse {
         return (StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new(), String::new());
     };
     let id = format!("00000000-0000-4000-8000-{:012}", api.count.fetch_add(1, Ordering::Relaxed));
-    api.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), answer);
+    api.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), (Instant::now(), answer));
     let deadline = (Timestamp::now().as_millisecond() + 30_000).to_string();
     let mut headers = HeaderMap::new();
     for (name, value) in [
@@ -221,17 +240,20 @@ async fn next(State(api): State<Api>) -> impl IntoResponse {
 }
 
 async fn response(State(api): State<Api>, Segment(id): Segment<String>, body: String) -> StatusCode {
-    finish(&api, &id, serde_json::from_str(&body).map_err(|_| LambdaError::Reported(body.into())))
+    finish(&api, &id, || serde_json::from_str(&body).map_err(|_| LambdaError::Reported(body.into())))
 }
 
 async fn error(State(api): State<Api>, Segment(id): Segment<String>, body: String) -> StatusCode {
-    finish(&api, &id, Err(LambdaError::Reported(serde_json::from_str(&body).unwrap_or_default())))
+    finish(&api, &id, || Err(LambdaError::Reported(serde_json::from_str(&body).unwrap_or_default())))
 }
 
-fn finish(api: &Api, id: &str, result: Result<Value, LambdaError>) -> StatusCode {
-    let answer = api.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-    match answer.map(|answer| answer.send(result)) {
-        Some(_) => StatusCode::ACCEPTED,
-        None => StatusCode::BAD_REQUEST,
-    }
+fn finish(api: &Api, id: &str, result: impl FnOnce() -> Result<Value, LambdaError>) -> StatusCode {
+    let Some((given, answer)) = api.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(id) else {
+        return StatusCode::BAD_REQUEST;
+    };
+    // Before it is read here, which is none of the function's time.
+    let took = given.elapsed();
+    // Who called may have stopped waiting.
+    let _ = answer.send(result().map(|answer| (answer, took)));
+    StatusCode::ACCEPTED
 }

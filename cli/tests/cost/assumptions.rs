@@ -38,10 +38,10 @@ pub(crate) const MEMORY_OF_A_VCPU_MB: f64 = 1_769.0;
 /// What DynamoDB lets a step of requests wait, which Lambda bills.
 pub(crate) const WAIT_MS: f64 = 5.0;
 
-/// CPU time of a request, and of each of its requests to DynamoDB. Chosen to lie above what
-/// `cargo bench -p byos` measured of the whole local process, with client, gateway and store in it:
-/// 0.54 ms for a check (1 request), 0.60 for customer.updated (1), 1.8 for a customer with
-/// subscriptions (3), 20 for the README's query with entitlements (some 60).
+/// CPU time of a request, and of each of its requests to DynamoDB. Chosen to lie well above what
+/// `cargo bench -p benchmark` measured of the functions on a whole core (docs/performance.md): 0.32 ms
+/// for a check (1 request), 0.35 for customer.updated (1), 0.94 for a customer with subscriptions (3), 20
+/// for the README's query with entitlements (64).
 pub(crate) const CPU_MS: f64 = 0.3;
 pub(crate) const CPU_MS_A_REQUEST: f64 = 0.5;
 

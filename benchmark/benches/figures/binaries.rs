@@ -1,0 +1,68 @@
+//! The binaries that are measured.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A function, or a floor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    Webhook,
+    CheckAccess,
+    Graphql,
+    /// An empty handler.
+    Empty,
+    /// The bare requests to DynamoDB.
+    Bare,
+}
+
+impl Binary {
+    pub const FUNCTIONS: [Self; 3] = [Self::CheckAccess, Self::Graphql, Self::Webhook];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::CheckAccess => "check-access",
+            Self::Graphql => "graphql",
+            Self::Empty => "floor-empty",
+            Self::Bare => "floor-dynamodb",
+        }
+    }
+
+    pub fn path(self) -> PathBuf {
+        let executable = std::env::current_exe().unwrap();
+        executable.ancestors().nth(2).unwrap().join(self.name())
+    }
+
+    /// The variables that a deployment would set, and a DynamoDB that takes any credentials.
+    pub fn variables(self, endpoint: &str, plan: &Path) -> Vec<(&'static str, String)> {
+        let tables = byos::tables::local_names();
+        let mut variables = vec![
+            ("DYNAMODB_ENDPOINT", endpoint.to_owned()),
+            ("CUSTOMERS_TABLE", tables.customers),
+            ("SUBSCRIPTIONS_TABLE", tables.subscriptions),
+            ("RECEIPTS_TABLE", tables.receipts),
+            ("METRICS_NAMESPACE", "byos".to_owned()),
+        ];
+        match self {
+            Self::Webhook => variables.push(("STIGG_WEBHOOK_SECRET", "local-secret".to_owned())),
+            Self::CheckAccess => variables.push(("CHECK_ACCESS_API_TOKEN", "local-token".to_owned())),
+            Self::Graphql => variables.push(("GRAPHQL_API_TOKEN", "local-token".to_owned())),
+            Self::Bare => variables.push(("PLAN", plan.display().to_string())),
+            Self::Empty => {}
+        }
+        variables
+    }
+}
+
+/// Builds them for release, each with the features that it has where it is deployed.
+pub fn build() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--release", "--bins"]);
+    for package in ["webhook", "check-access", "graphql", "benchmark"] {
+        command.args(["--package", package]);
+    }
+    assert!(command.status().unwrap().success(), "the functions could not be built");
+}

@@ -1,0 +1,171 @@
+//! The requests that are measured: API Gateway's events, the n-th of each kind following from n.
+
+use byos::story;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::{
+    binaries::Binary,
+    store::{Data, SAID, entitlement},
+};
+
+/// A kind of request.
+pub struct Scenario {
+    pub function: Binary,
+    pub name: String,
+    /// How many are made in a round.
+    pub count: usize,
+    event: Box<dyn Fn(usize) -> Value + Send + Sync>,
+}
+
+/// What the example's README asks for, a page of 50.
+pub const README_QUERY: &str = "query CustomersAndSubscriptions { customers(first: 50) { totalCount nodes { createdAt updatedAt
+    customerId name email entitlements subscriptions(condition: {status: \"ACTIVE\"}) { nodes { createdAt updatedAt
+    subscriptionId planId planName status startDate endDate } } } } }";
+
+pub const ONE_CUSTOMER: &str = "query One($id: String!) { customer(customerId: $id) { customerId name email
+    subscriptions { nodes { subscriptionId planId planName status startDate endDate } } } }";
+
+impl Scenario {
+    fn new(
+        function: Binary,
+        name: impl Into<String>,
+        count: usize,
+        event: impl Fn(usize) -> Value + Send + Sync + 'static,
+    ) -> Self {
+        Self { function, name: name.into(), count, event: Box::new(event) }
+    }
+
+    /// The n-th event.
+    pub fn event(&self, n: usize) -> Value {
+        (self.event)(n)
+    }
+}
+
+/// An event of events/ with another body.
+fn with_body(route: &str, file: &str) -> impl Fn(&Value) -> Value + Send + Sync + use<> {
+    let (_, event) = story::events(route).into_iter().find(|(name, _)| name.contains(file)).unwrap();
+    move |body| {
+        let mut event = event.clone();
+        event["body"] = body.to_string().into();
+        event
+    }
+}
+
+/// The body of an event of events/, as Stigg sends it.
+pub fn stigg_body(file: &str) -> Value {
+    let (_, event) = story::events("webhook").into_iter().find(|(name, _)| name.contains(file)).unwrap();
+    serde_json::from_str(event["body"].as_str().unwrap()).unwrap()
+}
+
+/// A moment for the n-th event of a kind, later than all before it: each kind has a day of its own, later
+/// than the kinds that are measured before it.
+fn moment(day: i64, n: usize) -> String {
+    let said: Timestamp = SAID.parse().unwrap();
+    (said + SignedDuration::from_hours(24 * day) + SignedDuration::from_millis(i64::try_from(n).unwrap() + 1)).to_string()
+}
+
+/// One customer of many, spread over them.
+pub fn customer(n: usize, data: Data) -> String {
+    format!("customer-{:07}", n * 7_919 % data.customers)
+}
+
+fn check(name: &str, data: Data, count: usize, resource: Option<&'static str>, id: Option<&'static str>) -> Scenario {
+    let with_body = with_body("check-access", "granted-metered");
+    Scenario::new(Binary::CheckAccess, name, count, move |n| {
+        let customer_id = id.map_or_else(|| customer(n, data), str::to_owned);
+        let mut body = json!({"customerId": customer_id, "featureId": "feature-0", "requestedUsage": 1});
+        if let Some(resource) = resource {
+            body["resourceId"] = resource.into();
+        }
+        with_body(&body)
+    })
+}
+
+/// An event of Stigg's as in this file of events/, changed by this.
+fn webhook(
+    name: &str,
+    (file, day): (&str, i64),
+    count: usize,
+    change: impl Fn(&mut Value, usize) + Send + Sync + 'static,
+) -> Scenario {
+    let (with_body, body) = (with_body("webhook", file), stigg_body(file));
+    Scenario::new(Binary::Webhook, name, count, move |n| {
+        let mut body = body.clone();
+        body["timestamp"] = moment(day, n).into();
+        body["messageId"] = format!("message-{n}").into();
+        change(&mut body, n);
+        with_body(&body)
+    })
+}
+
+fn graphql(name: &str, count: usize, query: &str, id: impl Fn(usize) -> String + Send + Sync + 'static) -> Scenario {
+    let (with_body, query) = (with_body("graphql", "customer.json"), query.to_owned());
+    Scenario::new(Binary::Graphql, name, count, move |n| with_body(&json!({"query": query, "variables": {"id": id(n)}})))
+}
+
+fn page(size: usize) -> Scenario {
+    let query = format!("{{ customers(first: {size}) {{ nodes {{ customerId name email createdAt }} }} }}");
+    graphql(&format!("customers(first: {size})"), 200, &query, |_| String::new())
+}
+
+/// Those that have to stay as they are however many customers there are.
+pub fn of_growth(data: Data) -> Vec<Scenario> {
+    let subscription = move |n: usize| format!("subscription-{:07}-0", n * 7_919 % data.customers);
+    let update = move |body: &mut Value, n: usize| body["id"] = customer(n, data).into();
+    vec![
+        check("check, customer level", data, 1_000, None, None),
+        webhook("measurement.reported", ("05-measurement", 1), 1_000, move |body, n| {
+            body["customer"]["id"] = customer(n, data).into();
+            body["feature"]["id"] = "feature-0".into();
+        }),
+        webhook("customer.updated", ("10-customer.updated", 2), 1_000, update),
+        webhook("customer.created", ("01-customer.created", 3), 1_000, |body, n| body["id"] = format!("new-{n}").into()),
+        webhook("subscription.updated", ("07-subscription.updated", 4), 500, move |body, n| {
+            body["id"] = subscription(n).into();
+            body["customer"]["id"] = customer(n, data).into();
+        }),
+        graphql("one customer with its subscriptions", 500, ONE_CUSTOMER, move |n| customer(n, data)),
+        page(10),
+        page(50),
+        page(100),
+        // Rows beyond a million are not counted.
+        graphql("README query without totalCount", 100, &README_QUERY.replace("totalCount", ""), |_| String::new()),
+    ]
+}
+
+/// All of them.
+pub fn all(data: Data) -> Vec<Scenario> {
+    let mut scenarios = vec![
+        check("check, 5 entitlements", data, 1_000, None, Some("wide-5")),
+        check("check, 50 entitlements", data, 1_000, None, Some("wide-50")),
+        check("check, 500 entitlements", data, 1_000, None, Some("wide-500")),
+        check("check, for a resource", data, 1_000, Some("site"), Some("wide-50")),
+    ];
+    scenarios.extend(of_growth(data));
+    scenarios.extend([
+        graphql("README query, first: 50", 100, README_QUERY, |_| String::new()),
+        webhook("subscription.created", ("02-subscription.created", 5), 500, move |body, n| {
+            body["id"] = format!("new-{n}").into();
+            body["customer"]["id"] = customer(n, data).into();
+        }),
+        webhook("subscription.canceled", ("14-subscription.canceled", 6), 500, move |body, n| {
+            body["id"] = format!("subscription-{:07}-0", n * 7_919 % data.customers).into();
+            body["customer"]["id"] = customer(n, data).into();
+        }),
+        webhook("entitlements.updated, 10 features", ("08-entitlements", 7), 200, move |body, n| {
+            body["customer"]["id"] = customer(n, data).into();
+            body["entitlementsUpdatedAt"] = body["timestamp"].clone();
+            body["entitlements"] = (0..10).map(entitlement).collect();
+        }),
+        graphql(
+            "checkAccess",
+            500,
+            "query Check($id: String!) { checkAccess(customerId: $id, featureId: \"feature-0\") { hasAccess } }",
+            move |n| customer(n, data),
+        ),
+        graphql("README query without entitlements", 200, &README_QUERY.replace("entitlements", ""), |_| String::new()),
+    ]);
+    scenarios.sort_by_key(|scenario| Binary::FUNCTIONS.iter().position(|function| *function == scenario.function));
+    scenarios
+}

@@ -1,0 +1,206 @@
+//! How large the binaries are, and what a start takes: of the process, and of the connection to DynamoDB.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use byos::runtime_api::Lambda;
+use serde_json::{Value, json};
+
+use crate::{
+    Options,
+    binaries::Binary,
+    functions::{DATA, look},
+    measure::{check, median, micros},
+    plan::Recorder,
+    scenario::{self, Scenario},
+    store::StoreProcess,
+    table::Table,
+    tls::Terminator,
+};
+
+/// How often each is started, in turn.
+const STARTS: usize = 31;
+
+/// After the first invocation so many more are made, for the warm one.
+const WARM: usize = 15;
+
+/// What starts took.
+#[derive(Default)]
+struct Starts {
+    /// From the start of the process to its first poll of the Runtime API.
+    to_poll: Vec<Duration>,
+    /// Of that, the wait for DynamoDB's answer.
+    waited: Vec<Duration>,
+    first: Vec<Duration>,
+    warm: Vec<Duration>,
+}
+
+/// A start, an invocation and some more.
+async fn start(
+    binary: Binary,
+    scenario: &Scenario,
+    endpoint: &str,
+    plan: &Path,
+    more: &[(&'static str, String)],
+) -> [Duration; 3] {
+    let mut variables = binary.variables(endpoint, plan);
+    variables.extend(more.iter().cloned());
+    let mut lambda = Lambda::start(&binary.path(), variables).await.unwrap();
+    let to_poll = lambda.first_poll().await.unwrap();
+    let mut times = Vec::new();
+    for n in 0..=WARM {
+        let (answer, took) = lambda.invoke_timed(&scenario.event(n)).await.unwrap();
+        check(scenario, &answer);
+        times.push(took);
+    }
+    lambda.stop().await.unwrap();
+    [to_poll, times[0], median(times[1..].to_vec())]
+}
+
+/// How large a file is once compressed as a deployment package is.
+fn gzipped(bytes: &[u8]) -> usize {
+    let mut gzip = Command::new("gzip").args(["-9", "-c"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = gzip.stdin.take().unwrap();
+    let bytes = bytes.to_vec();
+    let writer = std::thread::spawn(move || input.write_all(&bytes));
+    let size = gzip.wait_with_output().unwrap().stdout.len();
+    writer.join().unwrap().unwrap();
+    size
+}
+
+fn of(function: Binary, scenarios: &[Scenario]) -> &Scenario {
+    let name = match function {
+        Binary::Webhook => "measurement.reported",
+        Binary::Graphql => "one customer with its subscriptions",
+        _ => "check, 50 entitlements",
+    };
+    scenarios.iter().find(|scenario| scenario.name == name).unwrap()
+}
+
+pub async fn run(options: &Options) -> Value {
+    let store = StoreProcess::start(DATA);
+    let scenarios = scenario::all(DATA);
+    json!({
+        "processes": processes(&store.endpoint, &scenarios, options).await,
+        "connections": connections(&store.endpoint, &scenarios, options).await,
+    })
+}
+
+/// A binary, whose root certificates it reads, and the variables that make it so.
+type Case<'a> = (Binary, &'static str, &'a [(&'static str, String)]);
+
+async fn processes(endpoint: &str, scenarios: &[Scenario], options: &Options) -> Value {
+    let (recorder, terminator) = (Recorder::start(endpoint).await, Terminator::start(endpoint).await);
+    // Reading the system's root certificates is the most of it: shown by a start that has but one to read.
+    let one = vec![("SSL_CERT_FILE", terminator.roots().display().to_string())];
+    let cases: Vec<Case> = Binary::FUNCTIONS
+        .iter()
+        .flat_map(|binary| [(*binary, "the system's", [].as_slice()), (*binary, "one", one.as_slice())])
+        .chain([(Binary::Empty, "none", [].as_slice())])
+        .collect();
+    let mut starts: Vec<Starts> = cases.iter().map(|_| Starts::default()).collect();
+    for _ in 0..options.count(STARTS) {
+        for ((binary, _, more), starts) in cases.iter().zip(&mut starts) {
+            recorder.take();
+            let mut variables = binary.variables(&recorder.endpoint, Path::new(""));
+            variables.extend(more.iter().cloned());
+            let mut lambda = Lambda::start(&binary.path(), variables).await.unwrap();
+            starts.to_poll.push(lambda.first_poll().await.unwrap());
+            let span = recorder.take().span;
+            starts.waited.push(span.map_or(Duration::ZERO, |(came, answered)| answered - came));
+            let scenario = of(*binary, scenarios);
+            let (answer, took) = lambda.invoke_timed(&scenario.event(0)).await.unwrap();
+            check(scenario, &answer);
+            starts.first.push(took);
+            lambda.stop().await.unwrap();
+        }
+    }
+    let own = |starts: &Starts| {
+        median(starts.to_poll.iter().zip(&starts.waited).map(|(to_poll, waited)| to_poll.saturating_sub(*waited)).collect())
+    };
+    let empty = own(starts.last().unwrap());
+    let milliseconds = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
+    let mut table = Table::new(&[
+        "binary",
+        "root certificates",
+        "MB",
+        "gzip -9, MB",
+        "start to first /next, ms",
+        "of that, DynamoDB's answer",
+        "the rest",
+        "of the empty one's",
+        "first answer, ms later",
+    ]);
+    let mut figures = Vec::new();
+    for ((binary, roots, _), starts) in cases.into_iter().zip(starts) {
+        let bytes = std::fs::read(binary.path()).unwrap();
+        let (size, compressed) = (bytes.len() as f64 / 1e6, gzipped(&bytes) as f64 / 1e6);
+        let rest = own(&starts);
+        let Starts { to_poll, waited, first, .. } = starts;
+        let (to_poll, waited, first) = (median(to_poll), median(waited), median(first));
+        let ratio = rest.as_secs_f64() / empty.as_secs_f64();
+        let name = binary.name();
+        let cells = [size, compressed].map(|size| format!("{size:.2}"));
+        table.row([name.to_owned(), roots.to_owned()].into_iter().chain(cells).chain([
+            milliseconds(to_poll),
+            milliseconds(waited),
+            milliseconds(rest),
+            format!("{ratio:.2}"),
+            milliseconds(first),
+        ]));
+        figures.push(json!({"binary": name, "roots": roots, "megabytes": size, "gzippedMegabytes": compressed, "toFirstNextMicroseconds": micros(to_poll),
+            "waitedMicroseconds": micros(waited), "restMicroseconds": micros(rest), "ratio": ratio, "firstAnswerMicroseconds": micros(first)}));
+    }
+    table.print(&format!("The binaries; median of {} starts in turn, the secret in a variable:", options.count(STARTS)));
+    figures.into()
+}
+
+/// What the first invocation takes after a start that opens the connection, and after one that does not.
+async fn connections(endpoint: &str, scenarios: &[Scenario], options: &Options) -> Value {
+    let terminator = Terminator::start(endpoint).await;
+    let trust = [("SSL_CERT_FILE", terminator.roots().display().to_string())];
+    let scenario = of(Binary::CheckAccess, scenarios);
+    let folder = tempfile::tempdir().unwrap();
+    let plan = look(scenario, endpoint).await.write_plan(folder.path());
+    let subjects = [
+        ("check-access, which opens it while it starts", Binary::CheckAccess),
+        ("the bare request, which does not", Binary::Bare),
+    ];
+    let endpoints = [("HTTP", endpoint), ("TLS", terminator.endpoint.as_str())];
+    let mut starts: Vec<Starts> = (0..4).map(|_| Starts::default()).collect();
+    for _ in 0..options.count(STARTS) {
+        let cases = endpoints.iter().flat_map(|(_, endpoint)| subjects.map(|(_, binary)| (binary, *endpoint)));
+        for ((binary, endpoint), starts) in cases.zip(&mut starts) {
+            let [to_poll, first, warm] = start(binary, scenario, endpoint, &plan, &trust).await;
+            starts.to_poll.push(to_poll);
+            starts.first.push(first);
+            starts.warm.push(warm);
+        }
+    }
+    let mut table = Table::new(&[
+        "the connection",
+        "over",
+        "start to first /next, ms",
+        "first request, ms",
+        "a warm one, ms",
+        "first to warm",
+    ]);
+    let mut figures = Vec::new();
+    let cases = endpoints.iter().flat_map(|(over, _)| subjects.map(|(what, _)| (what, *over)));
+    for ((what, over), Starts { to_poll, first, warm, .. }) in cases.zip(starts) {
+        let times = [to_poll, first, warm].map(median);
+        let ratio = times[1].as_secs_f64() / times[2].as_secs_f64();
+        let cells = times.map(|time| format!("{:.2}", time.as_secs_f64() * 1e3));
+        table.row([what.to_owned(), over.to_owned()].into_iter().chain(cells).chain([format!("{ratio:.1}")]));
+        figures.push(json!({"what": what, "over": over, "toFirstNextMicroseconds": micros(times[0]),
+            "firstMicroseconds": micros(times[1]), "warmMicroseconds": micros(times[2])}));
+    }
+    table.print(
+        "The connection to DynamoDB, opened while the function starts and not; the terminator and its certificate are the benchmark's:",
+    );
+    figures.into()
+}
