@@ -56,7 +56,7 @@ impl Binary {
     }
 }
 
-/// Builds them for release, each with the features that it has where it is deployed.
+/// Builds them for release: together, so with the features of all of them. Deployed ones are no larger.
 pub fn build() {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(cargo);
