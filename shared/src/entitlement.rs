@@ -1,13 +1,10 @@
 //! A feature's registers, grant and usage, and the entitlement they make.
 
-use std::{
-    borrow::{Borrow, Cow},
-    collections::BTreeMap,
-};
+mod json;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Value, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     customer::Register,
@@ -16,6 +13,8 @@ use crate::{
     time,
     version::Version,
 };
+
+pub use json::write_stigg_json;
 
 /// What a list of entitlements said of one feature: the part of Stigg's JSON that decides.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -145,6 +144,8 @@ pub struct Entitlement {
     pub has_unlimited_usage: bool,
     /// The period that `current_usage` was counted in.
     pub period: UsagePeriod,
+    /// A measurement gave the usage.
+    pub is_measured: bool,
 }
 
 /// What the replica has of a feature in one scope, a customer's own or one of its resources'.
@@ -162,17 +163,22 @@ pub enum FeatureState {
 /// the scope's newest list. A grant below the list is revoked: it was not in it. A grant above it
 /// belongs to a list whose writing is under way.
 pub fn merge(grant: Option<Register<Grant>>, usage: Option<&Register<Usage>>, list: &Version) -> FeatureState {
-    let Some(grant) = grant else { return FeatureState::Absent };
-    if grant.version < *list {
-        return FeatureState::Revoked;
+    match grant {
+        None => FeatureState::Absent,
+        Some(grant) if !is_granted(&grant.version, list) => FeatureState::Revoked,
+        Some(grant) => FeatureState::Granted(Box::new(Entitlement::new(grant, usage))),
     }
-    FeatureState::Granted(Box::new(Entitlement::new(grant, usage)))
+}
+
+/// Whether a grant of this version holds under the version of its scope's newest list: see [`merge`].
+pub fn is_granted(grant: &Version, list: &Version) -> bool {
+    grant >= list
 }
 
 impl Entitlement {
     /// Of grant and usage the newer gives the numbers. A grant that carries no usage leaves what was
     /// measured, together with the period it was measured in; its limit holds all the same.
-    fn new(Register { version, value: grant }: Register<Grant>, usage: Option<&Register<Usage>>) -> Self {
+    pub fn new(Register { version, value: grant }: Register<Grant>, usage: Option<&Register<Usage>>) -> Self {
         let newer = usage.filter(|usage| usage.version > version).map(|usage| &usage.value);
         let counted = usage.filter(|usage| usage.version > version || grant.current_usage.is_none());
         Self {
@@ -180,6 +186,7 @@ impl Entitlement {
             usage_limit: newer.and_then(|usage| usage.usage_limit).or(grant.usage_limit),
             has_unlimited_usage: newer.and_then(|usage| usage.has_unlimited_usage).or(grant.has_unlimited_usage).unwrap_or(false),
             period: counted.map_or_else(|| grant.period(), |usage| measured_in(usage, &grant)),
+            is_measured: counted.is_some(),
             grant,
         }
     }
@@ -192,70 +199,6 @@ impl Entitlement {
     /// The usage period at `now`.
     pub fn bounds_at(&self, now: Timestamp) -> Bounds {
         self.period.at(now)
-    }
-
-    /// The entitlement in Stigg's own JSON: what the list said, as it is stored, with the numbers that hold.
-    /// Members that stay as they are are copied as they stand, since a page has thousands of them.
-    ///
-    /// # Errors
-    /// If what is stored is no object.
-    pub fn to_stigg_json<'a>(&self, stored: &'a str, usage_is_merged: bool) -> serde_json::Result<impl Serialize + use<'a>> {
-        let mut members: Members<'_> = serde_json::from_str(stored)?;
-        restore_nulls(&mut members, &ENTITLEMENT_FIELDS);
-        if let Some(member) = members.get_mut("feature")
-            && let Member::Stored(json) = *member
-            && let Ok(mut feature) = serde_json::from_str(json.get())
-        {
-            restore_nulls(&mut feature, &FEATURE_FIELDS);
-            *member = Member::Object(feature);
-        }
-        if usage_is_merged {
-            let end = if members.contains_key("nextResetDate") { "nextResetDate" } else { "usagePeriodEnd" };
-            let UsagePeriod { usage_period_anchor, usage_period_start, usage_period_end, reset_period } = &self.period;
-            let date = |time: &Option<Timestamp>| time.map(time::to_fixed_width).into();
-            let merged: [(&str, Value); 7] = [
-                ("currentUsage", self.current_usage.map(to_number).into()),
-                ("usageLimit", self.usage_limit.map(to_number).into()),
-                ("hasUnlimitedUsage", self.has_unlimited_usage.into()),
-                ("usagePeriodAnchor", date(usage_period_anchor)),
-                ("usagePeriodStart", date(usage_period_start)),
-                (end, date(usage_period_end)),
-                ("resetPeriod", reset_period.clone().into()),
-            ];
-            for (name, value) in merged {
-                members.insert(Name(name.into()), Member::Value(value));
-            }
-        }
-        Ok(members)
-    }
-}
-
-/// An object whose members are looked into only where something about them changes.
-type Members<'a> = BTreeMap<Name<'a>, Member<'a>>;
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Member<'a> {
-    /// As it stands.
-    Stored(&'a RawValue),
-    Object(Members<'a>),
-    Value(Value),
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Member<'a> {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        Deserialize::deserialize(input).map(Self::Stored)
-    }
-}
-
-/// A member's name, borrowed unless it is escaped.
-#[derive(PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl Borrow<str> for Name<'_> {
-    fn borrow(&self) -> &str {
-        &self.0
     }
 }
 
@@ -273,32 +216,6 @@ fn measured_in(usage: &Register<Usage>, grant: &Grant) -> UsagePeriod {
         usage_period_start: bounds.start,
         usage_period_end: bounds.end,
         reset_period: own.reset_period.or(granted.reset_period),
-    }
-}
-
-/// The documented members of an entitlement that may be null.
-const ENTITLEMENT_FIELDS: [&str; 11] = [
-    "usageLimit",
-    "hasUnlimitedUsage",
-    "hasSoftLimit",
-    "currentUsage",
-    "usagePeriodAnchor",
-    "usagePeriodStart",
-    "usagePeriodEnd",
-    "resetPeriod",
-    "resetPeriodConfiguration",
-    "enumValues",
-    "creditBalance",
-];
-
-/// The documented members of an entitlement's feature that may be null.
-const FEATURE_FIELDS: [&str; 7] = ["name", "description", "meterType", "unit", "units", "status", "enumConfiguration"];
-
-/// Entitlements are stored without nulls; a reader finds the documented members all the same.
-fn restore_nulls(object: &mut Members<'_>, fields: &[&'static str]) {
-    let is_older_form = object.contains_key("nextResetDate");
-    for field in fields.iter().filter(|field| !(is_older_form && field.starts_with("usagePeriod"))) {
-        object.entry(Name((*field).into())).or_insert(Member::Value(Value::Null));
     }
 }
 
@@ -388,25 +305,6 @@ mod tests {
         // without an anchor nobody knows when that period ends: it never resets
         let entitlement = merged(grant(5, r#","usagePeriodEnd":"2026-01-12T00:00:00Z""#), Some(&usage(14, "")));
         assert_eq!(entitlement.usage_at("2027-01-01T00:00:00Z".parse().unwrap()), 7.0);
-    }
-
-    #[test]
-    fn stiggs_json_keeps_what_the_list_said_and_shows_the_numbers_that_hold() {
-        let stored = r#"{"feature":{"id":"f","featureType":"NUMBER","extra":1},"usageLimit":10,"currentUsage":1,"other":[null]}"#;
-        let grant: Grant = serde_json::from_str(stored).unwrap();
-        let measured = usage(3, r#","usagePeriodEnd":"2026-02-01T00:00:00Z""#);
-        let entitlement = merged(Some(Register { version: version(2), value: grant }), Some(&measured));
-        let json = entitlement.to_stigg_json(stored, true).unwrap();
-        assert_eq!(
-            serde_json::to_value(json).unwrap(),
-            serde_json::json!({
-                "feature": {"id": "f", "featureType": "NUMBER", "extra": 1, "name": null, "description": null,
-                            "meterType": null, "unit": null, "units": null, "status": null, "enumConfiguration": null},
-                "usageLimit": 10, "currentUsage": 7, "hasUnlimitedUsage": false, "hasSoftLimit": null, "other": [null],
-                "usagePeriodAnchor": null, "usagePeriodStart": null, "usagePeriodEnd": "2026-02-01T00:00:00.000Z",
-                "resetPeriod": null, "resetPeriodConfiguration": null, "enumValues": null, "creditBalance": null,
-            })
-        );
     }
 
     #[test]

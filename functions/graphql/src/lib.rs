@@ -180,13 +180,13 @@ impl Graphql {
         seen.operation = Some(operations.join(",")).filter(|operations| !operations.is_empty());
         seen.errors = answers.iter().map(|answer| answer.errors).sum();
         seen.store_failed = answers.iter().any(|answer| answer.store_failed);
-        let body = join(&answers, is_batch);
-        if length_in_lambda(&body) > limits.answer {
+        let was_carried_out = answers.iter().all(|answer| answer.was_carried_out);
+        let body = join(answers, is_batch);
+        if is_longer_in_lambda(&body, limits.answer) {
             seen.errors += 1;
             let message = "the answer would be larger than Lambda can return (6 MB): ask for fewer rows or fields";
             return respond(media, status(false, is_batch, media), error_json(message, "ANSWER_TOO_LARGE"));
         }
-        let was_carried_out = answers.iter().all(|answer| answer.was_carried_out);
         respond(media, status(was_carried_out, is_batch, media), body)
     }
 }
@@ -197,15 +197,20 @@ fn status(was_carried_out: bool, is_batch: bool, media: Media) -> StatusCode {
     if was_carried_out || is_batch || media == Media::Json { StatusCode::OK } else { StatusCode::BAD_REQUEST }
 }
 
-fn join(answers: &[Answer], is_batch: bool) -> String {
-    let all = answers.iter().map(|answer| answer.json.as_str()).collect::<Vec<_>>().join(",");
-    if is_batch { format!("[{all}]") } else { all }
+fn join(answers: Vec<Answer>, is_batch: bool) -> String {
+    if is_batch {
+        let all: Vec<&str> = answers.iter().map(|answer| answer.json.as_str()).collect();
+        format!("[{}]", all.join(","))
+    } else {
+        answers.into_iter().map(|answer| answer.json).collect()
+    }
 }
 
-/// The bytes of a body within Lambda's own answer, where it is a JSON string.
-fn length_in_lambda(body: &str) -> usize {
-    let escaped = body.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
-    body.len() + escaped
+/// Whether a body has more bytes than this within Lambda's own answer, where it is a JSON string.
+fn is_longer_in_lambda(body: &str, limit: usize) -> bool {
+    let escaped = || body.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+    // At most each byte becomes two.
+    body.len() > limit / 2 && body.len() + escaped() > limit
 }
 
 fn respond(media: Media, status: StatusCode, body: String) -> Response<Body> {

@@ -109,7 +109,8 @@ pub(crate) fn prepare(asked: Asked, options: &Options) -> Result<Prepared, Answe
 }
 
 fn to_json(data: &Value, errors: &[ServerError], was_carried_out: bool) -> String {
-    let mut json = vec![b'{'];
+    let mut json = Vec::with_capacity(json::length(data));
+    json.push(b'{');
     if !errors.is_empty() {
         json.extend_from_slice(b"\"errors\":");
         json.extend(serde_json::to_vec(errors).unwrap_or_default());

@@ -9,7 +9,7 @@ use super::{
     arguments::{ListArguments, SubscriptionCondition, SubscriptionsOrderBy},
     connection::{SubscriptionsConnection, wanted},
     cost,
-    entitlement::{Entitlement, Granted, Resource, effective},
+    entitlement::{Entitlement, Resource, effective, to_stigg_json},
     query::loaders,
     scalar::{Cursor, Datetime, Json},
     subscription::word,
@@ -70,9 +70,8 @@ impl Customer {
     /// the features' ids. What its resources may use is in `resources`; `entitlementList` has types.
     #[graphql(complexity = "cost::entitlements(1)")]
     async fn entitlements(&self, ctx: &Context<'_>) -> Result<Json> {
-        let granted = effective(loaders(ctx)?, &self.row, Scope::Customer).await?;
-        let granted: Vec<_> = granted.iter().map(Granted::to_stigg_json).collect::<Result<_, _>>()?;
-        Ok(Json::of(&granted)?)
+        let json = effective(loaders(ctx)?, &self.row, Scope::Customer, to_stigg_json).await?;
+        Ok(Json::written(json))
     }
 
     /// What the customer itself, or one of its resources, may use, in the order of the features' ids.

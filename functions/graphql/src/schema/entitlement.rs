@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result, SimpleObject};
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::{
     customer::Register,
-    entitlement::{Entitlement as Merged, FeatureState, Grant, merge},
+    entitlement::{Entitlement as Merged, Usage, is_granted, write_stigg_json},
     id::Id,
     store::{FeatureRow, StoreError},
     time::to_fixed_width,
@@ -23,44 +22,56 @@ use crate::{
 };
 
 /// A feature that the newest list grants.
-pub(super) struct Granted {
-    feature_id: Id,
-    merged: Merged,
+pub(super) struct Granted<'a> {
+    feature_id: &'a Id,
     /// What the list said, in JSON without nulls.
-    stored: String,
-    usage_is_merged: bool,
+    grant: &'a Register<String>,
+    usage: Option<&'a Register<Usage>>,
 }
 
-impl Granted {
-    pub(super) fn to_stigg_json(&self) -> Result<impl Serialize + use<'_>, StoreError> {
-        self.merged.to_stigg_json(&self.stored, self.usage_is_merged).map_err(unreadable)
+impl<'a> Granted<'a> {
+    /// The feature as the newest list has it; None if it does not grant it.
+    fn of(row: &'a FeatureRow, customer: &CustomerRow, list: &Version) -> Option<Self> {
+        let grant = customer.registers.seen(&row.grant).filter(|grant| is_granted(&grant.version, list))?;
+        Some(Self { feature_id: &row.feature_id, grant, usage: customer.registers.seen(&row.usage) })
     }
 
-    /// The feature as the newest list has it; None if it does not grant it.
-    fn of(row: &FeatureRow, customer: &CustomerRow, list: &Version) -> Result<Option<Self>, StoreError> {
-        let Some(grant) = customer.registers.seen(&row.grant) else {
-            return Ok(None);
-        };
-        let stored = grant.value.clone();
-        let grant: Register<Grant> =
-            Register { version: grant.version.clone(), value: serde_json::from_str(&stored).map_err(unreadable)? };
-        let usage = customer.registers.seen(&row.usage);
-        let usage_is_merged = usage.is_some_and(|usage| usage.version > grant.version || grant.value.current_usage.is_none());
-        Ok(match merge(Some(grant), usage, list) {
-            FeatureState::Granted(merged) => {
-                Some(Self { feature_id: row.feature_id.clone(), merged: *merged, stored, usage_is_merged })
-            }
-            FeatureState::Absent | FeatureState::Revoked => None,
-        })
+    fn merged(&self) -> Result<Merged, StoreError> {
+        let Register { version, value } = self.grant;
+        let grant = Register { version: version.clone(), value: serde_json::from_str(value).map_err(unreadable)? };
+        Ok(Merged::new(grant, self.usage))
     }
+}
+
+/// All of them in Stigg's own JSON. What nobody has measured is as the list said it, and need not be read.
+pub(super) fn to_stigg_json(all: &[Granted<'_>]) -> Result<Vec<u8>, StoreError> {
+    /// For what is not stored: nulls.
+    const BESIDE: usize = 256;
+    let mut json = Vec::with_capacity(all.iter().map(|granted| granted.grant.value.len() + BESIDE).sum());
+    json.push(b'[');
+    for (index, granted) in all.iter().enumerate() {
+        if index > 0 {
+            json.push(b',');
+        }
+        let merged = granted.usage.map(|_| granted.merged()).transpose()?;
+        let measured = merged.as_ref().filter(|merged| merged.is_measured);
+        write_stigg_json(&granted.grant.value, measured, &mut json).map_err(unreadable)?;
+    }
+    json.push(b']');
+    Ok(json)
 }
 
 fn unreadable(_: serde_json::Error) -> StoreError {
     StoreError::Unreadable { attribute: "grant" }
 }
 
-/// What the newest list of the scope grants, in the order of the features' ids.
-pub(super) async fn effective(loaders: &Loaders, customer: &CustomerRow, scope: Scope) -> Result<Vec<Granted>, ApiError> {
+/// What `answer` makes of what the newest list of the scope grants, in the order of the features' ids.
+pub(super) async fn effective<T>(
+    loaders: &Loaders,
+    customer: &CustomerRow,
+    scope: Scope,
+    answer: impl FnOnce(&[Granted<'_>]) -> Result<T, StoreError>,
+) -> Result<T, ApiError> {
     let list = match &scope {
         Scope::Customer => customer.registers.seen(&customer.registers.list).cloned(),
         Scope::Resource(id) => {
@@ -70,48 +81,44 @@ pub(super) async fn effective(loaders: &Loaders, customer: &CustomerRow, scope: 
         }
     };
     let Some(list) = list.filter(|list| list.value > 0) else {
-        return Ok(Vec::new());
+        return Ok(answer(&[])?);
     };
     let resource_id = scope.resource_id().cloned();
     let features = loaders.features.load_one(FeaturesOf { customer_id: customer.id.clone(), scope }).await?;
-    let granted = granted(features.iter().flat_map(|rows| rows.iter()), customer, &list.version)?;
+    let granted = granted(features.iter().flat_map(|rows| rows.iter()), customer, &list.version);
     // The list is durable only after all of its grants: fewer were read before they arrived there.
     if u64::try_from(granted.len()).is_ok_and(|length| length >= list.value) {
-        return Ok(granted);
+        return Ok(answer(&granted)?);
     }
     let features = loaders.store.features_consistently(&customer.id, Some(resource_id.as_ref())).await?;
-    Ok(self::granted(&features, customer, &list.version)?)
+    Ok(answer(&self::granted(&features, customer, &list.version))?)
 }
 
-fn granted<'a>(
-    features: impl IntoIterator<Item = &'a FeatureRow>,
-    customer: &CustomerRow,
-    list: &Version,
-) -> Result<Vec<Granted>, StoreError> {
-    let granted = features.into_iter().map(|row| Granted::of(row, customer, list));
-    let mut granted: Vec<Granted> = granted.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-    granted.sort_by(|a, b| a.feature_id.cmp(&b.feature_id));
-    Ok(granted)
+fn granted<'a>(features: impl IntoIterator<Item = &'a FeatureRow>, customer: &CustomerRow, list: &Version) -> Vec<Granted<'a>> {
+    let mut granted: Vec<_> = features.into_iter().filter_map(|row| Granted::of(row, customer, list)).collect();
+    granted.sort_by_key(|granted| granted.feature_id);
+    granted
 }
 
 /// What a customer, or one of its resources, may use of a feature.
 pub(crate) struct Entitlement {
-    granted: Granted,
+    feature_id: Id,
+    merged: Merged,
     /// What the list said.
     json: Map<String, Value>,
     now: Timestamp,
 }
 
 impl Entitlement {
-    fn new(granted: Granted, now: Timestamp) -> Result<Self, StoreError> {
-        let json = serde_json::from_str(&granted.stored).map_err(unreadable)?;
-        Ok(Self { granted, json, now })
+    fn new(granted: &Granted<'_>, now: Timestamp) -> Result<Self, StoreError> {
+        let json = serde_json::from_str(&granted.grant.value).map_err(unreadable)?;
+        Ok(Self { feature_id: granted.feature_id.clone(), merged: granted.merged()?, json, now })
     }
 
     /// What the newest list of the scope grants, in the order of the features' ids.
     pub(super) async fn all(loaders: &Loaders, customer: &CustomerRow, scope: Scope) -> Result<Vec<Self>, ApiError> {
-        let granted = effective(loaders, customer, scope).await?;
-        Ok(granted.into_iter().map(|granted| Self::new(granted, loaders.now)).collect::<Result<_, _>>()?)
+        let typed = |granted: &[Granted<'_>]| granted.iter().map(|granted| Self::new(granted, loaders.now)).collect();
+        effective(loaders, customer, scope, typed).await
     }
 }
 
@@ -127,7 +134,7 @@ impl Entitlement {
         let json = self.json.get("feature");
         let member = |name: &str| word(json.and_then(|feature| feature.get(name)));
         Feature {
-            feature_id: self.granted.feature_id.to_string(),
+            feature_id: self.feature_id.to_string(),
             name: member("name"),
             description: member("description"),
             feature_type: member("featureType"),
@@ -140,49 +147,49 @@ impl Entitlement {
 
     /// How much may be used in a usage period; of a NUMBER feature without a meter, its value.
     async fn usage_limit(&self) -> Option<f64> {
-        self.granted.merged.usage_limit
+        self.merged.usage_limit
     }
 
     /// Whether usage has no limit.
     async fn has_unlimited_usage(&self) -> bool {
-        self.granted.merged.has_unlimited_usage
+        self.merged.has_unlimited_usage
     }
 
     /// Whether the limit may be passed.
     async fn has_soft_limit(&self) -> bool {
-        self.granted.merged.grant.has_soft_limit.unwrap_or(false)
+        self.merged.grant.has_soft_limit.unwrap_or(false)
     }
 
     /// How much was used in the present usage period: 0 once the last known one is over; null where
     /// nobody has counted.
     async fn current_usage(&self) -> Option<f64> {
-        let merged = &self.granted.merged;
+        let merged = &self.merged;
         merged.current_usage.map(|_| merged.usage_at(self.now))
     }
 
     /// When the present usage period began.
     async fn usage_period_start(&self) -> Option<Datetime> {
-        datetime(self.granted.merged.bounds_at(self.now).start)
+        datetime(self.merged.bounds_at(self.now).start)
     }
 
     /// When the present usage period ends; null where it never does, or it is not known.
     async fn usage_period_end(&self) -> Option<Datetime> {
-        datetime(self.granted.merged.bounds_at(self.now).end)
+        datetime(self.merged.bounds_at(self.now).end)
     }
 
     /// What usage periods are counted from.
     async fn usage_period_anchor(&self) -> Option<Datetime> {
-        datetime(self.granted.merged.period.usage_period_anchor)
+        datetime(self.merged.period.usage_period_anchor)
     }
 
     /// How often usage starts anew: HOUR, DAY, WEEK, MONTH or YEAR.
     async fn reset_period(&self) -> Option<&str> {
-        self.granted.merged.period.reset_period.as_deref()
+        self.merged.period.reset_period.as_deref()
     }
 
     /// The values of an ENUM feature that may be used.
     async fn enum_values(&self) -> Option<&[String]> {
-        self.granted.merged.grant.enum_values.as_deref()
+        self.merged.grant.enum_values.as_deref()
     }
 
     /// The credits that pay for it, where it is paid with credits.

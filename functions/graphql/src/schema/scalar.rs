@@ -60,8 +60,13 @@ impl ScalarType for Cursor {
 pub(crate) struct Json(Value);
 
 impl Json {
+    /// What is JSON already.
+    pub(crate) fn written(json: Vec<u8>) -> Self {
+        Self(Value::Binary(json.into()))
+    }
+
     pub(crate) fn of(value: &impl Serialize) -> serde_json::Result<Self> {
-        Ok(Self(Value::Binary(serde_json::to_vec(value)?.into())))
+        serde_json::to_vec(value).map(Self::written)
     }
 }
 
