@@ -67,10 +67,10 @@ impl Gateway {
 ///
 /// # Errors
 /// If its answer can't be written as JSON.
-pub async fn call<'a, F, A>(function: F, event: Value) -> Result<Value, GatewayError>
+pub async fn call<F, A>(function: F, event: Value) -> Result<Value, GatewayError>
 where
-    F: Fn(Request) -> A,
-    A: Future<Output = Response<Body>> + Send + 'a,
+    F: FnOnce(Request) -> A,
+    A: Future<Output = Response<Body>>,
 {
     let event = LambdaEvent::new(GatewayEvent::read(&event.to_string()), Context::default());
     let answer = gateway::answer(function, event).await;

@@ -6,15 +6,17 @@
 //! as it came is not documented. So an event is put right here before it is converted; what can't be put
 //! right reaches the handler as a request that is [`Malformed`], and is refused there.
 
-use std::{convert::Infallible, fmt::Write as _};
+use std::fmt::Write as _;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use lambda_http::{
-    Adapter, Body, LambdaEvent, Request, Response, Service as _, aws_lambda_events::apigw::ApiGatewayV2httpRequest, http::header,
-    request::LambdaRequest, service_fn,
+    Body, LambdaEvent, Request, RequestExt as _, Response,
+    aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
+    http::header,
+    request::LambdaRequest,
 };
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
@@ -96,26 +98,29 @@ impl GatewayEvent {
 }
 
 /// Answers an event by a function's handler: what comes back is what Lambda hands on to API Gateway.
-pub async fn answer<'a, F, A>(handle: F, event: LambdaEvent<GatewayEvent>) -> impl Serialize + use<F, A>
+///
+/// lambda_http's own adapter would decode and copy the body twice on its way, for it takes bodies of any
+/// kind and charset; ours are texts.
+pub async fn answer<F, A>(handle: F, event: LambdaEvent<GatewayEvent>) -> ApiGatewayV2httpResponse
 where
-    F: Fn(Request) -> A,
-    A: Future<Output = Response<Body>> + Send + 'a,
+    F: FnOnce(Request) -> A,
+    A: Future<Output = Response<Body>>,
 {
-    let LambdaEvent { payload: GatewayEvent { request, mut body, malformed }, context } = event;
-    let service = service_fn(|mut request: Request| {
-        if let Some(bytes) = body.take() {
-            *request.body_mut() = Body::Binary(bytes);
-        }
-        if let Some(malformed) = malformed {
-            request.extensions_mut().insert(malformed);
-        }
-        let answer = handle(request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    match Adapter::from(service).call(LambdaEvent::new(LambdaRequest::ApiGatewayV2(*request), context)).await {
-        Ok(response) => response,
-        Err(never) => match never {},
+    let LambdaEvent { payload: GatewayEvent { request, body, malformed }, context } = event;
+    let mut request = Request::from(LambdaRequest::ApiGatewayV2(*request)).with_lambda_context(context);
+    if let Some(bytes) = body {
+        *request.body_mut() = Body::Binary(bytes);
     }
+    if let Some(malformed) = malformed {
+        request.extensions_mut().insert(malformed);
+    }
+    let (parts, body) = handle(request).await.into_parts();
+    let mut response = ApiGatewayV2httpResponse::default();
+    response.status_code = parts.status.as_u16().into();
+    response.headers = parts.headers;
+    response.is_base64_encoded = matches!(body, Body::Binary(_));
+    response.body = (!matches!(body, Body::Empty)).then_some(body);
+    response
 }
 
 /// Whether the request could be read.
@@ -178,7 +183,7 @@ fn count_headers(json: &str) -> Result<usize, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lambda_http::{Context, RequestExt as _};
+    use lambda_http::Context;
     use serde_json::{Value, json};
 
     fn event(changes: Value) -> Value {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use lambda_http::{
     Body, Context, Error, LambdaEvent, Request, RequestExt as _, Response,
+    aws_lambda_events::apigw::ApiGatewayV2httpResponse,
     http::{Method, StatusCode},
 };
 use serde::Serialize;
@@ -172,9 +173,9 @@ impl From<Outcome> for Taken {
 /// What the function answers Lambda with.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum Answer<R> {
+pub enum Answer {
     /// To a request.
-    Response(R),
+    Response(Box<ApiGatewayV2httpResponse>),
     /// To a batch.
     Failures(BatchFailures),
 }
@@ -201,12 +202,12 @@ impl Webhook {
     ///
     /// # Errors
     /// None: whatever goes wrong is an answer too. The type is Lambda's.
-    pub async fn call(&self, event: LambdaEvent<Incoming>) -> Result<Answer<impl Serialize + use<'_>>, Error> {
+    pub async fn call(&self, event: LambdaEvent<Incoming>) -> Result<Answer, Error> {
         let LambdaEvent { payload, context } = event;
         match payload {
             Incoming::Request(request) => {
                 let event = LambdaEvent::new(*request, context);
-                Ok(Answer::Response(gateway::answer(|request| self.handle(request), event).await))
+                Ok(Answer::Response(Box::new(gateway::answer(|request| self.handle(request), event).await)))
             }
             Incoming::Batch(batch) => Ok(Answer::Failures(self.drain(batch, Some(context.request_id)).await)),
         }
