@@ -40,6 +40,12 @@ pub fn start(metrics: &'static MetricSet) {
     tracing_subscriber::fmt().event_format(lines).with_env_filter(filter()).finish().with(MOST).init();
 }
 
+/// Logs what a start spent on its connections: on opening the one to DynamoDB, and on reading secrets
+/// beside that. Lambda reports the start as a whole.
+pub fn connected(took: Duration) {
+    tracing::info!(connection_milliseconds = milliseconds(took), "connected");
+}
+
 /// A duration for a log line: milliseconds, to the hundredth.
 pub fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e5).round() / 1e2

@@ -33,6 +33,8 @@ const WARM: usize = 15;
 struct Starts {
     /// From the start of the process to its first poll of the Runtime API.
     to_poll: Vec<Duration>,
+    /// Of that, opening the connection to DynamoDB.
+    connecting: Vec<Duration>,
     /// Of that, the wait for DynamoDB's answer.
     waited: Vec<Duration>,
     first: Vec<Duration>,
@@ -93,13 +95,15 @@ pub async fn run(options: &Options) -> Value {
 /// A binary, whose root certificates it reads, and the variables that make it so.
 type Case<'a> = (Binary, &'static str, &'a [(&'static str, String)]);
 
+/// The system's root certificates in one file, as template.yaml names Amazon Linux 2023's.
+const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 async fn processes(endpoint: &str, scenarios: &[Scenario], options: &Options) -> Value {
-    let (recorder, terminator) = (Recorder::start(endpoint).await, Terminator::start(endpoint).await);
-    // Reading the system's root certificates is the most of it: shown by a start that has but one to read.
-    let one = vec![("SSL_CERT_FILE", terminator.roots().display().to_string())];
+    let recorder = Recorder::start(endpoint).await;
+    let bundle = vec![("SSL_CERT_FILE", BUNDLE.to_owned())];
     let cases: Vec<Case> = Binary::FUNCTIONS
         .iter()
-        .flat_map(|binary| [(*binary, "the system's", [].as_slice()), (*binary, "one", one.as_slice())])
+        .flat_map(|binary| [(*binary, "of one file", bundle.as_slice()), (*binary, "all it finds", [].as_slice())])
         .chain([(Binary::Empty, "none", [].as_slice())])
         .collect();
     let mut starts: Vec<Starts> = cases.iter().map(|_| Starts::default()).collect();
@@ -116,13 +120,14 @@ async fn processes(endpoint: &str, scenarios: &[Scenario], options: &Options) ->
             let (answer, took) = lambda.invoke_timed(&scenario.event(0)).await.unwrap();
             check(scenario, &answer);
             starts.first.push(took);
-            lambda.stop().await.unwrap();
+            starts.connecting.push(connecting(&lambda.stop().await.unwrap()));
         }
     }
-    let own = |starts: &Starts| {
-        median(starts.to_poll.iter().zip(&starts.waited).map(|(to_poll, waited)| to_poll.saturating_sub(*waited)).collect())
+    let without = |starts: &Starts, part: &[Duration]| {
+        median(starts.to_poll.iter().zip(part).map(|(to_poll, part)| to_poll.saturating_sub(*part)).collect())
     };
-    let empty = own(starts.last().unwrap());
+    let empty = median(starts.last().unwrap().to_poll.clone());
+    let of_empty = |time: Duration| time.as_secs_f64() / empty.as_secs_f64();
     let milliseconds = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
     let mut table = Table::new(&[
         "binary",
@@ -130,33 +135,44 @@ async fn processes(endpoint: &str, scenarios: &[Scenario], options: &Options) ->
         "MB",
         "gzip -9, MB",
         "start to first /next, ms",
+        "of that, the connection",
         "of that, DynamoDB's answer",
-        "the rest",
+        "without the connection",
         "of the empty one's",
+        "without the answer alone, of the empty one's",
         "first answer, ms later",
     ]);
     let mut figures = Vec::new();
     for ((binary, roots, _), starts) in cases.into_iter().zip(starts) {
         let bytes = std::fs::read(binary.path()).unwrap();
         let (size, compressed) = (bytes.len() as f64 / 1e6, gzipped(&bytes) as f64 / 1e6);
-        let rest = own(&starts);
-        let Starts { to_poll, waited, first, .. } = starts;
-        let (to_poll, waited, first) = (median(to_poll), median(waited), median(first));
-        let ratio = rest.as_secs_f64() / empty.as_secs_f64();
+        let (rest, without_answer) = (without(&starts, &starts.connecting), without(&starts, &starts.waited));
+        let Starts { to_poll, connecting, waited, first, .. } = starts;
+        let [to_poll, connecting, waited, first] = [to_poll, connecting, waited, first].map(median);
         let name = binary.name();
         let cells = [size, compressed].map(|size| format!("{size:.2}"));
         table.row([name.to_owned(), roots.to_owned()].into_iter().chain(cells).chain([
             milliseconds(to_poll),
+            milliseconds(connecting),
             milliseconds(waited),
             milliseconds(rest),
-            format!("{ratio:.2}"),
+            format!("{:.2}", of_empty(rest)),
+            format!("{:.2}", of_empty(without_answer)),
             milliseconds(first),
         ]));
         figures.push(json!({"binary": name, "roots": roots, "megabytes": size, "gzippedMegabytes": compressed, "toFirstNextMicroseconds": micros(to_poll),
-            "waitedMicroseconds": micros(waited), "restMicroseconds": micros(rest), "ratio": ratio, "firstAnswerMicroseconds": micros(first)}));
+            "connectionMicroseconds": micros(connecting), "waitedMicroseconds": micros(waited), "restMicroseconds": micros(rest),
+            "ratio": of_empty(rest), "ratioWithConnection": of_empty(without_answer), "firstAnswerMicroseconds": micros(first)}));
     }
     table.print(&format!("The binaries; median of {} starts in turn, the secret in a variable:", options.count(STARTS)));
     figures.into()
+}
+
+/// What a start spent on its connection, by its log.
+fn connecting(printed: &str) -> Duration {
+    let mut lines = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let milliseconds = lines.find_map(|line| line["connection_milliseconds"].as_f64());
+    Duration::from_secs_f64(milliseconds.unwrap_or_default() / 1e3)
 }
 
 /// What the first invocation takes after a start that opens the connection, and after one that does not.

@@ -1,5 +1,7 @@
 //! The Lambda that decides access.
 
+use std::time::Instant;
+
 use check_access::{CheckAccess, METRICS};
 use lambda_http::{Error, LambdaEvent, Request, lambda_runtime, service_fn};
 use shared::{
@@ -17,10 +19,12 @@ async fn main() -> Result<(), Error> {
     telemetry::start(&METRICS);
     // It reads one table, and may know no other.
     let tables = Tables { customers: required("CUSTOMERS_TABLE")?, subscriptions: String::new(), receipts: String::new() };
+    let connecting = Instant::now();
     let environment = FunctionEnvironment::read();
     let store = Store::new(from_environment(&environment, Budget::CHECK), tables);
     let auth = ReaderAuth::of_function(&environment, "CHECK_ACCESS_API_TOKEN", "CHECK_ACCESS_API_TOKEN_PREVIOUS");
     let (auth, ()) = tokio::join!(auth, store.open_for_reads());
+    telemetry::connected(connecting.elapsed());
     let check_access = &CheckAccess::new(store, auth?, Clock::system());
     let answer = |event: LambdaEvent<GatewayEvent>| async move {
         Ok::<_, Error>(gateway::answer(|request: Request| check_access.handle(request), event).await)

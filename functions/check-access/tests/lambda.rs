@@ -41,7 +41,10 @@ async fn every_check_of_the_story_is_decided_as_its_file_is_named() {
     }
     let log = lambda.stop().await.unwrap();
     println!("the longest line has {} bytes", log.lines().map(str::len).max().unwrap());
-    assert!(!log.contains("local-token") && log.lines().count() == story::events("check-access").len(), "{log}");
+    let (start, requests) = log.split_once('\n').unwrap();
+    assert!(serde_json::from_str::<Value>(start).unwrap()["connection_milliseconds"].is_f64(), "{start}");
+    assert_eq!(requests.lines().count(), story::events("check-access").len(), "{log}");
+    assert!(!log.contains("local-token"), "{log}");
 }
 
 #[tokio::test]

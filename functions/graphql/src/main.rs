@@ -1,5 +1,7 @@
 //! The Lambda function `graphql`.
 
+use std::time::Instant;
+
 use graphql::{Graphql, METRICS, Options};
 use lambda_http::{Error, LambdaEvent, Request, lambda_runtime, service_fn};
 use shared::{
@@ -19,10 +21,12 @@ async fn main() -> Result<(), Error> {
         subscriptions: required("SUBSCRIPTIONS_TABLE")?,
         receipts: String::new(),
     };
+    let connecting = Instant::now();
     let environment = FunctionEnvironment::read();
     let store = Store::new(from_environment(&environment, Budget::READ), tables);
     let auth = ReaderAuth::of_function(&environment, "GRAPHQL_API_TOKEN", "GRAPHQL_API_TOKEN_PREVIOUS");
     let (auth, ()) = tokio::join!(auth, store.open_for_reads());
+    telemetry::connected(connecting.elapsed());
     let graphql = &Graphql::new(store, auth?, Options::from_environment()?);
     let answer = |event: LambdaEvent<GatewayEvent>| async move {
         Ok::<_, Error>(gateway::answer(|request: Request| graphql.handle(request), event).await)

@@ -39,7 +39,8 @@ async fn every_query_of_the_story_is_answered_and_nothing_that_it_shows_is_logge
     assert_eq!(lambda.invoke(&stranger).await.unwrap()["statusCode"], 401);
 
     let log = lambda.stop().await.unwrap();
-    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.remove(0)["connection_milliseconds"].is_f64(), "{log}");
     assert_eq!(lines.len(), events.len() + 1);
     assert!(lines.iter().all(|line| line["request_id"].is_string() && line["_aws"]["CloudWatchMetrics"].is_array()));
     assert_eq!(lines[events.len()]["RejectedSecrets"], 1);

@@ -1,5 +1,7 @@
 //! The Lambda that takes Stigg's events.
 
+use std::time::Instant;
+
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use shared::{
     aws::FunctionEnvironment,
@@ -19,9 +21,11 @@ async fn main() -> Result<(), Error> {
         subscriptions: required("SUBSCRIPTIONS_TABLE")?,
         receipts: required("RECEIPTS_TABLE")?,
     };
+    let connecting = Instant::now();
     let environment = FunctionEnvironment::read();
     let store = Store::new(from_environment(&environment, Budget::WEBHOOK), tables);
     let (secrets, ()) = tokio::join!(Keyring::of_function(&environment, WebhookSecrets::of_environment), store.open_for_writes());
+    telemetry::connected(connecting.elapsed());
     let webhook = &Webhook::new(store, secrets?, Clock::system())
         .with_allowed_sources(AllowedSources::of_environment()?)
         .with_queue(Queue::of_function(&environment));
