@@ -42,6 +42,10 @@ enum Command {
     Reconcile(Reconcile),
 }
 
+/// The functions have the C library's, which takes less memory and is quicker to start.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { command, serve: options } = Cli::parse();

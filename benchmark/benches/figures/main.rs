@@ -29,6 +29,10 @@ mod tls;
 
 use serde_json::{Map, Value, json};
 
+/// As in `byos`, which the local stack in this process stands for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What the command line says.
 pub struct Options {
     /// Takes a tenth of the requests.
