@@ -15,6 +15,8 @@ pub enum Binary {
     Empty,
     /// The bare requests to DynamoDB.
     Bare,
+    /// Parts of the functions that ask nobody.
+    Parts,
 }
 
 impl Binary {
@@ -27,6 +29,7 @@ impl Binary {
             Self::Graphql => "graphql",
             Self::Empty => "floor-empty",
             Self::Bare => "floor-dynamodb",
+            Self::Parts => "parts",
         }
     }
 
@@ -50,7 +53,7 @@ impl Binary {
             Self::CheckAccess => variables.push(("CHECK_ACCESS_API_TOKEN", "local-token".to_owned())),
             Self::Graphql => variables.push(("GRAPHQL_API_TOKEN", "local-token".to_owned())),
             Self::Bare => variables.push(("PLAN", plan.display().to_string())),
-            Self::Empty => {}
+            Self::Empty | Self::Parts => {}
         }
         variables
     }

@@ -4,11 +4,12 @@
 //! calls between take. Needs `valgrind`, and is left out where there is none.
 
 use std::{
+    io::Write as _,
     path::Path,
     process::{Command, Stdio},
 };
 
-use byos::runtime_api::Lambda;
+use byos::{runtime_api::Lambda, story};
 use serde_json::{Value, json};
 
 use crate::{
@@ -16,7 +17,6 @@ use crate::{
     binaries::Binary,
     functions::{DATA, look},
     measure::check,
-    pure,
     scenario::{self, Scenario},
     store::StoreProcess,
     table::Table,
@@ -85,12 +85,33 @@ async fn of_function(binary: Binary, scenario: &Scenario, endpoint: &str, plan: 
     counts(&output)
 }
 
-fn of_part(part: &str, calls: usize) -> Counts {
+/// The parts that are counted by themselves: what src/bin/parts.rs calls them, and what they are done to.
+fn parts() -> [(&'static str, &'static str, String); 6] {
+    let event = |function: &str, file: &str| {
+        let (_, event) = story::events(function).into_iter().find(|(name, _)| name.contains(file)).unwrap();
+        event
+    };
+    let body = |file: &str| event("webhook", file)["body"].as_str().unwrap().to_owned();
+    let lists: Value = serde_json::from_str(&body("08-entitlements")).unwrap();
+    let entitlement = lists["entitlements"][3].to_string();
+    [
+        ("an event of API Gateway's, read", "gateway-event", event("check-access", "granted-metered").to_string()),
+        ("measurement.reported, read", "webhook-event", body("05-measurement")),
+        ("entitlements.updated with 7 features, read", "webhook-event", body("08-entitlements")),
+        ("an entitlement, read", "entitlement", entitlement.clone()),
+        ("a decision", "decision", entitlement),
+        ("a signature, verified", "signature", body("05-measurement")),
+    ]
+}
+
+fn of_part(part: &str, input: &str, calls: usize) -> Counts {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("dhat.json");
     let mut command = valgrind(&output);
-    command.arg(std::env::current_exe().unwrap()).arg("--bench").env(pure::ROLE, format!("{part},{calls}"));
-    assert!(command.stderr(Stdio::null()).status().unwrap().success());
+    command.arg(Binary::Parts.path()).args([part, &calls.to_string()]);
+    let mut process = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    process.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    assert!(process.wait().unwrap().success(), "{part}");
     counts(&output)
 }
 
@@ -146,17 +167,17 @@ pub async fn run(options: &Options) -> Value {
     table.print("Instructions and allocations of an invocation (function, bare, empty):");
 
     let mut table = Table::new(&["a call", "thousand instructions", "allocations", "kB"]);
-    for part in pure::PARTS {
+    for (name, part, input) in parts() {
         const CALLS: usize = 1_000;
-        let each = of_part(part, CALLS + 10).each(of_part(part, 10), CALLS);
+        let each = of_part(part, &input, CALLS + 10).each(of_part(part, &input, 10), CALLS);
         table.row([
-            part.to_owned(),
+            name.to_owned(),
             format!("{:.1}", each.instructions / 1e3),
             format!("{:.1}", each.blocks),
             format!("{:.1}", each.bytes / 1e3),
         ]);
-        figures.push(json!({"part": part, "instructions": each.instructions, "allocations": each.blocks, "bytes": each.bytes}));
+        figures.push(json!({"part": name, "instructions": each.instructions, "allocations": each.blocks, "bytes": each.bytes}));
     }
-    table.print("The parts that ask nobody (built as the benchmark is, not as the functions are):");
+    table.print("The parts that ask nobody:");
     figures.into()
 }

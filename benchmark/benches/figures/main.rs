@@ -20,7 +20,6 @@ mod instructions;
 mod measure;
 mod over_http;
 mod plan;
-mod pure;
 mod scenario;
 mod start;
 mod store;
@@ -110,8 +109,6 @@ fn main() {
         runtime.block_on(store::serve(role));
     } else if let Some(role) = over_http::role() {
         runtime.block_on(over_http::serve(role));
-    } else if let Some(role) = pure::role() {
-        pure::repeat(&role);
     } else {
         runtime.block_on(run(&Options::read()));
     }

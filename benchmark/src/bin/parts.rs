@@ -1,0 +1,66 @@
+//! A part of the functions that asks nobody, done again and again for its instructions to be counted:
+//! `parts PART CALLS`, with what it is done to on the standard input.
+
+use std::{env, error::Error, hint::black_box, io};
+
+use jiff::Timestamp;
+use shared::{
+    access::{AccessRequest, AccessView, decide},
+    customer::{Register, Standing},
+    entitlement::{Grant, merge},
+    event,
+    gateway::GatewayEvent,
+    id::Id,
+    signature::{SignedHeaders, SigningKey, SigningKeys},
+    version::Version,
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = env::args().skip(1);
+    let (part, calls) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default().parse::<usize>()?);
+    let input = io::read_to_string(io::stdin())?;
+    let again = |mut call: Box<dyn FnMut() -> Result<(), Box<dyn Error>> + '_>| (0..calls).try_for_each(|_| call());
+    match part.as_str() {
+        "gateway-event" => again(Box::new(|| {
+            black_box(GatewayEvent::read(black_box(&input)));
+            Ok(())
+        })),
+        "webhook-event" => again(Box::new(|| {
+            black_box(event::parse(black_box(input.as_bytes()))?);
+            Ok(())
+        })),
+        "entitlement" => again(Box::new(|| {
+            black_box(serde_json::from_str::<Grant>(black_box(&input))?);
+            Ok(())
+        })),
+        "decision" => {
+            let now: Timestamp = "2026-11-24T10:00:00Z".parse()?;
+            let version = Version::new(now, "message");
+            let grant = Register { version: version.clone(), value: serde_json::from_str(&input)? };
+            let view = AccessView { standing: Standing::Live, list: Some(1), feature: merge(Some(grant), None, &version) };
+            let request = AccessRequest {
+                customer_id: Id::try_from("customer-alder")?,
+                feature_id: Id::try_from("feature-api-calls")?,
+                resource_id: None,
+                requested_usage: 1.0,
+                requested_values: Vec::new(),
+            };
+            again(Box::new(|| {
+                black_box(decide(black_box(&view), &request, now));
+                Ok(())
+            }))
+        }
+        "signature" => {
+            let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+            let (key, keys) = (SigningKey::parse(secret)?, SigningKeys::new(secret, None)?);
+            let now = Timestamp::from_second(1_790_000_000)?;
+            let signature = key.sign("msg_1", now.as_second(), input.as_bytes());
+            let timestamp = now.as_second().to_string();
+            again(Box::new(|| {
+                let headers = SignedHeaders { id: Some("msg_1"), timestamp: Some(&timestamp), signature: Some(&signature) };
+                Ok(keys.verify(black_box(headers), input.as_bytes(), now)?)
+            }))
+        }
+        unknown => Err(format!("there is no part {unknown}").into()),
+    }
+}
