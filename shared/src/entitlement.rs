@@ -14,7 +14,7 @@ use crate::{
     version::Version,
 };
 
-pub use json::write_stigg_json;
+pub use json::{ENTITLEMENT_FIELDS, write_stigg_json};
 
 /// What a list of entitlements said of one feature: the part of Stigg's JSON that decides.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

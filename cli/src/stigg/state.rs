@@ -4,26 +4,12 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use shared::{
+    entitlement::ENTITLEMENT_FIELDS,
     id::Id,
     time::{parse, to_fixed_width},
 };
 
 use super::{BadRecord, MESSAGE_ID, Stigg, StiggError, client::Answer};
-
-/// Members of an entitlement that events call the same.
-const SAME: [&str; 11] = [
-    "usageLimit",
-    "hasUnlimitedUsage",
-    "hasSoftLimit",
-    "currentUsage",
-    "usagePeriodAnchor",
-    "usagePeriodStart",
-    "usagePeriodEnd",
-    "resetPeriod",
-    "resetPeriodConfiguration",
-    "enumValues",
-    "creditBalance",
-];
 
 /// Members of a feature, in an event and in GraphQL.
 const FEATURE: [(&str, &[&str]); 7] = [
@@ -129,8 +115,9 @@ fn entitlement(entry: &Value, entries: &[Value]) -> Result<Value, String> {
             feature.insert(name.to_owned(), value.clone());
         }
     }
+    // Events call these the same.
     let mut event: Map<String, Value> =
-        SAME.iter().filter_map(|name| Some(((*name).to_owned(), entry.get(name)?.clone()))).collect();
+        ENTITLEMENT_FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), entry.get(name)?.clone()))).collect();
     if event.get("usagePeriodEnd").is_none_or(Value::is_null)
         && let Some(end) = entry.get("nextResetDate").filter(|end| !end.is_null())
     {

@@ -12,7 +12,7 @@ use super::{Entitlement, to_number};
 use crate::{period::UsagePeriod, time};
 
 /// The documented members of an entitlement that may be null.
-const ENTITLEMENT_FIELDS: [&str; 11] = [
+pub const ENTITLEMENT_FIELDS: [&str; 11] = [
     "usageLimit",
     "hasUnlimitedUsage",
     "hasSoftLimit",
