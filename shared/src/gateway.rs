@@ -254,6 +254,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_response_is_in_the_form_that_api_gateway_takes() {
+        for (body, expected) in [
+            (Body::Text("t\"é".to_owned()), json!({"isBase64Encoded": false, "body": "t\"é"})),
+            (Body::Binary(b"\xff".to_vec()), json!({"isBase64Encoded": true, "body": "/w=="})),
+            (Body::Empty, json!({"isBase64Encoded": false})),
+        ] {
+            let handle = |_| async { Response::builder().status(403).header("allow", "GET").body(body).unwrap() };
+            let event = LambdaEvent::new(GatewayEvent::read(&event(json!({})).to_string()), Context::default());
+            let answer = serde_json::to_value(answer(handle, event).await).unwrap();
+            assert_eq!((&answer["statusCode"], &answer["headers"]["allow"]), (&json!(403), &json!("GET")));
+            assert_eq!((&answer["isBase64Encoded"], answer.get("body")), (&expected["isBase64Encoded"], expected.get("body")));
+        }
+    }
+
+    #[tokio::test]
     async fn an_event_that_is_none_is_malformed() {
         let headers = |count: usize| (0..count).map(|n| (format!("x-{n}"), json!("y"))).collect::<Value>();
         for (event, malformed) in [

@@ -48,7 +48,8 @@ pub(crate) fn write(value: &Value, json: &mut Vec<u8>) {
     }
 }
 
-fn separate(index: usize, json: &mut Vec<u8>) {
+/// Comes before the value at this place of a list or an object.
+pub(crate) fn separate(index: usize, json: &mut Vec<u8>) {
     if index > 0 {
         json.push(b',');
     }

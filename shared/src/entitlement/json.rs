@@ -253,7 +253,9 @@ mod tests {
         let measured = measured(r#"{"feature":{"id":"f"}}"#);
         let mut json = Vec::new();
         write_stigg_json(stored, Some(&measured), &mut json).unwrap();
-        assert_eq!(String::from_utf8(json).unwrap().matches("\"currentUsage\":7").count(), 1);
+        let text = String::from_utf8(json).unwrap();
+        assert_eq!(text.matches("\"currentUsage\":7").count(), 1);
+        assert_eq!(text.matches("\"currentUsage\"").count(), 1, "{text}");
         assert!(write_stigg_json("[]", None, &mut Vec::new()).is_err());
     }
 }

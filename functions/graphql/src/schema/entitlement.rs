@@ -17,6 +17,7 @@ use shared::{
 use super::{cost, query::loaders, scalar::Datetime, subscription::word};
 use crate::{
     error::ApiError,
+    json::separate,
     load::{FeaturesOf, Loaders, Scope},
     row::CustomerRow,
 };
@@ -50,9 +51,7 @@ pub(super) fn to_stigg_json(all: &[Granted<'_>]) -> Result<Vec<u8>, StoreError> 
     let mut json = Vec::with_capacity(all.iter().map(|granted| granted.grant.value.len() + BESIDE).sum());
     json.push(b'[');
     for (index, granted) in all.iter().enumerate() {
-        if index > 0 {
-            json.push(b',');
-        }
+        separate(index, &mut json);
         let merged = granted.usage.map(|_| granted.merged()).transpose()?;
         let measured = merged.as_ref().filter(|merged| merged.is_measured);
         write_stigg_json(&granted.grant.value, measured, &mut json).map_err(unreadable)?;
