@@ -247,3 +247,23 @@ fn preflight() -> Response<Body> {
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_as_long_as_it_is_within_lambdas_answer() {
+        let quotes = "\"".repeat(6);
+        for (body, limit, is_longer) in [
+            (quotes.as_str(), 12, false),
+            (&quotes, 11, true),
+            (&quotes, 5, true),
+            ("a\\b", 4, false),
+            ("a\\b", 3, true),
+            ("abc", 3, false),
+        ] {
+            assert_eq!(is_longer_in_lambda(body, limit), is_longer, "{body} in {limit}");
+        }
+    }
+}
