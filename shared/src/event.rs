@@ -298,6 +298,8 @@ fn not_json(error: serde_json::Error) -> EventError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parsed(body: &str) -> Event {
@@ -379,5 +381,35 @@ mod tests {
             "nextResetDate":"2026-12-01T00:00:00Z"}"#;
         let Event::Measurement { usage, resource_id, .. } = parsed(body) else { panic!("no measurement") };
         assert_eq!((usage.usage_period_end, resource_id), (Some("2026-12-01T00:00:00Z".parse().unwrap()), None));
+    }
+
+    /// The usage that an event of this number measures, as it is read and as it is read back from the store.
+    fn measured(number: &str) -> [f64; 2] {
+        let body = format!(
+            r#"{{"type":"measurement.reported","customer":{{"id":"c"}},"feature":{{"id":"f"}},"currentUsage":{number}}}"#
+        );
+        let Event::Measurement { usage, .. } = parsed(&body) else { panic!("no measurement") };
+        let stored: Usage = serde_json::from_str(&serde_json::to_string(&usage).unwrap()).unwrap();
+        [usage.current_usage, stored.current_usage]
+    }
+
+    #[test]
+    fn ten_tenths_are_a_little_less_than_one_as_in_javascript() {
+        let sum: f64 = [0.1; 10].iter().sum();
+        assert_eq!(measured("0.9999999999999999"), [sum; 2]);
+        assert!(sum < 1.0);
+        // Found by fuzzing.
+        assert_eq!(measured("1.7000001462189506e308"), [1.700_000_146_218_950_6e308; 2]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_048, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn a_number_is_the_double_that_it_was_written_from(
+            number in prop_oneof![0.0..1_000.0, prop::num::f64::POSITIVE | prop::num::f64::NEGATIVE | prop::num::f64::SUBNORMAL],
+        ) {
+            prop_assert_eq!(measured(&format!("{number:e}")), [number; 2]);
+            prop_assert_eq!(measured(&format!("{number}")), [number; 2]);
+        }
     }
 }
