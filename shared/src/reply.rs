@@ -31,8 +31,20 @@ pub fn unauthorized(body: &impl Serialize) -> Response<Body> {
     response
 }
 
+/// The most characters of a field's name that are repeated. A name that is not known here may be of any length.
+const MAX_FIELD: usize = 100;
+
 /// Names the member that could not be read, and says what is wrong with it without its value.
 pub fn name_field(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, String) {
+    let (mut field, problem) = field_and_problem(error);
+    if let Some((end, _)) = field.char_indices().nth(MAX_FIELD) {
+        field.truncate(end);
+        field.push('…');
+    }
+    (field, problem)
+}
+
+fn field_and_problem(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, String) {
     let message = error.inner().to_string();
     let path = error.path().to_string();
     if let Some(missing) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
@@ -68,6 +80,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
     struct Outer {
         #[expect(dead_code, reason = "only read")]
         inner: Inner,
@@ -91,6 +104,15 @@ mod tests {
             let json: serde_json::Value = serde_json::from_str(json).unwrap();
             let error = serde_path_to_error::deserialize::<_, Outer>(&json).unwrap_err();
             assert_eq!(name_field(&error), (field.to_owned(), problem.to_owned()), "{json}");
+        }
+    }
+
+    #[test]
+    fn of_a_long_name_the_beginning_is_repeated() {
+        for (name, field) in [("é".repeat(100), "é".repeat(100)), ("é".repeat(101), format!("{}…", "é".repeat(100)))] {
+            let json = serde_json::json!({name: 1});
+            let error = serde_path_to_error::deserialize::<_, Outer>(&json).unwrap_err();
+            assert_eq!(name_field(&error), (field, "is not known here".to_owned()));
         }
     }
 }
