@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    Deserializer as _,
+    de::{Error as _, MapAccess, Visitor},
 };
 use serde_json::{Value, value::RawValue};
 
@@ -29,70 +30,106 @@ pub const ENTITLEMENT_FIELDS: [&str; 11] = [
 /// The documented members of an entitlement's feature that may be null.
 const FEATURE_FIELDS: [&str; 7] = ["name", "description", "meterType", "unit", "units", "status", "enumConfiguration"];
 
+/// The older name of `usagePeriodEnd`.
+const OLDER_PERIOD_END: &str = "nextResetDate";
+
+/// The members that a measurement gives.
+const MEASURED: [&str; 8] = [
+    "currentUsage",
+    "usageLimit",
+    "hasUnlimitedUsage",
+    "usagePeriodAnchor",
+    "usagePeriodStart",
+    "usagePeriodEnd",
+    OLDER_PERIOD_END,
+    "resetPeriod",
+];
+
 /// Appends an entitlement in Stigg's own JSON: what the list said, as it is stored, with the numbers of
 /// `measured` where a measurement was merged into them. Entitlements are stored without nulls; a reader
 /// finds the documented members all the same.
 ///
-/// Members that stay as they are are copied as they stand, since a page has thousands of them.
+/// Members that stay as they are are copied while they are read, since a page has thousands of them.
 ///
 /// # Errors
-/// If what is stored is no object.
+/// If what is stored is no object. What was appended until then means nothing.
 pub fn write_stigg_json(stored: &str, measured: Option<&Entitlement>, json: &mut Vec<u8>) -> serde_json::Result<()> {
-    let Members(members) = serde_json::from_str(stored)?;
-    let is_older_form = has(&members, "nextResetDate");
-    let numbers = measured.map(|entitlement| numbers(entitlement, is_older_form));
-    let numbers = numbers.as_ref().map_or([].as_slice(), <[_; 7]>::as_slice);
-    let is_replaced = |name: &str| numbers.iter().any(|(number, _)| *number == name);
-
     let mut object = Object::begin(json);
-    for member in members.iter().filter(|member| !is_replaced(member.name)) {
-        let feature = (member.name == "feature").then(|| serde_json::from_str(member.value));
-        match feature {
-            Some(Ok(feature)) => write_feature(&feature, object.member("feature")),
-            _ => object.copy(member),
+    let mut missing = Missing::all(ENTITLEMENT_FIELDS);
+    let mut has_older_end = false;
+    each_member(stored, |member| {
+        has_older_end |= member.name == OLDER_PERIOD_END;
+        missing.remove(member.name);
+        match member.name {
+            name if measured.is_some() && MEASURED.contains(&name) => {}
+            "feature" if member.value.starts_with('{') => write_feature(member.value, object.member("feature"))?,
+            _ => object.copy(&member),
         }
-    }
-    for (name, value) in numbers {
+        Ok(())
+    })?;
+    let is_older_form = has_older_end && missing.has("usagePeriodEnd");
+    for (name, value) in measured.map(|entitlement| numbers(entitlement, is_older_form)).iter().flatten() {
+        missing.remove(name);
         serde_json::to_writer(object.member(name), value)?;
     }
-    for name in ENTITLEMENT_FIELDS.into_iter().filter(|name| !is_replaced(name) && !has(&members, name)) {
-        // The older form says when the period ends by another name.
-        if !(is_older_form && name.starts_with("usagePeriod")) {
-            object.null(name);
-        }
+    // The older form says when the period ends by another name.
+    for name in missing.names().filter(|name| !(is_older_form && name.starts_with("usagePeriod"))) {
+        object.null(name);
     }
     object.end();
     Ok(())
 }
 
-fn write_feature(Members(members): &Members<'_>, json: &mut Vec<u8>) {
+fn write_feature(stored: &str, json: &mut Vec<u8>) -> serde_json::Result<()> {
     let mut object = Object::begin(json);
-    for member in members {
-        object.copy(member);
-    }
-    for name in FEATURE_FIELDS.into_iter().filter(|name| !has(members, name)) {
-        object.null(name);
-    }
+    let mut missing = Missing::all(FEATURE_FIELDS);
+    each_member(stored, |member| {
+        missing.remove(member.name);
+        object.copy(&member);
+        Ok(())
+    })?;
+    missing.names().for_each(|name| object.null(name));
     object.end();
+    Ok(())
 }
 
-/// The members that a measurement gives.
+/// What a measurement gives.
 fn numbers(entitlement: &Entitlement, is_older_form: bool) -> [(&'static str, Value); 7] {
     let UsagePeriod { usage_period_anchor, usage_period_start, usage_period_end, reset_period } = &entitlement.period;
-    let date = |time: &Option<jiff::Timestamp>| time.map(time::to_fixed_width).into();
+    let date = |time: &Option<Timestamp>| time.map(time::to_fixed_width).into();
     [
         ("currentUsage", entitlement.current_usage.map(to_number).into()),
         ("usageLimit", entitlement.usage_limit.map(to_number).into()),
         ("hasUnlimitedUsage", entitlement.has_unlimited_usage.into()),
         ("usagePeriodAnchor", date(usage_period_anchor)),
         ("usagePeriodStart", date(usage_period_start)),
-        (if is_older_form { "nextResetDate" } else { "usagePeriodEnd" }, date(usage_period_end)),
+        (if is_older_form { OLDER_PERIOD_END } else { "usagePeriodEnd" }, date(usage_period_end)),
         ("resetPeriod", reset_period.clone().into()),
     ]
 }
 
-/// An object's members.
-struct Members<'a>(Vec<Member<'a>>);
+/// The documented members that were not found yet.
+struct Missing<const N: usize>([Option<&'static str>; N]);
+
+impl<const N: usize> Missing<N> {
+    fn all(names: [&'static str; N]) -> Self {
+        Self(names.map(Some))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.contains(&Some(name))
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(missing) = self.0.iter_mut().find(|missing| **missing == Some(name)) {
+            *missing = None;
+        }
+    }
+
+    fn names(self) -> impl Iterator<Item = &'static str> {
+        self.0.into_iter().flatten()
+    }
+}
 
 /// A member as it is written.
 struct Member<'a> {
@@ -103,34 +140,30 @@ struct Member<'a> {
     value: &'a str,
 }
 
-fn has(members: &[Member<'_>], name: &str) -> bool {
-    members.iter().any(|member| member.name == name)
-}
+/// Hands on each member of an object while it is read.
+fn each_member<'a>(object: &'a str, each: impl FnMut(Member<'a>) -> serde_json::Result<()>) -> serde_json::Result<()> {
+    struct Members<F>(F);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        struct Object;
+    impl<'de, F: FnMut(Member<'de>) -> serde_json::Result<()>> Visitor<'de> for Members<F> {
+        type Value = ();
 
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-                // As many as an entitlement has.
-                let mut members = Vec::with_capacity(24);
-                while let Some((quoted, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-                    let quoted = quoted.get();
-                    members.push(Member { quoted, name: quoted.trim_matches('"'), value: value.get() });
-                }
-                Ok(Members(members))
-            }
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
         }
 
-        input.deserialize_map(Object)
+        fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<(), M::Error> {
+            while let Some((quoted, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+                let quoted = quoted.get();
+                let name = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+                (self.0)(Member { quoted, name, value: value.get() }).map_err(M::Error::custom)?;
+            }
+            Ok(())
+        }
     }
+
+    let mut input = serde_json::Deserializer::from_str(object);
+    input.deserialize_map(Members(each))?;
+    input.end()
 }
 
 /// An object that is being written.
@@ -239,6 +272,9 @@ mod tests {
             assert_eq!(json.get("usagePeriodEnd"), None);
             assert_eq!(json["creditBalance"], Value::Null);
         }
+        let both = r#"{"feature":{"id":"f"},"nextResetDate":"2026-01-31T00:00:00Z","usagePeriodEnd":"2026-01-31T00:00:00Z"}"#;
+        let after = written(both, Some(&measured(both)));
+        assert_eq!((&after["usagePeriodEnd"], after.get("nextResetDate")), (&json!("2026-02-01T00:00:00.000Z"), None));
     }
 
     #[test]
