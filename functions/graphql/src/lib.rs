@@ -10,7 +10,6 @@ mod json;
 mod load;
 mod options;
 mod page;
-mod phase;
 mod row;
 mod run;
 mod schema;

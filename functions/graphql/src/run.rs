@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Request, ServerError, Value, Variables, parser::parse_query};
+use async_graphql::{Request, Response, ServerError, Value, Variables, parser::parse_query};
 use serde_json::Map;
 
 use crate::{
@@ -11,7 +11,6 @@ use crate::{
     json,
     load::Loaders,
     options::Options,
-    phase::Began,
     schema::Schema,
 };
 
@@ -66,13 +65,18 @@ const OF_PROFILES: [&str; 8] = ["name", "email", "billingId", "crmId", "billingC
 /// Carries one query out.
 pub(crate) async fn run(schema: &Schema, loaders: &Arc<Loaders>, prepared: Prepared) -> Answer {
     let Prepared { request, operation, .. } = prepared;
-    let began = Began::default();
-    let response = schema.execute(request.data(Arc::clone(loaders)).data(began.clone())).await;
-    let was_carried_out = began.get();
+    let response = schema.execute(request.data(Arc::clone(loaders))).await;
+    let was_carried_out = was_carried_out(&response);
     let store_failed = response.errors.iter().any(|error| matches!(error.source(), Some(ApiError::Store)));
     let errors: Vec<ServerError> = response.errors.into_iter().map(|error| with_code(error, was_carried_out)).collect();
     let json = to_json(&response.data, &errors, was_carried_out);
     Answer { json, was_carried_out, errors: errors.len(), store_failed, operation }
+}
+
+/// Whether a query was found good and its fields were asked, which HTTP's status depends on: what went wrong
+/// then went wrong at a field.
+fn was_carried_out(response: &Response) -> bool {
+    response.is_ok() || response.data != Value::Null || response.errors.iter().any(|error| !error.path.is_empty())
 }
 
 /// Refuses a query that can't be carried out as it is.

@@ -21,6 +21,9 @@ async fn the_status_tells_a_refused_query_from_one_carried_out_in_the_newer_medi
     for (body, old, new) in [
         (r#"{"query":"{ __typename }"}"#, 200, 200),
         (r#"{"query":"{ customers(first: 500) { totalCount } }"}"#, 200, 200),
+        (r#"{"query":"{ customers @skip(if: true) { totalCount } }"}"#, 200, 200),
+        (r#"{"query":"{ checkAccess(customerId: \"\", featureId: \"f\") { hasAccess } }"}"#, 200, 200),
+        (r#"{"query":"mutation { deleteCustomer { id } }"}"#, 200, 400),
         (r#"{"query":"{"}"#, 200, 400),
         (r#"{"query":"{ nothing }"}"#, 200, 400),
         (r#"{"query":"query ($id: String!) { customer(customerId: $id) { name } }"}"#, 200, 400),
