@@ -1,13 +1,13 @@
 //! An entitlement in Stigg's own JSON, made from what is stored of it.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use jiff::Timestamp;
 use serde::{
-    Deserializer as _,
-    de::{Error as _, MapAccess, Visitor},
+    Deserialize, Deserializer as _,
+    de::{IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::{Value, value::RawValue};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{Entitlement, to_number};
 use crate::{period::UsagePeriod, time};
@@ -33,71 +33,27 @@ const FEATURE_FIELDS: [&str; 7] = ["name", "description", "meterType", "unit", "
 /// The older name of `usagePeriodEnd`.
 const OLDER_PERIOD_END: &str = "nextResetDate";
 
-/// The members that a measurement gives.
-const MEASURED: [&str; 8] = [
-    "currentUsage",
-    "usageLimit",
-    "hasUnlimitedUsage",
-    "usagePeriodAnchor",
-    "usagePeriodStart",
-    "usagePeriodEnd",
-    OLDER_PERIOD_END,
-    "resetPeriod",
-];
-
 /// Appends an entitlement in Stigg's own JSON: what the list said, as it is stored, with the numbers of
 /// `measured` where a measurement was merged into them. Entitlements are stored without nulls; a reader
 /// finds the documented members all the same.
 ///
-/// Members that stay as they are are copied while they are read, since a page has thousands of them.
-///
 /// # Errors
-/// If what is stored is no object. What was appended until then means nothing.
+/// If what is stored is no object.
 pub fn write_stigg_json(stored: &str, measured: Option<&Entitlement>, json: &mut Vec<u8>) -> serde_json::Result<()> {
-    let mut object = Object::begin(json);
-    let mut missing = Missing::all(ENTITLEMENT_FIELDS);
-    let mut has_older_end = false;
-    each_member(stored, |member| {
-        has_older_end |= member.name == OLDER_PERIOD_END;
-        missing.remove(member.name);
-        match member.name {
-            name if measured.is_some() && MEASURED.contains(&name) => {}
-            "feature" if member.value.starts_with('{') => write_feature(member.value, object.member("feature"))?,
-            _ => object.copy(&member),
-        }
-        Ok(())
-    })?;
-    let is_older_form = has_older_end && missing.has("usagePeriodEnd");
-    for (name, value) in measured.map(|entitlement| numbers(entitlement, is_older_form)).iter().flatten() {
-        missing.remove(name);
-        serde_json::to_writer(object.member(name), value)?;
+    match measured {
+        None => complete(stored, json),
+        Some(entitlement) => complete(&with_numbers(stored, entitlement)?, json),
     }
-    // The older form says when the period ends by another name.
-    for name in missing.names().filter(|name| !(is_older_form && name.starts_with("usagePeriod"))) {
-        object.null(name);
-    }
-    object.end();
-    Ok(())
 }
 
-fn write_feature(stored: &str, json: &mut Vec<u8>) -> serde_json::Result<()> {
-    let mut object = Object::begin(json);
-    let mut missing = Missing::all(FEATURE_FIELDS);
-    each_member(stored, |member| {
-        missing.remove(member.name);
-        object.copy(&member);
-        Ok(())
-    })?;
-    missing.names().for_each(|name| object.null(name));
-    object.end();
-    Ok(())
-}
-
-/// What a measurement gives.
-fn numbers(entitlement: &Entitlement, is_older_form: bool) -> [(&'static str, Value); 7] {
+/// What is stored, with what a measurement gives in place of what the list said.
+fn with_numbers(stored: &str, entitlement: &Entitlement) -> serde_json::Result<String> {
+    let mut members: Map<String, Value> = serde_json::from_str(stored)?;
+    let has_older_end = members.remove(OLDER_PERIOD_END).is_some();
+    let is_older_form = has_older_end && !members.contains_key("usagePeriodEnd");
     let UsagePeriod { usage_period_anchor, usage_period_start, usage_period_end, reset_period } = &entitlement.period;
     let date = |time: &Option<Timestamp>| time.map(time::to_fixed_width).into();
-    [
+    for (name, value) in [
         ("currentUsage", entitlement.current_usage.map(to_number).into()),
         ("usageLimit", entitlement.usage_limit.map(to_number).into()),
         ("hasUnlimitedUsage", entitlement.has_unlimited_usage.into()),
@@ -105,113 +61,96 @@ fn numbers(entitlement: &Entitlement, is_older_form: bool) -> [(&'static str, Va
         ("usagePeriodStart", date(usage_period_start)),
         (if is_older_form { OLDER_PERIOD_END } else { "usagePeriodEnd" }, date(usage_period_end)),
         ("resetPeriod", reset_period.clone().into()),
-    ]
+    ] {
+        members.insert(name.to_owned(), value);
+    }
+    serde_json::to_string(&members)
 }
 
-/// The documented members that were not found yet.
-struct Missing<const N: usize>([Option<&'static str>; N]);
-
-impl<const N: usize> Missing<N> {
-    fn all(names: [&'static str; N]) -> Self {
-        Self(names.map(Some))
+/// Appends an entitlement with nulls for the documented members that it leaves out. What is there is copied
+/// as it stands, since a page has thousands of entitlements.
+fn complete(entitlement: &str, json: &mut Vec<u8>) -> serde_json::Result<()> {
+    let Outline { missing, feature, has_older_end } = Outline::of(entitlement, ENTITLEMENT_FIELDS)?;
+    // The older form says when the period ends by another name.
+    let is_older_form = has_older_end && missing.contains(&Some("usagePeriodEnd"));
+    let missing = missing.into_iter().flatten().filter(|name| !(is_older_form && name.starts_with("usagePeriod")));
+    let mut rest = entitlement;
+    if let Some(feature) = feature.filter(|feature| feature.starts_with('{')) {
+        // It lies within the entitlement.
+        let end = feature.as_ptr().addr() - entitlement.as_ptr().addr() + feature.len();
+        let (until_feature, after_feature) = entitlement.split_at(end);
+        let Outline { missing, .. } = Outline::of(feature, FEATURE_FIELDS)?;
+        append_with_nulls(until_feature, missing.into_iter().flatten(), json);
+        rest = after_feature;
     }
+    append_with_nulls(rest, missing, json);
+    Ok(())
+}
 
-    fn has(&self, name: &str) -> bool {
-        self.0.contains(&Some(name))
-    }
-
-    fn remove(&mut self, name: &str) {
-        if let Some(missing) = self.0.iter_mut().find(|missing| **missing == Some(name)) {
-            *missing = None;
+/// Appends what ends with the end of an object, with nulls for these members before that.
+fn append_with_nulls(text: &str, names: impl Iterator<Item = &'static str>, json: &mut Vec<u8>) {
+    let text = text.trim_end();
+    json.extend_from_slice(text.strip_suffix('}').unwrap_or(text).as_bytes());
+    for name in names {
+        if !json.ends_with(b"{") {
+            json.push(b',');
         }
+        json.push(b'"');
+        json.extend_from_slice(name.as_bytes());
+        json.extend_from_slice(b"\":null");
     }
+    json.push(b'}');
+}
 
-    fn names(self) -> impl Iterator<Item = &'static str> {
-        self.0.into_iter().flatten()
+/// What an object has and lacks.
+struct Outline<'a, const N: usize> {
+    /// The documented members that it lacks.
+    missing: [Option<&'static str>; N],
+    /// The member `feature`, as it is written.
+    feature: Option<&'a str>,
+    has_older_end: bool,
+}
+
+/// A member's name.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a, const N: usize> Outline<'a, N> {
+    fn of(object: &'a str, documented: [&'static str; N]) -> serde_json::Result<Self> {
+        let mut input = serde_json::Deserializer::from_str(object);
+        let nothing = Self { missing: documented.map(Some), feature: None, has_older_end: false };
+        let outline = input.deserialize_map(nothing)?;
+        input.end()?;
+        Ok(outline)
     }
 }
 
-/// A member as it is written.
-struct Member<'a> {
-    /// The name with its quotes.
-    quoted: &'a str,
-    /// The name without them. One of ours is never written with escapes.
-    name: &'a str,
-    value: &'a str,
-}
+impl<'de, const N: usize> Visitor<'de> for Outline<'de, N> {
+    type Value = Self;
 
-/// Hands on each member of an object while it is read.
-fn each_member<'a>(object: &'a str, each: impl FnMut(Member<'a>) -> serde_json::Result<()>) -> serde_json::Result<()> {
-    struct Members<F>(F);
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
 
-    impl<'de, F: FnMut(Member<'de>) -> serde_json::Result<()>> Visitor<'de> for Members<F> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<(), M::Error> {
-            while let Some((quoted, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-                let quoted = quoted.get();
-                let name = quoted.get(1..quoted.len() - 1).unwrap_or_default();
-                (self.0)(Member { quoted, name, value: value.get() }).map_err(M::Error::custom)?;
+    fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<Self, M::Error> {
+        while let Some(Name(name)) = map.next_key()? {
+            if let Some(missing) = self.missing.iter_mut().find(|missing| **missing == Some(&*name)) {
+                *missing = None;
             }
-            Ok(())
+            self.has_older_end |= name == OLDER_PERIOD_END;
+            if name == "feature" {
+                self.feature = Some(map.next_value::<&RawValue>()?.get());
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
         }
-    }
-
-    let mut input = serde_json::Deserializer::from_str(object);
-    input.deserialize_map(Members(each))?;
-    input.end()
-}
-
-/// An object that is being written.
-struct Object<'a> {
-    json: &'a mut Vec<u8>,
-    is_empty: bool,
-}
-
-impl<'a> Object<'a> {
-    fn begin(json: &'a mut Vec<u8>) -> Self {
-        json.push(b'{');
-        Self { json, is_empty: true }
-    }
-
-    fn separate(&mut self) {
-        if !self.is_empty {
-            self.json.push(b',');
-        }
-        self.is_empty = false;
-    }
-
-    /// A member of ours: its value comes next.
-    fn member(&mut self, name: &str) -> &mut Vec<u8> {
-        self.separate();
-        self.json.push(b'"');
-        self.json.extend_from_slice(name.as_bytes());
-        self.json.extend_from_slice(b"\":");
-        self.json
-    }
-
-    fn null(&mut self, name: &str) {
-        self.member(name).extend_from_slice(b"null");
-    }
-
-    fn copy(&mut self, member: &Member<'_>) {
-        self.separate();
-        self.json.extend_from_slice(member.quoted.as_bytes());
-        self.json.push(b':');
-        self.json.extend_from_slice(member.value.as_bytes());
-    }
-
-    fn end(self) {
-        self.json.push(b'}');
+        Ok(self)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -292,6 +231,50 @@ mod tests {
         let text = String::from_utf8(json).unwrap();
         assert_eq!(text.matches("\"currentUsage\":7").count(), 1);
         assert_eq!(text.matches("\"currentUsage\"").count(), 1, "{text}");
+        for (stored, begins) in [
+            (r#"{"feature":{},"a":{"feature":{"id":"f"}}} "#, r#"{"feature":{"name":null,"description":null,"#),
+            (r#"{"a":{"feature":{}},"feature":{"b":{}}}"#, r#"{"a":{"feature":{}},"feature":{"b":{},"name":null,"#),
+            ("{}", r#"{"usageLimit":null,"hasUnlimitedUsage":null,"#),
+        ] {
+            let mut json = Vec::new();
+            write_stigg_json(stored, None, &mut json).unwrap();
+            let text = String::from_utf8(json).unwrap();
+            assert!(text.starts_with(begins) && text.ends_with(r#""creditBalance":null}"#), "{text}");
+            assert!(serde_json::from_str::<Value>(&text).is_ok(), "{text}");
+        }
         assert!(write_stigg_json("[]", None, &mut Vec::new()).is_err());
+    }
+
+    fn with_nulls(mut object: Map<String, Value>, names: &[&str]) -> Map<String, Value> {
+        for name in names {
+            object.entry(*name).or_insert(Value::Null);
+        }
+        object
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_048, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn nothing_but_nulls_is_added_whatever_the_members_are(
+            members in proptest::collection::btree_map(
+                prop_oneof![
+                    proptest::sample::select(&["feature", "usageLimit", "name", "}", "{\"", "\\", "é"]).prop_map(str::to_owned),
+                    ".{0,3}".prop_map(|text| text),
+                ],
+                proptest::sample::select(&[
+                    "1", "true", "[]", "{}", r#""}{""#, r#"{"feature":{}}"#, r#"{"id":"}}","name":"\"","x":{"units":[{}]}}"#,
+                ]),
+                0..6,
+            ),
+        ) {
+            let value = |json: &str| serde_json::from_str::<Value>(json).unwrap();
+            let members: Map<String, Value> = members.iter().map(|(name, json)| (name.clone(), value(json))).collect();
+            let stored = Value::Object(members.clone()).to_string();
+            let mut expected = with_nulls(members, &ENTITLEMENT_FIELDS);
+            if let Some(Value::Object(feature)) = expected.get_mut("feature") {
+                *feature = with_nulls(std::mem::take(feature), &FEATURE_FIELDS);
+            }
+            prop_assert_eq!(written(&stored, None), Value::Object(expected));
+        }
     }
 }
