@@ -123,6 +123,15 @@ where
     response
 }
 
+/// A response in the JSON that Lambda takes, for bodies of hundreds of kilobytes. The runtime would write the
+/// same, by code that is compiled with the function and thus for size, which escapes at half the speed.
+///
+/// # Errors
+/// If a header is not a text.
+pub fn in_json(response: &ApiGatewayV2httpResponse) -> serde_json::Result<Box<RawValue>> {
+    serde_json::value::to_raw_value(response)
+}
+
 /// Whether the request could be read.
 ///
 /// # Errors
@@ -262,7 +271,9 @@ mod tests {
         ] {
             let handle = |_| async { Response::builder().status(403).header("allow", "GET").body(body).unwrap() };
             let event = LambdaEvent::new(GatewayEvent::read(&event(json!({})).to_string()), Context::default());
-            let answer = serde_json::to_value(answer(handle, event).await).unwrap();
+            let response = answer(handle, event).await;
+            let answer = serde_json::to_value(&response).unwrap();
+            assert_eq!(in_json(&response).unwrap().get(), serde_json::to_string(&response).unwrap());
             assert_eq!((&answer["statusCode"], &answer["headers"]["allow"]), (&json!(403), &json!("GET")));
             assert_eq!((&answer["isBase64Encoded"], answer.get("body")), (&expected["isBase64Encoded"], expected.get("body")));
         }

@@ -29,7 +29,8 @@ async fn main() -> Result<(), Error> {
     telemetry::connected(connecting.elapsed());
     let graphql = &Graphql::new(store, auth?, Options::from_environment()?);
     let answer = |event: LambdaEvent<GatewayEvent>| async move {
-        Ok::<_, Error>(gateway::answer(|request: Request| graphql.handle(request), event).await)
+        let response = gateway::answer(|request: Request| graphql.handle(request), event).await;
+        Ok::<_, Error>(gateway::in_json(&response)?)
     };
     lambda_runtime::run(service_fn(answer)).await
 }
