@@ -126,7 +126,7 @@ pub(crate) fn millions(measured: &Measured) -> String {
     let page = measured.of(Kind::PageWithEntitlements);
     writeln!(
         table,
-        "\n- A feature more in a list is a write more: {} dollars of DynamoDB a million lists.\n\
+        "\n- A feature more in a list is {} dollars of DynamoDB more a million lists.\n\
          - On x86_64 the duration of a million checks costs {} dollars; on arm64, {}.\n\
          - An answer to the README's query has {} KB. Its `totalCount`, left out above, reads the keys of all customers: \
          {} dollars more a million queries for each 1,000 customers.",
