@@ -5,10 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use shared::{
-    time::to_fixed_width,
-    version::{Version, digest},
-};
+use shared::{event::digest, time::to_fixed_width, version::Version};
 
 /// The moment that the events of a history begin at, in milliseconds since 1970.
 pub(crate) const BASE: i64 = 1_790_000_000_000;
@@ -150,7 +147,7 @@ impl Event {
             Time::None if self.kind == Kind::EntitlementsUpdated => self.shown_version(),
             Time::None | Time::TooFarAhead => at(
                 self.remembered.unwrap_or(self.receipt()),
-                &format!("{}|{}", self.message_id(), digest(self.body().as_bytes())),
+                &format!("{}|{}", self.message_id(), digest(self.body().as_bytes()).unwrap()),
             ),
         }
     }

@@ -71,9 +71,12 @@ impl Webhook {
                 line.is_ignored(kind);
                 return Drained::Done(Taken::Ignored);
             }
+            // Taken by another version of the function, which could read it.
             Err(error) => {
-                line.problem = Some(error.to_string());
-                return Drained::Failed("event_rejected");
+                return match self.set_aside(error, parked.received_at, &parked.body, line).await {
+                    Ok(taken) => Drained::Done(taken),
+                    Err(refusal) => Drained::Failed(refusal.label()),
+                };
             }
         };
         line.is_of(&handled, parked.received_at);
