@@ -14,10 +14,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use byos::{embedded::Embedded, runtime_api::Lambda, standin::Sqs, story};
+use byos::{
+    embedded::{Embedded, any_credentials},
+    gateway,
+    runtime_api::Lambda,
+    serve::Stack,
+    standin::Sqs,
+    story,
+};
 use serde_json::{Value, json};
-use shared::parked::Parked;
+use shared::{
+    aws::{Budget, http_client, sdk_config},
+    parked::Parked,
+    secret::Secret,
+    store::Store,
+    time::Clock,
+};
 use support::proxy::{Fault, Proxy};
+use tokio::sync::Semaphore;
+use webhook::{Queue, Webhook, WebhookSecrets};
 
 /// What the function's own limit in the template leaves of Stigg's and API Gateway's 30 seconds.
 const LIMIT: Duration = Duration::from_secs(28);
@@ -128,6 +143,56 @@ async fn however_slow_store_and_queue_are_the_answer_comes_before_lambda_stops_t
     for took in [alone.1, with_queue.1, with_silent_queue.1, drain] {
         assert!(took < LIMIT, "{took:?}");
     }
+}
+
+/// Checks and webhooks share the account's concurrent executions. While DynamoDB carries out no write, a burst of
+/// events takes all of them; each event is parked long before the sender of a check has waited in vain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checks_are_answered_while_events_wait_for_a_store_that_hangs() {
+    const EXECUTIONS: usize = 10;
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
+    stack.seed("local-secret").await.unwrap();
+    let proxy = Proxy::start(&embedded.endpoint, 0, None).await.unwrap();
+    proxy.fail(|operation, _| (operation == "UpdateItem").then_some(Fault::Hang));
+    // The SDK alone would wait as long as the function may run.
+    let budget = Budget { connect: Duration::from_secs(1), attempt: LIMIT, total: LIMIT, attempts: 1 };
+    let region = Some("us-east-1".to_owned());
+    let config = sdk_config(region, any_credentials(), http_client(), Some(proxy.endpoint.clone()), budget);
+    let store = Store::new(aws_sdk_dynamodb::Client::new(&config), embedded.store.tables().clone());
+    let sqs = Sqs::start().await.unwrap();
+    let queue = Queue::new(sqs.client(), sqs.queue_url());
+    let secrets = WebhookSecrets::from(Secret::new("local-secret", None).unwrap());
+    let webhook = Arc::new(Webhook::new(store, secrets, Clock::system()).with_queue(Some(queue)));
+
+    let account = Arc::new(Semaphore::new(EXECUTIONS));
+    let events: Vec<_> = (0..EXECUTIONS)
+        .map(|n| {
+            let event = event(&json!({"type": "customer.created", "id": format!("c{n}"), "messageId": "m"}));
+            let (account, webhook) = (account.clone(), webhook.clone());
+            tokio::spawn(async move {
+                let _execution = account.acquire().await.unwrap();
+                gateway::call(|request| webhook.handle(request), event).await.unwrap()
+            })
+        })
+        .collect();
+    while account.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let started = Instant::now();
+    let (_, check) = story::events("check-access").into_iter().find(|(name, _)| name == "granted-boolean.json").unwrap();
+    let answer = {
+        let _execution = account.acquire().await.unwrap();
+        stack.gateway.invoke(check).await.unwrap()
+    };
+    let took = started.elapsed();
+    println!("a check was answered after {took:.1?}");
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    assert!(took < LIMIT / 3, "{took:?}");
+    for event in events {
+        assert_eq!(event.await.unwrap()["statusCode"], 202);
+    }
+    assert_eq!(sqs.messages().len(), EXECUTIONS);
 }
 
 /// Of an event's requests each can be the one whose answer is lost, and the event is acknowledged only when

@@ -238,13 +238,16 @@ async fn a_date_that_can_not_be_read_counts_as_absent() {
         let created_at: jiff::Timestamp = customer["customer"]["createdAt"].as_str().unwrap().parse().unwrap();
         let age = jiff::Timestamp::now().duration_since(created_at);
         assert!(age.as_secs() < 60, "{date:?} is dated {created_at}, which is not its receipt");
-        let event = json!({"type": "subscription.created", "id": id, "status": "ACTIVE", "customer": {"id": id}, "plan": {"id": "p"}});
+        let event =
+            json!({"type": "subscription.created", "id": id, "status": "ACTIVE", "customer": {"id": id}, "plan": {"id": "p"}});
         let dated = |start: &str| event.as_object().unwrap().clone().into_iter().chain([("startDate".to_owned(), start.into())]);
         hostile.apply(dated(date).collect()).await;
-        let shown = hostile.query("query($id: String!) { subscription(subscriptionId: $id) { startDate } }", json!({"id": id})).await;
+        let shown =
+            hostile.query("query($id: String!) { subscription(subscriptionId: $id) { startDate } }", json!({"id": id})).await;
         assert_eq!(shown["subscription"], Value::Null, "{date:?}");
         hostile.apply(dated("2026-09-01").collect()).await;
-        let shown = hostile.query("query($id: String!) { subscription(subscriptionId: $id) { startDate } }", json!({"id": id})).await;
+        let shown =
+            hostile.query("query($id: String!) { subscription(subscriptionId: $id) { startDate } }", json!({"id": id})).await;
         assert_eq!(shown["subscription"]["startDate"], "2026-09-01T00:00:00.000Z", "{date:?}");
     }
     hostile.end().await;

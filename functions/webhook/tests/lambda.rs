@@ -243,7 +243,8 @@ async fn a_known_event_that_can_not_be_applied_is_set_aside_whole() {
         (answer["statusCode"].as_u64().unwrap(), said)
     };
     let entitlement = json!({"feature": {"id": "f", "featureType": "NUMBER", "meterType": "FLUCTUATING"}, "usageLimit": "m4rk"});
-    let list = json!({"type": "entitlements.updated", "messageId": "m", "customer": {"id": "c"}, "entitlements": [entitlement]}).to_string();
+    let list = json!({"type": "entitlements.updated", "messageId": "m", "customer": {"id": "c"}, "entitlements": [entitlement]})
+        .to_string();
     let noise = noise(1_500_000);
     let large = |text: &str| json!({"type": "customer.updated", "messageId": "m", "id": "c", "metadata": text}).to_string();
     for (sent, refusal) in [
@@ -276,12 +277,19 @@ async fn a_known_event_that_can_not_be_applied_is_set_aside_whole() {
     let log = with_queue.stop().await.unwrap();
     assert!(!log.contains("m4rk"), "{log}");
     let lines: Vec<Value> = log.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
-    let outcomes: Vec<_> = lines.iter().map(|line| (line["Outcome"].as_str().unwrap(), line["level"].as_str().unwrap())).collect();
+    let outcomes: Vec<_> =
+        lines.iter().map(|line| (line["Outcome"].as_str().unwrap(), line["level"].as_str().unwrap())).collect();
     let (set_aside, refused) = outcomes.split_at(4);
     assert_eq!(set_aside, [("set_aside", "INFO"); 4]);
     assert_eq!(
         refused,
-        [("too_large", "ERROR"), ("too_large", "ERROR"), ("event_rejected", "ERROR"), ("event_rejected", "ERROR"), ("not_set_aside", "INFO")]
+        [
+            ("too_large", "ERROR"),
+            ("too_large", "ERROR"),
+            ("event_rejected", "ERROR"),
+            ("event_rejected", "ERROR"),
+            ("not_set_aside", "INFO")
+        ]
     );
     for line in &lines {
         assert_eq!(line["message_id"], "m", "{line}");
