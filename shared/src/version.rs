@@ -62,7 +62,8 @@ pub enum ReceiptNeed {
     /// Nothing: the event says its time, and no receipt could change that.
     None,
     /// Whether a first receipt is remembered: the event's time lies ahead, though not too far, and
-    /// may have lain too far ahead when it was first delivered.
+    /// may have lain too far ahead when it was first delivered; or a list says that it was made long after
+    /// it was sent.
     LookUp,
     /// The first receipt, to be remembered if this is the first: the event says no time, or one too
     /// far ahead to be believed.
@@ -75,9 +76,16 @@ pub fn receipt_need(envelope: &Envelope, now: Timestamp) -> ReceiptNeed {
     match furthest.map(|time| time.duration_since(now)) {
         None => ReceiptNeed::Remember,
         Some(ahead) if ahead > BELIEVED_AHEAD => ReceiptNeed::Remember,
-        Some(ahead) if ahead > SURELY_BELIEVED_AHEAD => ReceiptNeed::LookUp,
+        Some(ahead) if ahead > SURELY_BELIEVED_AHEAD || is_ahead_of_itself(envelope) => ReceiptNeed::LookUp,
         Some(_) => ReceiptNeed::None,
     }
+}
+
+/// Whether a list was made longer after its own timestamp than is believed, as in Stigg's documented example.
+/// Delivered again after that time it looks like any other, so that its first receipt has to be looked up.
+fn is_ahead_of_itself(envelope: &Envelope) -> bool {
+    let times = envelope.entitlements_updated_at.zip(envelope.timestamp);
+    times.is_some_and(|(made, sent)| made.duration_since(sent) > BELIEVED_AHEAD)
 }
 
 /// The versions that one event writes with.
@@ -180,6 +188,19 @@ mod tests {
         assert_eq!(event_version(&near), "2026-11-23T14:05:00.000Z|m");
         assert!(!versions(&near, now).disbelieved);
         assert_eq!(receipt_need(&at("2026-11-23T14:01:00Z"), now), ReceiptNeed::None);
+    }
+
+    #[test]
+    fn a_list_far_ahead_of_its_own_timestamp_is_not_believed_once_that_time_has_come_either() {
+        let list = |sent: &str| {
+            envelope(&format!(
+                r#"{{"type":"entitlements.updated","timestamp":"{sent}","entitlementsUpdatedAt":"2026-11-24T12:00:00Z",
+                    "customer":{{"id":"c"}},"entitlements":[]}}"#
+            ))
+        };
+        let days_later = "2026-11-26T14:00:00Z".parse().unwrap();
+        assert_eq!(receipt_need(&list(NOW), days_later), ReceiptNeed::LookUp);
+        assert_eq!(receipt_need(&list("2026-11-24T11:55:00Z"), days_later), ReceiptNeed::None);
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(crate) fn data_at(events: &[Event], now: i64) -> Data {
                     usage_updated_at.insert((event.customer, event.resource, feature), moment(index));
                 }
             }
-            Kind::MeasurementReported => {
+            Kind::MeasurementReported | Kind::UsageExceeded => {
                 usage_updated_at.insert((event.customer, event.resource, event.feature), moment(index));
             }
             _ => {}

@@ -23,6 +23,7 @@ pub(crate) enum Kind {
     CustomerDeleted,
     EntitlementsUpdated,
     MeasurementReported,
+    UsageExceeded,
     SubscriptionCreated,
     SubscriptionUpdated,
     SubscriptionCanceled,
@@ -38,6 +39,7 @@ impl Kind {
             Self::CustomerDeleted => "customer.deleted",
             Self::EntitlementsUpdated => "entitlements.updated",
             Self::MeasurementReported => "measurement.reported",
+            Self::UsageExceeded => "entitlement.usage_exceeded",
             Self::SubscriptionCreated => "subscription.created",
             Self::SubscriptionUpdated => "subscription.updated",
             Self::SubscriptionCanceled => "subscription.canceled",
@@ -53,7 +55,7 @@ pub(crate) enum Time {
     /// Milliseconds after the base.
     Own(i64),
     None,
-    /// 72 hours after its receipt.
+    /// After its receipt, by more than is believed, also when it is delivered again.
     TooFarAhead,
 }
 
@@ -79,17 +81,19 @@ pub(crate) struct Event {
     pub(crate) has_plan: bool,
     pub(crate) is_alive: bool,
     pub(crate) usage_limit: Option<u32>,
+    /// It has members of other types than documented, which decide nothing.
+    pub(crate) is_odd: bool,
 }
 
 type Who = (Kind, Time, i64, i64, usize, usize);
 type What = (usize, usize, Vec<Option<bool>>);
-type Carries = (bool, bool, bool, Option<u32>);
+type Carries = (bool, bool, bool, Option<u32>, bool);
 
 impl Event {
     pub(crate) fn random(who: Who, what: What, carries: Carries) -> Self {
         let (kind, time, received, shown, customer, subscription) = who;
         let (resource, feature, list) = what;
-        let (has_dates, has_plan, is_alive, usage_limit) = carries;
+        let (has_dates, has_plan, is_alive, usage_limit, is_odd) = carries;
         let customer = if is_of_subscription(kind) { subscription % CUSTOMERS.len() } else { customer };
         let list_event = Self {
             number: 0,
@@ -107,6 +111,7 @@ impl Event {
             has_plan,
             is_alive,
             usage_limit,
+            is_odd,
         };
         Self { customer, ..list_event }
     }
@@ -131,6 +136,8 @@ impl Event {
         match self.time {
             Time::Own(offset) => Some(BASE + offset),
             Time::None => None,
+            // Stigg's documented list is 22 hours ahead of its own timestamp, which tells that later too.
+            Time::TooFarAhead if self.kind == Kind::EntitlementsUpdated => Some(self.receipt() + 22 * 3_600_000),
             Time::TooFarAhead => Some(self.receipt() + 72 * 3_600_000),
         }
     }
@@ -193,7 +200,7 @@ impl Event {
                 add(json!({"customer": customer, "resource": resource, "entitlements": entitlements.collect::<Vec<_>>(),
                            "timestamp": time(BASE + self.shown)}));
             }
-            Kind::MeasurementReported => add(json!({
+            Kind::MeasurementReported | Kind::UsageExceeded => add(json!({
                 "customer": {"id": CUSTOMERS[self.customer]},
                 "resource": RESOURCES[self.resource].map(|id| json!({ "id": id })),
                 "feature": {"id": FEATURES[self.feature]},
@@ -216,7 +223,36 @@ impl Event {
                 }
             }
         }
+        if self.is_odd {
+            self.add_odd_members(&mut event);
+        }
         event.to_string()
+    }
+
+    /// Members that count as absent.
+    fn add_odd_members(&self, event: &mut Value) {
+        match self.kind {
+            Kind::CustomerCreated | Kind::CustomerUpdated | Kind::CustomerDeleted => event["billingId"] = 5.into(),
+            Kind::EntitlementsUpdated => {
+                event["customer"]["billingId"] = 5.into();
+                let entitlements = event["entitlements"].as_array_mut().unwrap();
+                for entitlement in entitlements.iter_mut() {
+                    entitlement["usagePeriodStart"] = "soon".into();
+                    entitlement["enumValues"] = json!([{}]);
+                }
+                entitlements.push(json!({"feature": null, "creditBalance": {"remainingBalance": 5}}));
+            }
+            Kind::MeasurementReported | Kind::UsageExceeded => event["hasUnlimitedUsage"] = "true".into(),
+            _ => (event["endDate"], event["addons"], event["isTrialSubscription"]) = ("".into(), json!({}), "false".into()),
+        }
+        event["eventId"] = json!([]);
+    }
+
+    /// The event as Stigg would send it once more: the same content, and not the same bytes.
+    pub(crate) fn repeated_body(&self) -> String {
+        let event: Value = serde_json::from_str(&self.body()).unwrap();
+        let members = event.as_object().unwrap().iter().rev().map(|(name, value)| format!("{name:?}: {value}"));
+        format!("{{{}, \"traceId\": \"again\"}}", members.collect::<Vec<_>>().join(", "))
     }
 
     fn carries_dates(&self) -> bool {
@@ -362,7 +398,7 @@ impl Customer {
                 });
                 self.lists.insert(event.resource, grants.collect());
             }
-            Kind::MeasurementReported => {
+            Kind::MeasurementReported | Kind::UsageExceeded => {
                 let usage = Usage { at: version.clone(), usage: event.number, limit: event.usage_limit };
                 self.usage.insert((event.resource, event.feature), usage);
             }
