@@ -253,6 +253,53 @@ async fn a_date_that_can_not_be_read_counts_as_absent() {
     hostile.end().await;
 }
 
+/// While a secret is changed two webhooks deliver to one URL (docs/deploy.md), each event with a trace of its own.
+#[tokio::test]
+async fn two_webhooks_on_one_url_deliver_an_event_without_a_time_as_one() {
+    let hostile = Hostile::start().await;
+    let metered = json!([{"feature": {"id": "f", "featureType": "NUMBER", "meterType": "FLUCTUATING"}, "usageLimit": 10}]);
+    hostile.apply(list("c", None, &metered)).await;
+    let first = r#"{"type":"measurement.reported","messageId":"m1","traceId":"t1","eventId":"e1","customer":{"id":"c","name":"N"},"feature":{"id":"f"},"currentUsage":3}"#;
+    let second = r#" { "currentUsage": 3.0, "feature": {"id": "f"}, "customer": {"name": "\u004e", "id": "c"},
+        "eventId": "e2", "traceId": "t2", "messageId": "m1", "type": "measurement.reported" } "#;
+    assert_eq!(hostile.send(first).await, (200, "applied".to_owned()));
+    hostile.apply(json!({"type": "measurement.reported", "messageId": "m2", "customer": {"id": "c"}, "feature": {"id": "f"}, "currentUsage": 10})).await;
+    assert_eq!(hostile.send(second).await, (200, "stale".to_owned()));
+    let check = hostile.check(json!({"customerId": "c", "featureId": "f", "requestedUsage": 1})).await;
+    assert_eq!((&check["currentUsage"], &check["hasAccess"]), (&json!(10), &json!(false)));
+    hostile.end().await;
+}
+
+/// Stigg's documented list is dated 22 hours after its own timestamp.
+#[tokio::test]
+async fn a_list_dated_hours_ahead_does_not_beat_what_follows_it() {
+    let hostile = Hostile::start().await;
+    let now = jiff::Timestamp::now();
+    let at = |hours: i64| (now + jiff::SignedDuration::from_hours(hours)).to_string();
+    let metered = json!([{"feature": {"id": "f", "featureType": "NUMBER", "meterType": "FLUCTUATING"}, "usageLimit": 10, "currentUsage": 3}]);
+    let list = |customer: &str, entitlements: &Value, updated_at: Value| {
+        let mut list = list(customer, None, entitlements);
+        (list["entitlementsUpdatedAt"], list["messageId"]) = (updated_at, json!(entitlements.to_string()));
+        list
+    };
+    let measured = json!({"type": "measurement.reported", "messageId": "m", "customer": {"id": "measured"}, "feature": {"id": "f"}, "currentUsage": 10});
+    let smaller = metered.to_string().replace("10", "3").parse::<Value>().unwrap();
+    for (customer, follows) in [
+        ("deleted", json!({"type": "customer.deleted", "id": "deleted"})),
+        ("revoked", list("revoked", &json!([]), Value::Null)),
+        ("measured", measured),
+        ("limited", list("limited", &smaller, Value::Null)),
+    ] {
+        hostile.apply(list(customer, &metered, json!(at(22)))).await;
+        let check = json!({"customerId": customer, "featureId": "f", "requestedUsage": 1});
+        assert_eq!(hostile.check(check.clone()).await["hasAccess"], true, "{customer}");
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        hostile.apply(follows).await;
+        assert_eq!(hostile.check(check).await["hasAccess"], false, "{customer}");
+    }
+    hostile.end().await;
+}
+
 #[tokio::test]
 async fn what_is_odd_and_legal_is_stored_as_it_was_sent() {
     let hostile = Hostile::start().await;
