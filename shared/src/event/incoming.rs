@@ -321,7 +321,7 @@ fn write_entitlement(
             reader.odd.add(field);
             continue;
         }
-        members.name(&name);
+        members.name(name);
         match shape {
             Shape::Object(shapes) => {
                 write_entitlement(reader, value, shapes, (path.0, &format!("{member}.")), deciding, members.written)?;
@@ -395,7 +395,7 @@ fn write_without_nulls(json: &RawValue, written: &mut String) {
     let Ok(members) = members_of(json) else { return written.push_str(json.get()) };
     let mut object = Members::begin(written);
     for (name, value) in members {
-        object.name(&name);
+        object.name(name);
         write_without_nulls(value, object.written);
     }
     object.end();
@@ -412,12 +412,12 @@ impl<'a> Members<'a> {
         Self { written, separator: '{' }
     }
 
-    fn name(&mut self, name: &Cow<'_, str>) {
+    fn name(&mut self, name: Cow<'_, str>) {
         self.written.push(std::mem::replace(&mut self.separator, ','));
         match name {
             // It stood in JSON without escapes.
             Cow::Borrowed(name) => self.written.extend(["\"", name, "\""]),
-            Cow::Owned(name) => self.written.push_str(&serde_json::to_string(name).unwrap_or_default()),
+            Cow::Owned(name) => self.written.push_str(&serde_json::to_string(&name).unwrap_or_default()),
         }
         self.written.push(':');
     }
