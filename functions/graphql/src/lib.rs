@@ -27,7 +27,7 @@ use shared::{
     gateway,
     reader::{ReaderAuth, ReaderRefusal},
     reply,
-    store::{Spent, Store},
+    store::{Parts, Spent, Store},
     telemetry::{self, MetricSet},
     time::Clock,
 };
@@ -162,8 +162,8 @@ impl Graphql {
         };
         seen.queries = asked.len();
         let prepared: Vec<_> = asked.into_iter().map(|asked| run::prepare(asked, &self.options)).collect();
-        let with_profiles = prepared.iter().flatten().any(|prepared| prepared.needs_profiles);
-        let loaders = Arc::new(Loaders::new(store.clone(), limits.clone(), self.clock.now(), with_profiles));
+        let parts = prepared.iter().flatten().map(|prepared| prepared.parts).max().unwrap_or(Parts::Versions);
+        let loaders = Arc::new(Loaders::new(store.clone(), limits.clone(), self.clock.now(), parts));
         let runs = prepared.into_iter().map(|prepared| async {
             match prepared {
                 Ok(prepared) => run::run(&self.schema, &loaders, prepared).await,

@@ -4,8 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use shared::{
     customer::{self, CustomerRegisters},
+    entitlement::ScopeRegisters,
     id::Id,
-    store::ListIndex,
+    store::{self, ListIndex},
     subscription,
 };
 
@@ -20,6 +21,8 @@ use crate::{
 pub(crate) struct CustomerRow {
     pub(crate) id: Id,
     pub(crate) registers: CustomerRegisters,
+    /// The customer level, empty unless the request needs entitlements.
+    pub(crate) scope: ScopeRegisters,
     pub(crate) shown: customer::Customer,
 }
 
@@ -167,9 +170,9 @@ impl Row for Arc<SubscriptionRow> {
 
 impl CustomerRow {
     /// The customer as readers see it; None unless it is live.
-    pub(crate) fn of(id: Id, registers: CustomerRegisters) -> Option<Arc<Self>> {
+    pub(crate) fn of(store::CustomerRow { customer_id: id, registers, scope }: store::CustomerRow) -> Option<Arc<Self>> {
         let shown = registers.visible()?;
-        Some(Arc::new(Self { id, registers, shown }))
+        Some(Arc::new(Self { id, registers, scope, shown }))
     }
 }
 
@@ -177,7 +180,7 @@ impl SubscriptionRow {
     /// The subscription as readers see it beside this customer; None unless it is visible and the
     /// customer's.
     pub(crate) fn of(id: Id, registers: &subscription::SubscriptionRegisters, customer: &Arc<CustomerRow>) -> Option<Arc<Self>> {
-        let shown = registers.visible(customer.registers.deletion.as_ref())?;
+        let shown = registers.visible(customer.registers.tombstone.as_ref())?;
         let customer = (shown.customer_id == customer.id).then(|| Arc::clone(customer))?;
         Some(Arc::new(Self { id, shown, customer }))
     }

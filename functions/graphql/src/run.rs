@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Request, Response, ServerError, Value, Variables, parser::parse_query};
 use serde_json::Map;
+use shared::store::Parts;
 
 use crate::{
     error::ApiError,
@@ -55,11 +56,14 @@ impl Answer {
 pub(crate) struct Prepared {
     request: Request,
     operation: Option<String>,
-    /// Whether it may need what customers are like, and not only whether they are live.
-    pub(crate) needs_profiles: bool,
+    /// The parts of customers that it needs.
+    pub(crate) parts: Parts,
 }
 
-/// What of the schema is in a customer's profile. Conditions and orders may be on that too.
+/// Fields that need a customer's list of entitlements.
+const OF_LISTS: [&str; 2] = ["entitlements", "entitlementList"];
+
+/// Fields that need a customer's profile. Conditions and orders may need it too.
 const OF_PROFILES: [&str; 8] = ["name", "email", "billingId", "crmId", "billingCurrency", "metadata", "condition", "orderBy"];
 
 /// Carries one query out.
@@ -92,7 +96,13 @@ pub(crate) fn prepare(asked: Asked, options: &Options) -> Result<Prepared, Answe
     if !options.introspection && names.has_any(&["__schema", "__type"]) {
         return Err(refuse(Refused::Introspection));
     }
-    let needs_profiles = names.has_any(&OF_PROFILES);
+    let parts = if names.has_any(&OF_LISTS) {
+        Parts::Entitlements
+    } else if names.has_any(&OF_PROFILES) {
+        Parts::Profiles
+    } else {
+        Parts::Versions
+    };
     let variables = Variables::from_json(serde_json::Value::Object(variables));
     let operation = guard::operation(&document, operation_name.as_deref());
     if let Some(operation) = operation {
@@ -109,7 +119,7 @@ pub(crate) fn prepare(asked: Asked, options: &Options) -> Result<Prepared, Answe
         request = request.operation_name(operation_name);
     }
     request.set_parsed_query(document);
-    Ok(Prepared { request, operation: name, needs_profiles })
+    Ok(Prepared { request, operation: name, parts })
 }
 
 fn to_json(data: &Value, errors: &[ServerError], was_carried_out: bool) -> String {

@@ -427,13 +427,11 @@ impl<'a> Members<'a> {
     }
 }
 
-const MEASUREMENT: [&str; 11] = [
+const MEASUREMENT: [&str; 9] = [
     "customer",
     "resource",
     "feature",
     "currentUsage",
-    "usageLimit",
-    "hasUnlimitedUsage",
     "usagePeriodAnchor",
     "usagePeriodStart",
     "usagePeriodEnd",
@@ -450,8 +448,6 @@ fn measurement(reader: &mut Reader, event: &Object<'_>) -> Result<Event, EventEr
     let (usage_period_end, next_reset_date) = (end("usagePeriodEnd")?, end("nextResetDate")?);
     let usage = Usage {
         current_usage,
-        usage_limit: reader.tolerant(event, "usageLimit"),
-        has_unlimited_usage: reader.tolerant(event, "hasUnlimitedUsage"),
         usage_period_anchor: reader.tolerant(event, "usagePeriodAnchor").map(|Date(time)| time),
         usage_period_start: reader.tolerant(event, "usagePeriodStart").map(|Date(time)| time),
         usage_period_end: usage_period_end.or(next_reset_date),

@@ -9,12 +9,12 @@ use super::{
     arguments::{ListArguments, SubscriptionCondition, SubscriptionsOrderBy},
     connection::{SubscriptionsConnection, wanted},
     cost,
-    entitlement::{Entitlement, Resource, effective, to_stigg_json},
+    entitlement::{Entitlement, Resource, to_stigg_json},
     query::loaders,
     scalar::{Cursor, Datetime, Json},
 };
 use crate::{
-    load::Scope,
+    error::ApiError,
     page::{Listing, Source},
     row::CustomerRow,
     siblings::Siblings,
@@ -68,8 +68,8 @@ impl Customer {
     /// What the customer itself may use, in Stigg's own JSON with usage merged in, in the order of
     /// the features' ids. What its resources may use is in `resources`; `entitlementList` has types.
     #[graphql(complexity = "cost::entitlements(1)")]
-    async fn entitlements(&self, ctx: &Context<'_>) -> Result<Json> {
-        let json = effective(loaders(ctx)?, &self.row, Scope::Customer, to_stigg_json).await?;
+    async fn entitlements(&self) -> Result<Json> {
+        let json = to_stigg_json(&self.row.scope, self.row.registers.tombstone.as_ref()).map_err(ApiError::from)?;
         Ok(Json::written(json))
     }
 
@@ -82,13 +82,14 @@ impl Customer {
             String,
         >,
     ) -> Result<Vec<Entitlement>> {
-        let scope = match resource_id.map(Id::try_from) {
-            None => Scope::Customer,
-            Some(Ok(id)) => Scope::Resource(id),
-            Some(Err(_)) => return Ok(Vec::new()),
-        };
         let loaders = loaders(ctx)?;
-        Ok(Entitlement::all(loaders, &self.row, scope).await?)
+        let tombstone = self.row.registers.tombstone.as_ref();
+        Ok(match resource_id.map(Id::try_from) {
+            None => Entitlement::all(&self.row.scope, tombstone, loaders.now).map_err(ApiError::from)?,
+            Some(Ok(id)) => Entitlement::of_resource(loaders, &self.row, id).await?,
+            // An invalid id matches nothing.
+            Some(Err(_)) => Vec::new(),
+        })
     }
 
     /// The customer's resources that have entitlements of their own, in the order of their ids.
