@@ -123,6 +123,8 @@ enum Refused {
     Recorded(#[from] RecordedError),
     #[error(transparent)]
     Event(#[from] EventError),
+    #[error(transparent)]
+    TooLarge(StoreError),
     #[error("it holds several events: write them from a file")]
     Several,
     #[error("it is of {time}, longer ago than a deletion is remembered; --force writes it all the same")]
@@ -282,8 +284,11 @@ impl Replaying<'_> {
             return Ok(Became::Refused(Refused::TooOld { time: to_fixed_width(time) }));
         }
         let written = apply(&self.store, &envelope, &said, Moment { received, now }).await;
-        let (outcome, _) = written.map_err(|source| ReplayError::Store { name: event.name.clone(), source })?;
-        Ok(Became::Written(outcome))
+        match written {
+            Ok((outcome, _)) => Ok(Became::Written(outcome)),
+            Err(error @ StoreError::TooLarge) => Ok(Became::Refused(Refused::TooLarge(error))),
+            Err(source) => Err(ReplayError::Store { name: event.name.clone(), source }),
+        }
     }
 
     /// Counts what became of an event, and prints it.

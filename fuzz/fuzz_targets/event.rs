@@ -28,6 +28,8 @@ fuzz_target!(|body: &[u8]| {
             assert!(!field.is_empty() && !problem.is_empty() && problem.len() < 200, "{field}: {problem}");
         }
         Err(EventError::TooLarge { field, .. }) => assert!(!field.is_empty()),
+        // The store's answer, not the reader's.
+        Err(EventError::TooLargeToStore { kind }) => panic!("{kind}"),
         Err(EventError::Undecodable { problem, .. }) => assert!(problem.len() < 200, "{problem}"),
         Err(EventError::NotJson { .. } | EventError::NoType) => {}
     }
@@ -96,6 +98,9 @@ fn check(handled: &Handled) {
             for date in change.dates.iter().flat_map(|dates| [Some(&dates.start_date), dates.end_date.as_ref()]).flatten() {
                 assert_eq!(&time::to_fixed_width(time::parse(date).unwrap()), date);
             }
+        }
+        Event::CreditBalance { balance, .. } => {
+            assert!(balance.remaining_balance.is_finite() && balance.total_granted.is_none_or(f64::is_finite));
         }
         Event::CustomerDeleted { .. } => {}
     }

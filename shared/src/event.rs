@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     customer::{Embedded, Profile},
-    entitlement::Usage,
+    entitlement::{Balance, Usage},
     id::Id,
     subscription::{Dates, Details},
 };
@@ -66,13 +66,24 @@ pub enum EventError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// All parts together are larger than an item of the store can be.
+    #[error("{kind}: the event is too large: DynamoDB stores at most 400 KB in an item")]
+    TooLargeToStore {
+        /// The event's type.
+        kind: &'static str,
+    },
 }
 
 impl EventError {
+    /// The event can be read, and is larger than an item of the store can be.
+    pub fn too_large_to_store(kind: Kind) -> Self {
+        Self::TooLargeToStore { kind: kind.as_str() }
+    }
+
     /// Whether this is an event of a type that is handled, so that it must not be lost.
     pub fn is_of_known_event(&self) -> bool {
         match self {
-            Self::Undecodable { .. } | Self::Field { .. } | Self::TooLarge { .. } => true,
+            Self::Undecodable { .. } | Self::Field { .. } | Self::TooLarge { .. } | Self::TooLargeToStore { .. } => true,
             Self::NotJson { .. } | Self::NoType => false,
         }
     }
@@ -103,6 +114,14 @@ pub enum Kind {
     MeasurementReported,
     /// `entitlement.usage_exceeded`
     EntitlementUsageExceeded,
+    /// `credit_balance.low`
+    CreditBalanceLow,
+    /// `credit_balance.depleted`
+    CreditBalanceDepleted,
+    /// `credits.balance.usage_low`, the older form of `credit_balance.low`
+    CreditsBalanceUsageLow,
+    /// `credits.balance.depleted`, the older form of `credit_balance.depleted`
+    CreditsBalanceDepleted,
     /// `subscription.created`
     SubscriptionCreated,
     /// `subscription.updated`
@@ -117,13 +136,17 @@ pub enum Kind {
 
 impl Kind {
     /// All that are handled.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::CustomerCreated,
         Self::CustomerUpdated,
         Self::CustomerDeleted,
         Self::EntitlementsUpdated,
         Self::MeasurementReported,
         Self::EntitlementUsageExceeded,
+        Self::CreditBalanceLow,
+        Self::CreditBalanceDepleted,
+        Self::CreditsBalanceUsageLow,
+        Self::CreditsBalanceDepleted,
         Self::SubscriptionCreated,
         Self::SubscriptionUpdated,
         Self::SubscriptionCanceled,
@@ -140,6 +163,10 @@ impl Kind {
             Self::EntitlementsUpdated => "entitlements.updated",
             Self::MeasurementReported => "measurement.reported",
             Self::EntitlementUsageExceeded => "entitlement.usage_exceeded",
+            Self::CreditBalanceLow => "credit_balance.low",
+            Self::CreditBalanceDepleted => "credit_balance.depleted",
+            Self::CreditsBalanceUsageLow => "credits.balance.usage_low",
+            Self::CreditsBalanceDepleted => "credits.balance.depleted",
             Self::SubscriptionCreated => "subscription.created",
             Self::SubscriptionUpdated => "subscription.updated",
             Self::SubscriptionCanceled => "subscription.canceled",
@@ -235,6 +262,17 @@ pub enum Event {
         /// What was measured.
         usage: Usage,
     },
+    /// credit_balance.low, credit_balance.depleted and their older forms.
+    CreditBalance {
+        /// The customer.
+        customer_id: Id,
+        /// The resource, None at customer level.
+        resource_id: Option<Id>,
+        /// The kind of credits.
+        currency_id: Id,
+        /// How many were granted and are left.
+        balance: Balance,
+    },
     /// Every subscription.*
     Subscription {
         /// The subscription.
@@ -276,7 +314,8 @@ impl Event {
             Self::Customer { customer_id, .. }
             | Self::CustomerDeleted { customer_id }
             | Self::Entitlements { customer_id, .. }
-            | Self::Measurement { customer_id, .. } => customer_id,
+            | Self::Measurement { customer_id, .. }
+            | Self::CreditBalance { customer_id, .. } => customer_id,
             Self::Subscription { subscription_id, .. } => subscription_id,
         }
     }
@@ -412,9 +451,9 @@ mod tests {
             ),
             (r#"{"type":"subscription.updated","id":"s","customer":{"id":"c"},"plan":"p"}"#.to_owned(), vec!["plan"]),
             (
-                r#"{"type":"measurement.reported","customer":{"id":"c"},"feature":{"id":"f"},"currentUsage":1,"usageLimit":"many"}"#
+                r#"{"type":"measurement.reported","customer":{"id":"c"},"feature":{"id":"f"},"currentUsage":1,"resetPeriod":5}"#
                     .to_owned(),
-                vec!["usageLimit"],
+                vec!["resetPeriod"],
             ),
         ] {
             assert_eq!(odd(&body), expected, "{body}");
@@ -503,6 +542,46 @@ mod tests {
             assert!(error.starts_with("customer.created: the body can't be decoded: "), "{error}");
         }
         assert!(!parse(br#"{"type":"customer.created","id":"c","#).unwrap_err().is_of_known_event());
+    }
+
+    #[test]
+    fn a_credit_balance_is_read_in_both_forms_and_a_depleted_one_is_0_if_it_can_not_be_read() {
+        let newer = r#""customer":{"id":"c"},"creditCurrency":{"id":"tokens","name":"Tokens"}"#;
+        let older = r#""customerId":"c","resourceId":"r","currencyId":"tokens""#;
+        let resource = Some(Id::try_from("r").unwrap());
+        for (kind, members, resource, total_granted, remaining_balance) in [
+            ("credit_balance.low", format!(r#"{newer},"totalGranted":100,"remainingBalance":7.5"#), &None, Some(100.0), 7.5),
+            ("credit_balance.low", format!(r#"{newer},"totalGranted":"x","remainingBalance":7"#), &None, None, 7.0),
+            ("credit_balance.depleted", format!(r#"{newer},"totalGranted":100,"remainingBalance":0"#), &None, Some(100.0), 0.0),
+            ("credit_balance.depleted", format!(r#"{newer},"remainingBalance":"none""#), &None, None, 0.0),
+            ("credit_balance.depleted", newer.to_owned(), &None, None, 0.0),
+            (
+                "credits.balance.usage_low",
+                format!(r#"{older},"totalGranted":100,"currentBalance":7"#),
+                &resource,
+                Some(100.0),
+                7.0,
+            ),
+            ("credits.balance.depleted", older.to_owned(), &resource, None, 0.0),
+            ("credits.balance.depleted", older.replace("\"r\"", "null"), &None, None, 0.0),
+        ] {
+            let event = parsed(&format!(r#"{{"type":"{kind}",{members}}}"#));
+            let [customer_id, currency_id] = ["c", "tokens"].map(|id| Id::try_from(id).unwrap());
+            let balance = Balance { total_granted, remaining_balance };
+            let expected = Event::CreditBalance { customer_id, resource_id: resource.clone(), currency_id, balance };
+            assert_eq!(event, expected, "{kind} {members}");
+        }
+        for (kind, members, expected) in [
+            ("credit_balance.low", newer.to_owned(), "`remainingBalance` is missing"),
+            ("credit_balance.low", format!(r#"{newer},"remainingBalance":"7""#), "`remainingBalance` must be a number"),
+            ("credits.balance.usage_low", format!(r#"{older},"currentBalance":"7""#), "`currentBalance` must be a number"),
+            ("credit_balance.depleted", r#""customer":{"id":"c"}"#.to_owned(), "`creditCurrency` is missing"),
+            ("credit_balance.depleted", newer.replace("\"c\"", "5"), "`customer.id` must be a string"),
+            ("credits.balance.depleted", older.replace("\"r\"", "5"), "`resourceId` must be a string"),
+        ] {
+            let error = refused(&format!(r#"{{"type":"{kind}",{members}}}"#));
+            assert!(error.ends_with(expected), "{error}: {expected}");
+        }
     }
 
     #[test]

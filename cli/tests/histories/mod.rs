@@ -181,7 +181,15 @@ fn ids(texts: &[&str]) -> Vec<Id> {
 pub(crate) fn as_the_model_says(answers: &Value) -> Value {
     let checks = answers["checks"].as_array().unwrap().iter().map(|check| {
         let reason = &check["accessDeniedReason"];
-        json!([check["customerId"], check["resourceId"], check["featureId"], reason, check["currentUsage"], check["usageLimit"]])
+        json!([
+            check["customerId"],
+            check["resourceId"],
+            check["featureId"],
+            reason,
+            check["currentUsage"],
+            check["usageLimit"],
+            check["remainingBalance"]
+        ])
     });
     let listed = |name: &str| -> Vec<Value> {
         answers["state"]["lists"][name].as_array().unwrap().iter().map(|place| place[1].clone()).collect()
@@ -227,6 +235,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => Just(Kind::EntitlementsUpdated),
         2 => Just(Kind::MeasurementReported),
         1 => Just(Kind::UsageExceeded),
+        2 => Just(Kind::CreditBalance),
         3 => Just(Kind::SubscriptionCreated),
         2 => Just(Kind::SubscriptionUpdated),
         2 => Just(Kind::SubscriptionCanceled),
@@ -247,7 +256,14 @@ fn event() -> impl Strategy<Value = Event> {
             0..FEATURES.len(),
             prop::collection::vec(prop::option::weighted(0.7, any::<bool>()), FEATURES.len()),
         ),
-        (any::<bool>(), any::<bool>(), any::<bool>(), prop::option::weighted(0.3, 0..9_u32), prop::bool::weighted(0.2)),
+        (
+            any::<bool>(),
+            any::<bool>(),
+            any::<bool>(),
+            prop::option::weighted(0.3, 0..9_u32),
+            any::<bool>(),
+            prop::bool::weighted(0.2),
+        ),
     )
         .prop_map(|(who, what, carries)| Event::random(who, what, carries))
 }

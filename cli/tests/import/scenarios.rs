@@ -296,7 +296,7 @@ async fn a_record_that_can_not_be_taken_is_named_and_passed_over() {
     has("subscription", "subscription of customer/0003".into(), "`startDate`");
     assert_eq!((skipped.len(), counts.skipped), (6, 6), "{skipped:#?}");
     // A name decides nothing.
-    let nameless = here.embedded.store.customers(&[id("customer/0001")]).await.unwrap().pop().unwrap();
+    let nameless = here.embedded.store.customers(&[id("customer/0001")], Parts::Profiles).await.unwrap().pop().unwrap();
     assert_eq!(nameless.registers.visible().unwrap().profile.name, None);
     assert_eq!(here.check("customer/0001", "seats", None).await["hasAccess"], true);
     assert_eq!((counts.customers, counts.subscriptions), (6, 6));

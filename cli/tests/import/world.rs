@@ -7,7 +7,7 @@ use serde_json::json;
 use shared::time::to_fixed_width;
 
 use crate::{
-    model::{BASE, CUSTOMERS, Customer, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time, is_of_subscription},
+    model::{BASE, CUSTOMERS, Check, Customer, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time, is_of_subscription},
     standin::{Data, entitlement, state},
 };
 
@@ -99,7 +99,7 @@ pub(crate) fn data_at(events: &[Event], now: i64) -> Data {
         }
         for (resource, list) in &customer.lists {
             let granted = list.keys().map(|feature| {
-                let (_, usage, limit) = customer.check(*resource, *feature);
+                let Check { usage, limit, .. } = customer.check(*resource, *feature);
                 let updated_at = usage_updated_at.get(&(index, *resource, *feature)).map(|at| time(*at));
                 let number = |number: Option<usize>| u32::try_from(number.unwrap_or_default()).unwrap();
                 let mut entitlement = entitlement(FEATURES[*feature], number(limit), number(usage));

@@ -119,7 +119,9 @@ impl Refusal {
             Self::Unverified(Unverified::Secret | Unverified::Signature(_)) => StatusCode::UNAUTHORIZED,
             Self::Unverified(Unverified::Unset | Unverified::Unreadable) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooLarge | Self::Event(EventError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge | Self::Event(EventError::TooLarge { .. } | EventError::TooLargeToStore { .. }) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Self::Malformed(_) | Self::Event(_) => StatusCode::BAD_REQUEST,
             Self::NotStored(failure) if !failure.is_retriable() => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotStored(_) | Self::NotParked(_) | Self::NotSetAside(..) => StatusCode::SERVICE_UNAVAILABLE,
@@ -136,7 +138,7 @@ impl Refusal {
             Self::Unverified(Unverified::Secret) => "secret_rejected",
             Self::Unverified(Unverified::Signature(_)) => "signature_rejected",
             Self::Method => "method_rejected",
-            Self::TooLarge | Self::Event(EventError::TooLarge { .. }) => "too_large",
+            Self::TooLarge | Self::Event(EventError::TooLarge { .. } | EventError::TooLargeToStore { .. }) => "too_large",
             Self::Event(_) => "event_rejected",
             Self::NotStored(failure) => failure.label(),
             Self::NotParked(_) => "not_parked",
@@ -289,6 +291,10 @@ impl Webhook {
             Ok((outcome, versions)) => {
                 line.disbelieved = versions.disbelieved;
                 Ok(outcome.into())
+            }
+            // Waiting does not make it smaller.
+            Err(NotStored::Store(StoreError::TooLarge)) => {
+                self.set_aside(EventError::too_large_to_store(handled.kind), now, body, line).await
             }
             Err(failure) => {
                 line.store_failed = true;

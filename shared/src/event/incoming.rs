@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     customer::{Embedded, Profile},
-    entitlement::Usage,
+    entitlement::{Balance, Usage},
     id::Id,
     opaque::OpaqueJson,
     reply,
@@ -58,6 +58,9 @@ pub(super) fn read(kind: Kind, json: &RawValue) -> Result<(Envelope, Event, Odd)
         Kind::CustomerDeleted => &["id"],
         Kind::EntitlementsUpdated => &["customer", "resource", "entitlements"],
         Kind::MeasurementReported | Kind::EntitlementUsageExceeded => &MEASUREMENT,
+        Kind::CreditBalanceLow | Kind::CreditBalanceDepleted | Kind::CreditsBalanceUsageLow | Kind::CreditsBalanceDepleted => {
+            &CREDIT_BALANCE
+        }
         Kind::SubscriptionCreated
         | Kind::SubscriptionUpdated
         | Kind::SubscriptionCanceled
@@ -72,6 +75,8 @@ pub(super) fn read(kind: Kind, json: &RawValue) -> Result<(Envelope, Event, Odd)
         Kind::CustomerDeleted => Ok(Event::CustomerDeleted { customer_id: reader.required(&event, "id")? }),
         Kind::EntitlementsUpdated => entitlements(&mut reader, &event),
         Kind::MeasurementReported | Kind::EntitlementUsageExceeded => measurement(&mut reader, &event),
+        Kind::CreditBalanceLow | Kind::CreditsBalanceUsageLow => credit_balance(&mut reader, &event, false),
+        Kind::CreditBalanceDepleted | Kind::CreditsBalanceDepleted => credit_balance(&mut reader, &event, true),
         Kind::SubscriptionCreated
         | Kind::SubscriptionUpdated
         | Kind::SubscriptionCanceled
@@ -454,6 +459,36 @@ fn measurement(reader: &mut Reader, event: &Object<'_>) -> Result<Event, EventEr
         reset_period: reader.tolerant(event, "resetPeriod").map(|Word(text)| text),
     };
     Ok(Event::Measurement { customer_id, resource_id, feature_id, usage })
+}
+
+/// Members of both forms: the older one is flat, and names the resource.
+const CREDIT_BALANCE: [&str; 9] = [
+    "customer",
+    "customerId",
+    "creditCurrency",
+    "currencyId",
+    "resource",
+    "resourceId",
+    "totalGranted",
+    "remainingBalance",
+    "currentBalance",
+];
+
+fn credit_balance(reader: &mut Reader, event: &Object<'_>, is_depleted: bool) -> Result<Event, EventError> {
+    let key = |object, flat| match reader.object(event, object, &["id"])? {
+        Some(object) => reader.required(&object, "id"),
+        None => reader.decisive(event, flat)?.ok_or_else(|| reader.error(object.to_owned(), "is missing")),
+    };
+    let (customer_id, currency_id) = (key("customer", "customerId")?, key("creditCurrency", "currencyId")?);
+    let resource_id = match reader.decisive(event, "resourceId")? {
+        Some(resource_id) => Some(resource_id),
+        None => resource(reader, event)?,
+    };
+    let remaining = if event.get("currentBalance").is_some() { "currentBalance" } else { "remainingBalance" };
+    let remaining_balance =
+        if is_depleted { reader.tolerant(event, remaining).unwrap_or(0.0) } else { reader.required(event, remaining)? };
+    let balance = Balance { total_granted: reader.tolerant(event, "totalGranted"), remaining_balance };
+    Ok(Event::CreditBalance { customer_id, resource_id, currency_id, balance })
 }
 
 const SUBSCRIPTION: [&str; 18] = [
