@@ -270,6 +270,63 @@ async fn two_webhooks_on_one_url_deliver_an_event_without_a_time_as_one() {
     hostile.end().await;
 }
 
+#[tokio::test]
+async fn a_balance_decides_from_when_it_is_reported_until_a_newer_list() {
+    let hostile = Hostile::start().await;
+    let paid = |remaining: u32| {
+        json!([{"feature": {"id": "f", "featureType": "NUMBER", "meterType": null}, "usageLimit": null,
+                "creditBalance": {"creditCurrency": {"id": "tokens"}, "totalGranted": 100, "remainingBalance": remaining}}])
+    };
+    let left = async |resource: Option<&str>| {
+        let check = hostile.check(json!({"customerId": "c", "featureId": "f", "resourceId": resource})).await;
+        (check["hasAccess"].as_bool().unwrap(), check["remainingBalance"].as_f64().unwrap())
+    };
+    for resource in [None, Some("r")] {
+        hostile.apply(list("c", resource, &paid(50))).await;
+        assert_eq!(left(resource).await, (true, 50.0));
+        let newer = |kind: &str, day: u8, remaining: Value| {
+            json!({"type": format!("credit_balance.{kind}"), "messageId": "b", "timestamp": format!("2026-11-{day:02}T00:00:00Z"),
+                   "customer": {"id": "c"}, "resource": resource.map(|id| json!({"id": id})), "creditCurrency": {"id": "tokens"},
+                   "totalGranted": 100, "remainingBalance": remaining})
+        };
+        hostile.apply(newer("low", 2, json!(10))).await;
+        assert_eq!(left(resource).await, (true, 10.0));
+        hostile.apply(newer("depleted", 4, json!("nothing"))).await;
+        assert_eq!(left(resource).await, (false, 0.0));
+        // A late one, and one of other credits.
+        assert_eq!(hostile.send(newer("low", 3, json!(9)).to_string()).await, (200, "stale".to_owned()));
+        let mut other = newer("low", 5, json!(9));
+        other["creditCurrency"]["id"] = "other".into();
+        hostile.apply(other).await;
+        assert_eq!(left(resource).await, (false, 0.0));
+        let mut newest = list("c", resource, &paid(70));
+        newest["entitlementsUpdatedAt"] = "2026-11-06T00:00:00Z".into();
+        hostile.apply(newest).await;
+        assert_eq!(left(resource).await, (true, 70.0));
+        // The older form says no time: it is of now.
+        hostile
+            .apply(json!({"type": "credits.balance.depleted", "customerId": "c", "resourceId": resource, "currencyId": "tokens"}))
+            .await;
+        assert_eq!(left(resource).await, (false, 0.0));
+    }
+    hostile.end().await;
+}
+
+#[tokio::test]
+async fn usage_that_exceeds_a_threshold_counts_as_measured() {
+    let hostile = Hostile::start().await;
+    let metered = json!([{"feature": {"id": "f", "featureType": "NUMBER", "meterType": "FLUCTUATING"}, "usageLimit": 10, "currentUsage": 9}]);
+    hostile.apply(list("c", None, &metered)).await;
+    hostile
+        .apply(json!({"type": "entitlement.usage_exceeded", "messageId": "m", "timestamp": "2026-11-02T00:00:00Z", "customer": {"id": "c"},
+                      "resource": null, "feature": {"id": "f"}, "thresholdPercentage": 100, "currentUsage": 10, "usageLimit": 5}))
+        .await;
+    let check = hostile.check(json!({"customerId": "c", "featureId": "f", "requestedUsage": 1})).await;
+    let decided = (&check["hasAccess"], &check["currentUsage"], &check["usageLimit"]);
+    assert_eq!(decided, (&json!(false), &json!(10), &json!(10)), "the limit is the list's");
+    hostile.end().await;
+}
+
 /// Stigg's documented list is dated 22 hours after its own timestamp.
 #[tokio::test]
 async fn a_list_dated_hours_ahead_does_not_beat_what_follows_it() {

@@ -38,6 +38,10 @@ async fn an_event_of_4_mib_takes_less_than_40_mib_whatever_it_holds() {
     ];
     let customer = r#"{"type":"customer.updated","id":"c","#;
     let list = r#"{"type":"entitlements.updated","customer":{"id":"c"},"resource":null,"entitlements":["#;
+    let features = |description: &str, count: usize| {
+        let feature = |n| format!(r#"{{"feature":{{"id":"{n:05}","featureType":"BOOLEAN","description":"{description}"}}}}"#);
+        format!("{list}{}]}}", (0..count).map(feature).collect::<Vec<_>>().join(","))
+    };
     let (_, small) = story::events("webhook").remove(0);
     for (what, body, status_code) in [
         ("numbers in crmId", filled(&format!(r#"{customer}"crmId":["#), "0,", "0]}"), 202),
@@ -67,6 +71,8 @@ async fn an_event_of_4_mib_takes_less_than_40_mib_whatever_it_holds() {
             200,
         ),
         ("features in a list", filled(list, r#"{"feature":{"id":"a"}},"#, r#"{"feature":{"id":"b"}}]}"#), 202),
+        ("as many features as a list may name", features("", webhook::MAX_BODY_BYTES / 84), 202),
+        ("features with long descriptions", features(&"x".repeat(2_000), 2_000), 200),
         ("an entitlement with members", filled(&format!(r#"{list}{{"feature":{{"id":"a"}}"#), r#","a":0"#, "}]}"), 202),
         ("a type that is not handled", filled(r#"{"type":"coupon.created","a":["#, "{},", "{}]}"), 200),
         ("no JSON", filled(&format!(r#"{customer}"crmId":["#), "0,", "}"), 400),
