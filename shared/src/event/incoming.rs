@@ -3,18 +3,18 @@
 //! An event is applied as far as it can be read. Which members *decide* is said here and nowhere else, from
 //! the order in which Stigg's SDKs decide access (see [`crate::access`]):
 //!
-//! | of | decides | otherwise |
-//! |---|---|---|
-//! | every event | the ids in its keys: customer, resource, feature, subscription, credit currency | |
-//! | an entitlement | `feature.featureType`; `feature.meterType` of a NUMBER | |
-//! | … with a meter | `usageLimit`, `hasUnlimitedUsage`, `hasSoftLimit`, `currentUsage`, `usagePeriodEnd` (`nextResetDate`) | |
-//! | … of type ENUM | `enumValues` | |
-//! | … paid with credits | `creditBalance`, `creditBalance.remainingBalance`, `usageLimit`, `hasSoftLimit` | |
-//! | a measurement, usage_exceeded | `currentUsage`, `usagePeriodEnd` (`nextResetDate`) | |
-//! | a credit balance | `remainingBalance` (`currentBalance`), but for a depleted one: 0 if it can't be read | |
-//! | a subscription | `status`, `customer` | its expiry says its status by its type |
+//! | of | decides |
+//! |---|---|
+//! | every event | the ids in its keys: customer, resource, feature, subscription, credit currency |
+//! | an entitlement | `feature.featureType`; `feature.meterType` of a NUMBER |
+//! | … with a meter | `usageLimit`, `hasUnlimitedUsage`, `hasSoftLimit`, `currentUsage`, `usagePeriodEnd` (`nextResetDate`) |
+//! | … of type ENUM | `enumValues` |
+//! | … paid with credits | `creditBalance`, `creditBalance.remainingBalance`, `usageLimit`, `hasSoftLimit` |
+//! | measurement.reported, entitlement.usage_exceeded | `currentUsage`, `usagePeriodEnd` (`nextResetDate`) |
+//! | credit_balance.low and its older form | `remainingBalance` (`currentBalance`); a depleted balance is 0 if it can't be read |
+//! | subscription.created, .updated, .canceled | `status`: the others say it by their type |
 //!
-//! A member that decides and has a value of another kind makes the event one that can't be applied. Any other
+//! A member that decides and has a value of another type makes the event one that can't be applied. Any other
 //! member then counts as absent, and is counted ([`Odd`](super::Odd)). So does an entry of a list without a
 //! `feature` object (a credit wallet). A `timestamp` that can't be read counts as absent too: the event is
 //! one without a time.
@@ -87,9 +87,9 @@ pub(super) fn read(kind: Kind, json: &RawValue) -> Result<(Envelope, Event, Odd)
 }
 
 fn envelope(reader: &mut Reader, event: &Object<'_>, digest: String) -> Envelope {
+    let is_list = reader.kind == Kind::EntitlementsUpdated;
     let mut date = |name| reader.tolerant(event, name).map(|Date(time)| time);
     let timestamp = date("timestamp");
-    let is_list = event.get("entitlements").is_some();
     let entitlements_updated_at = if is_list { date("entitlementsUpdatedAt") } else { None };
     Envelope { message_id: reader.tolerant(event, "messageId"), timestamp, entitlements_updated_at, digest }
 }
