@@ -123,28 +123,21 @@ fn check_keys(event: &Event, asked: &[Asked]) {
             Some((key["customerId"]["S"].as_str()?, key["item"]["S"].as_str()?))
         })
         .collect();
-    let feature = |customer: &Id, resource: Option<&Id>, feature: &Id| {
-        keys.iter().any(|(written, item)| {
-            let Some((length, rest)) = item.strip_prefix("ENTITLEMENT#").and_then(|rest| rest.split_once('#')) else { return false };
-            let length: usize = length.parse().unwrap();
-            let (of, rest) = rest.split_at(length);
-            *written == customer.as_str() && of == resource.map_or("", Id::as_str) && rest == format!("#{feature}")
-        })
+    let is_written = |customer: &Id, item: &str| keys.contains(&(customer.as_str(), item));
+    let of_scope = |customer: &Id, resource: Option<&Id>| match resource {
+        None => is_written(customer, "PROFILE"),
+        Some(resource) => is_written(customer, &format!("RESOURCE#{resource}")),
     };
-    match event {
-        Event::Measurement { customer_id, resource_id, feature_id, .. } => {
-            assert!(feature(customer_id, resource_id.as_ref(), feature_id), "{keys:?}");
+    let is_as_expected = match event {
+        Event::Measurement { customer_id, resource_id, .. } => {
+            is_written(customer_id, &format!("USAGE#{}", resource_id.as_ref().map_or("", Id::as_str)))
         }
+        Event::CreditBalance { customer_id, resource_id, .. } => of_scope(customer_id, resource_id.as_ref()),
         Event::Entitlements { customer_id, lists, .. } => {
-            for list in lists {
-                for (id, _) in &list.grants {
-                    assert!(feature(customer_id, list.resource_id.as_ref(), id), "{keys:?}");
-                }
-            }
+            lists.iter().all(|list| of_scope(customer_id, list.resource_id.as_ref()))
         }
-        Event::Customer { customer_id, .. } | Event::CustomerDeleted { customer_id } => {
-            assert!(keys.contains(&(customer_id.as_str(), "PROFILE")), "{keys:?}");
-        }
-        Event::Subscription { .. } => {}
-    }
+        Event::Customer { customer_id, .. } | Event::CustomerDeleted { customer_id } => is_written(customer_id, "PROFILE"),
+        Event::Subscription { .. } => true,
+    };
+    assert!(is_as_expected, "{keys:?}");
 }
