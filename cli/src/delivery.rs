@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use reqwest::{Client, header::HeaderValue};
 use serde::Deserialize;
 use shared::{
+    event::digest,
     signature::{ID_HEADER, SIGNATURE_HEADER, SigningKey, TIMESTAMP_HEADER},
-    version::digest,
 };
 
 use crate::outcome;
@@ -154,7 +154,7 @@ impl Sender {
             request = request.header("Stigg-Webhooks-Secret", secret.clone());
         }
         if let Some(key) = &self.key {
-            let id = Label::of(body).message_id.unwrap_or_else(|| digest(body));
+            let id = Label::of(body).message_id.or_else(|| digest(body).ok()).unwrap_or_default();
             let now = Timestamp::now().as_second();
             let signature = key.sign(&id, now, body);
             request = request.header(ID_HEADER, id).header(TIMESTAMP_HEADER, now).header(SIGNATURE_HEADER, signature);

@@ -1,4 +1,4 @@
-//! `byos replay`: writes events again that were not taken, from the dead-letter queue or from files.
+//! `byos replay`: writes events again that were not taken, from the stack's queues or from files.
 //!
 //! They are written through the store by the webhook's own code, and not sent to it: so each keeps the
 //! receipt that it had, which is the time of an event that says none.
@@ -6,7 +6,7 @@
 use std::{collections::HashSet, path::PathBuf};
 
 use aws_sdk_sqs::types::Message;
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -21,7 +21,7 @@ use crate::{
     delivery::Label,
     outcome::{self, Ended},
     recorded::{self, Recorded, RecordedError},
-    target::{Target, TargetError},
+    target::{Resources, Target, TargetError},
 };
 
 /// How many events are written beside one another: what SQS gives at once. The order does not matter.
@@ -34,7 +34,16 @@ const VISIBILITY: i32 = 120;
 /// only some of its servers.
 const WAIT: i32 = 2;
 
-/// Write events again that were not taken: those in the dead-letter queue, or in files
+/// One of a stack's queues that nobody empties but this command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StackQueue {
+    /// Events that the store did not take for two and a half hours
+    DeadLetter,
+    /// Events that could not be applied
+    SetAside,
+}
+
+/// Write events again that were not taken: those in the stack's queues, or in files
 ///
 /// That is always safe, however late and whatever came in between, since each event is older or newer than
 /// what is there. But a deletion is remembered for 30 days: what is older could bring a deleted customer
@@ -43,16 +52,21 @@ const WAIT: i32 = 2;
 /// Exits with 0 if every event was written, with 3 if some were refused, and with 1 if it stopped.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  byos replay --stack replica                     all of the dead-letter queue
-  byos replay --stack replica --queue-url URL     of another queue
+  byos replay --stack replica                     the dead-letter queue and what was set aside
+  byos replay --stack replica --queue set-aside   only what was set aside
+  byos replay --stack replica --queue-url URL     another queue
   byos replay parked.json --stack replica         messages of the queue, requests, or events in a file
   byos replay event.json --received-at 2026-11-20T08:00:00Z")]
 pub struct Replay {
-    /// Files of messages, requests or events; - is standard input. Without any it is the dead-letter queue
-    #[arg(value_name = "FILE", conflicts_with = "queue_url")]
+    /// Files of messages, requests or events; - is standard input. Without any it is the stack's queues
+    #[arg(value_name = "FILE", conflicts_with_all = ["queue", "queue_url"])]
     pub files: Vec<PathBuf>,
 
-    /// The queue to empty [stack: its dead-letter queue]
+    /// The stack's queue to empty [both]
+    #[arg(long, value_enum, conflicts_with = "queue_url")]
+    pub queue: Option<StackQueue>,
+
+    /// Another queue to empty
     #[arg(long, value_name = "URL")]
     pub queue_url: Option<String>,
 
@@ -109,6 +123,8 @@ enum Refused {
     Recorded(#[from] RecordedError),
     #[error(transparent)]
     Event(#[from] EventError),
+    #[error(transparent)]
+    TooLarge(StoreError),
     #[error("it holds several events: write them from a file")]
     Several,
     #[error("it is of {time}, longer ago than a deletion is remembered; --force writes it all the same")]
@@ -159,14 +175,15 @@ pub async fn replay(options: Replay) -> Result<Ended, ReplayError> {
     let events: Result<Vec<_>, _> = options.files.iter().map(|file| recorded::from_file(file)).collect();
     let events: Vec<Recorded> = events?.into_iter().flatten().collect();
     let deployment = options.target.find().await?;
-    let queue = options.queue_url.clone().or_else(|| deployment.resources.dead_letter_queue.clone());
-    if events.is_empty() && queue.is_none() {
+    let queues = queues(&options, &deployment.resources);
+    if events.is_empty() && queues.is_empty() {
         return Err(ReplayError::NoSource);
     }
     let mut replaying = Replaying { store: deployment.store().await?, options: &options, counts: Counts::default() };
-    let result = match queue.filter(|_| events.is_empty()) {
-        Some(url) => replaying.queue(&deployment.sdk.sqs().await?, &url).await,
-        None => replaying.files(events).await,
+    let result = if events.is_empty() {
+        replaying.queues(&deployment.sdk.sqs().await?, &queues).await
+    } else {
+        replaying.files(events).await
     };
     let Counts { applied, stale, ignored, refused } = replaying.counts;
     if !options.json {
@@ -175,7 +192,24 @@ pub async fn replay(options: Replay) -> Result<Ended, ReplayError> {
     result.map(|()| if refused == 0 { Ended::Well } else { Ended::WithFindings })
 }
 
+/// The URLs of the queues that are to be emptied.
+fn queues(options: &Replay, resources: &Resources) -> Vec<String> {
+    if let Some(url) = &options.queue_url {
+        return vec![url.clone()];
+    }
+    let of_stack = [(StackQueue::DeadLetter, &resources.dead_letter_queue), (StackQueue::SetAside, &resources.set_aside_queue)];
+    let wanted = of_stack.into_iter().filter(|(queue, _)| options.queue.is_none_or(|wanted| wanted == *queue));
+    wanted.filter_map(|(_, url)| url.clone()).collect()
+}
+
 impl Replaying<'_> {
+    async fn queues(&mut self, sqs: &aws_sdk_sqs::Client, urls: &[String]) -> Result<(), ReplayError> {
+        for url in urls {
+            self.queue(sqs, url).await?;
+        }
+        Ok(())
+    }
+
     async fn files(&mut self, events: Vec<Recorded>) -> Result<(), ReplayError> {
         for events in events.chunks(BESIDE) {
             let written = join_all(events.iter().map(|event| self.write(event))).await;
@@ -250,8 +284,11 @@ impl Replaying<'_> {
             return Ok(Became::Refused(Refused::TooOld { time: to_fixed_width(time) }));
         }
         let written = apply(&self.store, &envelope, &said, Moment { received, now }).await;
-        let (outcome, _) = written.map_err(|source| ReplayError::Store { name: event.name.clone(), source })?;
-        Ok(Became::Written(outcome))
+        match written {
+            Ok((outcome, _)) => Ok(Became::Written(outcome)),
+            Err(error @ StoreError::TooLarge) => Ok(Became::Refused(Refused::TooLarge(error))),
+            Err(source) => Err(ReplayError::Store { name: event.name.clone(), source }),
+        }
     }
 
     /// Counts what became of an event, and prints it.

@@ -121,46 +121,62 @@ impl SecretsManager {
     }
 }
 
-/// SQS with one queue.
+/// SQS with as many queues as are named.
 #[derive(Debug)]
-pub struct Sqs(Served<Queue>);
+pub struct Sqs(Served<Queues>);
 
 #[derive(Debug)]
-struct Queue {
+struct Queues {
     takes: bool,
-    messages: VecDeque<(String, String)>,
+    messages: VecDeque<Message>,
     /// Received and not deleted: they come again once it is said that their time is over.
-    in_flight: Vec<(String, String)>,
+    in_flight: Vec<Message>,
     count: usize,
 }
 
-impl Service for Queue {
+#[derive(Clone, Debug)]
+struct Message {
+    /// The last part of its queue's URL.
+    queue: String,
+    id: String,
+    body: String,
+}
+
+impl Queues {
+    fn put(&mut self, queue: &str, body: String) -> String {
+        self.count += 1;
+        let id = format!("message-{}", self.count);
+        self.messages.push_back(Message { queue: queue.to_owned(), id: id.clone(), body });
+        id
+    }
+}
+
+impl Service for Queues {
     fn answer(&mut self, operation: &str, input: &Value) -> Result<Value, &'static str> {
         let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let url = text("QueueUrl");
+        let queue = url.rsplit('/').next().unwrap_or_default();
         match operation {
             "SendMessage" if !self.takes => Err("InternalError"),
-            "SendMessage" => {
-                self.count += 1;
-                let id = format!("message-{}", self.count);
-                self.messages.push_back((id.clone(), text("MessageBody")));
-                Ok(json!({ "MessageId": id }))
-            }
+            "SendMessage" => Ok(json!({ "MessageId": self.put(queue, text("MessageBody")) })),
             "ReceiveMessage" => {
                 let most = input.get("MaxNumberOfMessages").and_then(Value::as_u64).unwrap_or(1);
                 let mut received = Vec::new();
                 for _ in 0..most {
-                    let Some((id, body)) = self.messages.pop_front() else { break };
-                    received.push(json!({ "MessageId": id, "ReceiptHandle": id, "Body": body }));
-                    self.in_flight.push((id, body));
+                    let next = self.messages.iter().position(|message| message.queue == queue);
+                    let Some(message) = next.and_then(|next| self.messages.remove(next)) else { break };
+                    received.push(json!({ "MessageId": message.id, "ReceiptHandle": message.id, "Body": message.body }));
+                    self.in_flight.push(message);
                 }
                 Ok(json!({ "Messages": received }))
             }
             "GetQueueAttributes" => {
-                Ok(json!({ "Attributes": { "ApproximateNumberOfMessages": self.messages.len().to_string() } }))
+                let count = self.messages.iter().filter(|message| message.queue == queue).count();
+                Ok(json!({ "Attributes": { "ApproximateNumberOfMessages": count.to_string() } }))
             }
             "DeleteMessage" => {
                 let handle = text("ReceiptHandle");
-                self.in_flight.retain(|(id, _)| *id != handle);
+                self.in_flight.retain(|message| message.id != handle);
                 Ok(json!({}))
             }
             _ => Err("UnknownOperationException"),
@@ -169,13 +185,13 @@ impl Service for Queue {
 }
 
 impl Sqs {
-    /// One with an empty queue.
+    /// One whose queues are empty.
     ///
     /// # Errors
     /// If it can't be served.
     pub async fn start() -> std::io::Result<Self> {
-        let queue = Queue { takes: true, messages: VecDeque::new(), in_flight: Vec::new(), count: 0 };
-        Ok(Self(Served::start(queue).await?))
+        let queues = Queues { takes: true, messages: VecDeque::new(), in_flight: Vec::new(), count: 0 };
+        Ok(Self(Served::start(queues).await?))
     }
 
     /// Where it serves.
@@ -183,9 +199,14 @@ impl Sqs {
         &self.0.endpoint
     }
 
-    /// The queue's URL.
+    /// The event queue's URL.
     pub fn queue_url(&self) -> String {
-        format!("{}/000000000000/events", self.0.endpoint)
+        self.url_of("events")
+    }
+
+    /// The URL of the queue with this name.
+    pub fn url_of(&self, queue: &str) -> String {
+        format!("{}/000000000000/{queue}", self.0.endpoint)
     }
 
     /// A client for it, with the time that a function gives it.
@@ -198,28 +219,37 @@ impl Sqs {
         self.0.state().takes = takes;
     }
 
-    /// Puts a message into the queue.
+    /// Puts a message into the event queue.
     pub fn put(&self, body: impl Into<String>) {
-        let mut queue = self.0.state();
-        queue.count += 1;
-        let id = format!("message-{}", queue.count);
-        queue.messages.push_back((id, body.into()));
+        self.put_into("events", body);
     }
 
-    /// What is in the queue, ids and bodies, without receiving it.
+    /// Puts a message into the queue with this name.
+    pub fn put_into(&self, queue: &str, body: impl Into<String>) {
+        self.0.state().put(queue, body.into());
+    }
+
+    /// What is in the event queue, ids and bodies, without receiving it.
     pub fn messages(&self) -> Vec<(String, String)> {
-        self.0.state().messages.iter().cloned().collect()
+        self.messages_of("events")
     }
 
-    /// Lets the time of the messages that were received and not deleted pass: they are in the queue again.
+    /// What is in the queue with this name, likewise.
+    pub fn messages_of(&self, queue: &str) -> Vec<(String, String)> {
+        let queues = self.0.state();
+        let messages = queues.messages.iter().filter(|message| message.queue == queue);
+        messages.map(|message| (message.id.clone(), message.body.clone())).collect()
+    }
+
+    /// Lets the time of the messages that were received and not deleted pass: they are in their queues again.
     pub fn let_come_again(&self) {
-        let queue = &mut *self.0.state();
-        queue.messages.extend(queue.in_flight.drain(..));
+        let queues = &mut *self.0.state();
+        queues.messages.extend(queues.in_flight.drain(..));
     }
 
-    /// Takes the messages away that Lambda's poller would delete: all but these.
+    /// Takes the messages away that Lambda's poller would delete: all of the event queue but these.
     pub fn delete_all_but(&self, failures: &[&str]) {
-        self.0.state().messages.retain(|(id, _)| failures.contains(&id.as_str()));
+        self.0.state().messages.retain(|message| message.queue != "events" || failures.contains(&message.id.as_str()));
     }
 }
 

@@ -104,11 +104,6 @@ async fn a_bad_event_is_a_400_that_names_its_type_and_field() {
         (r#"{"type":7}"#, "`type` is missing or not a string: an event is a JSON object with a string `type`"),
         (r#"{"type":"customer.created"}"#, "customer.created: `id` is missing"),
         (r#"{"type":"customer.created","id":""}"#, "customer.created: `id` must not be empty"),
-        (r#"{"type":"customer.updated","id":"c","email":5}"#, "customer.updated: `email` must be a string"),
-        (
-            r#"{"type":"customer.deleted","id":"c","timestamp":"yesterday"}"#,
-            "customer.deleted: `timestamp` must be a date-time with an offset, such as 2026-11-23T14:00:00.000Z",
-        ),
         (
             r#"{"type":"measurement.reported","customer":{"id":"c"},"feature":{"id":"f"}}"#,
             "measurement.reported: `currentUsage` is missing",
@@ -119,12 +114,8 @@ async fn a_bad_event_is_a_400_that_names_its_type_and_field() {
         ),
         (r#"{"type":"entitlements.updated","customer":{"id":"c"}}"#, "entitlements.updated: `entitlements` is missing"),
         (
-            r#"{"type":"entitlements.updated","customer":{"id":"c"},"entitlements":[{"feature":{"id":"f"},"usageLimit":"9"}]}"#,
-            "entitlements.updated: `entitlements[0].usageLimit` must be a number",
-        ),
-        (
-            r#"{"type":"subscription.created","id":"s","startDate":"2026-11-01"}"#,
-            "subscription.created: `startDate` must be a date-time with an offset, such as 2026-11-23T14:00:00.000Z",
+            r#"{"type":"entitlements.updated","customer":{"id":"c"},"entitlements":[{"feature":{"id":"f","featureType":5}}]}"#,
+            "entitlements.updated: `entitlements[0].feature.featureType` must be a string",
         ),
     ] {
         assert_eq!(local.webhook(body).await, (400, json!({"success": false, "error": error})), "{body}");
@@ -138,7 +129,7 @@ async fn a_bad_event_is_a_400_that_names_its_type_and_field() {
 #[tokio::test]
 async fn an_event_of_another_type_is_ignored_whatever_it_says() {
     let local = local().await;
-    let body = r#"{"type":"credit_balance.low","timestamp":5,"id":null}"#;
+    let body = r#"{"type":"credits.granted","timestamp":5,"id":null}"#;
     assert_eq!(local.webhook(body).await, (200, json!({"success": true, "outcome": "ignored"})));
 }
 

@@ -104,30 +104,31 @@ fn permissions(tables: &Tables, operation: &str, asked: &Value) -> Vec<Permissio
     resources.into_iter().map(|resource| (format!("dynamodb:{operation}"), resource)).collect()
 }
 
-fn hours_from_now(hours: i64) -> String {
-    (NOW.parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_hours(hours)).to_string()
+/// Times in steps of nine seconds: 24 steps ahead are believed, 72 are not.
+fn steps_from_now(steps: i64) -> String {
+    (NOW.parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_secs(9 * steps)).to_string()
 }
 
 /// What the story leaves out, in an order that leads through every settlement of the webhook's.
 fn what_the_story_leaves_out() -> Vec<Value> {
-    let customer = |kind: &str, hours: Option<i64>| {
-        let mut event = json!({"type": format!("customer.{kind}"), "messageId": format!("{kind} {hours:?}"), "id": "c", "email": "c@example.com"});
-        if let Some(hours) = hours {
-            event["timestamp"] = hours_from_now(hours).into();
+    let customer = |kind: &str, steps: Option<i64>| {
+        let mut event = json!({"type": format!("customer.{kind}"), "messageId": format!("{kind} {steps:?}"), "id": "c", "email": "c@example.com"});
+        if let Some(steps) = steps {
+            event["timestamp"] = steps_from_now(steps).into();
         }
         event
     };
-    let subscription = |kind: &str, status: &str, hours: i64| {
-        json!({"type": format!("subscription.{kind}"), "messageId": format!("{kind} {hours}"), "id": "s", "status": status,
-               "timestamp": hours_from_now(hours), "startDate": NOW, "customer": {"id": "c"}, "plan": {"id": "p", "name": "Plan"}})
+    let subscription = |kind: &str, status: &str, steps: i64| {
+        json!({"type": format!("subscription.{kind}"), "messageId": format!("{kind} {steps}"), "id": "s", "status": status,
+               "timestamp": steps_from_now(steps), "startDate": NOW, "customer": {"id": "c"}, "plan": {"id": "p", "name": "Plan"}})
     };
-    let list = |resource: Value, hours: i64| {
-        json!({"type": "entitlements.updated", "messageId": format!("{resource} {hours}"), "customer": {"id": "c"}, "resource": resource,
-               "entitlementsUpdatedAt": hours_from_now(hours),
+    let list = |resource: Value, steps: i64| {
+        json!({"type": "entitlements.updated", "messageId": format!("{resource} {steps}"), "customer": {"id": "c"}, "resource": resource,
+               "entitlementsUpdatedAt": steps_from_now(steps),
                "entitlements": [{"feature": {"id": "f", "featureType": "NUMBER", "meterType": "Fluctuating"}, "usageLimit": 5}]})
     };
-    let measurement = |hours: i64| {
-        json!({"type": "measurement.reported", "messageId": format!("measured {hours}"), "timestamp": hours_from_now(hours),
+    let measurement = |steps: i64| {
+        json!({"type": "measurement.reported", "messageId": format!("measured {steps}"), "timestamp": steps_from_now(steps),
                "customer": {"id": "c"}, "feature": {"id": "f"}, "currentUsage": 1})
     };
     vec![
@@ -232,7 +233,7 @@ async fn a_check_may_do_on_dynamodb_what_it_does_and_nothing_else() {
 /// Logs and traces are what Lambda itself writes in a function's name, and the last three actions on
 /// the queue are what its event source mapping reads with.
 #[test]
-fn beside_dynamodb_a_function_reads_its_own_secret_writes_its_own_logs_and_the_webhook_parks_events() {
+fn beside_dynamodb_a_function_reads_its_own_secret_writes_its_own_logs_and_the_webhook_parks_events_and_sets_them_aside() {
     let (with_tokens, without) = (Deployed::under(DEFAULTS), Deployed::under(&[]));
     for (function, secret, logs) in [
         ("WebhookFunction", "WebhookSecret", "WebhookLogGroup.Arn"),
@@ -245,7 +246,9 @@ fn beside_dynamodb_a_function_reads_its_own_secret_writes_its_own_logs_and_the_w
         if is_webhook {
             let actions = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"];
             always.extend(actions.map(|action| (action, "EventQueue.Arn")));
+            always.push(("sqs:SendMessage", "SetAsideQueue.Arn"));
             assert_eq!(with_tokens.variable(function, "QUEUE_URL"), "EventQueue");
+            assert_eq!(with_tokens.variable(function, "SET_ASIDE_QUEUE_URL"), "SetAsideQueue");
         }
         // Stigg's secret is needed whatever the readers use.
         if is_webhook { &mut always } else { &mut by_default }.push(("secretsmanager:GetSecretValue", secret));

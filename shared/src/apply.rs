@@ -52,6 +52,9 @@ pub async fn apply(
         Event::Measurement { customer_id, resource_id, feature_id, usage } => {
             store.write_usage(customer_id, resource_id.as_ref(), feature_id, version, usage, now).await
         }
+        Event::CreditBalance { customer_id, resource_id, currency_id, balance } => {
+            store.write_balance(customer_id, resource_id.as_ref(), currency_id.as_str(), version, balance, now).await
+        }
         Event::Subscription { subscription_id, change, alive } => {
             let alive = alive.as_ref().map(|(customer_id, embedded)| (customer_id, embedded));
             store.write_subscription(subscription_id, version, change, alive, now).await

@@ -1,9 +1,8 @@
 //! A customer's registers and what is visible of them.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::version::Version;
+use crate::{opaque::OpaqueJson, version::Version};
 
 /// A last-writer-wins register: a value and the version it was written with.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,19 +34,19 @@ pub struct Profile {
     pub billing_id: Option<String>,
     /// The customer's id in the CRM.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub crm_id: Option<Value>,
+    pub crm_id: Option<OpaqueJson>,
     /// The currency the customer pays in; Stigg varies its case.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub billing_currency: Option<Value>,
+    pub billing_currency: Option<OpaqueJson>,
     /// The user's own data on the customer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Value>,
+    pub metadata: Option<OpaqueJson>,
     /// Whether the customer is left out of pricing experiments.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub exclude_from_experiment: Option<Value>,
+    pub exclude_from_experiment: Option<OpaqueJson>,
     /// The pricing experiment the customer takes part in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub experiment_info: Option<Value>,
+    pub experiment_info: Option<OpaqueJson>,
 }
 
 /// A customer as another event carried it.

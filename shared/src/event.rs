@@ -1,28 +1,32 @@
 //! What Stigg sends: a typed event per kind, unknown kinds kept apart.
 //!
 //! Of every event only the `type` and the key id are needed; other members may be absent or null,
-//! and unknown ones are passed over.
+//! and unknown ones are passed over. What a member of an unexpected type does is said in [`incoming`].
 
+mod digest;
 mod incoming;
+mod member;
+mod outline;
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::{
     customer::{Embedded, Profile},
-    entitlement::Usage,
+    entitlement::{Balance, Usage},
     id::Id,
     subscription::{Dates, Details},
-    time, version,
 };
-use incoming::read;
+
+pub use digest::digest;
+pub use member::Odd;
+pub use outline::Outline;
 
 /// Why an event can't be taken. The message names the event's type and the field, is fit for the
 /// sender, and holds no value of the event's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// The body is not JSON, or nested too deeply.
+    /// The body is not JSON.
     #[error("the body is not JSON: line {line}, column {column}")]
     NotJson {
         /// Where reading stopped, from 1.
@@ -33,7 +37,16 @@ pub enum EventError {
     /// The body is JSON and no event: no object, or without a text `type`.
     #[error("`type` is missing or not a string: an event is a JSON object with a string `type`")]
     NoType,
-    /// A known event lacks what it needs, or a member is of another kind than documented.
+    /// A known event is JSON and can't be decoded: nested deeper than 127, a number beyond a double, or half of
+    /// a surrogate pair.
+    #[error("{kind}: the body can't be decoded: {problem}")]
+    Undecodable {
+        /// The event's type.
+        kind: &'static str,
+        /// What can't, and where.
+        problem: String,
+    },
+    /// A known event lacks what it needs, or a member that decides is of another type than documented.
     #[error("{kind}: `{field}` {problem}")]
     Field {
         /// The event's type.
@@ -53,6 +66,27 @@ pub enum EventError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// All parts together are larger than an item of the store can be.
+    #[error("{kind}: the event is too large: DynamoDB stores at most 400 KB in an item")]
+    TooLargeToStore {
+        /// The event's type.
+        kind: &'static str,
+    },
+}
+
+impl EventError {
+    /// The event can be read, and is larger than an item of the store can be.
+    pub fn too_large_to_store(kind: Kind) -> Self {
+        Self::TooLargeToStore { kind: kind.as_str() }
+    }
+
+    /// Whether this is an event of a type that is handled, so that it must not be lost.
+    pub fn is_of_known_event(&self) -> bool {
+        match self {
+            Self::Undecodable { .. } | Self::Field { .. } | Self::TooLarge { .. } | Self::TooLargeToStore { .. } => true,
+            Self::NotJson { .. } | Self::NoType => false,
+        }
+    }
 }
 
 /// The most bytes of JSON that one register's opaque part may have: a DynamoDB item takes 409,600
@@ -61,6 +95,9 @@ pub const MAX_REGISTER_BYTES: usize = 300 * 1024;
 
 /// The most bytes of JSON for the smaller ones: an embedded customer, and a single text.
 pub const MAX_EMBEDDED_BYTES: usize = 64 * 1024;
+
+/// The most entries of a list: an item of DynamoDB has no room for the ids of more, whatever they hold.
+pub const MAX_FEATURES: usize = 50_000;
 
 /// A type of event that is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +112,16 @@ pub enum Kind {
     EntitlementsUpdated,
     /// `measurement.reported`
     MeasurementReported,
+    /// `entitlement.usage_exceeded`
+    EntitlementUsageExceeded,
+    /// `credit_balance.low`
+    CreditBalanceLow,
+    /// `credit_balance.depleted`
+    CreditBalanceDepleted,
+    /// `credits.balance.usage_low`, the older form of `credit_balance.low`
+    CreditsBalanceUsageLow,
+    /// `credits.balance.depleted`, the older form of `credit_balance.depleted`
+    CreditsBalanceDepleted,
     /// `subscription.created`
     SubscriptionCreated,
     /// `subscription.updated`
@@ -89,12 +136,17 @@ pub enum Kind {
 
 impl Kind {
     /// All that are handled.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::CustomerCreated,
         Self::CustomerUpdated,
         Self::CustomerDeleted,
         Self::EntitlementsUpdated,
         Self::MeasurementReported,
+        Self::EntitlementUsageExceeded,
+        Self::CreditBalanceLow,
+        Self::CreditBalanceDepleted,
+        Self::CreditsBalanceUsageLow,
+        Self::CreditsBalanceDepleted,
         Self::SubscriptionCreated,
         Self::SubscriptionUpdated,
         Self::SubscriptionCanceled,
@@ -110,6 +162,11 @@ impl Kind {
             Self::CustomerDeleted => "customer.deleted",
             Self::EntitlementsUpdated => "entitlements.updated",
             Self::MeasurementReported => "measurement.reported",
+            Self::EntitlementUsageExceeded => "entitlement.usage_exceeded",
+            Self::CreditBalanceLow => "credit_balance.low",
+            Self::CreditBalanceDepleted => "credit_balance.depleted",
+            Self::CreditsBalanceUsageLow => "credits.balance.usage_low",
+            Self::CreditsBalanceDepleted => "credits.balance.depleted",
             Self::SubscriptionCreated => "subscription.created",
             Self::SubscriptionUpdated => "subscription.updated",
             Self::SubscriptionCanceled => "subscription.canceled",
@@ -144,6 +201,8 @@ pub struct Handled {
     pub envelope: Envelope,
     /// What it is about.
     pub event: Event,
+    /// Members that count as absent because of their values.
+    pub odd: Odd,
 }
 
 /// What all events say beside their matter.
@@ -155,7 +214,7 @@ pub struct Envelope {
     pub timestamp: Option<Timestamp>,
     /// When a list of entitlements was made, which orders lists.
     pub entitlements_updated_at: Option<Timestamp>,
-    /// What identifies the body: see [`version::digest`].
+    /// What identifies its content: see [`digest`].
     pub digest: String,
 }
 
@@ -163,34 +222,6 @@ impl Envelope {
     /// The time that the event says for itself.
     pub fn time(&self) -> Option<Timestamp> {
         self.entitlements_updated_at.or(self.timestamp)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, EventError> {
-        let event: Value = serde_json::from_slice(body).map_err(not_json)?;
-        Self::of(Kind::EntitlementsUpdated, &event, body)
-    }
-
-    fn of(kind: Kind, event: &Value, body: &[u8]) -> Result<Self, EventError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Incoming {
-            message_id: Option<String>,
-            #[serde(default, deserialize_with = "time::optional")]
-            timestamp: Option<Timestamp>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct IncomingList {
-            #[serde(default, deserialize_with = "time::optional")]
-            entitlements_updated_at: Option<Timestamp>,
-        }
-        let Incoming { message_id, timestamp } = read(kind, event)?;
-        let entitlements_updated_at = match kind {
-            Kind::EntitlementsUpdated => read::<IncomingList>(kind, event)?.entitlements_updated_at,
-            _ => None,
-        };
-        Ok(Self { message_id, timestamp, entitlements_updated_at, digest: version::digest(body) })
     }
 }
 
@@ -220,7 +251,7 @@ pub enum Event {
         /// The complete new list of each scope that the event speaks of.
         lists: Vec<List>,
     },
-    /// measurement.reported.
+    /// measurement.reported and entitlement.usage_exceeded.
     Measurement {
         /// The customer.
         customer_id: Id,
@@ -230,6 +261,17 @@ pub enum Event {
         feature_id: Id,
         /// What was measured.
         usage: Usage,
+    },
+    /// credit_balance.low, credit_balance.depleted and their older forms.
+    CreditBalance {
+        /// The customer.
+        customer_id: Id,
+        /// The resource, None at customer level.
+        resource_id: Option<Id>,
+        /// The kind of credits.
+        currency_id: Id,
+        /// How many were granted and are left.
+        balance: Balance,
     },
     /// Every subscription.*
     Subscription {
@@ -247,7 +289,8 @@ pub enum Event {
 pub struct List {
     /// The resource, None at customer level.
     pub resource_id: Option<Id>,
-    /// Each feature once, with Stigg's JSON of its entitlement, without nulls.
+    /// Each feature once, with Stigg's JSON of its entitlement, without nulls and without members that can't be
+    /// read: it can be read as a [`Grant`](crate::entitlement::Grant).
     pub grants: Vec<(Id, String)>,
 }
 
@@ -271,7 +314,8 @@ impl Event {
             Self::Customer { customer_id, .. }
             | Self::CustomerDeleted { customer_id }
             | Self::Entitlements { customer_id, .. }
-            | Self::Measurement { customer_id, .. } => customer_id,
+            | Self::Measurement { customer_id, .. }
+            | Self::CreditBalance { customer_id, .. } => customer_id,
             Self::Subscription { subscription_id, .. } => subscription_id,
         }
     }
@@ -282,14 +326,13 @@ impl Event {
 /// # Errors
 /// See [`EventError`]; an event of a type that is not handled is never an error.
 pub fn parse(body: &[u8]) -> Result<Received, EventError> {
-    let event: Value = serde_json::from_slice(body).map_err(not_json)?;
-    let kind = event.get("type").and_then(Value::as_str).filter(|kind| !kind.is_empty()).ok_or(EventError::NoType)?;
-    let Some(kind) = Kind::parse(kind) else {
+    let json: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
+    let kind = outline::type_of(json).ok_or(EventError::NoType)?;
+    let Some(kind) = Kind::parse(&kind) else {
         return Ok(Received::Ignored { kind: kind.chars().take(100).collect() });
     };
-    let envelope = Envelope::of(kind, &event, body)?;
-    let event = incoming::event(kind, &event)?;
-    Ok(Received::Handled(Box::new(Handled { kind, envelope, event })))
+    let (envelope, event, odd) = incoming::read(kind, json)?;
+    Ok(Received::Handled(Box::new(Handled { kind, envelope, event, odd })))
 }
 
 fn not_json(error: serde_json::Error) -> EventError {
@@ -348,6 +391,199 @@ mod tests {
         assert_eq!(grants, [r#"{"feature":{"id":"f"},"usageLimit":2}"#]);
     }
 
+    /// The paths of what counts as absent.
+    fn odd(body: &str) -> Vec<String> {
+        match parse(body.as_bytes()) {
+            Ok(Received::Handled(handled)) => {
+                assert_eq!(handled.odd.count, handled.odd.paths.len(), "{body}");
+                handled.odd.paths
+            }
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    fn refused(body: &str) -> String {
+        let error = parse(body.as_bytes()).unwrap_err();
+        assert!(error.is_of_known_event(), "{error}");
+        error.to_string()
+    }
+
+    /// A list with one entitlement, which is given, and one without anything odd.
+    fn list_with(entitlement: &str) -> String {
+        format!(
+            r#"{{"type":"entitlements.updated","customer":{{"id":"c"}},"resource":null,
+                "entitlements":[{{"feature":{{"id":"e","featureType":"BOOLEAN"}}}},{entitlement}]}}"#
+        )
+    }
+
+    const METERED: &str = r#""feature":{"id":"f","featureType":"NUMBER","meterType":"FLUCTUATING"}"#;
+
+    #[test]
+    fn members_that_decide_nothing_count_as_absent_when_they_are_of_another_type() {
+        let boolean = r#""feature":{"id":"f","featureType":"BOOLEAN"}"#;
+        for (body, expected) in [
+            (list_with(&format!(r#"{{{METERED},"usagePeriodStart":"2026-09-01"}}"#)), vec![]),
+            (list_with(&format!(r#"{{{METERED},"usagePeriodStart":"soon"}}"#)), vec!["entitlements[1].usagePeriodStart"]),
+            (list_with(&format!(r#"{{{boolean},"enumValues":[{{}}]}}"#)), vec!["entitlements[1].enumValues"]),
+            (list_with(&format!(r#"{{{boolean},"usageLimit":"1"}}"#)), vec!["entitlements[1].usageLimit"]),
+            (
+                list_with(r#"{"feature":{"id":"f","featureType":"BOOLEAN","meterType":5}}"#),
+                vec!["entitlements[1].feature.meterType"],
+            ),
+            (list_with(r#"{"feature":null,"creditBalance":{"remainingBalance":5}}"#), vec!["entitlements[1].feature"]),
+            (list_with(r#"{"currency":{"currencyId":"tokens"}}"#), vec!["entitlements[1].feature"]),
+            (list_with("7"), vec!["entitlements[1]"]),
+            (
+                list_with("{}").replace(r#"{"id":"c"}"#, r#"{"id":"c","billingId":5,"name":{},"email":[]}"#),
+                vec!["customer.name", "customer.email", "customer.billingId", "entitlements[1].feature"],
+            ),
+            (
+                list_with(&format!(r#"{{{boolean},"creditBalance":{{"remainingBalance":1,"totalGranted":"x","creditCurrency":"y"}}}}"#)),
+                vec!["entitlements[1].creditBalance.creditCurrency", "entitlements[1].creditBalance.totalGranted"],
+            ),
+            (r#"{"type":"customer.deleted","id":"c","timestamp":""}"#.to_owned(), vec!["timestamp"]),
+            (r#"{"type":"customer.created","id":"c","messageId":5,"name":5}"#.to_owned(), vec!["messageId", "name"]),
+            (
+                r#"{"type":"subscription.canceled","id":"s","startDate":"2026-01-01T00:00:00Z","endDate":"","customer":{"id":"c"},
+                    "plan":{"id":"p"},"isTrialSubscription":"false","addons":{},"resource":"r"}"#
+                    .to_owned(),
+                vec!["endDate", "resource", "addons", "isTrialSubscription"],
+            ),
+            (r#"{"type":"subscription.updated","id":"s","customer":{"id":"c"},"plan":"p"}"#.to_owned(), vec!["plan"]),
+            (
+                r#"{"type":"measurement.reported","customer":{"id":"c"},"feature":{"id":"f"},"currentUsage":1,"resetPeriod":5}"#
+                    .to_owned(),
+                vec!["resetPeriod"],
+            ),
+        ] {
+            assert_eq!(odd(&body), expected, "{body}");
+        }
+        let many = vec!["7"; 100].join(",");
+        let Ok(Received::Handled(handled)) = parse(list_with(&many).as_bytes()) else { panic!("refused") };
+        assert_eq!((handled.odd.count, handled.odd.paths.len()), (100, 5));
+    }
+
+    #[test]
+    fn members_that_decide_are_refused_by_name_when_they_are_of_another_type() {
+        let entitlement = |members: &str| list_with(&format!("{{{members}}}"));
+        let measurement = |members: &str| format!(r#"{{"type":"measurement.reported",{members}}}"#);
+        let keys = r#""customer":{"id":"c"},"feature":{"id":"f"}"#;
+        for (body, expected) in [
+            (entitlement(r#""feature":{"id":"f","featureType":5}"#), "entitlements[1].feature.featureType` must be a string"),
+            (
+                entitlement(r#""feature":{"id":"f","featureType":"NUMBER","meterType":5}"#),
+                "entitlements[1].feature.meterType` must be a string",
+            ),
+            (entitlement(r#""feature":{"id":""}"#), "entitlements[1].feature.id` must not be empty"),
+            (entitlement(r#""feature":{}"#), "entitlements[1].feature.id` is missing"),
+            (entitlement(&format!(r#"{METERED},"usageLimit":"10""#)), "entitlements[1].usageLimit` must be a number"),
+            (entitlement(&format!(r#"{METERED},"currentUsage":[]"#)), "entitlements[1].currentUsage` must be a number"),
+            (entitlement(&format!(r#"{METERED},"hasSoftLimit":1"#)), "entitlements[1].hasSoftLimit` must be true or false"),
+            (
+                entitlement(&format!(r#"{METERED},"usagePeriodEnd":"soon""#)),
+                "entitlements[1].usagePeriodEnd` must be a date-time",
+            ),
+            (
+                entitlement(r#""feature":{"id":"f","featureType":"ENUM"},"enumValues":[{}]"#),
+                "entitlements[1].enumValues` must be a string",
+            ),
+            (
+                entitlement(r#""feature":{"id":"f","featureType":"BOOLEAN"},"creditBalance":{"remainingBalance":"5"}"#),
+                "entitlements[1].creditBalance.remainingBalance` must be a number",
+            ),
+            (
+                entitlement(r#""feature":{"id":"f","featureType":"BOOLEAN"},"creditBalance":5"#),
+                "entitlements[1].creditBalance` must be an object",
+            ),
+            (r#"{"type":"entitlements.updated","customer":{"id":"c"}}"#.to_owned(), "entitlements` is missing"),
+            (r#"{"type":"entitlements.updated","entitlements":[]}"#.to_owned(), "customer` is missing"),
+            (
+                r#"{"type":"entitlements.updated","customer":{"id":"c"},"resource":"r","entitlements":[]}"#.to_owned(),
+                "resource` must be an object",
+            ),
+            (
+                format!(
+                    r#"{{"type":"entitlements.updated","customer":{{"id":"c"}},"entitlements":[{}7]}}"#,
+                    "7,".repeat(MAX_FEATURES)
+                ),
+                "entitlements` has more than 50000 entries",
+            ),
+            (measurement(&format!(r#"{keys},"currentUsage":"1""#)), "currentUsage` must be a number"),
+            (measurement(keys), "currentUsage` is missing"),
+            (measurement(&format!(r#"{keys},"currentUsage":1,"usagePeriodEnd":5"#)), "usagePeriodEnd` must be a"),
+            (r#"{"type":"subscription.updated","id":"s","status":5}"#.to_owned(), "status` must be a string"),
+            (r#"{"type":"subscription.updated","id":"s","customer":{}}"#.to_owned(), "customer.id` is missing"),
+            (r#"{"type":"customer.deleted"}"#.to_owned(), "id` is missing"),
+            (r#"{"type":"customer.deleted","id":null}"#.to_owned(), "id` is missing"),
+        ] {
+            let error = refused(&body);
+            assert!(error.contains(expected), "{error}: {expected}");
+        }
+    }
+
+    #[test]
+    fn a_date_in_a_list_is_stored_in_full_and_other_members_as_they_came() {
+        let body = list_with(&format!(
+            r#"{{"b" : [ null, {{"a":null}} ], "a\u0022":"\u00e9", {METERED}, "usagePeriodStart":"2026-09-01",
+                "usagePeriodEnd":"2026-10-01T00:00:00.5+02:00", "c":{{"d":null,"e":{{}}}}, "usageLimit":null, "resetPeriod": 5}}"#
+        ));
+        let Event::Entitlements { lists, .. } = parsed(&body) else { panic!("no list") };
+        assert_eq!(
+            lists[0].grants[1].1,
+            r#"{"a\"":"\u00e9","b":[ null, {"a":null} ],"c":{"e":{}},"feature":{"featureType":"NUMBER","id":"f","meterType":"FLUCTUATING"},"usagePeriodEnd":"2026-10-01T00:00:00.5+02:00","usagePeriodStart":"2026-09-01T00:00:00.000Z"}"#
+        );
+    }
+
+    #[test]
+    fn a_known_event_that_is_json_and_can_not_be_decoded_is_told_from_what_is_no_json() {
+        let nested = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for metadata in ["1e999", r#""\ud800""#, nested.as_str()] {
+            let error = refused(&format!(r#"{{"type":"customer.created","id":"c","metadata":{metadata}}}"#));
+            assert!(error.starts_with("customer.created: the body can't be decoded: "), "{error}");
+        }
+        assert!(!parse(br#"{"type":"customer.created","id":"c","#).unwrap_err().is_of_known_event());
+    }
+
+    #[test]
+    fn a_credit_balance_is_read_in_both_forms_and_a_depleted_one_is_0_if_it_can_not_be_read() {
+        let newer = r#""customer":{"id":"c"},"creditCurrency":{"id":"tokens","name":"Tokens"}"#;
+        let older = r#""customerId":"c","resourceId":"r","currencyId":"tokens""#;
+        let resource = Some(Id::try_from("r").unwrap());
+        for (kind, members, resource, total_granted, remaining_balance) in [
+            ("credit_balance.low", format!(r#"{newer},"totalGranted":100,"remainingBalance":7.5"#), &None, Some(100.0), 7.5),
+            ("credit_balance.low", format!(r#"{newer},"totalGranted":"x","remainingBalance":7"#), &None, None, 7.0),
+            ("credit_balance.depleted", format!(r#"{newer},"totalGranted":100,"remainingBalance":0"#), &None, Some(100.0), 0.0),
+            ("credit_balance.depleted", format!(r#"{newer},"remainingBalance":"none""#), &None, None, 0.0),
+            ("credit_balance.depleted", newer.to_owned(), &None, None, 0.0),
+            (
+                "credits.balance.usage_low",
+                format!(r#"{older},"totalGranted":100,"currentBalance":7"#),
+                &resource,
+                Some(100.0),
+                7.0,
+            ),
+            ("credits.balance.depleted", older.to_owned(), &resource, None, 0.0),
+            ("credits.balance.depleted", older.replace("\"r\"", "null"), &None, None, 0.0),
+        ] {
+            let event = parsed(&format!(r#"{{"type":"{kind}",{members}}}"#));
+            let [customer_id, currency_id] = ["c", "tokens"].map(|id| Id::try_from(id).unwrap());
+            let balance = Balance { total_granted, remaining_balance };
+            let expected = Event::CreditBalance { customer_id, resource_id: resource.clone(), currency_id, balance };
+            assert_eq!(event, expected, "{kind} {members}");
+        }
+        for (kind, members, expected) in [
+            ("credit_balance.low", newer.to_owned(), "`remainingBalance` is missing"),
+            ("credit_balance.low", format!(r#"{newer},"remainingBalance":"7""#), "`remainingBalance` must be a number"),
+            ("credits.balance.usage_low", format!(r#"{older},"currentBalance":"7""#), "`currentBalance` must be a number"),
+            ("credit_balance.depleted", r#""customer":{"id":"c"}"#.to_owned(), "`creditCurrency` is missing"),
+            ("credit_balance.depleted", newer.replace("\"c\"", "5"), "`customer.id` must be a string"),
+            ("credits.balance.depleted", older.replace("\"r\"", "5"), "`resourceId` must be a string"),
+        ] {
+            let error = refused(&format!(r#"{{"type":"{kind}",{members}}}"#));
+            assert!(error.ends_with(expected), "{error}: {expected}");
+        }
+    }
+
     #[test]
     fn a_subscription_event_writes_what_it_carries_and_shows_its_customer_alive_or_not() {
         let subscription = |kind: &str, members: &str| {
@@ -400,6 +636,61 @@ mod tests {
         assert!(sum < 1.0);
         // Found by fuzzing.
         assert_eq!(measured("1.7000001462189506e308"), [1.700_000_146_218_950_6e308; 2]);
+    }
+
+    fn odd_value() -> impl Strategy<Value = String> {
+        const VALUES: [&str; 18] = [
+            "null",
+            "0",
+            "-1.5",
+            "true",
+            "\"\"",
+            "\"x\"",
+            "\"NUMBER\"",
+            "\"ENUM\"",
+            "\"FLUCTUATING\"",
+            "\"2026-01-01\"",
+            "\"2026-01-01T00:00:00Z\"",
+            "[]",
+            "[\"a\"]",
+            "[{}]",
+            "{}",
+            r#"{"id":"x"}"#,
+            r#"{"remainingBalance":1}"#,
+            r#"{"remainingBalance":"1","creditCurrency":{"id":5}}"#,
+        ];
+        proptest::sample::select(VALUES.as_slice()).prop_map(str::to_owned)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_096, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn whatever_a_list_says_what_is_stored_of_it_can_be_read(
+            members in proptest::collection::vec((0..15_usize, odd_value()), 0..8),
+            feature in proptest::collection::vec((0..3_usize, odd_value()), 0..3),
+        ) {
+            const NAMES: [&str; 15] = [
+                "resourceId", "usageLimit", "hasUnlimitedUsage", "hasSoftLimit", "currentUsage", "usagePeriodAnchor",
+                "usagePeriodStart", "usagePeriodEnd", "nextResetDate", "resetPeriod", "resetPeriodConfiguration", "enumValues",
+                "creditBalance", "a", "b",
+            ];
+            let member = |(name, value): &(usize, String)| format!(r#","{}":{value}"#, NAMES[*name]);
+            let of_feature = |(name, value): &(usize, String)| format!(r#","{}":{value}"#, ["featureType", "meterType", "name"][*name]);
+            let members: String = members.iter().map(member).collect();
+            let feature: String = feature.iter().map(of_feature).collect();
+            let body = list_with(&format!(r#"{{"feature":{{"id":"f"{feature}}}{members}}}"#));
+            match parse(body.as_bytes()) {
+                Ok(Received::Handled(handled)) => {
+                    let Event::Entitlements { lists, .. } = handled.event else { panic!("no list") };
+                    for (feature, json) in &lists[0].grants {
+                        let grant: Result<crate::entitlement::Grant, _> = serde_json::from_str(json);
+                        prop_assert!(grant.is_ok_and(|grant| grant.feature.id == *feature), "{json}");
+                    }
+                }
+                Err(EventError::Field { .. }) => {}
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     proptest! {

@@ -14,6 +14,7 @@ pub mod event;
 pub mod gateway;
 pub mod id;
 pub mod keyring;
+pub mod opaque;
 pub mod parked;
 pub mod period;
 pub mod reader;

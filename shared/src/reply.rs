@@ -44,6 +44,17 @@ pub fn name_field(error: &serde_path_to_error::Error<serde_json::Error>) -> (Str
     (field, problem)
 }
 
+/// What is wrong with a value, without the value.
+pub fn problem(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    // Where reading stopped in a part of a body tells nobody anything.
+    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("must be {}", in_words_of_json(expected)),
+        None => message.to_owned(),
+    }
+}
+
 fn field_and_problem(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, String) {
     let message = error.inner().to_string();
     let path = error.path().to_string();
@@ -70,6 +81,7 @@ fn in_words_of_json(expected: &str) -> &str {
         "f64" => "a number",
         "a sequence" => "a list",
         "a map" => "an object",
+        "a boolean" => "true or false",
         expected if expected.starts_with("struct ") => "an object",
         expected => expected,
     }

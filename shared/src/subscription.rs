@@ -1,11 +1,11 @@
 //! A subscription's registers and what is visible of them.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
     customer::{Register, is_above},
     id::Id,
+    opaque::OpaqueJson,
     version::Version,
 };
 
@@ -48,25 +48,25 @@ pub struct Details {
     pub billing_id: Option<String>,
     /// The plan as the event gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan: Option<Value>,
+    pub plan: Option<OpaqueJson>,
     /// The add-ons as the event gave them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub addons: Option<Value>,
+    pub addons: Option<OpaqueJson>,
     /// MONTHLY or ANNUALLY.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub billing_period: Option<Value>,
+    pub billing_period: Option<OpaqueJson>,
     /// The currency it is billed in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub billing_currency: Option<Value>,
+    pub billing_currency: Option<OpaqueJson>,
     /// Whether it is a trial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_trial_subscription: Option<bool>,
     /// Where the collection of its payment stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payment_collection: Option<Value>,
+    pub payment_collection: Option<OpaqueJson>,
     /// The user's own data on the subscription.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Value>,
+    pub metadata: Option<OpaqueJson>,
 }
 
 /// The registers of one subscription.

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Deserializer};
 
 /// Where a function takes the present moment from: the system's clock, or a test's.
@@ -55,6 +55,20 @@ pub fn parse(text: &str) -> Result<Timestamp, &'static str> {
     if to_fixed_width(time).len() == FIXED_WIDTH && !text.starts_with(['-', '+']) { Ok(time) } else { Err(EXPECTED) }
 }
 
+/// Reads a date-time as [`parse`] does, and also one without an offset, which is UTC, and a date, which is its
+/// midnight in UTC.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_tolerant(text: &str) -> Result<Timestamp, &'static str> {
+    parse(text).or_else(|error| {
+        // jiff passes over a time zone in brackets: a time in Berlin would be read as one in UTC.
+        let civil = text.parse::<DateTime>().ok().filter(|_| !text.contains(['[', '+', 'Z', 'z']));
+        let time = civil.and_then(|civil| TimeZone::UTC.to_timestamp(civil).ok()).ok_or(error)?;
+        parse(&to_fixed_width(time))
+    })
+}
+
 /// Length of [`to_fixed_width`]'s form.
 pub const FIXED_WIDTH: usize = "2026-11-23T14:00:00.000Z".len();
 
@@ -84,6 +98,28 @@ mod tests {
     fn a_date_time_without_an_offset_or_of_another_width_is_refused() {
         for text in ["2026-11-23T14:00:00", "2026-11-23", "-000001-01-01T00:00:00Z", "yesterday", "", "+012026-01-01T00:00:00Z"] {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_its_midnight_and_a_time_without_an_offset_is_utc_where_that_is_tolerated() {
+        for (text, expected) in [
+            ("2026-09-01", Some("2026-09-01T00:00:00.000Z")),
+            ("2026-09-01T10:20:30", Some("2026-09-01T10:20:30.000Z")),
+            ("2026-09-01T10:20:30.5+02:00", Some("2026-09-01T08:20:30.500Z")),
+            ("2026-09-01T10:20:30-02:00", Some("2026-09-01T12:20:30.000Z")),
+            ("2026-09-01T10:20:30+99:99", None),
+            ("2026-09-01T10:20:30-99:99", None),
+            ("2026-09-01T10:20:30[Europe/Berlin]", None),
+            ("-000001-01-01", None),
+            ("9999-12-31T23:59:59-01:00", None),
+            ("2026-02-30", None),
+            ("10:20:30", None),
+            ("1764000000", None),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_tolerant(text).ok().map(to_fixed_width).as_deref(), expected, "{text}");
         }
     }
 

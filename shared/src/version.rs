@@ -7,17 +7,16 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::{event::Envelope, id::Id, time};
 
-/// How far ahead of its receipt an event's time is believed. Later, and a register written with it
-/// would be locked until then.
-pub const BELIEVED_AHEAD: SignedDuration = SignedDuration::from_hours(48);
+/// How far ahead of its receipt an event's time is believed: as far as clocks differ, since nothing happens
+/// after it was received. A register written with a later time would beat whatever follows until then.
+pub const BELIEVED_AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
 /// How far ahead of its receipt a time may lie before the event's first receipt is looked up: an
 /// event that was not believed at first must not be believed when it is delivered again later.
-const SURELY_BELIEVED_AHEAD: SignedDuration = SignedDuration::from_hours(1);
+const SURELY_BELIEVED_AHEAD: SignedDuration = SignedDuration::from_mins(1);
 
 /// The start of year 0, in milliseconds since 1970.
 const YEAR_0: i64 = -62_167_219_200_000;
@@ -77,23 +76,14 @@ impl fmt::Display for Version {
     }
 }
 
-/// The first 128 bits of the body's SHA-256 in hexadecimal: what identifies an event that says no
-/// messageId, and tells apart the test events, which share one.
-pub fn digest(body: &[u8]) -> String {
-    use fmt::Write as _;
-    Sha256::digest(body).iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// What the store has to be asked before an event can be dated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiptNeed {
     /// Nothing: the event says its time, and no receipt could change that.
     None,
     /// Whether a first receipt is remembered: the event's time lies ahead, though not too far, and
-    /// may have lain too far ahead when it was first delivered.
+    /// may have lain too far ahead when it was first delivered; or a list says that it was made long after
+    /// it was sent.
     LookUp,
     /// The first receipt, to be remembered if this is the first: the event says no time, or one too
     /// far ahead to be believed.
@@ -106,9 +96,16 @@ pub fn receipt_need(envelope: &Envelope, now: Timestamp) -> ReceiptNeed {
     match furthest.map(|time| time.duration_since(now)) {
         None => ReceiptNeed::Remember,
         Some(ahead) if ahead > BELIEVED_AHEAD => ReceiptNeed::Remember,
-        Some(ahead) if ahead > SURELY_BELIEVED_AHEAD => ReceiptNeed::LookUp,
+        Some(ahead) if ahead > SURELY_BELIEVED_AHEAD || is_ahead_of_itself(envelope) => ReceiptNeed::LookUp,
         Some(_) => ReceiptNeed::None,
     }
+}
+
+/// Whether a list was made longer after its own timestamp than is believed, as in Stigg's documented example.
+/// Delivered again after that time it looks like any other, so that its first receipt has to be looked up.
+fn is_ahead_of_itself(envelope: &Envelope) -> bool {
+    let times = envelope.entitlements_updated_at.zip(envelope.timestamp);
+    times.is_some_and(|(made, sent)| made.duration_since(sent) > BELIEVED_AHEAD)
 }
 
 /// The versions that one event writes with.
@@ -152,53 +149,78 @@ fn usable_message_id(envelope: &Envelope) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{self, Received};
 
     const NOW: &str = "2026-11-23T14:00:00.000Z";
 
     fn envelope(body: &str) -> Envelope {
-        Envelope::parse(body.as_bytes()).unwrap()
+        match event::parse(body.as_bytes()) {
+            Ok(Received::Handled(handled)) => handled.envelope,
+            other => panic!("{other:?}"),
+        }
     }
 
-    fn event_version(body: &str) -> String {
-        versions(&envelope(body), NOW.parse().unwrap()).event.to_string()
+    fn at(time: &str) -> Envelope {
+        envelope(&format!(r#"{{"type":"customer.deleted","id":"c","messageId":"m","timestamp":"{time}"}}"#))
+    }
+
+    fn event_version(envelope: &Envelope) -> String {
+        versions(envelope, NOW.parse().unwrap()).event.to_string()
     }
 
     #[test]
     fn the_event_time_is_that_of_the_list_else_the_timestamp_else_the_receipt() {
-        let list = r#"{"type":"entitlements.updated","messageId":"m","timestamp":"2026-11-01T00:00:00Z","entitlementsUpdatedAt":"2026-11-02T00:00:00Z"}"#;
-        assert_eq!(event_version(list), "2026-11-02T00:00:00.000Z|m");
-        let versions = versions(&envelope(list), NOW.parse().unwrap());
-        assert_eq!(versions.embedded.as_str(), "2026-11-01T00:00:00.000Z|m");
-        assert_eq!(
-            event_version(r#"{"type":"customer.updated","messageId":"m","timestamp":"2026-11-01T00:00:00Z"}"#),
-            "2026-11-01T00:00:00.000Z|m"
+        let list = envelope(
+            r#"{"type":"entitlements.updated","messageId":"m","timestamp":"2026-11-01T00:00:00Z","customer":{"id":"c"},
+                "entitlementsUpdatedAt":"2026-11-02T00:00:00Z","entitlements":[]}"#,
         );
-        let untimed = r#"{"type":"customer.updated","messageId":"m","timestamp":null}"#;
-        assert_eq!(event_version(untimed), format!("{NOW}|m|{}", digest(untimed.as_bytes())));
-    }
-
-    #[test]
-    fn an_event_without_a_message_id_gets_the_digest_of_its_body_as_one() {
-        for message_id in ["null".to_owned(), r#""""#.to_owned(), format!(r#""{}""#, "m".repeat(501))] {
-            let body = format!(r#"{{"type":"x","messageId":{message_id},"timestamp":"2026-11-01T00:00:00Z"}}"#);
-            assert_eq!(event_version(&body), format!("2026-11-01T00:00:00.000Z|{}", digest(body.as_bytes())));
+        assert_eq!(event_version(&list), "2026-11-02T00:00:00.000Z|m");
+        let versions = versions(&list, NOW.parse().unwrap());
+        assert_eq!(versions.embedded.as_str(), "2026-11-01T00:00:00.000Z|m");
+        assert_eq!(event_version(&at("2026-11-01T00:00:00Z")), "2026-11-01T00:00:00.000Z|m");
+        for untimed in ["", "yesterday"].map(at) {
+            assert_eq!(event_version(&untimed), format!("{NOW}|m|{}", untimed.digest));
         }
     }
 
     #[test]
-    fn a_time_more_than_48_hours_ahead_of_the_first_receipt_is_not_believed() {
-        let at = |time: &str| format!(r#"{{"type":"x","messageId":"m","timestamp":"{time}"}}"#);
-        let far = at("2026-11-25T14:00:00.001Z");
-        let first = versions(&envelope(&far), NOW.parse().unwrap());
-        assert!(first.disbelieved && first.event.as_str().starts_with(NOW));
-        assert_eq!(receipt_need(&envelope(&far), NOW.parse().unwrap()), ReceiptNeed::Remember);
-        // an hour later it would be believed, were its first receipt not looked up
-        let later = "2026-11-23T15:00:00Z".parse().unwrap();
-        assert_eq!(receipt_need(&envelope(&far), later), ReceiptNeed::LookUp);
+    fn an_event_without_a_message_id_gets_the_digest_of_its_content_as_one() {
+        for message_id in ["null".to_owned(), "5".to_owned(), r#""""#.to_owned(), format!(r#""{}""#, "m".repeat(501))] {
+            let body =
+                format!(r#"{{"type":"customer.deleted","id":"c","messageId":{message_id},"timestamp":"2026-11-01T00:00:00Z"}}"#);
+            let envelope = envelope(&body);
+            assert_eq!(event_version(&envelope), format!("2026-11-01T00:00:00.000Z|{}", envelope.digest));
+        }
+    }
 
-        let near = at("2026-11-25T14:00:00.000Z");
-        assert_eq!(event_version(&near), "2026-11-25T14:00:00.000Z|m");
-        assert_eq!(receipt_need(&envelope(&at("2026-11-23T15:00:00Z")), NOW.parse().unwrap()), ReceiptNeed::None);
+    #[test]
+    fn a_time_more_than_five_minutes_ahead_of_the_first_receipt_is_not_believed() {
+        let now = NOW.parse().unwrap();
+        let far = at("2026-11-23T14:05:00.001Z");
+        let first = versions(&far, now);
+        assert!(first.disbelieved && first.event.as_str().starts_with(NOW));
+        assert_eq!(receipt_need(&far, now), ReceiptNeed::Remember);
+        // A moment later it would be believed, were its first receipt not looked up.
+        let later = "2026-11-23T14:00:00.001Z".parse().unwrap();
+        assert_eq!(receipt_need(&far, later), ReceiptNeed::LookUp);
+
+        let near = at("2026-11-23T14:05:00.000Z");
+        assert_eq!(event_version(&near), "2026-11-23T14:05:00.000Z|m");
+        assert!(!versions(&near, now).disbelieved);
+        assert_eq!(receipt_need(&at("2026-11-23T14:01:00Z"), now), ReceiptNeed::None);
+    }
+
+    #[test]
+    fn a_list_far_ahead_of_its_own_timestamp_is_not_believed_once_that_time_has_come_either() {
+        let list = |sent: &str| {
+            envelope(&format!(
+                r#"{{"type":"entitlements.updated","timestamp":"{sent}","entitlementsUpdatedAt":"2026-11-24T12:00:00Z",
+                    "customer":{{"id":"c"}},"entitlements":[]}}"#
+            ))
+        };
+        let days_later = "2026-11-26T14:00:00Z".parse().unwrap();
+        assert_eq!(receipt_need(&list(NOW), days_later), ReceiptNeed::LookUp);
+        assert_eq!(receipt_need(&list("2026-11-24T11:55:00Z"), days_later), ReceiptNeed::None);
     }
 
     #[test]

@@ -163,6 +163,11 @@ pub(super) async fn queues(deployment: &Deployment, findings: &mut Findings) {
             &resources.dead_letter_queue,
             "find out why in the webhook's log, then write them with `byos replay`",
         ),
+        (
+            "set-aside queue",
+            &resources.set_aside_queue,
+            "find out why in the webhook's log (outcome set_aside), deploy a version that can apply them, then `byos replay`",
+        ),
     ] {
         let Some(url) = url else { continue };
         match waiting(deployment, url).await {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use shared::{
     id::Id,
-    time::{parse, to_fixed_width},
+    time::{parse, parse_tolerant, to_fixed_width},
 };
 
 /// The messageId of the events that an import makes. It is no id of Stigg's, and sorts before all of
@@ -131,6 +131,8 @@ impl SubscriptionRecord {
                 return Err(BadRecord::new(format!("`{needed}` is missing")));
             }
         }
+        let start = told.get("startDate").and_then(Value::as_str).unwrap_or_default();
+        parse_tolerant(start).map_err(|problem| BadRecord::new(format!("`startDate` {problem}")))?;
         let resource = within("resource", "resourceId");
         let has_resource = resource.get("resourceId").is_some_and(|id| !id.is_null());
         Ok(Self {

@@ -41,7 +41,7 @@ pub struct State {
 pub struct Granted {
     /// As an event's list has it.
     pub entitlement: Value,
-    /// When its usage last changed, where the state says that.
+    /// When its usage last changed, or the balance of the credits that pay for it, where the state says that.
     pub usage_updated_at: Option<Timestamp>,
 }
 
@@ -71,6 +71,8 @@ impl State {
         let state = ["entitlementsState", "cachedEntitlements"].iter().find_map(|name| state.get(name)).unwrap_or(state);
         let reason = state.get("accessDeniedReason").and_then(Value::as_str);
         let is_gone = reason.is_some_and(|reason| matches!(reason, "CustomerNotFound" | "CustomerIsArchived"));
+        // Credits stand only in the newer list, and what is paid with them only in the older one's words.
+        let wallets = state.get("entitlementsV2").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let entries = match (state, state.get("entitlements")) {
             (Value::Array(entries), _) | (_, Some(Value::Array(entries))) => entries.as_slice(),
             (_, None | Some(Value::Null)) if reason.is_some() => &[],
@@ -83,10 +85,12 @@ impl State {
             if reason.is_some_and(|reason| NOT_ENTITLED.contains(&reason)) || !is_of_feature {
                 continue;
             }
+            let paid_with = entry.get("creditRate").and_then(currency_of);
+            let wallet = paid_with.and_then(|currency| wallets.iter().find(|wallet| currency_of(wallet) == Some(currency)));
             let entitlement =
-                entitlement(entry, entries).map_err(|problem| BadRecord::new(format!("entitlements[{index}]{problem}")))?;
-            let usage_updated_at = entry.get("usageUpdatedAt").and_then(Value::as_str).and_then(|time| parse(time).ok());
-            granted.push(Granted { entitlement, usage_updated_at });
+                entitlement(entry, wallet).map_err(|problem| BadRecord::new(format!("entitlements[{index}]{problem}")))?;
+            let updated_at = |value: &Value| value.get("usageUpdatedAt")?.as_str().and_then(|time| parse(time).ok());
+            granted.push(Granted { entitlement, usage_updated_at: wallet.map_or_else(|| updated_at(entry), updated_at) });
         }
         Ok(Self { granted, is_gone, read_at })
     }
@@ -105,8 +109,9 @@ impl State {
     }
 }
 
-/// An entry in an event's words. What would decide wrongly for want of a member is refused, naming it.
-fn entitlement(entry: &Value, entries: &[Value]) -> Result<Value, String> {
+/// An entry in an event's words, with the wallet that pays for it. What would decide wrongly for want of a member
+/// is refused, naming it.
+fn entitlement(entry: &Value, wallet: Option<&Value>) -> Result<Value, String> {
     let source = entry.get("feature").unwrap_or(&Value::Null);
     let id = ["refId", "id"].iter().find_map(|name| source.get(name).filter(|id| id.is_string()));
     let mut feature = Map::from_iter([("id".to_owned(), id.ok_or(".feature.refId is missing")?.clone())]);
@@ -129,27 +134,25 @@ fn entitlement(entry: &Value, entries: &[Value]) -> Result<Value, String> {
         Some(_) => {}
         None => return Err(".feature.featureType is missing".to_owned()),
     }
-    let rate = entry.get("creditRate").filter(|rate| !rate.is_null());
-    if let Some(rate) = rate.filter(|_| event.get("creditBalance").is_none_or(Value::is_null)) {
-        let balance = credit_balance(rate, entries).ok_or(" is paid with credits, and the state does not hold their balance")?;
-        event.insert("creditBalance".to_owned(), balance);
+    if let Some(currency) = entry.get("creditRate").and_then(currency_of)
+        && event.get("creditBalance").is_none_or(Value::is_null)
+    {
+        event.insert("creditBalance".to_owned(), credit_balance(currency, wallet));
     }
     event.insert("feature".to_owned(), feature.into());
     Ok(event.into())
 }
 
-/// The balance of the credits that pay for an entitlement, from the entry of their currency.
-fn credit_balance(rate: &Value, entries: &[Value]) -> Option<Value> {
-    let currency_of = |value: &Value| -> Option<String> {
-        let id = value.get("currencyId").or_else(|| value.get("currency")?.get("currencyId"))?;
-        id.as_str().map(str::to_owned)
-    };
-    let currency = currency_of(rate)?;
-    let wallet =
-        entries.iter().find(|entry| entry.get("currency").is_some() && currency_of(entry).as_ref() == Some(&currency))?;
-    let granted = wallet.get("usageLimit")?.as_f64()?;
-    let used = wallet.get("currentUsage")?.as_f64()?;
-    Some(json!({"creditCurrency": {"id": currency}, "totalGranted": granted, "remainingBalance": granted - used}))
+/// The credits of a creditRate or of a wallet.
+fn currency_of(value: &Value) -> Option<&str> {
+    value.get("currencyId").or_else(|| value.get("currency")?.get("currencyId"))?.as_str()
+}
+
+/// A balance in an event's words. A customer without a wallet has never been granted credits.
+fn credit_balance(currency: &str, wallet: Option<&Value>) -> Value {
+    let number = |name: &str| wallet.and_then(|wallet| wallet.get(name)?.as_f64()).unwrap_or(0.0);
+    let (granted, used) = (number("usageLimit"), number("currentUsage"));
+    json!({"creditCurrency": {"id": currency}, "totalGranted": granted, "remainingBalance": granted - used})
 }
 
 #[cfg(test)]
@@ -191,7 +194,6 @@ mod tests {
     fn a_state_without_what_decides_is_refused_naming_it() {
         let number = json!({"feature": {"refId": "f", "featureType": "NUMBER"}});
         let list = json!({"feature": {"refId": "f", "featureType": "ENUM"}});
-        let credits = json!({"feature": {"refId": "f", "featureType": "NUMBER", "meterType": null}, "creditRate": {"currencyId": "tokens"}});
         for (body, message) in [
             (json!({}), "the state has no list `entitlements`"),
             (json!({"entitlements": {}}), "the state has no list `entitlements`"),
@@ -199,25 +201,37 @@ mod tests {
             (json!({"entitlements": [{"feature": {"refId": "f"}}]}), "entitlements[0].feature.featureType is missing"),
             (json!({ "entitlements": [number] }), "entitlements[0].feature.meterType is missing"),
             (json!({ "entitlements": [list] }), "entitlements[0].enumValues is missing"),
-            (
-                json!({ "entitlements": [credits] }),
-                "entitlements[0] is paid with credits, and the state does not hold their balance",
-            ),
         ] {
             assert_eq!(read(body).unwrap_err().to_string(), message);
         }
     }
 
     #[test]
-    fn the_balance_of_credits_comes_from_the_entry_of_their_currency() {
-        let credits = json!({"feature": {"refId": "f", "featureType": "NUMBER", "meterType": null}, "creditRate": {"currencyId": "tokens"}});
-        let wallet = |id: &str| json!({"type": "CREDIT", "currency": {"currencyId": id}, "usageLimit": 100, "currentUsage": 30});
-        let state = read(json!({"entitlements": [credits, wallet("other"), wallet("tokens")]})).unwrap();
-        assert_eq!(state.granted.len(), 1);
+    fn the_balance_of_credits_comes_from_the_wallet_of_their_currency_and_is_0_without_one() {
+        let paid = |feature: &str, currency: &str| {
+            json!({"feature": {"refId": feature, "featureType": "NUMBER", "meterType": null}, "usageUpdatedAt": "2026-01-03T00:00:00Z",
+                   "creditRate": {"amount": 2, "currencyId": currency}})
+        };
+        let free = json!({"feature": {"refId": "h", "featureType": "BOOLEAN"}, "creditRate": null});
+        let wallet = |id: &str, used: f64| {
+            json!({"__typename": "CreditEntitlement", "currency": {"currencyId": id, "displayName": id}, "usageLimit": 100,
+                   "currentUsage": used, "usageUpdatedAt": "2026-01-01T00:00:00Z"})
+        };
+        let features =
+            json!({"__typename": "FeatureEntitlement", "feature": {"refId": "f"}, "creditRate": {"currencyId": "tokens"}});
+        let state = read(json!({
+            "entitlements": [paid("f", "tokens"), paid("g", "none"), free],
+            "entitlementsV2": [features, wallet("other", 1.0), wallet("tokens", 30.0)],
+        }))
+        .unwrap();
+        let balance = |n: usize| state.granted[n].entitlement.get("creditBalance");
         assert_eq!(
-            state.granted[0].entitlement["creditBalance"],
-            json!({"creditCurrency": {"id": "tokens"}, "totalGranted": 100.0, "remainingBalance": 70.0})
+            balance(0),
+            Some(&json!({"creditCurrency": {"id": "tokens"}, "totalGranted": 100.0, "remainingBalance": 70.0}))
         );
+        assert_eq!(state.granted[0].usage_updated_at, "2026-01-01T00:00:00Z".parse().ok());
+        assert_eq!(balance(1), Some(&json!({"creditCurrency": {"id": "none"}, "totalGranted": 0.0, "remainingBalance": 0.0})));
+        assert_eq!((state.granted.len(), balance(2)), (3, None));
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct Resources {
     pub event_queue: Option<String>,
     /// The queue of events that it never took.
     pub dead_letter_queue: Option<String>,
+    /// The queue of events that could not be applied.
+    pub set_aside_queue: Option<String>,
 }
 
 /// Where a deployment is.

@@ -46,6 +46,7 @@ fn read(stack: &str, outputs: &HashMap<&str, &str>) -> Result<Outputs, TargetErr
             check_access_secret: optional("CheckAccessSecretArn"),
             event_queue: optional("EventQueueUrl"),
             dead_letter_queue: optional("EventDeadLetterQueueUrl"),
+            set_aside_queue: optional("SetAsideQueueUrl"),
         },
     })
 }
@@ -60,9 +61,9 @@ mod tests {
         let template: yaml_serde::Value = yaml_serde::from_str(TEMPLATE).unwrap();
         let outputs = template["Outputs"].as_mapping().unwrap();
         let outputs: HashMap<&str, &str> = outputs.iter().map(|(name, _)| (name.as_str().unwrap(), "value")).collect();
-        let Resources { webhook_secret, graphql_secret, check_access_secret, event_queue, dead_letter_queue } =
+        let Resources { webhook_secret, graphql_secret, check_access_secret, event_queue, dead_letter_queue, set_aside_queue } =
             read("s", &outputs).unwrap().resources;
-        let read = [webhook_secret, graphql_secret, check_access_secret, event_queue, dead_letter_queue];
+        let read = [webhook_secret, graphql_secret, check_access_secret, event_queue, dead_letter_queue, set_aside_queue];
         assert!(read.iter().all(Option::is_some), "{read:?}");
     }
 

@@ -35,6 +35,7 @@ impl Aws {
             ("GraphqlSecretArn", "arn:graphql".to_owned()),
             ("CheckAccessSecretArn", "arn:check-access".to_owned()),
             ("EventDeadLetterQueueUrl", sqs.queue_url()),
+            ("SetAsideQueueUrl", sqs.url_of("set-aside")),
         ];
         let outputs = outputs
             .map(|(key, value)| format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"));

@@ -64,6 +64,30 @@ async fn a_queue_is_written_with_its_receipts_and_emptied_of_what_was_written() 
 }
 
 #[tokio::test]
+async fn what_was_set_aside_is_written_once_it_can_be_applied_and_else_stays() {
+    let aws = Aws::start().await;
+    let broken = json!({"type": "customer.created", "name": "without an id"});
+    aws.sqs.put_into("set-aside", parked(&created("set-aside", None), ago(2)));
+    aws.sqs.put_into("set-aside", parked(&broken, ago(2)));
+    let dead_letter = parked(&created("dead-letter", Some(ago(1))), ago(1));
+    aws.sqs.put(dead_letter.clone());
+
+    let ran = aws.byos(&["replay", "--stack", "replica", "--queue", "dead-letter"]).await;
+    assert!(ran.code == 0 && ran.out.ends_with("1 applied, 0 stale, 0 ignored, 0 refused.\n"), "{ran:?}");
+    assert_eq!(standing(&aws.local, "set-aside").await, "unknown");
+    assert_eq!((aws.sqs.messages().len(), aws.sqs.messages_of("set-aside").len()), (0, 2));
+
+    aws.sqs.put(dead_letter);
+    let ran = aws.byos(&["replay", "--stack", "replica"]).await;
+    assert!(ran.code == 3 && ran.out.ends_with("1 applied, 1 stale, 0 ignored, 1 refused.\n"), "{ran:?}");
+    let page = aws.local.byos(&["show", "set-aside", "--json"]).await.json();
+    let received = page["registers"]["profile"]["time"].as_str().unwrap().parse::<Timestamp>().unwrap();
+    assert!(received < ago(1), "it keeps its receipt: {received}");
+    aws.sqs.let_come_again();
+    assert_eq!((aws.sqs.messages().len(), aws.sqs.messages_of("set-aside").len()), (0, 1));
+}
+
+#[tokio::test]
 async fn what_the_store_does_not_take_stays_in_the_queue() {
     let local = Local::start().await;
     let sqs = Sqs::start().await.unwrap();

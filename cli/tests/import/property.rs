@@ -73,7 +73,7 @@ fn event() -> impl Strategy<Value = Event> {
     (
         (kind, time, Just(0), Just(0), 0..CUSTOMERS.len(), 0..SUBSCRIPTIONS.len()),
         (0..RESOURCES.len(), 0..FEATURES.len(), list),
-        (any::<bool>(), any::<bool>(), any::<bool>(), Just(None)),
+        (any::<bool>(), any::<bool>(), any::<bool>(), Just(None), Just(false), prop::bool::weighted(0.2)),
     )
         .prop_map(|(who, what, carries)| Event::random(who, what, carries))
 }

@@ -148,9 +148,11 @@ impl Data {
             ["v1", "c", customer, "entitlements-state.json"] => {
                 let scope = (customer.to_owned(), asked.query.get("resourceId").cloned());
                 match self.states.get(&scope) {
-                    Some(state) => ok(state.clone()),
+                    Some(said) => ok(said.clone()),
                     None if scope.1.is_none() && self.customers.iter().any(|record| record["id"] == customer) => {
-                        ok(json!({"entitlements": [], "accessDeniedReason": "NoActiveSubscription"}))
+                        let mut none = state(Vec::new(), Vec::new());
+                        none["accessDeniedReason"] = "NoActiveSubscription".into();
+                        ok(none)
                     }
                     None => dated(404),
                 }
@@ -205,19 +207,49 @@ pub(crate) fn subscription(id: &str, customer_id: &str) -> Value {
            "paymentCollection": "NOT_REQUIRED", "addons": [{"id": "addon-a", "quantity": 2}], "metadata": {}})
 }
 
+/// A state with one entitlement and one wallet, which Stigg's own models accept: cli/audit/models.py.
+fn documented() -> Value {
+    serde_json::from_str(include_str!("state.json")).unwrap()
+}
+
+/// A state with these entitlements and wallets.
+pub(crate) fn state(entitlements: Vec<Value>, wallets: Vec<Value>) -> Value {
+    let mut state = documented();
+    let mut both = entitlements.clone();
+    both.iter_mut().for_each(|entitlement| entitlement["__typename"] = "FeatureEntitlement".into());
+    both.extend(wallets);
+    (state["entitlements"], state["entitlementsV2"]) = (entitlements.into(), both.into());
+    state
+}
+
 /// An entitlement of a state.
 pub(crate) fn entitlement(feature: &str, limit: u32, usage: u32) -> Value {
-    json!({"__typename": "Entitlement", "isGranted": true, "accessDeniedReason": null, "usageLimit": limit, "currentUsage": usage,
-           "hasUnlimitedUsage": false, "hasSoftLimit": false, "requestedUsage": 0, "resetPeriod": null, "enumValues": null,
-           "usageUpdatedAt": "2026-01-01T00:00:00.000Z", "entitlementUpdatedAt": "2026-01-01T00:00:00.000Z",
-           "feature": {"__typename": "EntitlementFeature", "refId": feature, "displayName": feature, "featureType": "NUMBER",
-                       "meterType": "Fluctuating", "featureUnits": "unit", "featureUnitsPlural": "units", "featureStatus": "ACTIVE"}})
+    let mut entitlement = documented()["entitlements"][0].take();
+    (entitlement["usageLimit"], entitlement["currentUsage"]) = (limit.into(), usage.into());
+    (entitlement["feature"]["refId"], entitlement["feature"]["displayName"]) = (feature.into(), feature.into());
+    entitlement
+}
+
+/// An entitlement that is paid with these credits.
+pub(crate) fn paid_with(currency: &str, feature: &str) -> Value {
+    let mut entitlement = entitlement(feature, 0, 0);
+    entitlement["usageLimit"] = Value::Null;
+    entitlement["creditRate"] = json!({"amount": 2, "currencyId": currency});
+    entitlement
+}
+
+/// A customer's credits.
+pub(crate) fn wallet(currency: &str, granted: u32, used: u32) -> Value {
+    let mut wallet = documented()["entitlementsV2"][0].take();
+    (wallet["usageLimit"], wallet["currentUsage"]) = (granted.into(), used.into());
+    wallet["currency"]["currencyId"] = currency.into();
+    wallet
 }
 
 /// So many customers with a subscription and two entitlements each.
 pub(crate) fn data(count: usize) -> Data {
     let ids: Vec<String> = (0..count).map(|n| format!("customer/{n:04}")).collect();
-    let state = json!({"entitlements": [entitlement("seats", 5, 2), entitlement("calls", 100, 100)]});
+    let state = state(vec![entitlement("seats", 5, 2), entitlement("calls", 100, 100)], Vec::new());
     Data {
         customers: ids.iter().map(|id| customer(id)).collect(),
         subscriptions: ids.iter().map(|id| subscription(&format!("subscription of {id}"), id)).collect(),

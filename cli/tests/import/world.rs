@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::time::to_fixed_width;
 
 use crate::{
-    model::{BASE, CUSTOMERS, Customer, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time, is_of_subscription},
-    standin::Data,
+    model::{BASE, CUSTOMERS, Check, Customer, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time, is_of_subscription},
+    standin::{Data, entitlement, state},
 };
 
 /// Milliseconds between one event and the next.
@@ -72,7 +72,7 @@ pub(crate) fn data_at(events: &[Event], now: i64) -> Data {
                     usage_updated_at.insert((event.customer, event.resource, feature), moment(index));
                 }
             }
-            Kind::MeasurementReported => {
+            Kind::MeasurementReported | Kind::UsageExceeded => {
                 usage_updated_at.insert((event.customer, event.resource, event.feature), moment(index));
             }
             _ => {}
@@ -99,12 +99,14 @@ pub(crate) fn data_at(events: &[Event], now: i64) -> Data {
         }
         for (resource, list) in &customer.lists {
             let granted = list.keys().map(|feature| {
-                let (_, usage, limit) = customer.check(*resource, *feature);
+                let Check { usage, limit, .. } = customer.check(*resource, *feature);
                 let updated_at = usage_updated_at.get(&(index, *resource, *feature)).map(|at| time(*at));
-                json!({"feature": {"refId": FEATURES[*feature], "featureType": "NUMBER", "meterType": "Fluctuating"},
-                       "usageLimit": limit, "currentUsage": usage, "usageUpdatedAt": updated_at})
+                let number = |number: Option<usize>| u32::try_from(number.unwrap_or_default()).unwrap();
+                let mut entitlement = entitlement(FEATURES[*feature], number(limit), number(usage));
+                entitlement["usageUpdatedAt"] = updated_at.into();
+                entitlement
             });
-            let state = json!({ "entitlements": granted.collect::<Vec<Value>>() });
+            let state = state(granted.collect(), Vec::new());
             data.states.insert((id.to_owned(), RESOURCES[*resource].map(str::to_owned)), state);
         }
     }

@@ -5,10 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use shared::{
-    time::to_fixed_width,
-    version::{Version, digest},
-};
+use shared::{event::digest, time::to_fixed_width, version::Version};
 
 /// The moment that the events of a history begin at, in milliseconds since 1970.
 pub(crate) const BASE: i64 = 1_790_000_000_000;
@@ -26,6 +23,9 @@ pub(crate) enum Kind {
     CustomerDeleted,
     EntitlementsUpdated,
     MeasurementReported,
+    UsageExceeded,
+    /// Low or depleted, by its number; in the older form where it is of a resource.
+    CreditBalance,
     SubscriptionCreated,
     SubscriptionUpdated,
     SubscriptionCanceled,
@@ -41,6 +41,8 @@ impl Kind {
             Self::CustomerDeleted => "customer.deleted",
             Self::EntitlementsUpdated => "entitlements.updated",
             Self::MeasurementReported => "measurement.reported",
+            Self::UsageExceeded => "entitlement.usage_exceeded",
+            Self::CreditBalance => "credit_balance",
             Self::SubscriptionCreated => "subscription.created",
             Self::SubscriptionUpdated => "subscription.updated",
             Self::SubscriptionCanceled => "subscription.canceled",
@@ -56,7 +58,7 @@ pub(crate) enum Time {
     /// Milliseconds after the base.
     Own(i64),
     None,
-    /// 72 hours after its receipt.
+    /// After its receipt, by more than is believed, also when it is delivered again.
     TooFarAhead,
 }
 
@@ -82,17 +84,21 @@ pub(crate) struct Event {
     pub(crate) has_plan: bool,
     pub(crate) is_alive: bool,
     pub(crate) usage_limit: Option<u32>,
+    /// A list's last feature is paid with credits.
+    pub(crate) is_paid: bool,
+    /// It has members of other types than documented, which decide nothing.
+    pub(crate) is_odd: bool,
 }
 
 type Who = (Kind, Time, i64, i64, usize, usize);
 type What = (usize, usize, Vec<Option<bool>>);
-type Carries = (bool, bool, bool, Option<u32>);
+type Carries = (bool, bool, bool, Option<u32>, bool, bool);
 
 impl Event {
     pub(crate) fn random(who: Who, what: What, carries: Carries) -> Self {
         let (kind, time, received, shown, customer, subscription) = who;
         let (resource, feature, list) = what;
-        let (has_dates, has_plan, is_alive, usage_limit) = carries;
+        let (has_dates, has_plan, is_alive, usage_limit, is_paid, is_odd) = carries;
         let customer = if is_of_subscription(kind) { subscription % CUSTOMERS.len() } else { customer };
         let list_event = Self {
             number: 0,
@@ -110,6 +116,8 @@ impl Event {
             has_plan,
             is_alive,
             usage_limit,
+            is_paid,
+            is_odd,
         };
         Self { customer, ..list_event }
     }
@@ -134,6 +142,8 @@ impl Event {
         match self.time {
             Time::Own(offset) => Some(BASE + offset),
             Time::None => None,
+            // Stigg's documented list is 22 hours ahead of its own timestamp, which tells that later too.
+            Time::TooFarAhead if self.kind == Kind::EntitlementsUpdated => Some(self.receipt() + 22 * 3_600_000),
             Time::TooFarAhead => Some(self.receipt() + 72 * 3_600_000),
         }
     }
@@ -150,7 +160,7 @@ impl Event {
             Time::None if self.kind == Kind::EntitlementsUpdated => self.shown_version(),
             Time::None | Time::TooFarAhead => at(
                 self.remembered.unwrap_or(self.receipt()),
-                &format!("{}|{}", self.message_id(), digest(self.body().as_bytes())),
+                &format!("{}|{}", self.message_id(), digest(self.body().as_bytes()).unwrap()),
             ),
         }
     }
@@ -173,12 +183,27 @@ impl Event {
         }
     }
 
+    fn type_name(&self) -> &'static str {
+        match (self.kind, self.resource, self.balance()) {
+            (Kind::CreditBalance, 0, 0) => "credit_balance.depleted",
+            (Kind::CreditBalance, 0, _) => "credit_balance.low",
+            (Kind::CreditBalance, _, 0) => "credits.balance.depleted",
+            (Kind::CreditBalance, ..) => "credits.balance.usage_low",
+            (kind, ..) => kind.name(),
+        }
+    }
+
+    /// The credits that are left by an event of them, or by a list.
+    fn balance(&self) -> usize {
+        self.number % 3
+    }
+
     /// The event as Stigg would send it.
     pub(crate) fn body(&self) -> String {
         let time = |millisecond: i64| to_fixed_width(jiff::Timestamp::from_millisecond(millisecond).unwrap());
         let customer =
             json!({"id": CUSTOMERS[self.customer], "name": self.name(), "email": format!("{}@example.com", self.number)});
-        let mut event = json!({"type": self.kind.name(), "messageId": self.message_id()});
+        let mut event = json!({"type": self.type_name(), "messageId": self.message_id()});
         let time_field = if self.kind == Kind::EntitlementsUpdated { "entitlementsUpdatedAt" } else { "timestamp" };
         if let Some(own) = self.own_time() {
             event[time_field] = time(own).into();
@@ -187,16 +212,34 @@ impl Event {
         match self.kind {
             Kind::CustomerCreated | Kind::CustomerUpdated | Kind::CustomerDeleted => add(customer),
             Kind::EntitlementsUpdated => {
-                let entitlements = FEATURES.iter().zip(&self.list).filter_map(|(feature, grant)| {
+                let entitlements = FEATURES.iter().zip(&self.list).enumerate().filter_map(|(index, (feature, grant))| {
                     let usage = grant.as_ref()?.then_some(self.number);
                     let feature = json!({"id": feature, "featureType": "NUMBER", "meterType": "Fluctuating"});
-                    Some(json!({"feature": feature, "usageLimit": 100 + self.number, "currentUsage": usage}))
+                    let mut entitlement = json!({"feature": feature, "usageLimit": 100 + self.number, "currentUsage": usage});
+                    if self.pays_for(index) {
+                        let balance =
+                            json!({"creditCurrency": {"id": "tokens"}, "totalGranted": 9, "remainingBalance": self.balance()});
+                        (entitlement["usageLimit"], entitlement["creditBalance"]) = (Value::Null, balance);
+                    }
+                    Some(entitlement)
                 });
                 let resource = RESOURCES[self.resource].map(|id| json!({ "id": id }));
                 add(json!({"customer": customer, "resource": resource, "entitlements": entitlements.collect::<Vec<_>>(),
                            "timestamp": time(BASE + self.shown)}));
             }
-            Kind::MeasurementReported => add(json!({
+            // The newer form names no resource.
+            Kind::CreditBalance if self.resource == 0 => add(json!({
+                "customer": {"id": CUSTOMERS[self.customer]},
+                "creditCurrency": {"id": "tokens"},
+                "remainingBalance": (self.balance() > 0).then_some(self.balance()),
+            })),
+            Kind::CreditBalance => add(json!({
+                "customerId": CUSTOMERS[self.customer],
+                "resourceId": RESOURCES[self.resource],
+                "currencyId": "tokens",
+                "currentBalance": (self.balance() > 0).then_some(self.balance()),
+            })),
+            Kind::MeasurementReported | Kind::UsageExceeded => add(json!({
                 "customer": {"id": CUSTOMERS[self.customer]},
                 "resource": RESOURCES[self.resource].map(|id| json!({ "id": id })),
                 "feature": {"id": FEATURES[self.feature]},
@@ -219,7 +262,42 @@ impl Event {
                 }
             }
         }
+        if self.is_odd {
+            self.add_odd_members(&mut event);
+        }
         event.to_string()
+    }
+
+    /// Members that count as absent.
+    fn add_odd_members(&self, event: &mut Value) {
+        match self.kind {
+            Kind::CustomerCreated | Kind::CustomerUpdated | Kind::CustomerDeleted => event["billingId"] = 5.into(),
+            Kind::EntitlementsUpdated => {
+                event["customer"]["billingId"] = 5.into();
+                let entitlements = event["entitlements"].as_array_mut().unwrap();
+                for entitlement in entitlements.iter_mut() {
+                    entitlement["usagePeriodStart"] = "soon".into();
+                    entitlement["enumValues"] = json!([{}]);
+                }
+                entitlements.push(json!({"feature": null, "creditBalance": {"remainingBalance": 5}}));
+            }
+            Kind::MeasurementReported | Kind::UsageExceeded => event["resetPeriod"] = 5.into(),
+            Kind::CreditBalance => event["totalGranted"] = "many".into(),
+            _ => (event["endDate"], event["addons"], event["isTrialSubscription"]) = ("".into(), json!({}), "false".into()),
+        }
+        event["eventId"] = json!([]);
+    }
+
+    /// The event as Stigg would send it once more: the same content, and not the same bytes.
+    pub(crate) fn repeated_body(&self) -> String {
+        let event: Value = serde_json::from_str(&self.body()).unwrap();
+        let members = event.as_object().unwrap().iter().rev().map(|(name, value)| format!("{name:?}: {value}"));
+        format!("{{{}, \"traceId\": \"again\"}}", members.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Whether this list's feature is paid with credits.
+    fn pays_for(&self, feature: usize) -> bool {
+        self.is_paid && feature + 1 == FEATURES.len()
     }
 
     fn carries_dates(&self) -> bool {
@@ -268,18 +346,30 @@ pub(crate) struct Customer {
     pub(crate) created_at: Option<String>,
     pub(crate) lists: BTreeMap<usize, BTreeMap<usize, Grant>>,
     usage: BTreeMap<(usize, usize), Usage>,
+    balances: BTreeMap<usize, (Version, usize)>,
     pub(crate) subscriptions: BTreeMap<usize, Subscription>,
 }
 
 pub(crate) struct Grant {
     at: Version,
+    /// Unless credits pay for it.
     limit: usize,
     usage: Option<usize>,
+    balance: Option<usize>,
 }
 
 struct Usage {
     at: Version,
     usage: usize,
+}
+
+/// The answer to a check; None grants.
+#[derive(Default)]
+pub(crate) struct Check {
+    denied: Option<&'static str>,
+    pub(crate) usage: Option<usize>,
+    pub(crate) limit: Option<usize>,
+    balance: Option<usize>,
 }
 
 /// Dates and plan are known by the number of the event that told them.
@@ -317,8 +407,8 @@ pub(crate) fn answers(events: &[Event]) -> Value {
     for (customer, id) in customers.iter().zip(CUSTOMERS) {
         for (resource, resource_id) in RESOURCES.iter().enumerate() {
             for (feature, feature_id) in FEATURES.iter().enumerate() {
-                let (reason, usage, limit) = customer.check(resource, feature);
-                checks.push(json!([id, resource_id, feature_id, reason, usage, limit]));
+                let Check { denied, usage, limit, balance } = customer.check(resource, feature);
+                checks.push(json!([id, resource_id, feature_id, denied, usage, limit, balance]));
             }
         }
     }
@@ -360,11 +450,15 @@ impl Customer {
             Kind::EntitlementsUpdated => {
                 let grants = event.list.iter().enumerate().filter_map(|(feature, grant)| {
                     let usage = grant.as_ref()?.then_some(event.number);
-                    Some((feature, Grant { at: version.clone(), limit: 100 + event.number, usage }))
+                    let balance = event.pays_for(feature).then(|| event.balance());
+                    Some((feature, Grant { at: version.clone(), limit: 100 + event.number, usage, balance }))
                 });
                 self.lists.insert(event.resource, grants.collect());
             }
-            Kind::MeasurementReported => {
+            Kind::CreditBalance => {
+                self.balances.insert(event.resource, (version.clone(), event.balance()));
+            }
+            Kind::MeasurementReported | Kind::UsageExceeded => {
                 let usage = Usage { at: version.clone(), usage: event.number };
                 self.usage.insert((event.resource, event.feature), usage);
             }
@@ -392,17 +486,19 @@ impl Customer {
         self.complete().map(|(index, ..)| SUBSCRIPTIONS[index]).collect()
     }
 
-    pub(crate) fn check(&self, resource: usize, feature: usize) -> (Option<&'static str>, Option<usize>, Option<usize>) {
+    /// What a check answers of a unit of a feature.
+    pub(crate) fn check(&self, resource: usize, feature: usize) -> Check {
+        let denied = |reason| Check { denied: Some(reason), ..Check::default() };
         if self.name().is_none() {
-            return (Some(if self.was_deleted { "CustomerIsArchived" } else { "CustomerNotFound" }), None, None);
+            return denied(if self.was_deleted { "CustomerIsArchived" } else { "CustomerNotFound" });
         }
         let Some(list) = self.lists.get(&resource) else {
-            return (Some(if resource == 0 { "NoActiveSubscription" } else { "CustomerResourceNotFound" }), None, None);
+            return denied(if resource == 0 { "NoActiveSubscription" } else { "CustomerResourceNotFound" });
         };
         if list.is_empty() {
-            return (Some("NoActiveSubscription"), None, None);
+            return denied("NoActiveSubscription");
         }
-        let Some(grant) = list.get(&feature) else { return (Some("NoFeatureEntitlementInSubscription"), None, None) };
+        let Some(grant) = list.get(&feature) else { return denied("NoFeatureEntitlementInSubscription") };
         let measured = self.usage.get(&(resource, feature));
         let newer = measured.filter(|measured| measured.at > grant.at);
         let usage = match (newer, grant.usage) {
@@ -410,8 +506,14 @@ impl Customer {
             (None, Some(usage)) => usage,
             (None, None) => measured.map_or(0, |measured| measured.usage),
         };
+        if let Some(listed) = grant.balance {
+            let newer = self.balances.get(&resource).filter(|(at, _)| *at > grant.at);
+            let balance = newer.map_or(listed, |(_, balance)| *balance);
+            let denied = (balance == 0).then_some("InsufficientCredits");
+            return Check { denied, usage: Some(usage), limit: None, balance: Some(balance) };
+        }
         // Limits come from the list alone.
         let denied = (usage >= grant.limit).then_some("RequestedUsageExceedingLimit");
-        (denied, Some(usage), Some(grant.limit))
+        Check { denied, usage: Some(usage), limit: Some(grant.limit), balance: None }
     }
 }

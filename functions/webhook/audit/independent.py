@@ -123,6 +123,13 @@ class Audit:
             failures = invoke({"Records": [message, broken]})
             self.expect("what is not taken of the queue", failures, {"batchItemFailures": [{"itemIdentifier": "broken"}]})
             self.expect("the same event once more", status_and_outcome(invoke(event)), (200, "stale"))
+        aside = sqs.create_queue(QueueName="set-aside")["QueueUrl"]
+        odd = event | {"body": json.dumps(sent | {"entitlements": "none", "customer": {"id": "c"}, "type": "entitlements.updated"})}
+        with self.function(**secret, SET_ASIDE_QUEUE_URL=aside) as invoke:
+            self.expect("an event that can't be applied", status_and_outcome(invoke(odd)), (202, "set_aside"))
+        messages = sqs.receive_message(QueueUrl=aside, MaxNumberOfMessages=10).get("Messages", [])
+        body = json.loads(messages[0]["Body"])["body"]
+        self.expect("what is set aside", gzip.decompress(base64.b64decode(body)).decode(), odd["body"])
         with self.function(DYNAMODB_ENDPOINT=NOWHERE, **(secret | {"QUEUE_URL": url + "-none"})) as invoke:
             self.expect("with neither a store nor a queue", invoke(event)["statusCode"], 503)
 

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use shared::{
     apply::Moment,
-    event::{self, Received},
+    event::{self, EventError, Received},
     parked::Parked,
-    store::Store,
+    store::{Store, StoreError},
 };
 
-use crate::{Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, STORE_LIMIT, Taken, Webhook, log::Line, write};
+use crate::{Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, NotStored, STORE_LIMIT, Taken, Webhook, log::Line, write};
 
 /// When the write of a batch's last message is given up: a function that Lambda stops at its 28 seconds says
 /// of none of its messages that it is done.
@@ -71,10 +71,8 @@ impl Webhook {
                 line.is_ignored(kind);
                 return Drained::Done(Taken::Ignored);
             }
-            Err(error) => {
-                line.problem = Some(error.to_string());
-                return Drained::Failed("event_rejected");
-            }
+            // Taken by another version of the function, which could read it.
+            Err(error) => return self.set_aside_parked(error, &parked, line).await,
         };
         line.is_of(&handled, parked.received_at);
         match write(store, &handled, Moment { received: parked.received_at, now }, limit).await {
@@ -82,11 +80,21 @@ impl Webhook {
                 line.disbelieved = versions.disbelieved;
                 Drained::Done(outcome.into())
             }
+            Err(NotStored::Store(StoreError::TooLarge)) => {
+                self.set_aside_parked(EventError::too_large_to_store(handled.kind), &parked, line).await
+            }
             Err(failure) => {
                 line.store_failed = true;
                 line.problem = Some(failure.problem());
                 if failure.is_retriable() { Drained::StoreFailed(failure.label()) } else { Drained::Failed(failure.label()) }
             }
+        }
+    }
+
+    async fn set_aside_parked(&self, error: EventError, parked: &Parked, line: &mut Line) -> Drained {
+        match self.set_aside(error, parked.received_at, &parked.body, line).await {
+            Ok(taken) => Drained::Done(taken),
+            Err(refusal) => Drained::Failed(refusal.label()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Takes Stigg's events: sender, size, event, writes, answer, in this order. What the store does not
-//! take waits in a queue, from which the same function writes it later.
+//! take waits in a queue, from which the same function writes it later. An event that can't be applied is set
+//! aside in another queue, which a person empties with `byos replay`.
 
 mod drain;
 mod incoming;
@@ -9,6 +10,7 @@ mod verify;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use lambda_http::{
     Body, Context, Error, LambdaEvent, Request, RequestExt as _, Response,
     aws_lambda_events::apigw::ApiGatewayV2httpResponse,
@@ -17,7 +19,7 @@ use lambda_http::{
 use serde::Serialize;
 use shared::{
     apply::{Moment, apply},
-    event::{self, EventError, Handled, Received},
+    event::{self, EventError, Handled, Outline, Received},
     gateway::{self, Malformed},
     keyring::Keyring,
     parked::Parked,
@@ -37,9 +39,13 @@ use crate::{log::Line, queue::ParkError, verify::Unverified};
 /// The most bytes that a body may have. Lambda itself takes 6 MB, base64 and envelope included.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// When an event's writes are given up. What is left of the function's 28 seconds is for the queue; Stigg
-/// and API Gateway wait for 30.
+/// When an event's writes are given up where there is no queue to park it in. Stigg and API Gateway wait for 30
+/// seconds, Lambda stops the function after 28.
 const STORE_LIMIT: Duration = Duration::from_secs(20);
+
+/// When an event is parked instead. While it waits for a slow store it takes one of the account's concurrent
+/// executions, which checks need too: in a second, an event a second takes one more of them.
+const PARKING_LIMIT: Duration = Duration::from_secs(3);
 
 /// The webhook's handler.
 #[derive(Debug)]
@@ -48,6 +54,7 @@ pub struct Webhook {
     secrets: Keyring<WebhookSecrets>,
     allowed: AllowedSources,
     queue: Option<Queue>,
+    set_aside_queue: Option<Queue>,
     clock: Clock,
 }
 
@@ -101,6 +108,8 @@ enum Refusal {
     NotStored(#[source] NotStored),
     #[error("the event could neither be stored nor queued; send it again")]
     NotParked(#[source] ParkError),
+    #[error("{0}; it could not be set aside either; send it again")]
+    NotSetAside(EventError, #[source] ParkError),
 }
 
 impl Refusal {
@@ -110,10 +119,12 @@ impl Refusal {
             Self::Unverified(Unverified::Secret | Unverified::Signature(_)) => StatusCode::UNAUTHORIZED,
             Self::Unverified(Unverified::Unset | Unverified::Unreadable) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooLarge | Self::Event(EventError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge | Self::Event(EventError::TooLarge { .. } | EventError::TooLargeToStore { .. }) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Self::Malformed(_) | Self::Event(_) => StatusCode::BAD_REQUEST,
             Self::NotStored(failure) if !failure.is_retriable() => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotStored(_) | Self::NotParked(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotStored(_) | Self::NotParked(_) | Self::NotSetAside(..) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -127,28 +138,34 @@ impl Refusal {
             Self::Unverified(Unverified::Secret) => "secret_rejected",
             Self::Unverified(Unverified::Signature(_)) => "signature_rejected",
             Self::Method => "method_rejected",
-            Self::TooLarge | Self::Event(EventError::TooLarge { .. }) => "too_large",
+            Self::TooLarge | Self::Event(EventError::TooLarge { .. } | EventError::TooLargeToStore { .. }) => "too_large",
             Self::Event(_) => "event_rejected",
             Self::NotStored(failure) => failure.label(),
             Self::NotParked(_) => "not_parked",
+            Self::NotSetAside(..) => "not_set_aside",
         }
     }
 }
 
 /// What became of an event, in the words of the answer.
 #[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 enum Taken {
     Applied,
     Stale,
     Ignored,
     /// It waits in the queue.
     Queued,
+    /// It waits in the other queue, for somebody to replay it.
+    SetAside,
 }
 
 impl Taken {
     fn status(self) -> StatusCode {
-        if matches!(self, Self::Queued) { StatusCode::ACCEPTED } else { StatusCode::OK }
+        match self {
+            Self::Applied | Self::Stale | Self::Ignored => StatusCode::OK,
+            Self::Queued | Self::SetAside => StatusCode::ACCEPTED,
+        }
     }
 
     fn label(self) -> &'static str {
@@ -157,6 +174,7 @@ impl Taken {
             Self::Stale => "stale",
             Self::Ignored => "ignored",
             Self::Queued => "queued",
+            Self::SetAside => "set_aside",
         }
     }
 }
@@ -183,7 +201,7 @@ pub enum Answer {
 impl Webhook {
     /// A handler that writes to this store what comes with these secrets, from anywhere.
     pub fn new(store: Store, secrets: impl Into<Keyring<WebhookSecrets>>, clock: Clock) -> Self {
-        Self { store, secrets: secrets.into(), allowed: AllowedSources::default(), queue: None, clock }
+        Self { store, secrets: secrets.into(), allowed: AllowedSources::default(), queue: None, set_aside_queue: None, clock }
     }
 
     /// The same for events from these addresses alone.
@@ -196,6 +214,12 @@ impl Webhook {
     #[must_use]
     pub fn with_queue(self, queue: Option<Queue>) -> Self {
         Self { queue, ..self }
+    }
+
+    /// The same with a queue for events that can't be applied. Without one they are refused.
+    #[must_use]
+    pub fn with_set_aside_queue(self, set_aside_queue: Option<Queue>) -> Self {
+        Self { set_aside_queue, ..self }
     }
 
     /// Answers what Lambda calls the function with.
@@ -225,7 +249,7 @@ impl Webhook {
         };
         match &result {
             Err(Refusal::Unverified(Unverified::Secret | Unverified::Signature(_))) => line.secret_rejected = true,
-            Err(Refusal::Event(error)) => line.problem = Some(error.to_string()),
+            Err(Refusal::Unverified(Unverified::Source)) => line.source_rejected = true,
             _ => {}
         }
         line.log(Some(status.as_u16()), outcome, &store);
@@ -237,6 +261,15 @@ impl Webhook {
         let now = self.clock.now();
         self.allowed.check(request)?;
         self.secrets.check(|secrets| secrets.verify(request, now)).await.map_err(|_| Unverified::Unreadable)??;
+        let result = self.accept(store, request, now, line).await;
+        if let Err(refusal) = &result {
+            line.is_refused(&Outline::of(request.body()), refusal.status().is_client_error());
+        }
+        result
+    }
+
+    /// Takes an event whose sender is known.
+    async fn accept(&self, store: &Store, request: &Request, now: Timestamp, line: &mut Line) -> Result<Taken, Refusal> {
         if request.method() != Method::POST {
             return Err(Refusal::Method);
         }
@@ -244,18 +277,24 @@ impl Webhook {
         if body.len() > MAX_BODY_BYTES {
             return Err(Refusal::TooLarge);
         }
-        let handled = match event::parse(body)? {
-            Received::Handled(handled) => *handled,
-            Received::Ignored { kind } => {
+        let handled = match event::parse(body) {
+            Ok(Received::Handled(handled)) => *handled,
+            Ok(Received::Ignored { kind }) => {
                 line.is_ignored(kind);
                 return Ok(Taken::Ignored);
             }
+            Err(error) => return self.set_aside(error, now, body, line).await,
         };
         line.is_of(&handled, now);
-        match write(store, &handled, now.into(), STORE_LIMIT).await {
+        let limit = if self.queue.is_some() { PARKING_LIMIT } else { STORE_LIMIT };
+        match write(store, &handled, now.into(), limit).await {
             Ok((outcome, versions)) => {
                 line.disbelieved = versions.disbelieved;
                 Ok(outcome.into())
+            }
+            // Waiting does not make it smaller.
+            Err(NotStored::Store(StoreError::TooLarge)) => {
+                self.set_aside(EventError::too_large_to_store(handled.kind), now, body, line).await
             }
             Err(failure) => {
                 line.store_failed = true;
@@ -272,6 +311,36 @@ impl Webhook {
                     Refusal::NotParked(error)
                 })?;
                 Ok(Taken::Queued)
+            }
+        }
+    }
+
+    /// Puts an event that can't be applied where somebody finds it, whole. Only an event of a type that is
+    /// handled is worth that, and only where there is a queue that it fits into.
+    async fn set_aside(&self, error: EventError, received: Timestamp, body: &[u8], line: &mut Line) -> Result<Taken, Refusal> {
+        line.problem = Some(error.to_string());
+        let Some(queue) = self.set_aside_queue.as_ref().filter(|_| error.is_of_known_event()) else {
+            return Err(error.into());
+        };
+        let outline = Outline::of(body);
+        let parked = Parked {
+            received_at: received,
+            kind: outline.event_type.clone().unwrap_or_default(),
+            message_id: outline.message_id.clone(),
+            body: body.to_vec(),
+        };
+        match queue.park(&parked).await {
+            Ok(()) => {
+                line.is_outlined(&outline);
+                Ok(Taken::SetAside)
+            }
+            Err(ParkError::TooLarge(too_large)) => {
+                line.problem = Some(format!("{error}; {too_large}"));
+                Err(Refusal::TooLarge)
+            }
+            Err(park_error) => {
+                line.problem = Some(format!("{error}; {park_error}"));
+                Err(Refusal::NotSetAside(error, park_error))
             }
         }
     }

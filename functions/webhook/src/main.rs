@@ -26,8 +26,10 @@ async fn main() -> Result<(), Error> {
     let store = Store::new(from_environment(&environment, Budget::WEBHOOK), tables);
     let (secrets, ()) = tokio::join!(Keyring::of_function(&environment, WebhookSecrets::of_environment), store.open_for_writes());
     telemetry::connected(connecting.elapsed());
+    let [queue, set_aside_queue] = Queue::of_function(&environment);
     let webhook = &Webhook::new(store, secrets?, Clock::system())
         .with_allowed_sources(AllowedSources::of_environment()?)
-        .with_queue(Queue::of_function(&environment));
+        .with_queue(queue)
+        .with_set_aside_queue(set_aside_queue);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Incoming>| webhook.call(event))).await
 }

@@ -1,4 +1,4 @@
-//! Where events wait that the store did not take.
+//! Where events wait that the store did not take, or that can't be applied.
 
 use aws_sdk_sqs::Client;
 use shared::{
@@ -29,10 +29,15 @@ impl Queue {
         Self { client, url: url.into() }
     }
 
-    /// The queue that `QUEUE_URL` names, if it names one; `SQS_ENDPOINT` names another SQS than AWS's.
-    pub fn of_function(environment: &FunctionEnvironment) -> Option<Self> {
-        let url = optional("QUEUE_URL")?;
-        Some(Self::new(Client::new(&environment.service("SQS_ENDPOINT", Budget::QUEUE)), url))
+    /// The queues that `QUEUE_URL` (for what the store does not take) and `SET_ASIDE_QUEUE_URL` (for what can't be
+    /// applied) name, as far as they do; `SQS_ENDPOINT` names another SQS than AWS's.
+    pub fn of_function(environment: &FunctionEnvironment) -> [Option<Self>; 2] {
+        let urls = ["QUEUE_URL", "SET_ASIDE_QUEUE_URL"].map(optional);
+        if urls.iter().all(Option::is_none) {
+            return [None, None];
+        }
+        let client = Client::new(&environment.service("SQS_ENDPOINT", Budget::QUEUE));
+        urls.map(|url| url.map(|url| Self::new(client.clone(), url)))
     }
 
     /// Parks an event: it is durable when this comes back.

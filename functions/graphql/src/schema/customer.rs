@@ -12,7 +12,6 @@ use super::{
     entitlement::{Entitlement, Resource, to_stigg_json},
     query::loaders,
     scalar::{Cursor, Datetime, Json},
-    subscription::word,
 };
 use crate::{
     error::ApiError,
@@ -126,12 +125,12 @@ impl Customer {
 
     /// Its id in the CRM.
     async fn crm_id(&self) -> Option<String> {
-        word(self.row.shown.profile.crm_id.as_ref())
+        self.row.shown.profile.crm_id.as_ref()?.to_text()
     }
 
     /// The currency that it pays in, as Stigg writes it.
     async fn billing_currency(&self) -> Option<String> {
-        word(self.row.shown.profile.billing_currency.as_ref())
+        self.row.shown.profile.billing_currency.as_ref()?.to_text()
     }
 
     /// Your own data on the customer.

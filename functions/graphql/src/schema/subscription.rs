@@ -101,12 +101,12 @@ impl Subscription {
 
     /// How often it is billed: MONTHLY or ANNUALLY.
     async fn billing_period(&self) -> Option<String> {
-        word(self.0.shown.details.billing_period.as_ref())
+        self.0.shown.details.billing_period.as_ref()?.to_text()
     }
 
     /// The currency that it is billed in, as Stigg writes it.
     async fn billing_currency(&self) -> Option<String> {
-        word(self.0.shown.details.billing_currency.as_ref())
+        self.0.shown.details.billing_currency.as_ref()?.to_text()
     }
 
     /// Whether it is a trial; null where Stigg did not say.
@@ -116,13 +116,14 @@ impl Subscription {
 
     /// Where the collection of its payment stands.
     async fn payment_collection(&self) -> Option<String> {
-        word(self.0.shown.details.payment_collection.as_ref())
+        self.0.shown.details.payment_collection.as_ref()?.to_text()
     }
 
     /// What was added to the plan.
     async fn addons(&self) -> Vec<Addon> {
-        let addons = self.0.shown.details.addons.as_ref().and_then(Value::as_array);
-        addons.into_iter().flatten().map(Addon::of).collect()
+        let addons = self.0.shown.details.addons.as_ref();
+        let addons = addons.and_then(|addons| serde_json::from_str::<Vec<Value>>(addons.as_str()).ok());
+        addons.iter().flatten().map(Addon::of).collect()
     }
 
     /// Your own data on the subscription.

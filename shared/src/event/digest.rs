@@ -1,0 +1,210 @@
+//! What identifies an event's content.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use sha2::{Digest as _, Sha256};
+
+/// Members of the envelope that differ between two deliveries of one event.
+const OF_THE_DELIVERY: [&str; 2] = ["traceId", "eventId"];
+
+/// 128 bits in hexadecimal that identify the content of an event: the same for bodies that differ in white
+/// space, in the order of members, in how a number or a string is written, or in the envelope's traceId and
+/// eventId. Identifies an event without a messageId, and tells apart Stigg's test events, which share one.
+///
+/// # Errors
+/// The body is not JSON, or can't be decoded: nested deeper than 127, a number beyond a double, half of a
+/// surrogate pair.
+pub fn digest(body: &[u8]) -> serde_json::Result<String> {
+    let mut hash = Sha256::new();
+    let mut json = serde_json::Deserializer::from_slice(body);
+    Value { hash: &mut hash, leave_out: &OF_THE_DELIVERY }.deserialize(&mut json)?;
+    json.end()?;
+    Ok(format!("{:032x}", first_bits(hash)))
+}
+
+fn first_bits(hash: Sha256) -> u128 {
+    hash.finalize().iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
+}
+
+/// Hashes a value as it is read, so that no copy of it is held. Each kind begins with a byte of its own.
+///
+/// The hashes of an object's members are added up, which makes their order irrelevant without sorting them.
+/// A sum is weaker than a hash against somebody who searches for two objects with the same one; who sends
+/// events has the secret, and no use for it.
+struct Value<'a> {
+    hash: &'a mut Sha256,
+    /// Names of members that do not count, of this object alone.
+    leave_out: &'a [&'a str],
+}
+
+impl Value<'_> {
+    fn text(self, kind: u8, text: &str) {
+        self.hash.update([kind]);
+        self.hash.update(text.len().to_le_bytes());
+        self.hash.update(text);
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Value<'_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
+        input.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.hash.update(b"0");
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.hash.update(if value { b"t" } else { b"f" });
+        Ok(())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "numbers of JSON are doubles")]
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
+        self.visit_f64(value as f64)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "numbers of JSON are doubles")]
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
+        // -0 is 0.
+        let value = if value == 0.0 { 0.0 } else { value };
+        self.hash.update(b"n");
+        self.hash.update(value.to_le_bytes());
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.text(b's', value);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
+        self.hash.update(b"[");
+        while values.next_element_seed(Value { hash: &mut *self.hash, leave_out: &[] })?.is_some() {}
+        self.hash.update(b"]");
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let mut sum = 0_u128;
+        let mut name = String::new();
+        while members.next_key_seed(Name(&mut name))?.is_some() {
+            let mut hash = Sha256::new();
+            Value { hash: &mut hash, leave_out: &[] }.text(b':', &name);
+            members.next_value_seed(Value { hash: &mut hash, leave_out: &[] })?;
+            if !self.leave_out.contains(&name.as_str()) {
+                sum = sum.wrapping_add(first_bits(hash));
+            }
+        }
+        self.hash.update(b"{");
+        self.hash.update(sum.to_le_bytes());
+        Ok(())
+    }
+}
+
+/// Reads a name into a buffer that all names of an object share.
+struct Name<'a>(&'a mut String);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
+        input.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<(), E> {
+        self.0.clear();
+        self.0.push_str(name);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(body: &str) -> String {
+        digest(body.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_same_content_has_the_same_digest_however_it_is_written() {
+        let event = of(r#"{"type":"x","traceId":"1","eventId":"1","a":[1,{"b":null,"c":"é"}],"d":{"traceId":"t"}}"#);
+        for same in [
+            r#" {"d":{"traceId":"t"}, "a":[1.0, {"c":"\u00e9","b":null}], "type":"x"} "#,
+            r#"{"type":"x","traceId":"2","eventId":{"x":[]},"a":[1e0,{"b":null,"c":"é"}],"d":{"traceId":"t"}}"#,
+        ] {
+            assert_eq!(of(same), event, "{same}");
+        }
+        assert_eq!(of("[-0,-0.0,100]"), of("[0,0.0,1e2]"));
+    }
+
+    #[test]
+    fn other_content_has_another_digest() {
+        let bodies = [
+            "{}",
+            "[]",
+            "null",
+            "0",
+            "\"\"",
+            "false",
+            "true",
+            "[0]",
+            "[[]]",
+            "[[],[]]",
+            "[{}]",
+            "[{},{}]",
+            "\"0\"",
+            "[\"a\",\"b\"]",
+            "[\"b\",\"a\"]",
+            "[\"ab\"]",
+            r#"{"a":"b"}"#,
+            r#"{"b":"a"}"#,
+            r#"{"a":{"b":0}}"#,
+            r#"{"a":{},"b":0}"#,
+            r#"{"a":0,"b":{}}"#,
+            r#"{"a":{"traceId":1}}"#,
+            r#"{"a":{"traceId":2}}"#,
+            r#"{"a":{}}"#,
+            r#"{"a":null}"#,
+            "1",
+            "-1",
+            "0.1",
+        ];
+        let digests: std::collections::HashSet<_> = bodies.iter().map(|body| of(body)).collect();
+        assert_eq!(digests.len(), bodies.len());
+        assert!(digests.iter().all(|digest| digest.len() == 32));
+    }
+
+    #[test]
+    fn what_can_not_be_decoded_has_none() {
+        let nested = "[".repeat(128) + &"]".repeat(128);
+        for body in ["", "{", "1e999", r#""\ud800""#, "[] []", nested.as_str()] {
+            assert!(digest(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}
