@@ -2,6 +2,7 @@
 //!
 //! The way of a query: [`http`] → [`run`] → [`schema`] → [`page`] → [`load`] → the store.
 
+mod document;
 mod error;
 mod graphiql;
 mod guard;
@@ -50,6 +51,7 @@ pub struct Graphql {
     options: Options,
     clock: Clock,
     schema: schema::Schema,
+    types: document::Types,
 }
 
 impl std::fmt::Debug for Graphql {
@@ -77,7 +79,7 @@ impl Graphql {
     /// Answers from this store those who may read.
     pub fn new(store: Store, auth: impl Into<ReaderAuth>, options: Options) -> Self {
         let schema = schema::build(&options);
-        Self { store, auth: auth.into(), options, clock: Clock::system(), schema }
+        Self { store, auth: auth.into(), options, clock: Clock::system(), schema, types: document::Types::of_schema() }
     }
 
     /// The same with another clock, which usage counts by.
@@ -161,7 +163,7 @@ impl Graphql {
             Questions::Batch(batch) => (batch, true),
         };
         seen.queries = asked.len();
-        let prepared: Vec<_> = asked.into_iter().map(|asked| run::prepare(asked, &self.options)).collect();
+        let prepared: Vec<_> = asked.into_iter().map(|asked| run::prepare(asked, &self.types, &self.options)).collect();
         let with_profiles = prepared.iter().flatten().any(|prepared| prepared.needs_profiles);
         let loaders = Arc::new(Loaders::new(store.clone(), limits.clone(), self.clock.now(), with_profiles));
         let runs = prepared.into_iter().map(|prepared| async {
@@ -179,21 +181,20 @@ impl Graphql {
         seen.operation = Some(operations.join(",")).filter(|operations| !operations.is_empty());
         seen.errors = answers.iter().map(|answer| answer.errors).sum();
         seen.store_failed = answers.iter().any(|answer| answer.store_failed);
-        let was_carried_out = answers.iter().all(|answer| answer.was_carried_out);
+        let was_executed = answers.iter().all(|answer| answer.was_executed);
         let body = join(answers, is_batch);
         if is_longer_in_lambda(&body, limits.answer) {
             seen.errors += 1;
-            let message = "the answer would be larger than Lambda can return (6 MB): ask for fewer rows or fields";
-            return respond(media, status(false, is_batch, media), error_json(message, "ANSWER_TOO_LARGE"));
+            return respond(media, status(false, is_batch, media), Answer::too_large().json);
         }
-        respond(media, status(was_carried_out, is_batch, media), body)
+        respond(media, status(was_executed, is_batch, media), body)
     }
 }
 
 /// The status of queries that were well-formed requests: the newer media type tells by it whether
 /// one was refused; the older one, and a batch, do not.
-fn status(was_carried_out: bool, is_batch: bool, media: Media) -> StatusCode {
-    if was_carried_out || is_batch || media == Media::Json { StatusCode::OK } else { StatusCode::BAD_REQUEST }
+fn status(was_executed: bool, is_batch: bool, media: Media) -> StatusCode {
+    if was_executed || is_batch || media == Media::Json { StatusCode::OK } else { StatusCode::BAD_REQUEST }
 }
 
 fn join(answers: Vec<Answer>, is_batch: bool) -> String {

@@ -8,7 +8,6 @@ use shared::id::Id;
 use super::{
     arguments::{ListArguments, SubscriptionCondition, SubscriptionsOrderBy},
     connection::{SubscriptionsConnection, wanted},
-    cost,
     entitlement::{Entitlement, Resource, effective, to_stigg_json},
     query::loaders,
     scalar::{Cursor, Datetime, Json},
@@ -68,14 +67,12 @@ impl Customer {
 
     /// What the customer itself may use, in Stigg's own JSON with usage merged in, in the order of
     /// the features' ids. What its resources may use is in `resources`; `entitlementList` has types.
-    #[graphql(complexity = "cost::entitlements(1)")]
     async fn entitlements(&self, ctx: &Context<'_>) -> Result<Json> {
         let json = effective(loaders(ctx)?, &self.row, Scope::Customer, to_stigg_json).await?;
         Ok(Json::written(json))
     }
 
     /// What the customer itself, or one of its resources, may use, in the order of the features' ids.
-    #[graphql(complexity = "cost::entitlements(child_complexity)")]
     async fn entitlement_list(
         &self,
         ctx: &Context<'_>,
@@ -93,13 +90,11 @@ impl Customer {
     }
 
     /// The customer's resources that have entitlements of their own, in the order of their ids.
-    #[graphql(complexity = "cost::entitlements(child_complexity)")]
     async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>> {
         Resource::of(loaders(ctx)?, &self.row).await
     }
 
     /// The customer's subscriptions, a page at a time, in any order and on any condition.
-    #[graphql(complexity = "cost::list(first, last, child_complexity)")]
     #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
     async fn subscriptions(
         &self,

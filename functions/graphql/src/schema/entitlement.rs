@@ -14,7 +14,7 @@ use shared::{
     version::Version,
 };
 
-use super::{cost, query::loaders, scalar::Datetime, subscription::word};
+use super::{query::loaders, scalar::Datetime, subscription::word};
 use crate::{
     error::ApiError,
     json::separate,
@@ -269,7 +269,6 @@ impl Resource {
     }
 
     /// What it may use, in the order of the features' ids; never merged with the customer's own.
-    #[graphql(complexity = "cost::entitlements(child_complexity)")]
     async fn entitlement_list(&self, ctx: &Context<'_>) -> Result<Vec<Entitlement>> {
         let loaders = loaders(ctx)?;
         let scope = Scope::Resource(self.resource_id.clone());

@@ -9,7 +9,6 @@ use super::{
     access::{self, AccessDecision},
     arguments::{CustomerCondition, CustomersOrderBy, ListArguments, SubscriptionCondition, SubscriptionsOrderBy},
     connection::{CustomersConnection, SubscriptionsConnection, wanted},
-    cost,
     customer::Customer,
     scalar::Cursor,
     subscription::Subscription,
@@ -41,7 +40,6 @@ impl Query {
     }
 
     /// Customers, a page at a time.
-    #[graphql(complexity = "cost::list(first, last, child_complexity)")]
     #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
     async fn customers(
         &self,
@@ -68,7 +66,6 @@ impl Query {
     }
 
     /// Subscriptions of all customers, a page at a time.
-    #[graphql(complexity = "cost::list(first, last, child_complexity)")]
     #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
     async fn subscriptions(
         &self,
@@ -95,7 +92,6 @@ impl Query {
     }
 
     /// The customer of this id; null if there is none, or it was deleted.
-    #[graphql(complexity = "cost::read(child_complexity)")]
     async fn customer(
         &self,
         ctx: &Context<'_>,
@@ -107,7 +103,6 @@ impl Query {
     }
 
     /// The subscription of this id; null if there is none, or its customer was deleted.
-    #[graphql(complexity = "cost::read(child_complexity)")]
     async fn subscription(
         &self,
         ctx: &Context<'_>,
@@ -118,7 +113,6 @@ impl Query {
     }
 
     /// Whether a customer may use a feature: the decision of POST /check-access.
-    #[graphql(complexity = "cost::read(child_complexity)")]
     async fn check_access(
         &self,
         ctx: &Context<'_>,
