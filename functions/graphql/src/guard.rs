@@ -292,7 +292,9 @@ pub(crate) fn operation<'a>(
 ) -> Result<(Option<&'a Name>, &'a Positioned<OperationDefinition>), Refused> {
     let mut operations = document.operations.iter();
     match name {
-        Some(name) => operations.find(|(known, _)| known.is_some_and(|known| known.as_str() == name)).ok_or(Refused::UnknownOperation),
+        Some(name) => {
+            operations.find(|(known, _)| known.is_some_and(|known| known.as_str() == name)).ok_or(Refused::UnknownOperation)
+        }
         None => match (operations.next(), operations.next()) {
             (Some(operation), None) => Ok(operation),
             _ => Err(Refused::NoOperationName),

@@ -36,9 +36,9 @@ use shared::{
 pub use options::{Limits, Options, OptionsError};
 
 use crate::{
-    http::{Media, Questions, Unreadable},
+    http::{Media, Queries, Unreadable},
     load::Loaders,
-    run::{Answer, error_json},
+    run::{Answer, GraphqlRequest, error_json},
 };
 
 /// The function's metrics.
@@ -141,29 +141,27 @@ impl Graphql {
         if let Err(refusal) = self.auth.admits(request).await {
             return not_admitted(refusal);
         }
-        let questions = match *request.method() {
+        let queries = match *request.method() {
             Method::GET => http::of_get(request),
             Method::POST => http::of_post(request, &self.options.limits),
             _ => return method_not_allowed(),
         };
-        let Some(media) = Media::accepted(request.headers()) else {
-            let message = "an answer comes as application/graphql-response+json or application/json";
-            return respond(Media::Json, StatusCode::NOT_ACCEPTABLE, error_json(message, "BAD_REQUEST"));
-        };
-        match questions {
+        let media = Media::accepted(request.headers());
+        match queries {
             Err(Unreadable { status, message }) => respond(media, status, error_json(&message, "BAD_REQUEST")),
-            Ok(questions) => self.run(questions, media, store, seen).await,
+            Ok(queries) => self.run(queries, media, store, seen).await,
         }
     }
 
-    async fn run(&self, questions: Questions, media: Media, store: &Store, seen: &mut Seen) -> Response<Body> {
+    async fn run(&self, queries: Queries, media: Media, store: &Store, seen: &mut Seen) -> Response<Body> {
         let limits = &self.options.limits;
-        let (asked, is_batch) = match questions {
-            Questions::One(asked) => (vec![asked], false),
-            Questions::Batch(batch) => (batch, true),
+        let Queries { each, is_batch } = queries;
+        seen.queries = each.len();
+        let prepare = |request: Result<GraphqlRequest, Unreadable>| match request {
+            Ok(request) => run::prepare(request, &self.types, &self.options),
+            Err(unreadable) => Err(Answer::refused(&unreadable.message, "BAD_REQUEST")),
         };
-        seen.queries = asked.len();
-        let prepared: Vec<_> = asked.into_iter().map(|asked| run::prepare(asked, &self.types, &self.options)).collect();
+        let prepared: Vec<_> = each.into_iter().map(prepare).collect();
         let with_profiles = prepared.iter().flatten().any(|prepared| prepared.needs_profiles);
         let loaders = Arc::new(Loaders::new(store.clone(), limits.clone(), self.clock.now(), with_profiles));
         let runs = prepared.into_iter().map(|prepared| async {

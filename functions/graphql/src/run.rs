@@ -16,7 +16,7 @@ use crate::{
 
 /// A query as it came over HTTP.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct GraphqlRequest {
     pub(crate) query: String,
     pub(crate) operation_name: Option<String>,
     pub(crate) variables: Map<String, serde_json::Value>,
@@ -47,7 +47,10 @@ impl Answer {
     }
 
     pub(crate) fn too_large() -> Self {
-        Self::refused("the answer would be larger than Lambda can return (6 MB): ask for fewer rows or fields", "ANSWER_TOO_LARGE")
+        Self::refused(
+            "the answer would be larger than Lambda can return (6 MB): ask for fewer rows or fields",
+            "ANSWER_TOO_LARGE",
+        )
     }
 
     fn invalid(error: ServerError, code: &str) -> Self {
@@ -75,8 +78,8 @@ pub(crate) struct Prepared<'t> {
 const OF_PROFILES: [&str; 8] = ["name", "email", "billingId", "crmId", "billingCurrency", "metadata", "condition", "orderBy"];
 
 /// Validates and plans a query, or refuses it.
-pub(crate) fn prepare<'t>(asked: Asked, types: &'t Types, options: &Options) -> Result<Prepared<'t>, Answer> {
-    let Asked { query, operation_name, variables } = asked;
+pub(crate) fn prepare<'t>(request: GraphqlRequest, types: &'t Types, options: &Options) -> Result<Prepared<'t>, Answer> {
+    let GraphqlRequest { query, operation_name, variables } = request;
     let limits = &options.limits;
     let query = guard::scan(&query)?;
     let document = parse_query(&query).map_err(|error| Answer::invalid(error.into(), "GRAPHQL_PARSE_FAILED"))?;

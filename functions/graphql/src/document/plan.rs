@@ -3,7 +3,8 @@
 use async_graphql::{
     Name, Positioned, ServerError,
     parser::types::{
-        Directive, DocumentOperations, ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet, Type,
+        Directive, DocumentOperations, ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet,
+        Type,
     },
 };
 use async_graphql_value::Value;

@@ -68,7 +68,7 @@ const INTROSPECTION: [(&str, &str); 7] = [
     (ROOT, "__schema:__Schema! __type:__Type"),
     (
         "__Schema",
-        "description:String types:[__Type!]! queryType:__Type! mutationType:__Type subscriptionType:__Type directives:[__Directive!]!",
+        "description:String! types:[__Type!]! queryType:__Type! mutationType:__Type subscriptionType:__Type directives:[__Directive!]!",
     ),
     (
         "__Type",

@@ -112,7 +112,10 @@ impl<'a> Validator<'a> {
             let Positioned { pos, node: definition } = definition;
             let (name, ty) = (definition.name.node.as_str(), &definition.var_type.node);
             if self.types.input(named(ty)).is_none() {
-                return Err(error(format!("Variable \"${}\" can't be of type \"{}\".", short(name), short(&ty.to_string())), *pos));
+                return Err(error(
+                    format!("Variable \"${}\" can't be of type \"{}\".", short(name), short(&ty.to_string())),
+                    *pos,
+                ));
             }
             self.no_directive(&definition.directives)?;
             if let Some(default) = &definition.default_value {
@@ -267,14 +270,7 @@ impl<'a> Validator<'a> {
     }
 
     /// A value that may hold variables.
-    fn value(
-        &self,
-        ty: &'a Type,
-        has_default: bool,
-        pos: Pos,
-        value: &'a Value,
-        uses: &mut Uses<'a>,
-    ) -> Result<(), ServerError> {
+    fn value(&self, ty: &'a Type, has_default: bool, pos: Pos, value: &'a Value, uses: &mut Uses<'a>) -> Result<(), ServerError> {
         if let Value::Variable(name) = value {
             uses.variables.push(Usage { name: name.as_str(), pos, ty, has_default });
             return Ok(());
@@ -348,10 +344,7 @@ impl<'a> Validator<'a> {
 
 fn same_arguments(one: &Field, other: &Field) -> bool {
     one.arguments.len() == other.arguments.len()
-        && one
-            .arguments
-            .iter()
-            .all(|(name, value)| other.get_argument(&name.node).is_some_and(|other| other.node == value.node))
+        && one.arguments.iter().all(|(name, value)| other.get_argument(&name.node).is_some_and(|other| other.node == value.node))
 }
 
 /// The specification's IsVariableUsageAllowed: a default of the variable or of the place makes up for

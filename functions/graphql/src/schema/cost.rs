@@ -50,7 +50,9 @@ pub(crate) fn of(object: &str, field: &Field, parent: Parent, below: usize) -> u
     match (object, field.name.node.as_str()) {
         ("Query", "customers" | "subscriptions") if !is_indexed(field) => below.saturating_add(SCAN),
         ("Query" | "Customer", "customers" | "subscriptions") => below.saturating_add(LIST),
-        ("CustomersConnection" | "SubscriptionsConnection", "nodes" | "edges") => below.saturating_add(1).saturating_mul(parent.rows),
+        ("CustomersConnection" | "SubscriptionsConnection", "nodes" | "edges") => {
+            below.saturating_add(1).saturating_mul(parent.rows)
+        }
         ("CustomersConnection" | "SubscriptionsConnection", "totalCount") if !parent.is_of_one_customer => COUNT,
         ("Query", "customer" | "subscription" | "checkAccess") => below.saturating_add(READ),
         ("Customer", "entitlements" | "entitlementList" | "resources") if parent.is_read => below.saturating_add(1),
