@@ -11,6 +11,7 @@ mod json;
 mod load;
 mod options;
 mod page;
+mod reads;
 mod row;
 mod run;
 mod schema;
@@ -38,6 +39,7 @@ pub use options::{Limits, Options, OptionsError};
 use crate::{
     http::{Media, Queries, Unreadable},
     load::Loaders,
+    reads::Reads,
     run::{Answer, GraphqlRequest, error_json},
 };
 
@@ -163,7 +165,7 @@ impl Graphql {
         };
         let prepared: Vec<_> = each.into_iter().map(prepare).collect();
         let with_profiles = prepared.iter().flatten().any(|prepared| prepared.needs_profiles);
-        let loaders = Arc::new(Loaders::new(store.clone(), limits.clone(), self.clock.now(), with_profiles));
+        let loaders = Arc::new(Loaders::new(Reads::new(store.clone()), limits.clone(), self.clock.now(), with_profiles));
         let runs = prepared.into_iter().map(|prepared| async {
             match prepared {
                 Ok(prepared) => run::run(&self.schema, &loaders, prepared).await,

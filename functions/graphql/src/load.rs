@@ -7,11 +7,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use shared::{
     id::Id,
-    store::{FeatureRow, ResourceRow, Store, StoreError},
+    store::{FeatureRow, ResourceRow, StoreError},
     subscription::SubscriptionRegisters,
 };
 
-use crate::{options::Limits, row::CustomerRow};
+use tokio::sync::Semaphore;
+
+use crate::{options::Limits, page::Answered, reads::Reads, row::CustomerRow};
 
 /// How many requests to DynamoDB one loader has under way at once.
 const CONCURRENT: usize = 32;
@@ -23,7 +25,11 @@ type Cached<L> = DataLoader<L, HashMapCache>;
 
 /// What one request reads with.
 pub(crate) struct Loaders {
-    pub(crate) store: Store,
+    pub(crate) store: Reads,
+    /// Lists that are sorted in memory are read one after the other.
+    pub(crate) in_memory: Semaphore,
+    /// What the answer holds so far.
+    pub(crate) answered: Answered,
     pub(crate) limits: Limits,
     /// The moment that usage counts at.
     pub(crate) now: Timestamp,
@@ -42,7 +48,7 @@ impl std::fmt::Debug for Loaders {
 
 impl Loaders {
     /// `with_profiles` says whether anything of what customers are like is asked for.
-    pub(crate) fn new(store: Store, limits: Limits, now: Timestamp, with_profiles: bool) -> Self {
+    pub(crate) fn new(store: Reads, limits: Limits, now: Timestamp, with_profiles: bool) -> Self {
         Self {
             customers: cached(Customers { store: store.clone(), with_profiles }),
             subscriptions: cached(Subscriptions(store.clone())),
@@ -50,6 +56,8 @@ impl Loaders {
             features: cached(Features(store.clone())),
             resources: cached(Resources(store.clone())),
             store,
+            in_memory: Semaphore::new(1),
+            answered: Answered::default(),
             limits,
             now,
         }
@@ -62,7 +70,7 @@ fn cached<L>(loader: L) -> Cached<L> {
 
 /// Live customers by id.
 pub(crate) struct Customers {
-    store: Store,
+    store: Reads,
     with_profiles: bool,
 }
 
@@ -83,7 +91,7 @@ impl Loader<Id> for Customers {
 }
 
 /// Subscriptions by id, visible or not.
-pub(crate) struct Subscriptions(Store);
+pub(crate) struct Subscriptions(Reads);
 
 impl Loader<Id> for Subscriptions {
     type Value = Arc<SubscriptionRegisters>;
@@ -96,7 +104,7 @@ impl Loader<Id> for Subscriptions {
 }
 
 /// The ids of a customer's subscriptions, as its pointers name them.
-pub(crate) struct Pointers(Store);
+pub(crate) struct Pointers(Reads);
 
 impl Loader<Id> for Pointers {
     type Value = Arc<Vec<Id>>;
@@ -108,7 +116,7 @@ impl Loader<Id> for Pointers {
 }
 
 /// The features of a customer in one scope.
-pub(crate) struct Features(Store);
+pub(crate) struct Features(Reads);
 
 /// A customer and one of its lists of entitlements.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -149,7 +157,7 @@ impl Loader<FeaturesOf> for Features {
 }
 
 /// A customer's resources.
-pub(crate) struct Resources(Store);
+pub(crate) struct Resources(Reads);
 
 impl Loader<Id> for Resources {
     type Value = Arc<Vec<ResourceRow>>;

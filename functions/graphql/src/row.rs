@@ -1,6 +1,11 @@
 //! The rows of the two lists, as readers see them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use async_graphql::dataloader::Loader as _;
 
 use shared::{
     customer::{self, CustomerRegisters},
@@ -115,6 +120,10 @@ impl Column for SubscriptionColumn {
 impl Row for Arc<CustomerRow> {
     type Column = CustomerColumn;
 
+    fn id(&self) -> &Id {
+        &self.id
+    }
+
     fn value(&self, column: CustomerColumn) -> Option<&str> {
         let customer::Customer { profile, created_at, updated_at } = &self.shown;
         match column {
@@ -130,10 +139,18 @@ impl Row for Arc<CustomerRow> {
     async fn load(loaders: &Loaders, ids: Vec<Id>) -> Result<HashMap<Id, Self>, ApiError> {
         Ok(loaders.customers.load_many(ids).await?)
     }
+
+    async fn read(loaders: &Loaders, ids: &[Id]) -> Result<HashMap<Id, Self>, ApiError> {
+        Ok(loaders.customers.loader().load(ids).await?)
+    }
 }
 
 impl Row for Arc<SubscriptionRow> {
     type Column = SubscriptionColumn;
+
+    fn id(&self) -> &Id {
+        &self.id
+    }
 
     fn value(&self, column: SubscriptionColumn) -> Option<&str> {
         let subscription::Subscription { dates, details, .. } = &self.shown;
@@ -155,14 +172,31 @@ impl Row for Arc<SubscriptionRow> {
 
     async fn load(loaders: &Loaders, ids: Vec<Id>) -> Result<HashMap<Id, Self>, ApiError> {
         let registers = loaders.subscriptions.load_many(ids).await?;
-        let customer_ids = registers.values().filter_map(|registers| registers.customer_id().cloned());
-        let customers = loaders.customers.load_many(customer_ids).await?;
-        let row = |(id, registers): (Id, Arc<subscription::SubscriptionRegisters>)| {
-            let customer = customers.get(registers.customer_id()?)?;
-            Some((id.clone(), SubscriptionRow::of(id, &registers, customer)?))
-        };
-        Ok(registers.into_iter().filter_map(row).collect())
+        let customers = loaders.customers.load_many(customers_of(&registers)).await?;
+        Ok(visible(registers, &customers))
     }
+
+    async fn read(loaders: &Loaders, ids: &[Id]) -> Result<HashMap<Id, Self>, ApiError> {
+        let registers = loaders.subscriptions.loader().load(ids).await?;
+        let customers: Vec<Id> = customers_of(&registers).into_iter().collect();
+        let customers = loaders.customers.loader().load(&customers).await?;
+        Ok(visible(registers, &customers))
+    }
+}
+
+type Subscriptions = HashMap<Id, Arc<subscription::SubscriptionRegisters>>;
+
+fn customers_of(subscriptions: &Subscriptions) -> HashSet<Id> {
+    subscriptions.values().filter_map(|registers| registers.customer_id().cloned()).collect()
+}
+
+/// The subscriptions that readers see, of these customers.
+fn visible(subscriptions: Subscriptions, customers: &HashMap<Id, Arc<CustomerRow>>) -> HashMap<Id, Arc<SubscriptionRow>> {
+    let row = |(id, registers): (Id, Arc<subscription::SubscriptionRegisters>)| {
+        let customer = customers.get(registers.customer_id()?)?;
+        Some((id.clone(), SubscriptionRow::of(id, &registers, customer)?))
+    };
+    subscriptions.into_iter().filter_map(row).collect()
 }
 
 impl CustomerRow {

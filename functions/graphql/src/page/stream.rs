@@ -1,10 +1,16 @@
 //! Pages read off an index, in its own order: as fast at ten million rows as at ten.
 
-use shared::store::{ListIndex, Range};
+use std::collections::HashMap;
+
+use shared::{
+    id::Id,
+    store::{ListIndex, Place, Range},
+};
 
 use super::{
     Ask, Column, Direction, Position, Row,
-    walk::Walk,
+    listing::CHUNK,
+    shard_merge::ShardMerge,
     window::{End, Window},
 };
 use crate::{error::ApiError, load::Loaders};
@@ -26,38 +32,38 @@ pub(super) struct Stream<'a, R: Row> {
 pub(super) type Rows<R> = Vec<(Position, R)>;
 
 impl<R: Row> Stream<'_, R> {
-    /// The rows of the page, and whether another follows in reading direction within the window;
-    /// that is looked at only if it is wanted, since it is one more row to read.
-    pub(super) async fn page(&self, wants_next: bool) -> Result<(Rows<R>, bool), ApiError> {
+    /// The rows of the page, whether another follows in reading direction within the window, and how many
+    /// rows the offset passed. What follows is looked at only if `wants_more`, since it is one more row to
+    /// read.
+    pub(super) async fn page(&self, wants_more: bool) -> Result<(Rows<R>, bool, usize), ApiError> {
         let Window { end, limit, offset, .. } = self.ask.window;
-        if limit == 0 {
-            return Ok((Vec::new(), false));
-        }
         let bound = self.loaders.limits.candidates;
         if offset.saturating_add(limit) > bound {
             let instead = "use after with a cursor in place of offset";
             return Err(ApiError::TooManyRows { bound, instead });
         }
         let range = self.range(self.ask.window.after.as_ref(), self.ask.window.before.as_ref());
-        let wanted = offset + limit + usize::from(wants_next);
+        let wanted = offset + limit + usize::from(wants_more);
         let mut rows = self.read(&range, end, wanted).await?;
         let has_more = rows.len() > offset + limit;
         rows.truncate(offset + limit);
-        let mut rows = rows.split_off(offset.min(rows.len()));
+        let skipped = offset.min(rows.len());
+        let mut rows = rows.split_off(skipped);
         if end == End::Last {
             rows.reverse();
         }
-        Ok((rows, has_more))
+        Ok((rows, has_more, skipped))
     }
 
     /// Whether there are rows at or before this position.
     pub(super) async fn has_up_to(&self, position: &Position) -> Result<bool, ApiError> {
-        Ok(self.is_there(position).await? || self.has_any(&self.range(None, Some(position)), End::Last).await?)
+        Ok(self.is_there(position).await? || self.has(&self.range(None, Some(position)), End::Last, 1).await?)
     }
 
-    /// Whether there are rows at or after this position.
-    pub(super) async fn has_from(&self, position: &Position) -> Result<bool, ApiError> {
-        Ok(self.is_there(position).await? || self.has_any(&self.range(Some(position), None), End::First).await?)
+    /// Whether there are more than so many rows at or after this position.
+    pub(super) async fn has_from(&self, position: &Position, more_than: usize) -> Result<bool, ApiError> {
+        let after = more_than + usize::from(!self.is_there(position).await?);
+        Ok(self.has(&self.range(Some(position), None), End::First, after).await?)
     }
 
     /// Whether the very row is there still: most often it is, and then one read tells.
@@ -67,8 +73,8 @@ impl<R: Row> Stream<'_, R> {
         Ok(rows.values().any(|row| self.ask.filter.admits(row) && self.ask.order.position(row) == *position))
     }
 
-    async fn has_any(&self, range: &Range, end: End) -> Result<bool, ApiError> {
-        Ok(!self.read(range, end, 1).await?.is_empty())
+    async fn has(&self, range: &Range, end: End, rows: usize) -> Result<bool, ApiError> {
+        Ok(rows == 0 || self.read(range, end, rows).await?.len() == rows)
     }
 
     /// The range of the index between two positions of the order.
@@ -92,23 +98,22 @@ impl<R: Row> Stream<'_, R> {
             (End::Last, Direction::Ascending) => Direction::Descending,
             (End::Last, Direction::Descending) => Direction::Ascending,
         };
-        let mut walk = Walk::new(&self.loaders.store, self.index, range, direction);
+        let mut merge = ShardMerge::new(&self.loaders.store, self.index, range, direction);
         let mut rows: Rows<R> = Vec::new();
         let mut read = 0;
         loop {
             let missing = wanted - rows.len();
             // A condition that few rows meet is read for in growing steps.
-            let step = if self.ask.filter.is_empty() { missing } else { missing.max(read).min(bound + 1 - read) };
-            let places = walk.next(step).await?;
+            let step = if self.ask.filter.is_empty() { missing } else { missing.max(read).min(CHUNK).min(bound + 1 - read) };
+            let places = merge.next(step).await?;
             read += places.len();
-            let ids = places.iter().map(|place| place.id.clone()).collect();
-            let mut found = R::load(self.loaders, ids).await?;
+            let mut found = self.rows(&places).await?;
             let seen = places.iter().filter_map(|place| {
                 let row = found.remove(&place.id).filter(|row| self.ask.filter.admits(row))?;
                 Some((Position::of_place(self.index, place), row))
             });
             rows.extend(seen.take(missing));
-            if rows.len() == wanted || walk.is_at_end() {
+            if rows.len() == wanted || merge.is_at_end() {
                 return Ok(rows);
             }
             if read > bound {
@@ -116,19 +121,28 @@ impl<R: Row> Stream<'_, R> {
             }
         }
     }
+
+    /// The rows at these places. Those that are read for a condition may be many, and few are kept.
+    async fn rows(&self, places: &[Place]) -> Result<HashMap<Id, R>, ApiError> {
+        let ids: Vec<Id> = places.iter().map(|place| place.id.clone()).collect();
+        if self.ask.filter.is_empty() {
+            return R::load(self.loaders, ids).await;
+        }
+        let _one_at_a_time = self.loaders.in_memory.acquire().await;
+        R::read(self.loaders, &ids).await
+    }
 }
 
-/// Every row that an index lists, as long as they are few enough.
-pub(super) async fn all<R: Row>(loaders: &Loaders) -> Result<Vec<R>, ApiError> {
+/// The ids of every row that an index lists, as long as they are few enough.
+pub(super) async fn all<R: Row>(loaders: &Loaders) -> Result<Vec<Id>, ApiError> {
     let bound = loaders.limits.candidates;
     let Some(index) = R::Column::index(&[R::Column::PRIMARY_KEY]) else {
         return Ok(Vec::new());
     };
-    let mut walk = Walk::new(&loaders.store, index, &Range::default(), Direction::Ascending);
-    let places = walk.next(bound + 1).await?;
+    let mut merge = ShardMerge::new(&loaders.store, index, &Range::default(), Direction::Ascending);
+    let places = merge.next(bound + 1).await?;
     if places.len() > bound {
         return Err(ApiError::TooManyRows { bound, instead: INSTEAD });
     }
-    let ids = places.into_iter().map(|place| place.id).collect();
-    Ok(R::load(loaders, ids).await?.into_values().collect())
+    Ok(places.into_iter().map(|place| place.id).collect())
 }

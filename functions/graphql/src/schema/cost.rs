@@ -57,7 +57,9 @@ pub(crate) fn of(object: &str, field: &Field, parent: Parent, below: usize) -> u
         ("Query", "customer" | "subscription" | "checkAccess") => below.saturating_add(READ),
         ("Customer", "entitlements" | "entitlementList" | "resources") if parent.is_read => below.saturating_add(1),
         ("Customer", "entitlements") => 2 * READ,
-        ("Customer", "entitlementList" | "resources") => below.saturating_mul(USUAL_ENTITLEMENTS).saturating_add(READ),
+        ("Customer" | "Resource", "entitlementList" | "resources") => {
+            below.saturating_mul(USUAL_ENTITLEMENTS).saturating_add(READ)
+        }
         _ => below.saturating_add(1),
     }
 }

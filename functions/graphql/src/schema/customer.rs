@@ -7,7 +7,7 @@ use shared::id::Id;
 
 use super::{
     arguments::{ListArguments, SubscriptionCondition, SubscriptionsOrderBy},
-    connection::{SubscriptionsConnection, wanted},
+    connection::{SubscriptionsConnection, page_info_requested},
     entitlement::{Entitlement, Resource, effective, to_stigg_json},
     query::loaders,
     scalar::{Cursor, Datetime, Json},
@@ -112,9 +112,11 @@ impl Customer {
         #[graphql(desc = "Only rows that hold this.")] condition: Option<SubscriptionCondition>,
     ) -> Result<SubscriptionsConnection> {
         let loaders = loaders(ctx)?;
-        let ask = ListArguments { first, last, offset, before, after, order_by, condition }.ask(loaders)?;
-        let rows = self.siblings.subscriptions_of(&self.row.id, loaders).await?;
-        let listing = Listing::new(Arc::clone(loaders), Source::Rows(rows), ask, wanted(ctx));
+        let mut arguments = ListArguments { first, last, offset, before, after, order_by, condition };
+        let source = Source::Rows(self.siblings.subscriptions_of(&self.row.id, loaders).await?);
+        let ask = arguments.filter();
+        let ask = arguments.ask(ask, &source, loaders)?;
+        let listing = Listing::new(Arc::clone(loaders), source, ask, page_info_requested(ctx));
         Ok(SubscriptionsConnection { listing })
     }
 

@@ -8,7 +8,7 @@ use shared::{id::Id, store::StoreError};
 use super::{
     access::{self, AccessDecision},
     arguments::{CustomerCondition, CustomersOrderBy, ListArguments, SubscriptionCondition, SubscriptionsOrderBy},
-    connection::{CustomersConnection, SubscriptionsConnection, wanted},
+    connection::{CustomersConnection, SubscriptionsConnection, page_info_requested},
     customer::Customer,
     scalar::Cursor,
     subscription::Subscription,
@@ -59,9 +59,11 @@ impl Query {
         #[graphql(desc = "Only rows that hold this.")] condition: Option<CustomerCondition>,
     ) -> Result<Option<CustomersConnection>> {
         let loaders = loaders(ctx)?;
-        let ask = ListArguments { first, last, offset, before, after, order_by, condition }.ask(loaders)?;
-        let source = customers_source(loaders, &ask.filter).await?;
-        let listing = Listing::new(Arc::clone(loaders), source, ask, wanted(ctx));
+        let mut arguments = ListArguments { first, last, offset, before, after, order_by, condition };
+        let filter = arguments.filter();
+        let source = customers_source(loaders, &filter).await?;
+        let ask = arguments.ask(filter, &source, loaders)?;
+        let listing = Listing::new(Arc::clone(loaders), source, ask, page_info_requested(ctx));
         Ok(Some(CustomersConnection::new(listing)))
     }
 
@@ -85,9 +87,11 @@ impl Query {
         #[graphql(desc = "Only rows that hold this.")] condition: Option<SubscriptionCondition>,
     ) -> Result<Option<SubscriptionsConnection>> {
         let loaders = loaders(ctx)?;
-        let ask = ListArguments { first, last, offset, before, after, order_by, condition }.ask(loaders)?;
-        let source = subscriptions_source(loaders, &ask.filter).await?;
-        let listing = Listing::new(Arc::clone(loaders), source, ask, wanted(ctx));
+        let mut arguments = ListArguments { first, last, offset, before, after, order_by, condition };
+        let filter = arguments.filter();
+        let source = subscriptions_source(loaders, &filter).await?;
+        let ask = arguments.ask(filter, &source, loaders)?;
+        let listing = Listing::new(Arc::clone(loaders), source, ask, page_info_requested(ctx));
         Ok(Some(SubscriptionsConnection { listing }))
     }
 

@@ -35,6 +35,11 @@ async fn seven_levels_of_subscriptions_and_their_customers_are_refused_before_an
         assert_eq!(body_of(&response)["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX");
         assert_eq!(spent.requests, 0);
     }
+    // What the customers of a page have is read once, wherever it is asked for.
+    let again = "{ customers { nodes { subscriptions { nodes { customer { entitlements } } } } } }";
+    assert_eq!(stack.data(again, Value::Null).await["customers"]["nodes"], json!([]));
+    let others = "{ customers(first: 1000) { nodes { resources { entitlementList { usageLimit } } } } }";
+    assert_eq!(stack.error(others).await.0, "QUERY_TOO_COMPLEX");
     // Small pages may nest, up to the depth.
     let small = nested(3).replace("subscriptions {", "subscriptions(first: 3) {");
     assert_eq!(stack.data(&small, Value::Null).await["subscriptions"]["nodes"], json!([]));
