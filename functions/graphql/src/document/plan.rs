@@ -1,5 +1,7 @@
 //! An operation in the form in which it is executed and answered.
 
+use std::collections::HashMap;
+
 use async_graphql::{
     Name, Positioned, ServerError,
     parser::types::{
@@ -37,6 +39,8 @@ pub(crate) struct Plan<'t> {
 pub(crate) struct Selected<'t> {
     /// Its name there.
     pub(super) key: Name,
+    /// Its name in what execution answers.
+    pub(super) source: Name,
     pub(super) ty: &'t Type,
     /// What is selected of it; None for a scalar or an enum.
     pub(super) fields: Option<Vec<Selected<'t>>>,
@@ -80,13 +84,17 @@ struct Planner<'t, 'd> {
 struct Object<'t> {
     set: SelectionSet,
     fields: Vec<Selected<'t>>,
+    /// The fields that are answered from the row, which are executed once whatever their aliases: a row may
+    /// be long, and a query have hundreds of aliases.
+    of_row: HashMap<Name, Name>,
     complexity: usize,
     depth: usize,
 }
 
 impl<'t, 'd> Planner<'t, 'd> {
     fn object(&self, name: &'t str, parent: Parent, sets: &[&'d SelectionSet]) -> Result<Object<'t>, ServerError> {
-        let mut object = Object { set: SelectionSet::default(), fields: Vec::new(), complexity: 0, depth: 0 };
+        let mut object =
+            Object { set: SelectionSet::default(), fields: Vec::new(), of_row: HashMap::new(), complexity: 0, depth: 0 };
         for group in collect(self.document, sets, &|directives| self.is_included(directives))? {
             self.field(name, parent, &group, &mut object)?;
         }
@@ -121,7 +129,19 @@ impl<'t, 'd> Planner<'t, 'd> {
         let cost = cost::of(of, &planned, parent, below);
         object.complexity = object.complexity.saturating_add(cost);
         object.depth = object.depth.max(depth + 1);
-        object.fields.push(Selected { key, ty: &known.ty, fields: selected });
+        let is_of_row = selected.is_none() && matches!(of, "Customer" | "Subscription") && field.name.node != *"entitlements";
+        let source = match object.of_row.get(&field.name.node) {
+            Some(source) => source.clone(),
+            None => key.clone(),
+        };
+        let is_executed_already = source != key;
+        object.fields.push(Selected { key: key.clone(), source, ty: &known.ty, fields: selected });
+        if is_executed_already {
+            return Ok(());
+        }
+        if is_of_row {
+            object.of_row.insert(field.name.node.clone(), key);
+        }
         object.set.items.push(Positioned::new(Selection::Field(Positioned::new(planned, *pos)), *pos));
         Ok(())
     }

@@ -44,8 +44,8 @@ fn object(fields: &[Selected<'_>], value: &Value, limit: usize, out: &mut Vec<u8
         out.extend_from_slice(b"\":");
         // Most members are in the query's order.
         let member = match members.get_index(index) {
-            Some((key, value)) if *key == field.key => Some(value),
-            _ => members.get(&field.key),
+            Some((key, value)) if *key == field.source => Some(value),
+            _ => members.get(&field.source),
         };
         write(field.ty, field.fields.as_deref(), member, limit, out)?;
     }

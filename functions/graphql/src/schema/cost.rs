@@ -15,6 +15,9 @@ const SCAN: usize = 2_000;
 /// A count of a whole list: up to a million keys are read.
 const COUNT: usize = 100;
 
+/// A customer beside its subscription: a row of the answer, if not one that is read for it.
+const ROW: usize = 10;
+
 /// A read of one row, of one customer's entitlements, or of what a decision needs.
 const READ: usize = 20;
 
@@ -55,6 +58,7 @@ pub(crate) fn of(object: &str, field: &Field, parent: Parent, below: usize) -> u
         }
         ("CustomersConnection" | "SubscriptionsConnection", "totalCount") if !parent.is_of_one_customer => COUNT,
         ("Query", "customer" | "subscription" | "checkAccess") => below.saturating_add(READ),
+        ("Subscription", "customer") => below.saturating_add(ROW),
         ("Customer", "entitlements" | "entitlementList" | "resources") if parent.is_read => below.saturating_add(1),
         ("Customer", "entitlements") => 2 * READ,
         ("Customer" | "Resource", "entitlementList" | "resources") => {

@@ -66,6 +66,19 @@ async fn members_come_in_the_order_of_the_query() {
 }
 
 #[tokio::test]
+async fn a_field_of_a_row_may_have_many_aliases() {
+    let stack = filled().await;
+    let query = "{ customer(customerId: \"c0\") { b: name a: name name c: customerId b: name metadata m: metadata entitlements e: entitlements } }";
+    let answer = text(&stack, query, Value::Null).await;
+    let (row, entitlements) = answer.split_once(",\"entitlements\":").unwrap();
+    let expected =
+        r#"{"data":{"customer":{"b":"Name of c0","a":"Name of c0","name":"Name of c0","c":"c0","metadata":null,"m":null"#;
+    assert_eq!(row, expected);
+    let (one, other) = entitlements.split_once(",\"e\":").unwrap();
+    assert_eq!(format!("{one}}}}}}}"), other);
+}
+
+#[tokio::test]
 async fn an_object_without_fields_is_an_object() {
     let stack = filled().await;
     let query = "query($b: Boolean!) { customers(first: 2) { nodes { ...F @include(if: $b) } } customer(customerId: \"c0\") { name @skip(if: true) } \
