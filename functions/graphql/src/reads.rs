@@ -26,8 +26,11 @@ const MAX_REQUESTS: u32 = 64;
 /// The most rows of one BatchGetItem.
 const BATCH: usize = 100;
 
+/// What a BatchGetItem counts for: its answer may hold 100 times what a read of one row does.
+const BATCH_PERMITS: usize = 4;
+
 /// The most rows that one read asks for at once.
-const CHUNK: usize = 16 * BATCH;
+const CHUNK: usize = 10 * BATCH;
 
 /// The store within the bounds of one GraphQL request. Clones share them.
 #[derive(Clone, Debug)]
@@ -59,7 +62,7 @@ impl Reads {
     {
         let mut rows = Vec::new();
         for chunk in ids.chunks(CHUNK) {
-            let _permit = self.permit(chunk.len().div_ceil(BATCH)).await;
+            let _permit = self.permit(BATCH_PERMITS * chunk.len().div_ceil(BATCH)).await;
             rows.extend(read(chunk.to_vec()).await?);
         }
         Ok(rows)

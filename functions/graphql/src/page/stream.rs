@@ -43,12 +43,9 @@ impl<R: Row> Stream<'_, R> {
             return Err(ApiError::TooManyRows { bound, instead });
         }
         let range = self.range(self.ask.window.after.as_ref(), self.ask.window.before.as_ref());
-        let wanted = offset + limit + usize::from(wants_more);
-        let mut rows = self.read(&range, end, wanted).await?;
-        let has_more = rows.len() > offset + limit;
-        rows.truncate(offset + limit);
-        let skipped = offset.min(rows.len());
-        let mut rows = rows.split_off(skipped);
+        let (skipped, mut rows) = self.read(&range, end, offset, limit + usize::from(wants_more)).await?;
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
         if end == End::Last {
             rows.reverse();
         }
@@ -74,7 +71,9 @@ impl<R: Row> Stream<'_, R> {
     }
 
     async fn has(&self, range: &Range, end: End, rows: usize) -> Result<bool, ApiError> {
-        Ok(rows == 0 || self.read(range, end, rows).await?.len() == rows)
+        let Some(others) = rows.checked_sub(1) else { return Ok(true) };
+        let (_, last) = self.read(range, end, others, 1).await?;
+        Ok(!last.is_empty())
     }
 
     /// The range of the index between two positions of the order.
@@ -87,11 +86,12 @@ impl<R: Row> Stream<'_, R> {
         }
     }
 
-    /// So many rows of the range, counted from its end; fewer only if there are no more.
+    /// Passes `skip` rows of the range, counted from its end, and returns how many it passed, and the next
+    /// `wanted` rows; fewer only if there are no more.
     ///
     /// The index says who is listed, the row says whether it is seen: rows that are not, because
     /// they changed in between or because of the condition, are made up for from further on.
-    async fn read(&self, range: &Range, end: End, wanted: usize) -> Result<Rows<R>, ApiError> {
+    async fn read(&self, range: &Range, end: End, skip: usize, wanted: usize) -> Result<(usize, Rows<R>), ApiError> {
         let bound = self.loaders.limits.candidates;
         let direction = match (end, self.direction) {
             (End::First, direction) => direction,
@@ -100,21 +100,24 @@ impl<R: Row> Stream<'_, R> {
         };
         let mut merge = ShardMerge::new(&self.loaders.store, self.index, range, direction);
         let mut rows: Rows<R> = Vec::new();
-        let mut read = 0;
+        let (mut read, mut skipped) = (0, 0);
         loop {
-            let missing = wanted - rows.len();
+            let missing = skip - skipped + wanted - rows.len();
             // A condition that few rows meet is read for in growing steps.
-            let step = if self.ask.filter.is_empty() { missing } else { missing.max(read).min(CHUNK).min(bound + 1 - read) };
-            let places = merge.next(step).await?;
+            let step = if self.ask.filter.is_empty() { missing } else { missing.max(read).min(bound + 1 - read) };
+            let places = merge.next(if self.keeps_all(skip) { step } else { step.min(CHUNK) }).await?;
             read += places.len();
-            let mut found = self.rows(&places).await?;
-            let seen = places.iter().filter_map(|place| {
-                let row = found.remove(&place.id).filter(|row| self.ask.filter.admits(row))?;
-                Some((Position::of_place(self.index, place), row))
-            });
-            rows.extend(seen.take(missing));
+            let mut found = self.rows(&places, skip).await?;
+            for place in &places {
+                let Some(row) = found.remove(&place.id).filter(|row| self.ask.filter.admits(row)) else { continue };
+                if skipped < skip {
+                    skipped += 1;
+                } else if rows.len() < wanted {
+                    rows.push((Position::of_place(self.index, place), row));
+                }
+            }
             if rows.len() == wanted || merge.is_at_end() {
-                return Ok(rows);
+                return Ok((skipped, rows));
             }
             if read > bound {
                 return Err(ApiError::TooManyRows { bound, instead: INSTEAD });
@@ -122,10 +125,16 @@ impl<R: Row> Stream<'_, R> {
         }
     }
 
-    /// The rows at these places. Those that are read for a condition may be many, and few are kept.
-    async fn rows(&self, places: &[Place]) -> Result<HashMap<Id, R>, ApiError> {
+    /// Whether every row that is read is one of the page.
+    fn keeps_all(&self, skip: usize) -> bool {
+        skip == 0 && self.ask.filter.is_empty()
+    }
+
+    /// The rows at these places. Those that are read for an offset or a condition may be many, and few are
+    /// kept.
+    async fn rows(&self, places: &[Place], skip: usize) -> Result<HashMap<Id, R>, ApiError> {
         let ids: Vec<Id> = places.iter().map(|place| place.id.clone()).collect();
-        if self.ask.filter.is_empty() {
+        if self.keeps_all(skip) {
             return R::load(self.loaders, ids).await;
         }
         let _one_at_a_time = self.loaders.in_memory.acquire().await;

@@ -44,8 +44,11 @@ impl Query {
     async fn customers(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only the first so many rows, at most 100; without first and last the first 100.")] first: Option<i32>,
-        #[graphql(desc = "Only the last so many rows, at most 100. Not together with first or offset.")] last: Option<i32>,
+        #[graphql(
+            desc = "Only the first so many rows. A page has at most 1,000: of a longer list, ask for pageInfo { hasNextPage }."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "Only the last so many rows. Not together with first or offset.")] last: Option<i32>,
         #[graphql(desc = "Leave out so many rows after the cursor in after. For short lists; page with after.")] offset: Option<
             i32,
         >,
@@ -72,8 +75,11 @@ impl Query {
     async fn subscriptions(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only the first so many rows, at most 100; without first and last the first 100.")] first: Option<i32>,
-        #[graphql(desc = "Only the last so many rows, at most 100. Not together with first or offset.")] last: Option<i32>,
+        #[graphql(
+            desc = "Only the first so many rows. A page has at most 1,000: of a longer list, ask for pageInfo { hasNextPage }."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "Only the last so many rows. Not together with first or offset.")] last: Option<i32>,
         #[graphql(desc = "Leave out so many rows after the cursor in after. For short lists; page with after.")] offset: Option<
             i32,
         >,
