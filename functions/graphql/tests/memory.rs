@@ -97,7 +97,7 @@ async fn no_query_within_the_limits_takes_more_memory_than_documented() {
             aliases(900, |n| format!("checkAccess(customerId: \"customer-{n:05}\", featureId: \"f\") {{ hasAccess }}")),
         ),
         ("62,000 unknown arguments", json!({"query": format!("{{ customers({}) {{ totalCount }} }}", "a:1 ".repeat(62_000))})),
-        ("10,000 tokens", json!({"query": format!("{{ customers({}) {{ totalCount }} }}", "a:1 ".repeat(3_300))})),
+        ("20,000 tokens", json!({"query": format!("{{ customers({}) {{ totalCount }} }}", "a:1 ".repeat(6_600))})),
         ("5,000 rows, short", aliases(5, |n| page(n, "customerId createdAt updatedAt name email billingId crmId"))),
         ("5,000 rows with their metadata", aliases(5, |n| page(n, "customerId name metadata"))),
         ("10 long offsets", aliases(10, |_| "customers(first: 1, offset: 9499) { nodes { metadata } }".to_owned())),
