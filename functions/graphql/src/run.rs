@@ -54,7 +54,8 @@ impl Answer {
     }
 
     fn invalid(error: ServerError, code: &str) -> Self {
-        let json = serde_json::json!({"errors": [with_code(error, code)]}).to_string();
+        let error = serde_json::to_string(&with_code(error, code)).unwrap_or_default();
+        let json = format!("{{\"errors\":[{error}]}}");
         Self { json, was_executed: false, errors: 1, store_failed: false, operation: None }
     }
 }
