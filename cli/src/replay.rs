@@ -13,7 +13,7 @@ use serde::Serialize;
 use shared::{
     apply::{Moment, apply},
     event::{self, Envelope, EventError, Handled, Received},
-    store::{KEPT, Outcome, Store, StoreError},
+    store::{GRACE_PERIOD, Outcome, Store, StoreError},
     time::{self, to_fixed_width},
 };
 
@@ -246,7 +246,7 @@ impl Replaying<'_> {
             Err(error) => return Ok(Became::Refused(error.into())),
         };
         let time = oldest(&envelope, received);
-        if now.duration_since(time) > KEPT && !self.options.force {
+        if now.duration_since(time) > GRACE_PERIOD && !self.options.force {
             return Ok(Became::Refused(Refused::TooOld { time: to_fixed_width(time) }));
         }
         let written = apply(&self.store, &envelope, &said, Moment { received, now }).await;

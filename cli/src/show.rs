@@ -67,9 +67,9 @@ pub fn id(text: &str) -> Result<Id, shared::id::IdError> {
 pub async fn show(options: Show) -> Result<Ended, ShowError> {
     let deployment = options.target.find().await?;
     let store = deployment.store().await?;
-    let whole = store.whole_customer(&options.customer).await?;
-    let is_known = whole.is_some();
-    let page = Page::of(&options.customer, &whole.unwrap_or_default(), Timestamp::now())?;
+    let stored = store.stored_customer(&options.customer).await?;
+    let is_known = stored.is_some();
+    let page = Page::of(&options.customer, &stored.unwrap_or_default(), Timestamp::now())?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&page).unwrap_or_default());
     } else if is_known {

@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    customer::{CustomerRegisters, Register, Standing},
-    entitlement::{Entitlement, FeatureState, Grant, Usage, merge, to_number},
+    customer::{CustomerRegisters, Standing},
+    entitlement::{Entitlement, ScopeRegisters, Unreadable, to_number},
     id::Id,
     time,
 };
@@ -37,38 +37,30 @@ pub struct AccessRequest {
     pub requested_values: Vec<String>,
 }
 
-/// What the replica has that a check depends on, deletions applied.
+/// The visible state that a check depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccessView {
     /// Whether there is such a customer.
     pub standing: Standing,
-    /// The length of the newest list of entitlements of the scope that is asked for.
-    pub list: Option<u64>,
-    /// The feature in that scope.
-    pub feature: FeatureState,
+    /// Number of features in the scope's newest list. None if no list is known.
+    pub list: Option<usize>,
+    /// The feature's entitlement, if the newest list holds it.
+    pub entitlement: Option<Entitlement>,
 }
 
 impl AccessView {
-    /// What a customer's registers come to for one feature: `list` is the list of the scope that is asked
-    /// for, grant and usage are the feature's in it. What lies below the customer's deletion does not
-    /// exist.
-    pub fn of<P, E>(
-        customer: &CustomerRegisters<P, E>,
-        list: Option<&Register<u64>>,
-        grant: Option<Register<Grant>>,
-        usage: Option<&Register<Usage>>,
-    ) -> Self {
-        let list = list.filter(|register| customer.exists(&register.version));
-        let grant = grant.filter(|register| customer.exists(&register.version));
-        let usage = usage.filter(|register| customer.exists(&register.version));
-        Self {
+    /// The view of one feature in a scope of the customer's. Registers at or below the customer's tombstone count
+    /// as absent.
+    ///
+    /// # Errors
+    /// If the stored entitlement is not readable.
+    pub fn of<P, E>(customer: &CustomerRegisters<P, E>, scope: &ScopeRegisters, feature_id: &Id) -> Result<Self, Unreadable> {
+        let tombstone = customer.tombstone.as_ref();
+        Ok(Self {
             standing: customer.standing(),
-            list: list.map(|register| register.value),
-            feature: match list {
-                Some(list) => merge(grant, usage, &list.version),
-                None => FeatureState::Absent,
-            },
-        }
+            list: scope.visible_list(tombstone).map(|list| list.value.len()),
+            entitlement: scope.entitlement(feature_id, tombstone)?,
+        })
     }
 }
 
@@ -211,13 +203,9 @@ fn before_the_feature<'a>(view: &'a AccessView, request: &AccessRequest, steps: 
         };
         return Err((Reason::NoActiveSubscription, reason));
     }
-    let (entitlement, feature) = match &view.feature {
-        FeatureState::Granted(entitlement) => (Some(entitlement), "the newest list grants it"),
-        FeatureState::Absent => (None, "no list has granted it"),
-        FeatureState::Revoked => (None, "a list granted it, and the newest does not hold it"),
-    };
-    steps.decides(Row::NotInList, entitlement.is_none(), format_args!("{feature}"));
-    entitlement.map(AsRef::as_ref).ok_or_else(|| {
+    let found = if view.entitlement.is_some() { "the newest list grants it" } else { "the newest list does not hold it" };
+    steps.decides(Row::NotInList, view.entitlement.is_none(), format_args!("{found}"));
+    view.entitlement.as_ref().ok_or_else(|| {
         let reason = format!("{scope} has no entitlement to the feature {feature_id} in its subscriptions.");
         (Reason::NoFeatureEntitlementInSubscription, reason)
     })
@@ -233,21 +221,20 @@ fn by_the_feature(
     use AccessDeniedReason as Reason;
     let grant = &entitlement.grant;
     let feature_id = &request.feature_id;
-    match &grant.credit_balance {
+    match &entitlement.balance {
         None => {
             steps.decides(Row::CreditsUsedUp, false, format_args!("it is not paid with credits"));
         }
-        Some(credits) => {
-            let balance = credits.remaining_balance.unwrap_or(0.0);
-            let has_soft_limit = grant.has_soft_limit.unwrap_or(false);
+        Some(balance) => {
+            let has_soft_limit = entitlement.has_soft_limit();
             let soft = if has_soft_limit { "a" } else { "no" };
-            let left = to_number(balance);
-            let are_used_up = balance <= 0.0 && !has_soft_limit;
+            let left = to_number(balance.remaining_balance);
+            let are_used_up = balance.remaining_balance <= 0.0 && !has_soft_limit;
             if steps.decides(Row::CreditsUsedUp, are_used_up, format_args!("{left} credits left, {soft} soft limit")) {
                 return Err((Reason::InsufficientCredits, format!("The credits for the feature {feature_id} are used up.")));
             }
-            let limit = Words::Limit(entitlement.usage_limit);
-            let are_the_limit = entitlement.usage_limit.is_none();
+            let limit = Words::Limit(grant.usage_limit);
+            let are_the_limit = grant.usage_limit.is_none();
             if steps.decides(Row::CreditsLeft, are_the_limit, format_args!("{left} credits left, {limit}")) {
                 return Ok(format!("The feature {feature_id} is paid with credits, and {left} are left."));
             }
@@ -287,7 +274,7 @@ fn by_the_feature(
 /// Rows 9 to 11.
 fn metered(entitlement: &Entitlement, request: &AccessRequest, now: Timestamp, steps: &mut Steps) -> Result<String, Denial> {
     let feature_id = &request.feature_id;
-    let (is_unlimited, is_soft) = (entitlement.has_unlimited_usage, entitlement.grant.has_soft_limit.unwrap_or(false));
+    let (is_unlimited, is_soft) = (entitlement.has_unlimited_usage(), entitlement.has_soft_limit());
     let found = match (is_unlimited, is_soft) {
         (true, _) => "its usage is unlimited",
         (false, true) => "its limit is soft",
@@ -301,7 +288,7 @@ fn metered(entitlement: &Entitlement, request: &AccessRequest, now: Timestamp, s
         });
     }
     let (usage, requested) = (entitlement.usage_at(now), request.requested_usage);
-    let limit = entitlement.usage_limit.unwrap_or(0.0);
+    let limit = entitlement.grant.usage_limit.unwrap_or(0.0);
     let numbers = format!("{} used, {} requested, {} allowed", to_number(usage), to_number(requested), to_number(limit));
     let found = Found { numbers: &numbers, entitlement, now };
     if steps.decides(Row::WithinLimit, usage + requested <= limit, format_args!("{found}")) {
@@ -314,7 +301,7 @@ fn metered(entitlement: &Entitlement, request: &AccessRequest, now: Timestamp, s
 
 /// What a row was held against, put into words only where somebody reads them.
 enum Words<'a> {
-    List(Option<u64>),
+    List(Option<usize>),
     Limit(Option<f64>),
     Values(&'a [String]),
 }
@@ -341,12 +328,12 @@ struct Found<'a> {
 
 impl fmt::Display for Found<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Entitlement { period, current_usage, usage_limit, .. } = self.entitlement;
+        let Entitlement { grant, period, current_usage, .. } = self.entitlement;
         f.write_str(self.numbers)?;
         if let (true, Some(end), Some(usage)) = (period.is_over(self.now), period.usage_period_end, current_usage) {
             write!(f, "; the period in which {} were used ended at {}", to_number(*usage), time::to_fixed_width(end))?;
         }
-        if usage_limit.is_none() {
+        if grant.usage_limit.is_none() {
             f.write_str("; no limit is said, which counts as 0")?;
         }
         Ok(())
@@ -387,12 +374,12 @@ fn decided_on(entitlement: &Entitlement, now: Timestamp) -> DecidedOn {
     let grant = &entitlement.grant;
     DecidedOn {
         current_usage: metered.then(|| to_number(entitlement.usage_at(now))),
-        usage_limit: entitlement.usage_limit.map(to_number),
-        has_unlimited_usage: entitlement.has_unlimited_usage,
-        has_soft_limit: grant.has_soft_limit.unwrap_or(false),
+        usage_limit: grant.usage_limit.map(to_number),
+        has_unlimited_usage: entitlement.has_unlimited_usage(),
+        has_soft_limit: entitlement.has_soft_limit(),
         usage_period_start: bounds.start.map(time::to_fixed_width),
         usage_period_end: bounds.end.map(time::to_fixed_width),
         enum_values: grant.enum_values.clone(),
-        remaining_balance: grant.credit_balance.as_ref().and_then(|credits| credits.remaining_balance).map(to_number),
+        remaining_balance: entitlement.balance.as_ref().map(|balance| to_number(balance.remaining_balance)),
     }
 }

@@ -14,9 +14,10 @@ pub struct Register<T> {
     pub value: T,
 }
 
-/// Whether a register exists beside a customer's deletion: at or below it, it does not.
-pub fn is_above(version: &Version, deletion: Option<&Version>) -> bool {
-    deletion.is_none_or(|deletion| version > deletion)
+/// Whether a register of this version is visible beside its customer's tombstone. At or below the tombstone, a
+/// register counts as deleted.
+pub fn is_above(version: &Version, tombstone: Option<&Version>) -> bool {
+    tombstone.is_none_or(|tombstone| version > tombstone)
 }
 
 /// A customer as its own events give it. What was absent is None; stored as JSON without nulls.
@@ -80,16 +81,16 @@ pub struct CustomerRegisters<P = Profile, E = Embedded> {
     /// What events said that show the customer alive.
     pub embedded: Option<Register<E>>,
     /// The highest version of a customer.deleted.
-    pub deletion: Option<Version>,
+    pub tombstone: Option<Version>,
     /// The highest version of a customer.created.
     pub creation: Option<Version>,
-    /// The length of the customer level's newest list of entitlements.
-    pub list: Option<Register<u64>>,
+    /// The version of the customer level's newest list of entitlements. It counts for `updatedAt`.
+    pub list: Option<Version>,
 }
 
 impl<P, E> Default for CustomerRegisters<P, E> {
     fn default() -> Self {
-        Self { profile: None, embedded: None, deletion: None, creation: None, list: None }
+        Self { profile: None, embedded: None, tombstone: None, creation: None, list: None }
     }
 }
 
@@ -105,22 +106,21 @@ pub enum Standing {
 }
 
 impl<P, E> CustomerRegisters<P, E> {
-    /// Whether a register of this version, of the customer or of what hangs on it, exists.
+    /// Whether a register of this version, the customer's own or a dependent's, is above the tombstone.
     pub fn exists(&self, version: &Version) -> bool {
-        is_above(version, self.deletion.as_ref())
+        is_above(version, self.tombstone.as_ref())
     }
 
-    /// The register, unless the customer's deletion has overtaken it.
+    /// The register, unless it is at or below the tombstone.
     pub fn seen<'a, T>(&self, register: &'a Option<Register<T>>) -> Option<&'a Register<T>> {
         register.as_ref().filter(|register| self.exists(&register.version))
     }
 
-    /// Whether there is such a customer: live when its profile or its embedded register lies above
-    /// its deletion.
+    /// A customer is live when its profile or its embedded register is above the tombstone.
     pub fn standing(&self) -> Standing {
         if self.seen(&self.profile).is_some() || self.seen(&self.embedded).is_some() {
             Standing::Live
-        } else if self.deletion.is_some() {
+        } else if self.tombstone.is_some() {
             Standing::Archived
         } else {
             Standing::Unknown
@@ -154,7 +154,7 @@ impl CustomerRegisters {
         let newest = [
             profile.map(|register| &register.version),
             embedded.map(|register| &register.version),
-            self.seen(&self.list).map(|register| &register.version),
+            self.list.as_ref().filter(|version| self.exists(version)),
             creation,
         ]
         .into_iter()
@@ -185,11 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn embedded_above_a_deletion_above_the_profile_is_what_is_seen() {
+    fn embedded_data_above_the_tombstone_is_shown_when_the_profile_is_below_it() {
         let customer = CustomerRegisters {
             profile: register(1, named("profile")),
             embedded: register(3, Embedded { name: Some("embedded".to_owned()), ..Embedded::default() }),
-            deletion: Some(version(2)),
+            tombstone: Some(version(2)),
             creation: Some(version(1)),
             list: None,
         };
@@ -204,8 +204,8 @@ mod tests {
             profile: register(2, named("profile")),
             embedded: register(4, Embedded::default()),
             creation: Some(version(1)),
-            list: register(3, 1),
-            deletion: None,
+            list: Some(version(3)),
+            tombstone: None,
         };
         let seen = customer.visible().unwrap();
         assert_eq!(seen.profile, named("profile"));
@@ -214,12 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn a_customer_is_live_archived_or_unknown_by_what_lies_above_its_deletion() {
-        let mut customer = CustomerRegisters::<Profile, Embedded> { list: register(3, 1), ..CustomerRegisters::default() };
+    fn a_customer_is_live_archived_or_unknown_by_the_registers_above_its_tombstone() {
+        let mut customer = CustomerRegisters::<Profile, Embedded> { list: Some(version(3)), ..CustomerRegisters::default() };
         assert_eq!(customer.standing(), Standing::Unknown);
         customer.profile = register(2, named("n"));
         assert_eq!(customer.standing(), Standing::Live);
-        customer.deletion = Some(version(2));
+        customer.tombstone = Some(version(2));
         assert_eq!(customer.standing(), Standing::Archived);
         assert_eq!(customer.visible(), None);
     }

@@ -1,13 +1,16 @@
-//! A feature's registers, grant and usage, and the entitlement they make.
+//! Entitlements: a scope's list, usage and credit balances, and how they merge.
 
 mod json;
+mod list;
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    customer::Register,
+    customer::{Register, is_above},
     id::Id,
     period::{Bounds, UsagePeriod},
     time,
@@ -15,8 +18,9 @@ use crate::{
 };
 
 pub use json::{ENTITLEMENT_FIELDS, write_stigg_json};
+pub use list::EntitlementList;
 
-/// What a list of entitlements said of one feature: the part of Stigg's JSON that decides.
+/// An entry of a list of entitlements: the members of Stigg's JSON that decide.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
@@ -74,37 +78,57 @@ pub struct Feature {
     pub meter_type: Option<String>,
 }
 
-/// The credits behind a credit-backed entitlement.
+/// The credits that pay for an entitlement, as a list carries them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CreditBalance {
-    /// What is left of them.
+    /// The currency of the credits.
+    #[serde(default)]
+    pub credit_currency: Option<CreditCurrency>,
+    /// Credits granted.
+    #[serde(default)]
+    pub total_granted: Option<f64>,
+    /// Credits left.
     #[serde(default)]
     pub remaining_balance: Option<f64>,
 }
 
-/// What a measurement said: the usage of a feature after it, and what Stigg said beside.
+/// A kind of credits.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct CreditCurrency {
+    /// The user's own reference.
+    #[serde(default)]
+    pub id: Option<String>,
+}
+
+/// The value of a balance register: the credits of one currency in one scope.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Balance {
+    /// Credits granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_granted: Option<f64>,
+    /// Credits left.
+    pub remaining_balance: f64,
+}
+
+/// The value of a usage register: a feature's usage as measurement.reported or entitlement.usage_exceeded carries
+/// it. Their limit is not kept: it is that of the moment it was computed, and may be older than the list's.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// The total after the measurement.
     pub current_usage: f64,
-    /// The limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage_limit: Option<f64>,
-    /// Usage has no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub has_unlimited_usage: Option<bool>,
     /// What usage periods are counted from.
     #[serde(default, deserialize_with = "time::optional", skip_serializing_if = "Option::is_none")]
     pub usage_period_anchor: Option<Timestamp>,
-    /// When the usage period began.
+    /// Start of the usage period.
     #[serde(default, deserialize_with = "time::optional", skip_serializing_if = "Option::is_none")]
     pub usage_period_start: Option<Timestamp>,
-    /// When the usage period ends.
+    /// End of the usage period, inclusive.
     #[serde(default, deserialize_with = "time::optional", skip_serializing_if = "Option::is_none")]
     pub usage_period_end: Option<Timestamp>,
-    /// How often usage starts anew.
+    /// Stigg's `resetPeriod`: YEAR, MONTH, WEEK, DAY or HOUR.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset_period: Option<String>,
 }
@@ -117,6 +141,11 @@ impl Grant {
             usage_period_end: self.usage_period_end.or(self.next_reset_date),
             reset_period: self.reset_period.clone(),
         }
+    }
+
+    /// The currency of the credits that pay for it. None if it is not credit-backed or names none.
+    pub fn currency_id(&self) -> Option<&str> {
+        self.credit_balance.as_ref()?.credit_currency.as_ref()?.id.as_deref()
     }
 }
 
@@ -131,67 +160,129 @@ impl Usage {
     }
 }
 
-/// What is granted of a feature, with the numbers that hold: Stigg's entitlement, usage merged in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Entitlement {
-    /// What the newest list said.
-    pub grant: Grant,
-    /// Usage as counted in `period`. None where nobody said any.
-    pub current_usage: Option<f64>,
-    /// The limit; None where there is none said.
-    pub usage_limit: Option<f64>,
-    /// Usage has no limit.
-    pub has_unlimited_usage: bool,
-    /// The period that `current_usage` was counted in.
-    pub period: UsagePeriod,
-    /// A measurement gave the usage.
-    pub is_measured: bool,
+/// The registers of one scope: the customer level, or one resource.
+#[derive(Clone, Debug, Default)]
+pub struct ScopeRegisters {
+    /// The newest list.
+    pub list: Option<Register<EntitlementList>>,
+    /// Credit balances by currency id.
+    pub balances: BTreeMap<String, Register<Balance>>,
+    /// Usage by feature.
+    pub usage: BTreeMap<Id, Register<Usage>>,
 }
 
-/// What the replica has of a feature in one scope, a customer's own or one of its resources'.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FeatureState {
-    /// No list has granted it since the customer's deletion.
-    Absent,
-    /// A list granted it, and a newer one does not hold it.
-    Revoked,
-    /// The newest list grants it.
-    Granted(Box<Entitlement>),
+/// A stored entitlement is not readable: another program wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stored entitlement to {feature_id} is not readable")]
+pub struct Unreadable {
+    /// The feature.
+    pub feature_id: String,
 }
 
-/// Merges a feature's registers, which must lie above the customer's deletion, under the version of
-/// the scope's newest list. A grant below the list is revoked: it was not in it. A grant above it
-/// belongs to a list whose writing is under way.
-pub fn merge(grant: Option<Register<Grant>>, usage: Option<&Register<Usage>>, list: &Version) -> FeatureState {
-    match grant {
-        None => FeatureState::Absent,
-        Some(grant) if !is_granted(&grant.version, list) => FeatureState::Revoked,
-        Some(grant) => FeatureState::Granted(Box::new(Entitlement::new(grant, usage))),
+impl ScopeRegisters {
+    /// The newest list, unless it is at or below the customer's tombstone.
+    pub fn visible_list(&self, tombstone: Option<&Version>) -> Option<&Register<EntitlementList>> {
+        self.list.as_ref().filter(|list| is_above(&list.version, tombstone))
+    }
+
+    /// The entitlement to a feature. None if the newest visible list does not hold it.
+    ///
+    /// # Errors
+    /// If the stored entitlement is not readable.
+    pub fn entitlement(&self, feature_id: &Id, tombstone: Option<&Version>) -> Result<Option<Entitlement>, Unreadable> {
+        let Some(list) = self.visible_list(tombstone) else { return Ok(None) };
+        let json = list.value.get(feature_id.as_str());
+        json.map(|json| self.merge(&list.version, feature_id.as_str(), json, tombstone)).transpose()
+    }
+
+    /// The entitlements of the newest visible list with their JSON as stored, by feature id.
+    ///
+    /// # Errors
+    /// If a stored entitlement is not readable.
+    pub fn entitlements(&self, tombstone: Option<&Version>) -> Result<Vec<(Id, Entitlement, &str)>, Unreadable> {
+        let Some(list) = self.visible_list(tombstone) else { return Ok(Vec::new()) };
+        let entitlement = |(feature_id, json)| {
+            let id = Id::try_from(feature_id).map_err(|_| Unreadable { feature_id: String::new() })?;
+            Ok((id, self.merge(&list.version, feature_id, json, tombstone)?, json))
+        };
+        list.value.iter().map(entitlement).collect()
+    }
+
+    fn merge(
+        &self,
+        list: &Version,
+        feature_id: &str,
+        json: &str,
+        tombstone: Option<&Version>,
+    ) -> Result<Entitlement, Unreadable> {
+        let grant: Grant = serde_json::from_str(json).map_err(|_| Unreadable { feature_id: feature_id.to_owned() })?;
+        let usage = self.usage.get(feature_id).filter(|usage| is_above(&usage.version, tombstone));
+        let balance = grant.currency_id().and_then(|currency| self.balances.get(currency));
+        let balance = balance.filter(|balance| is_above(&balance.version, tombstone));
+        Ok(Entitlement::new(Register { version: list.clone(), value: grant }, usage, balance))
+    }
+
+    /// Whether a register beside the list may change what an entitlement of the list says.
+    pub fn has_later_registers(&self) -> bool {
+        !self.usage.is_empty() || !self.balances.is_empty()
     }
 }
 
-/// Whether a grant of this version holds under the version of its scope's newest list: see [`merge`].
-pub fn is_granted(grant: &Version, list: &Version) -> bool {
-    grant >= list
+/// An entitlement with usage and credit balance merged in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entitlement {
+    /// The list's part. Limits come from here alone: Stigg sends a list whenever a limit changes, and a
+    /// measurement computed before that often arrives after it.
+    pub grant: Grant,
+    /// Usage counted in `period`. None if neither list nor measurement carried any.
+    pub current_usage: Option<f64>,
+    /// The period that `current_usage` was counted in.
+    pub period: UsagePeriod,
+    /// Whether usage and period come from the usage register, not from the list.
+    pub is_measured: bool,
+    /// The credits left. None if the entitlement is not credit-backed.
+    pub balance: Option<Balance>,
+    /// Whether the credits come from the balance register, not from the list.
+    pub is_balance_newer: bool,
 }
 
 impl Entitlement {
-    /// Of grant and usage the newer gives the numbers. A grant that carries no usage leaves what was
-    /// measured, together with the period it was measured in; its limit holds all the same.
-    pub fn new(Register { version, value: grant }: Register<Grant>, usage: Option<&Register<Usage>>) -> Self {
-        let newer = usage.filter(|usage| usage.version > version).map(|usage| &usage.value);
-        let counted = usage.filter(|usage| usage.version > version || grant.current_usage.is_none());
+    /// Merges the registers, which must be above the customer's tombstone. Usage and its period come from the newer
+    /// of list and usage register; from the usage register also if the list carries no usage. Credits come from the
+    /// newer of list and balance register.
+    pub fn new(
+        Register { version, value: grant }: Register<Grant>,
+        usage: Option<&Register<Usage>>,
+        balance: Option<&Register<Balance>>,
+    ) -> Self {
+        let measured = usage.filter(|usage| usage.version > version || grant.current_usage.is_none());
+        let newer = balance.filter(|balance| balance.version > version);
+        let credits = grant.credit_balance.as_ref();
+        let listed = credits.map(|credits| Balance {
+            total_granted: credits.total_granted,
+            remaining_balance: credits.remaining_balance.unwrap_or(0.0),
+        });
         Self {
-            current_usage: counted.map(|usage| usage.value.current_usage).or(grant.current_usage),
-            usage_limit: newer.and_then(|usage| usage.usage_limit).or(grant.usage_limit),
-            has_unlimited_usage: newer.and_then(|usage| usage.has_unlimited_usage).or(grant.has_unlimited_usage).unwrap_or(false),
-            period: counted.map_or_else(|| grant.period(), |usage| measured_in(usage, &grant)),
-            is_measured: counted.is_some(),
+            current_usage: measured.map(|usage| usage.value.current_usage).or(grant.current_usage),
+            period: measured.map_or_else(|| grant.period(), |usage| measured_in(usage, &grant)),
+            is_measured: measured.is_some(),
+            is_balance_newer: newer.is_some(),
+            balance: newer.map(|balance| balance.value.clone()).or(listed),
             grant,
         }
     }
 
-    /// Usage that counts at `now`: none once its period is over.
+    /// Whether the usage has no limit.
+    pub fn has_unlimited_usage(&self) -> bool {
+        self.grant.has_unlimited_usage.unwrap_or(false)
+    }
+
+    /// Whether the limit may be exceeded.
+    pub fn has_soft_limit(&self) -> bool {
+        self.grant.has_soft_limit.unwrap_or(false)
+    }
+
+    /// Usage that counts at `now`: 0 once its period is over.
     pub fn usage_at(&self, now: Timestamp) -> f64 {
         if self.period.is_over(now) { 0.0 } else { self.current_usage.unwrap_or(0.0) }
     }
@@ -202,8 +293,8 @@ impl Entitlement {
     }
 }
 
-/// The period a measurement was counted in: its own, or where it says none, the grant's as it stood
-/// at the measurement.
+/// The period that usage was counted in: the measurement's own, else the list's period at the time of the
+/// measurement.
 fn measured_in(usage: &Register<Usage>, grant: &Grant) -> UsagePeriod {
     let (own, granted) = (usage.value.period(), grant.period());
     let bounds = if own.is_given() {
@@ -249,60 +340,63 @@ mod tests {
     }
 
     fn merged(grant: Option<Register<Grant>>, usage: Option<&Register<Usage>>) -> Entitlement {
-        match merge(grant, usage, &version(1)) {
-            FeatureState::Granted(entitlement) => *entitlement,
-            other => panic!("{other:?}"),
+        Entitlement::new(grant.unwrap(), usage, None)
+    }
+
+    #[test]
+    fn usage_comes_from_the_newer_of_list_and_measurement_and_limits_from_the_list_alone() {
+        let list = r#","currentUsage":1,"usageLimit":10"#;
+        let measured = usage(3, r#","usageLimit":20,"hasUnlimitedUsage":true"#);
+        for (day, current_usage) in [(2, 7.0), (4, 1.0)] {
+            let entitlement = merged(grant(day, list), Some(&measured));
+            assert_eq!((entitlement.current_usage, entitlement.grant.usage_limit), (Some(current_usage), Some(10.0)));
+            assert!(!entitlement.has_unlimited_usage());
         }
     }
 
     #[test]
-    fn a_grant_below_the_list_is_revoked_and_one_at_or_above_it_is_not() {
-        assert_eq!(merge(None, Some(&usage(9, "")), &version(2)), FeatureState::Absent);
-        assert_eq!(merge(grant(1, ""), None, &version(2)), FeatureState::Revoked);
-        assert!(matches!(merge(grant(2, ""), None, &version(2)), FeatureState::Granted(_)));
-        assert!(matches!(merge(grant(3, ""), None, &version(2)), FeatureState::Granted(_)));
-    }
-
-    #[test]
-    fn the_newer_of_grant_and_usage_gives_the_numbers() {
-        let later_usage = merged(grant(2, r#","currentUsage":1,"usageLimit":10"#), Some(&usage(3, "")));
-        assert_eq!((later_usage.current_usage, later_usage.usage_limit), (Some(7.0), Some(10.0)));
-        let with_limit = merged(
-            grant(2, r#","currentUsage":1,"usageLimit":10"#),
-            Some(&usage(3, r#","usageLimit":20,"hasUnlimitedUsage":true"#)),
-        );
-        assert_eq!((with_limit.usage_limit, with_limit.has_unlimited_usage), (Some(20.0), true));
-        let later_grant = merged(
-            grant(4, r#","currentUsage":1,"usageLimit":10"#),
-            Some(&usage(3, r#","usageLimit":20,"hasUnlimitedUsage":true"#)),
-        );
-        assert_eq!(
-            (later_grant.current_usage, later_grant.usage_limit, later_grant.has_unlimited_usage),
-            (Some(1.0), Some(10.0), false)
-        );
-    }
-
-    #[test]
-    fn a_later_grant_without_usage_leaves_what_was_measured_but_not_its_limit() {
-        let measured = usage(3, r#","usageLimit":20,"hasUnlimitedUsage":true,"usagePeriodEnd":"2026-02-01T00:00:00Z""#);
+    fn a_later_list_without_usage_keeps_the_measured_usage_and_its_period() {
+        let measured = usage(3, r#","usagePeriodEnd":"2026-02-01T00:00:00Z""#);
         let entitlement =
             merged(grant(4, r#","currentUsage":null,"usageLimit":5,"usagePeriodEnd":"2026-03-01T00:00:00Z""#), Some(&measured));
-        assert_eq!(
-            (entitlement.current_usage, entitlement.usage_limit, entitlement.has_unlimited_usage),
-            (Some(7.0), Some(5.0), false)
-        );
-        // it was measured in January, so it does not count in February
+        assert_eq!((entitlement.current_usage, entitlement.grant.usage_limit), (Some(7.0), Some(5.0)));
+        // Measured in January, so it does not count in February.
         assert_eq!(entitlement.usage_at("2026-02-10T00:00:00Z".parse().unwrap()), 0.0);
         assert_eq!(entitlement.usage_at("2026-02-01T00:00:00Z".parse().unwrap()), 7.0);
     }
 
     #[test]
-    fn usage_measured_after_the_grants_period_without_one_of_its_own_is_not_reset_by_it() {
+    fn credits_come_from_the_newer_of_list_and_balance_event() {
+        let list = r#","creditBalance":{"creditCurrency":{"id":"credits"},"remainingBalance":10}"#;
+        let balance = Register { version: version(3), value: Balance { total_granted: Some(50.0), remaining_balance: 0.0 } };
+        let credits = |day| Entitlement::new(grant(day, list).unwrap(), None, Some(&balance)).balance.unwrap();
+        assert_eq!(credits(2), balance.value);
+        assert_eq!(credits(4), Balance { total_granted: None, remaining_balance: 10.0 });
+    }
+
+    #[test]
+    fn a_scope_shows_nothing_at_or_below_the_tombstone() {
+        let entry = |json: &str| (Id::try_from("f").unwrap(), format!(r#"{{"feature":{{"id":"f"}}{json}}}"#));
+        let list = EntitlementList::new(&mut [entry("")]);
+        let mut scope = ScopeRegisters { list: Some(Register { version: version(4), value: list }), ..ScopeRegisters::default() };
+        scope.usage.insert(Id::try_from("f").unwrap(), usage(3, ""));
+        let feature = Id::try_from("f").unwrap();
+        let usage_of = |tombstone: Option<&Version>| {
+            scope.entitlement(&feature, tombstone).unwrap().map(|entitlement| entitlement.current_usage)
+        };
+        assert_eq!(usage_of(None), Some(Some(7.0)));
+        assert_eq!(usage_of(Some(&version(3))), Some(None));
+        assert_eq!(usage_of(Some(&version(4))), None);
+        assert_eq!(scope.entitlement(&Id::try_from("g").unwrap(), None), Ok(None));
+    }
+
+    #[test]
+    fn usage_measured_after_the_lists_period_without_a_period_of_its_own_is_not_reset_by_it() {
         let period = r#","usageLimit":9,"usagePeriodAnchor":"2026-01-05T00:00:00Z","usagePeriodEnd":"2026-01-12T00:00:00Z","resetPeriod":"WEEK""#;
         let entitlement = merged(grant(5, period), Some(&usage(14, "")));
         assert_eq!(entitlement.usage_at("2026-01-15T00:00:00Z".parse().unwrap()), 7.0);
         assert_eq!(entitlement.usage_at("2026-01-19T00:00:00.001Z".parse().unwrap()), 0.0);
-        // without an anchor nobody knows when that period ends: it never resets
+        // Without an anchor the next period's end is unknown: usage never resets.
         let entitlement = merged(grant(5, r#","usagePeriodEnd":"2026-01-12T00:00:00Z""#), Some(&usage(14, "")));
         assert_eq!(entitlement.usage_at("2027-01-01T00:00:00Z".parse().unwrap()), 7.0);
     }

@@ -29,9 +29,8 @@ pub enum IdError {
 impl Id {
     /// The limit for every id, in bytes of UTF-8.
     ///
-    /// DynamoDB's tightest key, a sort key, takes 1,024 bytes, and the longest of ours hold two
-    /// ids: `ENTITLEMENT#` with a length of three digits and two `#` leaves 1,007 bytes for them, a
-    /// creation order's time and bar leave 999 for one.
+    /// DynamoDB's tightest key, a sort key, takes 1,024 bytes. The longest sort key here holds two ids and a
+    /// separator: a subscription's place in the order of customers.
     pub const MAX_BYTES: usize = 500;
 
     /// The id as text.
@@ -67,6 +66,12 @@ impl TryFrom<&str> for Id {
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl std::borrow::Borrow<str> for Id {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -118,14 +118,14 @@ impl SubscriptionRegisters {
         [status, dates, details, self.creation.as_ref()].into_iter().flatten()
     }
 
-    /// The subscription as readers see it beside its customer's deletion; None while it is not
-    /// complete above that. Whether the customer is live is for the caller to know.
-    pub fn visible(&self, deletion: Option<&Version>) -> Option<Subscription> {
+    /// The subscription as readers see it. None unless status, dates and details are all above the customer's
+    /// tombstone. The caller checks that the customer is live.
+    pub fn visible(&self, tombstone: Option<&Version>) -> Option<Subscription> {
         let (status, dates, details) = (self.status.as_ref()?, self.dates.as_ref()?, self.details.as_ref()?);
-        if ![&status.version, &dates.version, &details.version].into_iter().all(|version| is_above(version, deletion)) {
+        if ![&status.version, &dates.version, &details.version].into_iter().all(|version| is_above(version, tombstone)) {
             return None;
         }
-        let creation = self.creation.as_ref().filter(|version| is_above(version, deletion));
+        let creation = self.creation.as_ref().filter(|version| is_above(version, tombstone));
         let newest = self.versions().max()?;
         let (customer_id, details) = details.value.clone();
         Some(Subscription {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_register_at_or_below_the_customers_deletion_does_not_exist() {
+    fn registers_at_or_below_the_customers_tombstone_are_not_visible() {
         let seen = complete().visible(Some(&version(1))).unwrap();
         assert_eq!(seen.created_at, None);
         assert_eq!(complete().visible(Some(&version(2))), None);

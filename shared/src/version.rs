@@ -19,6 +19,9 @@ pub const BELIEVED_AHEAD: SignedDuration = SignedDuration::from_hours(48);
 /// event that was not believed at first must not be believed when it is delivered again later.
 const SURELY_BELIEVED_AHEAD: SignedDuration = SignedDuration::from_hours(1);
 
+/// The start of year 0, in milliseconds since 1970.
+const YEAR_0: i64 = -62_167_219_200_000;
+
 /// A version of a register. Compares as DynamoDB compares strings: by bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -33,6 +36,23 @@ impl Version {
     /// A version as the store holds it. None if it is not one.
     pub fn from_stored(text: &str) -> Option<Self> {
         (text.as_bytes().get(time::FIXED_WIDTH) == Some(&b'|')).then(|| Self(text.to_owned()))
+    }
+
+    /// The version in a compact form that sorts as the text does: the time in 7 bytes (milliseconds since year 0,
+    /// big-endian), then the id.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let since_year_0 = u64::try_from(self.time().as_millisecond() - YEAR_0).unwrap_or_default();
+        let mut bytes = since_year_0.to_be_bytes()[1..].to_vec();
+        bytes.extend_from_slice(self.0.as_bytes().get(time::FIXED_WIDTH + 1..).unwrap_or_default());
+        bytes
+    }
+
+    /// Reads the compact form. None if it is not one.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (time, id) = bytes.split_first_chunk::<7>()?;
+        let since_year_0 = time.iter().fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
+        let time = Timestamp::from_millisecond(since_year_0.checked_add(YEAR_0)?).ok()?;
+        Some(Self::new(time, std::str::from_utf8(id).ok()?))
     }
 
     /// The version as text.
@@ -126,7 +146,7 @@ pub fn receipt_key(envelope: &Envelope) -> String {
 
 /// The messageId, unless it is none that could be part of a version.
 fn usable_message_id(envelope: &Envelope) -> Option<&str> {
-    envelope.message_id.as_deref().filter(|id| !id.is_empty() && id.len() <= Id::MAX_BYTES)
+    envelope.message_id.as_deref().filter(|id| !id.is_empty() && id.len() <= Id::MAX_BYTES && !id.contains('\0'))
 }
 
 #[cfg(test)]
@@ -179,6 +199,18 @@ mod tests {
         let near = at("2026-11-25T14:00:00.000Z");
         assert_eq!(event_version(&near), "2026-11-25T14:00:00.000Z|m");
         assert_eq!(receipt_need(&envelope(&at("2026-11-23T15:00:00Z")), NOW.parse().unwrap()), ReceiptNeed::None);
+    }
+
+    #[test]
+    fn the_compact_form_sorts_as_the_text_and_is_read_back() {
+        let times = ["0000-01-01T00:00:00.000Z", "1969-12-31T23:59:59.999Z", NOW, "9999-12-30T22:00:00.000Z"];
+        let versions = times.iter().flat_map(|time| ["", "m", "m|1", "mé"].map(|id| Version::new(time.parse().unwrap(), id)));
+        let versions: Vec<Version> = versions.collect();
+        assert!(versions.is_sorted() && versions.iter().map(Version::to_bytes).is_sorted());
+        for version in versions {
+            assert_eq!(Version::from_bytes(&version.to_bytes()), Some(version));
+        }
+        assert_eq!(Version::from_bytes(&[0xff; 7]), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use shared::{
     access::{AccessRequest, AccessView, decide},
     customer::{Register, Standing},
-    entitlement::{Grant, merge},
+    entitlement::{Entitlement, Grant},
     event,
     gateway::GatewayEvent,
     id::Id,
@@ -36,8 +36,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         "decision" => {
             let now: Timestamp = "2026-11-24T10:00:00Z".parse()?;
             let version = Version::new(now, "message");
-            let grant = Register { version: version.clone(), value: serde_json::from_str(&input)? };
-            let view = AccessView { standing: Standing::Live, list: Some(1), feature: merge(Some(grant), None, &version) };
+            let grant = Register { version, value: serde_json::from_str(&input)? };
+            let entitlement = Some(Entitlement::new(grant, None, None));
+            let view = AccessView { standing: Standing::Live, list: Some(1), entitlement };
             let request = AccessRequest {
                 customer_id: Id::try_from("customer-alder")?,
                 feature_id: Id::try_from("feature-api-calls")?,

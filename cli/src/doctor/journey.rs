@@ -132,8 +132,7 @@ async fn in_store(store: &Store, customer: &str) -> Result<Seen, String> {
         requested_usage: 0.0,
         requested_values: Vec::new(),
     };
-    let whole = store.whole_customer(&request.customer_id).await.map_err(|error| error.to_string())?.unwrap_or_default();
-    let view = whole.access_view(None, &request.feature_id).map_err(|error| error.to_string())?;
+    let view = store.access_view(&request).await.map_err(|error| error.to_string())?;
     Ok(match view.standing {
         Standing::Archived => Seen::Deleted,
         Standing::Live if shared::access::decide(&view, &request, Timestamp::now()).has_access() => Seen::Granted,

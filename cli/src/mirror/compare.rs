@@ -108,8 +108,8 @@ fn deciding(entitlement: &Entitlement, now: Timestamp) -> [(&'static str, Value)
     [
         ("feature.featureType", word(&feature.feature_type)),
         ("feature.meterType", if is_metered { word(&feature.meter_type) } else { Value::Null }),
-        ("usageLimit", entitlement.usage_limit.map_or(Value::Null, to_number)),
-        ("hasUnlimitedUsage", entitlement.has_unlimited_usage.into()),
+        ("usageLimit", entitlement.grant.usage_limit.map_or(Value::Null, to_number)),
+        ("hasUnlimitedUsage", entitlement.has_unlimited_usage().into()),
         ("hasSoftLimit", has_soft_limit.unwrap_or(false).into()),
         ("resetPeriod", metered(word(&entitlement.period.reset_period))),
         ("usagePeriodAnchor", metered(time(entitlement.period.usage_period_anchor))),
@@ -121,7 +121,7 @@ fn deciding(entitlement: &Entitlement, now: Timestamp) -> [(&'static str, Value)
 
 fn counted(entitlement: &Entitlement, now: Timestamp) -> [(&'static str, Option<f64>); 2] {
     let usage = is_metered(&entitlement.grant).then(|| entitlement.usage_at(now));
-    let balance = entitlement.grant.credit_balance.as_ref().and_then(|balance| balance.remaining_balance);
+    let balance = entitlement.balance.as_ref().map(|balance| balance.remaining_balance);
     [("currentUsage", usage), ("creditBalance.remainingBalance", balance)]
 }
 
@@ -138,11 +138,7 @@ fn same_number(one: Option<f64>, other: Option<f64>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use shared::{
-        customer::Register,
-        entitlement::{FeatureState, merge},
-        version::Version,
-    };
+    use shared::{customer::Register, version::Version};
 
     use super::*;
 
@@ -153,10 +149,7 @@ mod tests {
     fn entitlement(json: Value) -> Entitlement {
         let version = Version::new(now(), "m");
         let grant = serde_json::from_value(json).unwrap();
-        match merge(Some(Register { version: version.clone(), value: grant }), None, &version) {
-            FeatureState::Granted(entitlement) => *entitlement,
-            other => panic!("{other:?}"),
-        }
+        Entitlement::new(Register { version, value: grant }, None, None)
     }
 
     fn differing(stigg: Value, replica: Value) -> (Vec<String>, Vec<String>) {

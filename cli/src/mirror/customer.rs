@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use shared::{
     customer::{CustomerRegisters, Standing},
+    entitlement::ScopeRegisters,
     id::Id,
     store::{CustomerRow, Outcome},
-    time::parse,
+    version::Version,
 };
 
 use super::{Fatal, Found, How, Mirror, Of, Trouble, compare, difference, entitlements::Owner, fields, mended, or_skip};
@@ -20,8 +21,8 @@ impl Mirror {
         row: Option<&CustomerRow>,
     ) -> Result<Found, Fatal> {
         let mut found = Found::default();
-        let unknown = CustomerRegisters::default();
-        let registers = row.map_or(&unknown, |row| &row.registers);
+        let unknown = (CustomerRegisters::default(), ScopeRegisters::default());
+        let (registers, scope) = row.map_or((&unknown.0, &unknown.1), |row| (&row.registers, &row.scope));
         let result = if record.is_archived {
             self.archived(&record.id, shown_at, registers, &mut found).await
         } else {
@@ -32,7 +33,7 @@ impl Mirror {
             return Ok(found);
         }
         let owner = Owner::of_record(record, shown_at, registers);
-        self.lists(&owner, registers, &mut found).await?;
+        self.lists(&owner, registers, scope, &mut found).await?;
         Ok(found)
     }
 
@@ -74,9 +75,9 @@ impl Mirror {
             differences.extend(fields(&record.id, &Of::Customer, compare::told_differs(&record.told, &shown)));
         }
         let is_profile_due = !differences.is_empty();
-        // A creation at or below the deletion could not be written, and is not missed.
+        // A creation at or below the tombstone can't be written, so it is not missing.
         let is_known = visible.as_ref().is_some_and(|customer| customer.created_at.is_some());
-        let deleted_at = registers.deletion.as_ref().and_then(|deletion| parse(deletion.time_text()).ok());
+        let deleted_at = registers.tombstone.as_ref().map(Version::time);
         let creation = record.created_at.filter(|created_at| {
             !is_known && *created_at <= self.stigg.now() && deleted_at.is_none_or(|deleted_at| *created_at > deleted_at)
         });

@@ -7,9 +7,8 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value};
 use shared::{
     customer::{CustomerRegisters, Register},
-    entitlement::{Entitlement, FeatureState, Grant, merge},
+    entitlement::{Entitlement, Grant, ScopeRegisters},
     id::Id,
-    store::FeatureRow,
     version::Version,
 };
 
@@ -58,57 +57,57 @@ struct Held {
 
 struct HeldFeature {
     entitlement: Entitlement,
-    /// The grant as it is stored.
+    /// The list's entry as stored.
     json: Map<String, Value>,
-    /// The version of what gives the numbers.
+    /// The version of the register that usage comes from.
     counted: Version,
 }
 
 impl Held {
-    /// The list under its register, from the rows of its customer's features.
-    fn of(scope: Option<&Id>, list: &Register<u64>, rows: &[FeatureRow], registers: &CustomerRegisters) -> Self {
+    /// The scope's visible list. None if there is none.
+    fn of(scope: &ScopeRegisters, registers: &CustomerRegisters) -> Result<Option<Self>, Trouble> {
+        let tombstone = registers.tombstone.as_ref();
+        let Some(list) = scope.visible_list(tombstone) else { return Ok(None) };
         let mut features = BTreeMap::new();
-        for row in rows.iter().filter(|row| row.resource_id.as_ref() == scope) {
-            let Some(stored) = registers.seen(&row.grant) else { continue };
-            let (Ok(grant), Ok(json)) = (serde_json::from_str::<Grant>(&stored.value), serde_json::from_str(&stored.value))
-            else {
-                continue;
-            };
-            let usage = registers.seen(&row.usage);
-            let counted = usage.map_or(&stored.version, |usage| (&usage.version).max(&stored.version)).clone();
-            let grant = Register { version: stored.version.clone(), value: grant };
-            if let FeatureState::Granted(entitlement) = merge(Some(grant), usage, &list.version) {
-                features.insert(row.feature_id.clone(), HeldFeature { entitlement: *entitlement, json, counted });
-            }
+        for (feature_id, entitlement, json) in scope.entitlements(tombstone).map_err(|error| Trouble::Skip(error.to_string()))? {
+            let usage = scope.usage.get(&feature_id).filter(|usage| registers.exists(&usage.version));
+            let counted = usage.map_or(&list.version, |usage| (&usage.version).max(&list.version)).clone();
+            let json = serde_json::from_str(json).unwrap_or_default();
+            features.insert(feature_id, HeldFeature { entitlement, json, counted });
         }
-        Self { features }
+        Ok(Some(Self { features }))
     }
 }
 
 impl Mirror {
     /// Compares the customer level's list, and those of the resources that the replica knows.
-    pub(super) async fn lists(&self, owner: &Owner, registers: &CustomerRegisters, found: &mut Found) -> Result<(), Fatal> {
-        let result = self.try_lists(owner, registers, found).await;
+    pub(super) async fn lists(
+        &self,
+        owner: &Owner,
+        registers: &CustomerRegisters,
+        scope: &ScopeRegisters,
+        found: &mut Found,
+    ) -> Result<(), Fatal> {
+        let result = self.try_lists(owner, registers, scope, found).await;
         or_skip(result, found, "entitlements", &owner.id)?;
         Ok(())
     }
 
-    async fn try_lists(&self, owner: &Owner, registers: &CustomerRegisters, found: &mut Found) -> Result<(), Trouble> {
-        let own = registers.seen(&registers.list);
+    async fn try_lists(
+        &self,
+        owner: &Owner,
+        registers: &CustomerRegisters,
+        scope: &ScopeRegisters,
+        found: &mut Found,
+    ) -> Result<(), Trouble> {
+        let result = self.list(owner, None, Held::of(scope, registers)?, found).await;
         if !self.is_thorough() {
-            let rows = match own {
-                Some(_) => self.store.features(&owner.id, Some(None)).await?,
-                None => Vec::new(),
-            };
-            return self.list(owner, None, own.map(|list| Held::of(None, list, &rows, registers)), found).await;
+            return result;
         }
-        let rows = self.store.features(&owner.id, None).await?;
-        let result = self.list(owner, None, own.map(|list| Held::of(None, list, &rows, registers)), found).await;
         or_skip(result, found, "entitlements", &owner.id).map_err(Trouble::Fatal)?;
-        for resource in self.store.resources(&owner.id).await? {
-            let Some(list) = registers.seen(&resource.list) else { continue };
-            let held = Held::of(Some(&resource.resource_id), list, &rows, registers);
-            let result = self.list(owner, Some(&resource.resource_id), Some(held), found).await;
+        for (resource_id, scope) in self.store.resources(&owner.id).await? {
+            let Some(held) = Held::of(&scope, registers)? else { continue };
+            let result = self.list(owner, Some(&resource_id), Some(held), found).await;
             or_skip(result, found, "entitlements", &owner.id).map_err(Trouble::Fatal)?;
         }
         Ok(())
@@ -127,18 +126,11 @@ impl Mirror {
         if !is_new {
             return Ok(());
         }
-        let resources = self.store.resources(&owner.id).await?;
-        let list =
-            resources.iter().find(|resource| resource.resource_id == *resource_id).and_then(|held| registers.seen(&held.list));
-        let held = match list {
-            Some(_) if self.is_thorough() => return Ok(()),
-            Some(list) => {
-                let rows = self.store.features(&owner.id, Some(Some(resource_id))).await?;
-                Some(Held::of(Some(resource_id), list, &rows, registers))
-            }
-            None => None,
-        };
-        self.list(owner, Some(resource_id), held, found).await
+        let (_, scope) = self.store.scope(&owner.id, Some(resource_id)).await?;
+        match Held::of(&scope, registers)? {
+            Some(_) if self.is_thorough() => Ok(()),
+            held => self.list(owner, Some(resource_id), held, found).await,
+        }
     }
 
     async fn list(&self, owner: &Owner, scope: Option<&Id>, held: Option<Held>, found: &mut Found) -> Result<(), Trouble> {
@@ -188,9 +180,7 @@ impl Mirror {
                 Trouble::Skip(format!("entitlements: a member of `{feature}` is of another kind than documented"))
             })?;
             let register = Register { version: version.clone(), value: grant };
-            if let FeatureState::Granted(merged) = merge(Some(register), None, &version) {
-                stigg.insert(feature, (*merged, *usage_updated_at));
-            }
+            stigg.insert(feature, (Entitlement::new(register, None, None), *usage_updated_at));
             entitlements.push(entitlement);
         }
         Ok((state.event(owner.customer.clone().into(), owner.shown_at, scope, entitlements), stigg))

@@ -176,7 +176,7 @@ impl Mirror {
         loop {
             tries += 1;
             match apply(&self.store, &handled.envelope, &event, self.stigg.now().into()).await {
-                Err(StoreError::Contended { .. }) if tries < TRIES => {}
+                Err(StoreError::Contended) if tries < TRIES => {}
                 written => return Ok(written?.0),
             }
         }

@@ -46,8 +46,8 @@ impl Mirror {
         found: &mut Found,
     ) -> Result<(), Trouble> {
         let of = Of::Subscription { subscription_id: record.id.clone() };
-        let deletion = customer.registers.deletion.as_ref();
-        let held = row.and_then(|row| row.registers.visible(deletion));
+        let tombstone = customer.registers.tombstone.as_ref();
+        let held = row.and_then(|row| row.registers.visible(tombstone));
         let shown = held.as_ref().map(compare::shown_subscription).unwrap_or_default();
         let plan = self.plan_of(record, &shown).await?;
         let mut differences: Vec<Difference> = Vec::new();
@@ -76,7 +76,7 @@ impl Mirror {
         }
         let is_due = !differences.is_empty();
         let is_known = held.as_ref().is_some_and(|held| held.created_at.is_some());
-        let deleted_at = deletion.map(shared::version::Version::time);
+        let deleted_at = tombstone.map(shared::version::Version::time);
         let creation = record.created_at.filter(|created_at| {
             !is_known && *created_at <= self.stigg.now() && deleted_at.is_none_or(|deleted_at| *created_at > deleted_at)
         });

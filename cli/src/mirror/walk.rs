@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use shared::{
     id::Id,
-    store::{CustomerRow, SubscriptionRow},
+    store::{CustomerRow, Parts, SubscriptionRow},
 };
 
 use super::{Fatal, Found, Mirror, Skipped};
@@ -110,7 +110,7 @@ impl Mirror {
     pub(super) async fn customer_rows(&self, mut ids: Vec<Id>) -> Result<HashMap<Id, CustomerRow>, Fatal> {
         ids.sort();
         ids.dedup();
-        let rows = self.store.customers_consistently(&ids).await?;
+        let rows = self.store.customers_consistently(&ids, Parts::Entitlements).await?;
         Ok(rows.into_iter().map(|row| (row.customer_id.clone(), row)).collect())
     }
 

@@ -100,7 +100,7 @@ impl Mirror {
         let mut ids = self.store.subscription_ids(customer_id).await?;
         ids.retain(|id| !listed.contains(id));
         for held in self.store.subscriptions(&ids).await? {
-            let Some(visible) = held.registers.visible(row.registers.deletion.as_ref()) else { continue };
+            let Some(visible) = held.registers.visible(row.registers.tombstone.as_ref()) else { continue };
             if visible.customer_id != *customer_id {
                 continue;
             }

@@ -1,16 +1,16 @@
 //! What is shown of a customer, as JSON has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
-    access::{AccessDeniedReason, AccessRequest, DecidedOn, explain},
+    access::{AccessDeniedReason, AccessRequest, AccessView, DecidedOn, explain},
     customer::{Customer, Profile, Register, Standing, is_above},
-    entitlement::{FeatureState, Usage},
+    entitlement::{Balance, EntitlementList, Usage},
     id::Id,
-    store::{StoreError, WholeCustomer, WholeFeature, WholeSubscription},
+    store::{StoreError, StoredCustomer, StoredScope, StoredSubscription},
     time::to_fixed_width,
     version::Version,
 };
@@ -26,7 +26,7 @@ pub(super) struct Page {
     /// What readers see.
     pub(super) visible: Option<Visible>,
     pub(super) is_listed: bool,
-    pub(super) has_unlisted_subscriptions: bool,
+    pub(super) has_waiting_subscriptions: bool,
     pub(super) expires_at: Option<String>,
     pub(super) registers: Registers,
     /// The customer level first, then each resource.
@@ -49,9 +49,8 @@ pub(super) struct Visible {
 pub(super) struct Registers {
     pub(super) profile: Option<Part<Value>>,
     pub(super) embedded: Option<Part<Value>>,
-    pub(super) deletion: Option<Part<()>>,
+    pub(super) tombstone: Option<Part<()>>,
     pub(super) creation: Option<Part<()>>,
-    pub(super) list: Option<Part<u64>>,
 }
 
 /// A register, and the event that wrote it last.
@@ -64,7 +63,7 @@ pub(super) struct Part<T> {
     /// The event's messageId; the digest of its body where it has none, and after a bar where it has no
     /// time either.
     pub(super) message_id: String,
-    /// Whether it lies above the customer's deletion. What does not is as good as gone.
+    /// Whether it is above the customer's tombstone. If not, it counts as deleted.
     pub(super) exists: bool,
     pub(super) value: T,
 }
@@ -74,20 +73,22 @@ pub(super) struct Part<T> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Scope {
     pub(super) resource_id: Option<Id>,
-    /// The length of its newest list.
-    pub(super) list: Option<Part<u64>>,
+    /// Number of entitlements in the newest list.
+    pub(super) list: Option<Part<usize>>,
+    /// By currency.
+    pub(super) balances: BTreeMap<String, Part<Balance>>,
     pub(super) entitlements: Vec<Entitlement>,
+    pub(super) expires_at: Option<String>,
 }
 
-/// A feature in a scope.
+/// A feature in a scope: in its list, or with usage alone.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Entitlement {
     pub(super) feature_id: Id,
-    pub(super) state: &'static str,
-    pub(super) grant: Option<Part<Value>>,
+    /// The list's entry.
+    pub(super) grant: Option<Value>,
     pub(super) usage: Option<Part<Usage>>,
-    pub(super) expires_at: Option<String>,
     pub(super) check: Check,
 }
 
@@ -123,19 +124,13 @@ pub(super) struct Subscription {
     pub(super) creation: Option<Part<()>>,
 }
 
-impl Scope {
-    fn new(resource_id: Option<Id>, list: Option<Part<u64>>) -> Self {
-        Self { resource_id, list, entitlements: Vec::new() }
-    }
-}
-
 impl<T> Part<T> {
-    fn new(version: &Version, value: T, deletion: Option<&Version>) -> Self {
+    fn new(version: &Version, value: T, tombstone: Option<&Version>) -> Self {
         let message_id = version.as_str().get(version.time_text().len() + 1..).unwrap_or_default();
         Self {
             time: version.time_text().to_owned(),
             message_id: message_id.to_owned(),
-            exists: is_above(version, deletion),
+            exists: is_above(version, tombstone),
             version: version.clone(),
             value,
         }
@@ -152,22 +147,11 @@ fn date(time: Option<Timestamp>) -> Option<String> {
 
 impl Page {
     /// What is shown of a customer at `now`.
-    pub(super) fn of(customer_id: &Id, whole: &WholeCustomer, now: Timestamp) -> Result<Self, StoreError> {
-        let registers = &whole.registers;
-        let deletion = registers.deletion.as_ref();
-        let mark = |version: &Version| Part::new(version, (), deletion);
-        let list = |register: &Register<u64>| Part::new(&register.version, register.value, deletion);
-        let mut scopes = BTreeMap::from([(None, Scope::new(None, registers.list.as_ref().map(list)))]);
-        for resource in &whole.resources {
-            let id = Some(resource.resource_id.clone());
-            scopes.insert(id.clone(), Scope::new(id, resource.list.as_ref().map(list)));
-        }
-        for feature in &whole.features {
-            let id = feature.row.resource_id.clone();
-            let entitlement = entitlement(customer_id, whole, feature, now)?;
-            // Usage can come before a resource's list.
-            scopes.entry(id.clone()).or_insert_with(|| Scope::new(id, None)).entitlements.push(entitlement);
-        }
+    pub(super) fn of(customer_id: &Id, stored: &StoredCustomer, now: Timestamp) -> Result<Self, StoreError> {
+        let registers = &stored.registers;
+        let tombstone = registers.tombstone.as_ref();
+        let mark = |version: &Version| Part::new(version, (), tombstone);
+        let scopes = stored.scopes.iter().map(|(id, scope)| self::scope(customer_id, stored, id.as_ref(), scope, now));
         Ok(Self {
             customer_id: customer_id.clone(),
             standing: match registers.standing() {
@@ -181,64 +165,73 @@ impl Page {
                 created_at,
                 updated_at,
             }),
-            is_listed: whole.is_listed,
-            has_unlisted_subscriptions: whole.has_unlisted_subscriptions,
-            expires_at: date(whole.expires_at),
+            is_listed: stored.is_listed,
+            has_waiting_subscriptions: stored.has_waiting_subscriptions,
+            expires_at: date(stored.expires_at),
             registers: Registers {
-                profile: registers.profile.as_ref().map(|part| Part::new(&part.version, json(&part.value), deletion)),
-                embedded: registers.embedded.as_ref().map(|part| Part::new(&part.version, json(&part.value), deletion)),
-                deletion: deletion.map(|version| Part { exists: true, ..mark(version) }),
+                profile: registers.profile.as_ref().map(|part| Part::new(&part.version, json(&part.value), tombstone)),
+                embedded: registers.embedded.as_ref().map(|part| Part::new(&part.version, json(&part.value), tombstone)),
+                tombstone: tombstone.map(|version| Part { exists: true, ..mark(version) }),
                 creation: registers.creation.as_ref().map(mark),
-                list: registers.list.as_ref().map(list),
             },
-            scopes: scopes.into_values().collect(),
-            subscriptions: whole.subscriptions.iter().map(|it| subscription(customer_id, whole, it)).collect(),
+            scopes: scopes.collect::<Result<_, StoreError>>()?,
+            subscriptions: stored.subscriptions.iter().map(|it| subscription(customer_id, stored, it)).collect(),
         })
     }
 }
 
-fn entitlement(
+fn scope(
     customer_id: &Id,
-    whole: &WholeCustomer,
-    WholeFeature { row, expires_at }: &WholeFeature,
+    stored: &StoredCustomer,
+    resource_id: Option<&Id>,
+    StoredScope { registers, expires_at }: &StoredScope,
     now: Timestamp,
-) -> Result<Entitlement, StoreError> {
-    let deletion = whole.registers.deletion.as_ref();
-    let request = AccessRequest {
-        customer_id: customer_id.clone(),
-        feature_id: row.feature_id.clone(),
-        resource_id: row.resource_id.clone(),
-        requested_usage: 0.0,
-        requested_values: Vec::new(),
+) -> Result<Scope, StoreError> {
+    let tombstone = stored.registers.tombstone.as_ref();
+    let list = registers.list.as_ref();
+    let listed = list.into_iter().flat_map(|list| list.value.iter()).filter_map(|(id, _)| Id::try_from(id).ok());
+    let features: BTreeSet<Id> = listed.chain(registers.usage.keys().cloned()).collect();
+    let entitlement = |feature_id: Id| {
+        let request = AccessRequest {
+            customer_id: customer_id.clone(),
+            feature_id,
+            resource_id: resource_id.cloned(),
+            requested_usage: 0.0,
+            requested_values: Vec::new(),
+        };
+        let view = AccessView::of(&stored.registers, registers, &request.feature_id)?;
+        let explanation = explain(&view, &request, now);
+        let (decision, last) = (explanation.decision, explanation.steps.last());
+        let feature_id = request.feature_id;
+        let grant = list.and_then(|list| list.value.get(feature_id.as_str()));
+        Ok(Entitlement {
+            grant: grant.map(|json| serde_json::from_str(json).unwrap_or_default()),
+            usage: registers.usage.get(&feature_id).map(|part| Part::new(&part.version, part.value.clone(), tombstone)),
+            feature_id,
+            check: Check {
+                has_access: decision.has_access(),
+                access_denied_reason: decision.denied,
+                reason: decision.reason,
+                row: last.map_or("", |step| step.row.number()),
+                condition: last.map_or("", |step| step.row.condition()),
+                found: last.map(|step| step.found.clone()).unwrap_or_default(),
+                decided_on: decision.decided_on,
+            },
+        })
     };
-    let view = whole.access_view(row.resource_id.as_ref(), &row.feature_id)?;
-    let explanation = explain(&view, &request, now);
-    let (decision, last) = (explanation.decision, explanation.steps.last());
-    let stigg = |json: &str| serde_json::from_str::<Value>(json).unwrap_or_default();
-    Ok(Entitlement {
-        feature_id: row.feature_id.clone(),
-        state: match view.feature {
-            FeatureState::Granted(_) => "granted",
-            FeatureState::Revoked => "revoked",
-            FeatureState::Absent => "absent",
-        },
-        grant: row.grant.as_ref().map(|part| Part::new(&part.version, stigg(&part.value), deletion)),
-        usage: row.usage.as_ref().map(|part| Part::new(&part.version, part.value.clone(), deletion)),
+    let length = |register: &Register<EntitlementList>| Part::new(&register.version, register.value.len(), tombstone);
+    let balance = |part: &Register<Balance>| Part::new(&part.version, part.value.clone(), tombstone);
+    Ok(Scope {
+        resource_id: resource_id.cloned(),
+        list: list.map(length),
+        balances: registers.balances.iter().map(|(currency, part)| (currency.clone(), balance(part))).collect(),
+        entitlements: features.into_iter().map(entitlement).collect::<Result<_, StoreError>>()?,
         expires_at: date(*expires_at),
-        check: Check {
-            has_access: decision.has_access(),
-            access_denied_reason: decision.denied,
-            reason: decision.reason,
-            row: last.map_or("", |step| step.row.number()),
-            condition: last.map_or("", |step| step.row.condition()),
-            found: last.map(|step| step.found.clone()).unwrap_or_default(),
-            decided_on: decision.decided_on,
-        },
     })
 }
 
-fn subscription(customer_id: &Id, whole: &WholeCustomer, it: &WholeSubscription) -> Subscription {
-    let deletion = whole.registers.deletion.as_ref();
+fn subscription(customer_id: &Id, stored: &StoredCustomer, it: &StoredSubscription) -> Subscription {
+    let tombstone = stored.registers.tombstone.as_ref();
     let registers = &it.registers;
     let owner = registers.customer_id();
     let hidden = if registers.versions().next().is_none() {
@@ -247,9 +240,9 @@ fn subscription(customer_id: &Id, whole: &WholeCustomer, it: &WholeSubscription)
         Some("it is another customer's by now")
     } else if !registers.is_complete() {
         Some("it is not complete: status, dates and details have not all come")
-    } else if registers.visible(deletion).is_none() {
-        Some("a part of it lies below the customer's deletion")
-    } else if whole.registers.standing() != Standing::Live {
+    } else if registers.visible(tombstone).is_none() {
+        Some("a part of it is below the customer's tombstone")
+    } else if stored.registers.standing() != Standing::Live {
         Some("its customer is not live")
     } else {
         None
@@ -260,7 +253,7 @@ fn subscription(customer_id: &Id, whole: &WholeCustomer, it: &WholeSubscription)
         if let Value::Object(members) = &mut value {
             members.insert("customerId".to_owned(), owner.as_str().into());
         }
-        Part::new(&part.version, value, deletion)
+        Part::new(&part.version, value, tombstone)
     });
     Subscription {
         subscription_id: it.subscription_id.clone(),
@@ -268,9 +261,9 @@ fn subscription(customer_id: &Id, whole: &WholeCustomer, it: &WholeSubscription)
         is_listed: it.is_listed,
         expires_at: date(it.expires_at),
         pointer: it.pointer.clone(),
-        status: registers.status.as_ref().map(|part| Part::new(&part.version, part.value.clone(), deletion)),
-        dates: registers.dates.as_ref().map(|part| Part::new(&part.version, json(&part.value), deletion)),
+        status: registers.status.as_ref().map(|part| Part::new(&part.version, part.value.clone(), tombstone)),
+        dates: registers.dates.as_ref().map(|part| Part::new(&part.version, json(&part.value), tombstone)),
         details,
-        creation: registers.creation.as_ref().map(|version| Part::new(version, (), deletion)),
+        creation: registers.creation.as_ref().map(|version| Part::new(version, (), tombstone)),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
-use shared::entitlement::{Usage, to_number};
+use shared::entitlement::{Balance, Usage, to_number};
 
 use super::page::{Check, Entitlement, Page, Part, Scope, Subscription};
 
@@ -47,13 +47,12 @@ fn customer(page: &Page, line: &mut impl FnMut(String)) {
     line(part("profile", registers.profile.as_ref(), |_| String::new()));
     line(part("embedded", registers.embedded.as_ref(), |_| String::new()));
     line(part("creation", registers.creation.as_ref(), |()| String::new()));
-    line(part("deletion", registers.deletion.as_ref(), |()| String::new()));
-    line(part("list", registers.list.as_ref(), |length| entitlements(*length)));
-    if page.has_unlisted_subscriptions {
-        line("  Some of its subscriptions are not in the lists: they wait for it to be live.".to_owned());
+    line(part("tombstone", registers.tombstone.as_ref(), |()| String::new()));
+    if page.has_waiting_subscriptions {
+        line("  Some of its subscriptions are not in the indexes: they wait for it to become live.".to_owned());
     }
     if let Some(expires_at) = &page.expires_at {
-        line(format!("  Swept by TTL after {expires_at}."));
+        line(format!("  Removed by TTL after {expires_at}."));
     }
 }
 
@@ -61,35 +60,34 @@ fn scope_lines(scope: &Scope, line: &mut impl FnMut(String)) {
     line(String::new());
     match &scope.resource_id {
         None => line("Entitlements at customer level".to_owned()),
-        Some(id) => {
-            line(format!("Entitlements of the resource {}", plain(id.as_str())));
-            line(part("list", scope.list.as_ref(), |length| entitlements(*length)));
-        }
+        Some(id) => line(format!("Entitlements of the resource {}", plain(id.as_str()))),
     }
-    if scope.entitlements.is_empty() {
-        line("  none".to_owned());
+    line(part("list", scope.list.as_ref(), |length| entitlements(*length)));
+    for (currency, balance) in &scope.balances {
+        let says = |balance: &Balance| format!("{} of {} left", to_number(balance.remaining_balance), plain(currency));
+        line(part("balance", Some(balance), says));
     }
-    for Entitlement { feature_id, grant, usage, expires_at, check, state } in &scope.entitlements {
+    for Entitlement { feature_id, grant, usage, check } in &scope.entitlements {
         line(format!("  {}: {}", plain(feature_id.as_str()), verdict(check)));
         line(format!("    {}", plain(&check.reason)));
         line(format!("    Row {}, {}: {}", check.row, check.condition, plain(&check.found)));
-        let revoked = if *state == "revoked" { ", not in the newest list" } else { "" };
-        line(format!("  {}", part("grant", grant.as_ref(), |grant| format!("{}{revoked}", granted(grant)))));
+        let says = grant.as_ref().map_or_else(|| "not in the newest list".to_owned(), granted);
+        line(format!("  {}", field("grant", &says)));
         if usage.is_some() {
             line(format!("  {}", part("usage", usage.as_ref(), measured)));
         }
-        if let Some(expires_at) = expires_at {
-            line(format!("    Swept by TTL after {expires_at}."));
-        }
+    }
+    if let Some(expires_at) = &scope.expires_at {
+        line(format!("  Removed by TTL after {expires_at}."));
     }
 }
 
 fn subscription_lines(subscription: &Subscription, line: &mut impl FnMut(String)) {
     let Subscription { subscription_id, hidden, is_listed, expires_at, status, dates, details, creation, .. } = subscription;
     let seen = match hidden {
-        None if *is_listed => "seen".to_owned(),
-        None => "seen, but not in the lists".to_owned(),
-        Some(reason) => format!("not seen: {reason}"),
+        None if *is_listed => "visible".to_owned(),
+        None => "visible, but not in the indexes".to_owned(),
+        Some(reason) => format!("hidden: {reason}"),
     };
     line(format!("  {}: {seen}", plain(subscription_id.as_str())));
     line(format!("  {}", part("status", status.as_ref(), |status| plain(status))));
@@ -97,7 +95,7 @@ fn subscription_lines(subscription: &Subscription, line: &mut impl FnMut(String)
     line(format!("  {}", part("details", details.as_ref(), bought)));
     line(format!("  {}", part("creation", creation.as_ref(), |()| String::new())));
     if let Some(expires_at) = expires_at {
-        line(format!("    Swept by TTL after {expires_at}."));
+        line(format!("    Removed by TTL after {expires_at}."));
     }
 }
 
@@ -108,11 +106,11 @@ fn field(name: &str, value: &str) -> String {
 /// A register's line: its event, and what it says.
 fn part<T>(name: &str, part: Option<&Part<T>>, says: impl FnOnce(&T) -> String) -> String {
     let Some(part) = part else { return field(name, "–") };
-    let below = if part.exists { "" } else { " (below the deletion: as good as gone)" };
+    let below = if part.exists { "" } else { " (below the tombstone: deleted)" };
     field(name, &format!("{} {:36}  {}{below}", part.time, plain(&part.message_id), says(&part.value)))
 }
 
-fn entitlements(length: u64) -> String {
+fn entitlements(length: usize) -> String {
     format!("{length} entitlement{}", if length == 1 { "" } else { "s" })
 }
 
@@ -203,8 +201,8 @@ mod tests {
     fn whole_numbers_are_written_without_a_fraction() {
         assert_eq!(word(&serde_json::json!(5000.0)), "5000");
         assert_eq!(
-            measured(&serde_json::from_str(r#"{"currentUsage":2.5,"usageLimit":3.0}"#).unwrap()),
-            "2.5 used, usageLimit 3"
+            measured(&serde_json::from_str(r#"{"currentUsage":2.5,"resetPeriod":"MONTH"}"#).unwrap()),
+            "2.5 used, resetPeriod MONTH"
         );
     }
 }

@@ -45,14 +45,14 @@ async fn a_stack_that_is_well_is_found_well_and_left_as_it_was() {
     ] {
         assert_eq!(check(&report, name)["verdict"], "ok");
     }
-    // the deletion alone is left
-    assert_eq!(items(&local).await, 1);
+    // Only tombstones are left: in PROFILE and in USAGE.
+    assert_eq!(items(&local).await, 2);
     let ran = local.byos(&["doctor", "--read-only"]).await;
     assert!(
         ran.code == 0 && ran.out.contains("ok    webhook, a wrong secret: refused") && !ran.out.contains("test event"),
         "{ran:?}"
     );
-    assert_eq!(items(&local).await, 1);
+    assert_eq!(items(&local).await, 2);
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ async fn what_the_store_does_not_take_stays_in_the_queue() {
     let arguments = ["replay", "--queue-url", &sqs.queue_url(), "--sqs-endpoint", sqs.endpoint()];
     let tables = ["--customers-table", "none", "--subscriptions-table", "none", "--receipts-table", "none"];
     let ran = local.byos(&[&arguments[..], &tables[..]].concat()).await;
-    assert!(ran.code == 1 && ran.err.contains("DynamoDB refused UpdateItem"), "{ran:?}");
+    assert!(ran.code == 1 && ran.err.contains("DynamoDB refused PutItem"), "{ran:?}");
     sqs.let_come_again();
     assert_eq!(sqs.messages().len(), 1);
     let ran = local.byos(&arguments).await;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use shared::{
     event::{self, Received},
     id::Id,
-    store::{ListIndex, Range, SHARDS, Store, Tables},
+    store::{ListIndex, Parts, Range, SHARDS, Store, Tables},
     time::Clock,
     version::receipt_key,
 };
@@ -149,11 +149,11 @@ async fn visible_state(store: &Store) -> Value {
         lists.insert(format!("{index:?}"), places.iter().map(|place| json!([place.sort, place.id])).collect());
     }
     let mut customers = serde_json::Map::new();
-    for row in store.customers(&ids(&CUSTOMERS)).await.unwrap() {
+    for row in store.customers(&ids(&CUSTOMERS), Parts::Profiles).await.unwrap() {
         let Some(customer) = row.registers.visible() else { continue };
         let mut subscriptions = serde_json::Map::new();
         for subscription in store.subscriptions(&store.subscription_ids(&row.customer_id).await.unwrap()).await.unwrap() {
-            if let Some(visible) = subscription.registers.visible(row.registers.deletion.as_ref()) {
+            if let Some(visible) = subscription.registers.visible(row.registers.tombstone.as_ref()) {
                 subscriptions.insert(subscription.subscription_id.to_string(), json!(format!("{visible:?}")));
             }
         }

@@ -26,6 +26,7 @@ use shared::{
     customer::Standing,
     event::{self, Received},
     id::Id,
+    store::Parts,
     time::Clock,
 };
 use wiremock::ResponseTemplate;
@@ -141,7 +142,7 @@ impl Here {
     }
 
     async fn customer(&self, customer: &str) -> Option<shared::customer::Customer> {
-        self.embedded.store.customers(&[id(customer)]).await.unwrap().pop()?.registers.visible()
+        self.embedded.store.customers(&[id(customer)], Parts::Profiles).await.unwrap().pop()?.registers.visible()
     }
 
     async fn subscription(&self, subscription: &str) -> Option<shared::subscription::Subscription> {
@@ -394,7 +395,7 @@ async fn a_customer_who_is_archived_during_the_import_is_not_brought_back_by_wha
     old.walk::<Fatal>(Records::Customers, None, 1, async |_| Ok(())).await.unwrap();
     import::run(&mirror, &mut checkpoint, 1, None, &mut report).await.unwrap();
     let archived_at = archived_at.lock().unwrap().unwrap();
-    let customer = here.embedded.store.customers(&[id("customer/0000")]).await.unwrap().pop().unwrap();
+    let customer = here.embedded.store.customers(&[id("customer/0000")], Parts::Profiles).await.unwrap().pop().unwrap();
     assert_eq!(customer.registers.standing(), Standing::Live);
     here.hear(json!({"type": "customer.deleted", "id": "customer/0000", "timestamp": archived_at})).await;
     assert_eq!(here.check("customer/0000", "seats", Some("site")).await["accessDeniedReason"], "CustomerIsArchived");
@@ -418,7 +419,7 @@ async fn a_resource_has_its_own_list_and_an_older_state_is_understood() {
     assert_eq!(here.check("customer/0000", "seats", None).await["usageLimit"], 5);
     // its customer is not shown alive by the list: a deletion from before the import is the end of it
     here.hear(json!({"type": "customer.deleted", "id": "customer/0000", "timestamp": jiff::Timestamp::now()})).await;
-    let row = here.embedded.store.customers(&[id("customer/0000")]).await.unwrap().pop().unwrap();
+    let row = here.embedded.store.customers(&[id("customer/0000")], Parts::Profiles).await.unwrap().pop().unwrap();
     assert_eq!(row.registers.standing(), Standing::Archived);
 }
 

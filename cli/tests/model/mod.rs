@@ -280,7 +280,6 @@ pub(crate) struct Grant {
 struct Usage {
     at: Version,
     usage: usize,
-    limit: Option<u32>,
 }
 
 /// Dates and plan are known by the number of the event that told them.
@@ -366,7 +365,7 @@ impl Customer {
                 self.lists.insert(event.resource, grants.collect());
             }
             Kind::MeasurementReported => {
-                let usage = Usage { at: version.clone(), usage: event.number, limit: event.usage_limit };
+                let usage = Usage { at: version.clone(), usage: event.number };
                 self.usage.insert((event.resource, event.feature), usage);
             }
             _ => {
@@ -411,7 +410,8 @@ impl Customer {
             (None, Some(usage)) => usage,
             (None, None) => measured.map_or(0, |measured| measured.usage),
         };
-        let limit = newer.and_then(|newer| newer.limit).map_or(grant.limit, |limit| limit as usize);
-        (if usage < limit { None } else { Some("RequestedUsageExceedingLimit") }, Some(usage), Some(limit))
+        // Limits come from the list alone.
+        let denied = (usage >= grant.limit).then_some("RequestedUsageExceedingLimit");
+        (denied, Some(usage), Some(grant.limit))
     }
 }

@@ -29,7 +29,7 @@ use shared::{
     gateway,
     reader::{ReaderAuth, ReaderRefusal},
     reply,
-    store::{Spent, Store},
+    store::{Parts, Spent, Store},
     telemetry::{self, MetricSet},
     time::Clock,
 };
@@ -164,8 +164,8 @@ impl Graphql {
             Err(unreadable) => Err(Answer::refused(&unreadable.message, "BAD_REQUEST")),
         };
         let prepared: Vec<_> = each.into_iter().map(prepare).collect();
-        let with_profiles = prepared.iter().flatten().any(|prepared| prepared.needs_profiles);
-        let loaders = Arc::new(Loaders::new(Reads::new(store.clone()), limits.clone(), self.clock.now(), with_profiles));
+        let parts = prepared.iter().flatten().map(|prepared| prepared.parts).max().unwrap_or(Parts::Versions);
+        let loaders = Arc::new(Loaders::new(Reads::new(store.clone()), limits.clone(), self.clock.now(), parts));
         let runs = prepared.into_iter().map(|prepared| async {
             match prepared {
                 Ok(prepared) => run::run(&self.schema, &loaders, prepared).await,

@@ -1,13 +1,18 @@
 //! What one request reads: every row once, however often the query comes by it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use shared::{
+    entitlement::ScopeRegisters,
     id::Id,
-    store::{FeatureRow, ResourceRow, StoreError},
+    store::{Parts, StoreError},
     subscription::SubscriptionRegisters,
 };
 
@@ -31,13 +36,15 @@ pub(crate) struct Loaders {
     /// What the answer holds so far.
     pub(crate) answered: Answered,
     pub(crate) limits: Limits,
+    /// The parts of customers that the request needs.
+    pub(crate) parts: Parts,
     /// The moment that usage counts at.
     pub(crate) now: Timestamp,
     pub(crate) customers: Cached<Customers>,
     pub(crate) subscriptions: Cached<Subscriptions>,
     pub(crate) pointers: Cached<Pointers>,
-    pub(crate) features: Cached<Features>,
     pub(crate) resources: Cached<Resources>,
+    pub(crate) scopes: Cached<Scopes>,
 }
 
 impl std::fmt::Debug for Loaders {
@@ -47,18 +54,19 @@ impl std::fmt::Debug for Loaders {
 }
 
 impl Loaders {
-    /// `with_profiles` says whether anything of what customers are like is asked for.
-    pub(crate) fn new(store: Reads, limits: Limits, now: Timestamp, with_profiles: bool) -> Self {
+    /// `parts` are the parts of customers that the request needs.
+    pub(crate) fn new(store: Reads, limits: Limits, now: Timestamp, parts: Parts) -> Self {
         Self {
-            customers: cached(Customers { store: store.clone(), with_profiles }),
+            customers: cached(Customers { store: store.clone(), parts }),
             subscriptions: cached(Subscriptions(store.clone())),
             pointers: cached(Pointers(store.clone())),
-            features: cached(Features(store.clone())),
             resources: cached(Resources(store.clone())),
+            scopes: cached(Scopes(store.clone())),
             store,
             in_memory: Semaphore::new(1),
             answered: Answered::default(),
             limits,
+            parts,
             now,
         }
     }
@@ -71,7 +79,7 @@ fn cached<L>(loader: L) -> Cached<L> {
 /// Live customers by id.
 pub(crate) struct Customers {
     store: Reads,
-    with_profiles: bool,
+    parts: Parts,
 }
 
 impl Loader<Id> for Customers {
@@ -79,14 +87,8 @@ impl Loader<Id> for Customers {
     type Error = Arc<StoreError>;
 
     async fn load(&self, ids: &[Id]) -> Result<HashMap<Id, Self::Value>, Self::Error> {
-        let rows = if self.with_profiles {
-            self.store.customers(ids).await?
-        } else {
-            self.store.customers_without_profiles(ids).await?
-        };
-        let live =
-            rows.into_iter().filter_map(|row| Some((row.customer_id.clone(), CustomerRow::of(row.customer_id, row.registers)?)));
-        Ok(live.collect())
+        let rows = self.store.customers(ids, self.parts).await?;
+        Ok(rows.into_iter().filter_map(|row| Some((row.customer_id.clone(), CustomerRow::of(row)?))).collect())
     }
 }
 
@@ -115,56 +117,41 @@ impl Loader<Id> for Pointers {
     }
 }
 
-/// The features of a customer in one scope.
-pub(crate) struct Features(Reads);
-
-/// A customer and one of its lists of entitlements.
+/// A resource of a customer's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct FeaturesOf {
+pub(crate) struct ResourceOf {
     pub(crate) customer_id: Id,
-    pub(crate) scope: Scope,
+    pub(crate) resource_id: Id,
 }
 
-/// Which of a customer's lists of entitlements.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Scope {
-    /// The customer's own.
-    Customer,
-    /// One of its resources'.
-    Resource(Id),
-}
+/// The registers of single resources.
+pub(crate) struct Scopes(Reads);
 
-impl Scope {
-    pub(crate) fn resource_id(&self) -> Option<&Id> {
-        match self {
-            Self::Customer => None,
-            Self::Resource(id) => Some(id),
-        }
-    }
-}
-
-impl Loader<FeaturesOf> for Features {
-    type Value = Arc<Vec<FeatureRow>>;
+impl Loader<ResourceOf> for Scopes {
+    type Value = Arc<ScopeRegisters>;
     type Error = Arc<StoreError>;
 
-    async fn load(&self, keys: &[FeaturesOf]) -> Result<HashMap<FeaturesOf, Self::Value>, Self::Error> {
-        each(keys, |FeaturesOf { customer_id, scope }| async move {
-            let rows = self.0.features(&customer_id, Some(scope.resource_id())).await?;
-            Ok(Arc::new(rows))
+    async fn load(&self, keys: &[ResourceOf]) -> Result<HashMap<ResourceOf, Self::Value>, Self::Error> {
+        each(keys, |ResourceOf { customer_id, resource_id }| async move {
+            Ok(Arc::new(self.0.scope(&customer_id, &resource_id).await?))
         })
         .await
     }
 }
 
-/// A customer's resources.
+/// All resources of a customer's.
 pub(crate) struct Resources(Reads);
 
 impl Loader<Id> for Resources {
-    type Value = Arc<Vec<ResourceRow>>;
+    type Value = Arc<BTreeMap<Id, Arc<ScopeRegisters>>>;
     type Error = Arc<StoreError>;
 
     async fn load(&self, ids: &[Id]) -> Result<HashMap<Id, Self::Value>, Self::Error> {
-        each(ids, |id| async move { Ok(Arc::new(self.0.resources(&id).await?)) }).await
+        each(ids, |id| async move {
+            let resources = self.0.resources(&id).await?;
+            Ok(Arc::new(resources.into_iter().map(|(id, scope)| (id, Arc::new(scope))).collect()))
+        })
+        .await
     }
 }
 

@@ -2,7 +2,7 @@
 //! once.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,8 +12,9 @@ use std::{
 use futures_util::future::try_join_all;
 use shared::{
     access::{AccessRequest, AccessView},
+    entitlement::ScopeRegisters,
     id::Id,
-    store::{CustomerRow, FeatureRow, IndexPage, ListIndex, Range, ResourceRow, SHARDS, Store, StoreError, SubscriptionRow},
+    store::{CustomerRow, IndexPage, ListIndex, Parts, Range, SHARDS, Store, StoreError, SubscriptionRow},
 };
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
@@ -55,29 +56,26 @@ impl Reads {
         self.requests.acquire_many(requests).await.ok()
     }
 
-    /// Reads rows by id, some thousand at a time.
-    async fn rows<T, F>(&self, ids: &[Id], read: impl Fn(Vec<Id>) -> F) -> Result<Vec<T>, StoreError>
+    /// Reads rows by id, some hundred at a time. A row is so many items.
+    async fn rows<T, F>(&self, ids: &[Id], items: usize, read: impl Fn(Vec<Id>) -> F) -> Result<Vec<T>, StoreError>
     where
         F: Future<Output = Result<Vec<T>, StoreError>>,
     {
         let mut rows = Vec::new();
-        for chunk in ids.chunks(CHUNK) {
-            let _permit = self.permit(BATCH_PERMITS * chunk.len().div_ceil(BATCH)).await;
+        for chunk in ids.chunks(CHUNK / items) {
+            let _permit = self.permit(BATCH_PERMITS * (items * chunk.len()).div_ceil(BATCH)).await;
             rows.extend(read(chunk.to_vec()).await?);
         }
         Ok(rows)
     }
 
-    pub(crate) async fn customers(&self, ids: &[Id]) -> Result<Vec<CustomerRow>, StoreError> {
-        self.rows(ids, |ids| async move { self.store.customers(&ids).await }).await
-    }
-
-    pub(crate) async fn customers_without_profiles(&self, ids: &[Id]) -> Result<Vec<CustomerRow>, StoreError> {
-        self.rows(ids, |ids| async move { self.store.customers_without_profiles(&ids).await }).await
+    pub(crate) async fn customers(&self, ids: &[Id], parts: Parts) -> Result<Vec<CustomerRow>, StoreError> {
+        let items = if parts == Parts::Entitlements { 2 } else { 1 };
+        self.rows(ids, items, |ids| async move { self.store.customers(&ids, parts).await }).await
     }
 
     pub(crate) async fn subscriptions(&self, ids: &[Id]) -> Result<Vec<SubscriptionRow>, StoreError> {
-        self.rows(ids, |ids| async move { self.store.subscriptions(&ids).await }).await
+        self.rows(ids, 1, |ids| async move { self.store.subscriptions(&ids).await }).await
     }
 
     pub(crate) async fn subscription_ids(&self, customer_id: &Id) -> Result<Vec<Id>, StoreError> {
@@ -85,21 +83,12 @@ impl Reads {
         self.store.subscription_ids(customer_id).await
     }
 
-    pub(crate) async fn features(&self, customer_id: &Id, scope: Option<Option<&Id>>) -> Result<Vec<FeatureRow>, StoreError> {
+    pub(crate) async fn scope(&self, customer_id: &Id, resource_id: &Id) -> Result<ScopeRegisters, StoreError> {
         let _permit = self.permit(1).await;
-        self.store.features(customer_id, scope).await
+        Ok(self.store.scope(customer_id, Some(resource_id)).await?.1)
     }
 
-    pub(crate) async fn features_consistently(
-        &self,
-        customer_id: &Id,
-        scope: Option<Option<&Id>>,
-    ) -> Result<Vec<FeatureRow>, StoreError> {
-        let _permit = self.permit(1).await;
-        self.store.features_consistently(customer_id, scope).await
-    }
-
-    pub(crate) async fn resources(&self, customer_id: &Id) -> Result<Vec<ResourceRow>, StoreError> {
+    pub(crate) async fn resources(&self, customer_id: &Id) -> Result<BTreeMap<Id, ScopeRegisters>, StoreError> {
         let _permit = self.permit(1).await;
         self.store.resources(customer_id).await
     }

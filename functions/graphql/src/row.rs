@@ -2,15 +2,16 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use async_graphql::dataloader::Loader as _;
 
 use shared::{
     customer::{self, CustomerRegisters},
+    entitlement::ScopeRegisters,
     id::Id,
-    store::ListIndex,
+    store::{self, ListIndex, Parts},
     subscription,
 };
 
@@ -18,6 +19,7 @@ use crate::{
     error::ApiError,
     load::Loaders,
     page::{Column, Row},
+    schema::Json,
 };
 
 /// A live customer.
@@ -25,7 +27,11 @@ use crate::{
 pub(crate) struct CustomerRow {
     pub(crate) id: Id,
     pub(crate) registers: CustomerRegisters,
+    /// The customer level, empty unless the request needs entitlements.
+    pub(crate) scope: ScopeRegisters,
     pub(crate) shown: customer::Customer,
+    /// The customer level in Stigg's JSON, once a field has asked for it: the row may be selected often.
+    pub(crate) entitlements: OnceLock<Json>,
 }
 
 /// A visible subscription of a live customer.
@@ -140,8 +146,9 @@ impl Row for Arc<CustomerRow> {
         Ok(loaders.customers.load_many(ids).await?)
     }
 
-    async fn read(loaders: &Loaders, ids: &[Id]) -> Result<HashMap<Id, Self>, ApiError> {
-        Ok(loaders.customers.loader().load(ids).await?)
+    async fn read(loaders: &Loaders, ids: &[Id], parts: Parts) -> Result<HashMap<Id, Self>, ApiError> {
+        let rows = loaders.store.customers(ids, parts).await?;
+        Ok(rows.into_iter().filter_map(|row| Some((row.customer_id.clone(), CustomerRow::of(row)?))).collect())
     }
 }
 
@@ -176,10 +183,10 @@ impl Row for Arc<SubscriptionRow> {
         Ok(visible(registers, &customers))
     }
 
-    async fn read(loaders: &Loaders, ids: &[Id]) -> Result<HashMap<Id, Self>, ApiError> {
+    async fn read(loaders: &Loaders, ids: &[Id], parts: Parts) -> Result<HashMap<Id, Self>, ApiError> {
         let registers = loaders.subscriptions.loader().load(ids).await?;
         let customers: Vec<Id> = customers_of(&registers).into_iter().collect();
-        let customers = loaders.customers.loader().load(&customers).await?;
+        let customers = Arc::<CustomerRow>::read(loaders, &customers, parts).await?;
         Ok(visible(registers, &customers))
     }
 }
@@ -201,9 +208,9 @@ fn visible(subscriptions: Subscriptions, customers: &HashMap<Id, Arc<CustomerRow
 
 impl CustomerRow {
     /// The customer as readers see it; None unless it is live.
-    pub(crate) fn of(id: Id, registers: CustomerRegisters) -> Option<Arc<Self>> {
+    pub(crate) fn of(store::CustomerRow { customer_id: id, registers, scope }: store::CustomerRow) -> Option<Arc<Self>> {
         let shown = registers.visible()?;
-        Some(Arc::new(Self { id, registers, shown }))
+        Some(Arc::new(Self { id, registers, scope, shown, entitlements: OnceLock::new() }))
     }
 }
 
@@ -211,7 +218,7 @@ impl SubscriptionRow {
     /// The subscription as readers see it beside this customer; None unless it is visible and the
     /// customer's.
     pub(crate) fn of(id: Id, registers: &subscription::SubscriptionRegisters, customer: &Arc<CustomerRow>) -> Option<Arc<Self>> {
-        let shown = registers.visible(customer.registers.deletion.as_ref())?;
+        let shown = registers.visible(customer.registers.tombstone.as_ref())?;
         let customer = (shown.customer_id == customer.id).then(|| Arc::clone(customer))?;
         Some(Arc::new(Self { id, shown, customer }))
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Request, ServerError, parser::parse_query};
 use serde_json::Map;
+use shared::store::Parts;
 
 use crate::{
     document::{self, Plan, TooLong, Types},
@@ -71,11 +72,14 @@ impl From<Refused> for Answer {
 pub(crate) struct Prepared<'t> {
     plan: Plan<'t>,
     operation: Option<String>,
-    /// Whether it may need what customers are like, and not only whether they are live.
-    pub(crate) needs_profiles: bool,
+    /// The parts of customers that it needs.
+    pub(crate) parts: Parts,
 }
 
-/// What of the schema is in a customer's profile. Conditions and orders may be on that too.
+/// Fields that need a customer's list of entitlements.
+const OF_LISTS: [&str; 2] = ["entitlements", "entitlementList"];
+
+/// Fields that need a customer's profile. Conditions and orders may need it too.
 const OF_PROFILES: [&str; 8] = ["name", "email", "billingId", "crmId", "billingCurrency", "metadata", "condition", "orderBy"];
 
 /// Validates and plans a query, or refuses it.
@@ -88,7 +92,13 @@ pub(crate) fn prepare<'t>(request: GraphqlRequest, types: &'t Types, options: &O
     if !options.introspection && names.has_any(&["__schema", "__type"]) {
         return Err(Refused::Introspection.into());
     }
-    let needs_profiles = names.has_any(&OF_PROFILES);
+    let parts = if names.has_any(&OF_LISTS) {
+        Parts::Entitlements
+    } else if names.has_any(&OF_PROFILES) {
+        Parts::Profiles
+    } else {
+        Parts::Versions
+    };
     document::validate(types, &document).map_err(|error| Answer::invalid(error, "GRAPHQL_VALIDATION_FAILED"))?;
     let (name, operation) = guard::operation(&document, operation_name.as_deref())?;
     let plan = document::plan(types, &document, operation, variables, limits.page)
@@ -102,7 +112,7 @@ pub(crate) fn prepare<'t>(request: GraphqlRequest, types: &'t Types, options: &O
     }
     // The log names operations of the document, never a text that is none of its names.
     let operation = name.map(|name| name.chars().take(100).collect());
-    Ok(Prepared { plan, operation, needs_profiles })
+    Ok(Prepared { plan, operation, parts })
 }
 
 /// Executes a query.

@@ -1,7 +1,7 @@
 //! The decision table, row by row.
 
 use super::*;
-use crate::version::Version;
+use crate::{customer::Register, entitlement::Entitlement, version::Version};
 use AccessDeniedReason::*;
 use proptest::prelude::*;
 
@@ -9,8 +9,8 @@ const NOW: &str = "2026-11-23T14:00:00Z";
 
 fn view(entitlement: &str) -> AccessView {
     let version = Version::new("2026-11-01T00:00:00Z".parse().unwrap(), "m");
-    let grant = Register { version: version.clone(), value: serde_json::from_str(entitlement).unwrap() };
-    AccessView { standing: Standing::Live, list: Some(1), feature: merge(Some(grant), None, &version) }
+    let grant = Register { version, value: serde_json::from_str(entitlement).unwrap() };
+    AccessView { standing: Standing::Live, list: Some(1), entitlement: Some(Entitlement::new(grant, None, None)) }
 }
 
 fn request(usage: f64, values: &[&str]) -> AccessRequest {
@@ -86,19 +86,14 @@ proptest! {
         entitlement in any_entitlement(),
         standing in prop_oneof![8 => Just(Standing::Live), 1 => Just(Standing::Archived), 1 => Just(Standing::Unknown)],
         list in prop_oneof![8 => Just(Some(1)), 1 => Just(Some(0)), 1 => Just(None)],
-        state in 0..10,
+        is_granted in proptest::bool::weighted(0.8),
         usage in proptest::sample::select(&[0.0, 0.5, 1.0, 9.0]),
         values in proptest::sample::subsequence(&["a", "b", "c"], 0..3),
         of_resource in any::<bool>(),
     ) {
-        let granted = view(&entitlement);
-        let feature = match state {
-            0 => FeatureState::Absent,
-            1 => FeatureState::Revoked,
-            _ => granted.feature,
-        };
+        let entitlement = view(&entitlement).entitlement.filter(|_| is_granted);
         let resource_id = of_resource.then(|| Id::try_from("r").unwrap());
-        explained(&AccessView { standing, list, feature }, &AccessRequest { resource_id, ..request(usage, &values) });
+        explained(&AccessView { standing, list, entitlement }, &AccessRequest { resource_id, ..request(usage, &values) });
     }
 }
 
@@ -134,15 +129,14 @@ fn what_comes_before_the_feature_decides_in_the_order_of_the_sdk() {
     let whole = view(r#"{"feature":{"id":"f","featureType":"BOOLEAN"}}"#);
     let of_resource = AccessRequest { resource_id: Some(Id::try_from("r").unwrap()), ..request(0.0, &[]) };
     let plain = request(0.0, &[]);
-    let empty = AccessView { list: None, feature: FeatureState::Absent, ..whole.clone() };
+    let empty = AccessView { list: None, entitlement: None, ..whole.clone() };
     for (view, request, expected) in [
         (AccessView { standing: Standing::Unknown, ..empty.clone() }, &of_resource, Some(CustomerNotFound)),
         (AccessView { standing: Standing::Archived, ..whole.clone() }, &plain, Some(CustomerIsArchived)),
         (empty.clone(), &of_resource, Some(CustomerResourceNotFound)),
         (empty.clone(), &plain, Some(NoActiveSubscription)),
         (AccessView { list: Some(0), ..whole.clone() }, &of_resource, Some(NoActiveSubscription)),
-        (AccessView { feature: FeatureState::Absent, ..whole.clone() }, &plain, Some(NoFeatureEntitlementInSubscription)),
-        (AccessView { feature: FeatureState::Revoked, ..whole.clone() }, &plain, Some(NoFeatureEntitlementInSubscription)),
+        (AccessView { entitlement: None, ..whole.clone() }, &plain, Some(NoFeatureEntitlementInSubscription)),
         (whole, &plain, None),
     ] {
         assert_eq!(denied(&view, request), expected, "{view:?}");

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{Entitlement, to_number};
+use super::{Balance, Entitlement, to_number};
 use crate::{period::UsagePeriod, time};
 
 /// The documented members of an entitlement that may be null.
@@ -33,36 +33,45 @@ const FEATURE_FIELDS: [&str; 7] = ["name", "description", "meterType", "unit", "
 /// The older name of `usagePeriodEnd`.
 const OLDER_PERIOD_END: &str = "nextResetDate";
 
-/// Appends an entitlement in Stigg's own JSON: what the list said, as it is stored, with the numbers of
-/// `measured` where a measurement was merged into them. Entitlements are stored without nulls; a reader
-/// finds the documented members all the same.
+/// Appends an entitlement in Stigg's own JSON: the list's entry as stored, with usage, its period and credits of
+/// `merged` where they come from registers beside the list. Documented members that are not stored are null.
 ///
 /// # Errors
-/// If what is stored is no object.
-pub fn write_stigg_json(stored: &str, measured: Option<&Entitlement>, json: &mut Vec<u8>) -> serde_json::Result<()> {
-    match measured {
+/// If the stored text is not a JSON object.
+pub fn write_stigg_json(stored: &str, merged: Option<&Entitlement>, json: &mut Vec<u8>) -> serde_json::Result<()> {
+    match merged.filter(|merged| merged.is_measured || merged.is_balance_newer) {
         None => complete(stored, json),
-        Some(entitlement) => complete(&with_numbers(stored, entitlement)?, json),
+        Some(merged) => complete(&with_registers(stored, merged)?, json),
     }
 }
 
-/// What is stored, with what a measurement gives in place of what the list said.
-fn with_numbers(stored: &str, entitlement: &Entitlement) -> serde_json::Result<String> {
+/// The stored entry, with what the registers beside the list replace in it.
+fn with_registers(stored: &str, merged: &Entitlement) -> serde_json::Result<String> {
     let mut members: Map<String, Value> = serde_json::from_str(stored)?;
-    let has_older_end = members.remove(OLDER_PERIOD_END).is_some();
-    let is_older_form = has_older_end && !members.contains_key("usagePeriodEnd");
-    let UsagePeriod { usage_period_anchor, usage_period_start, usage_period_end, reset_period } = &entitlement.period;
-    let date = |time: &Option<Timestamp>| time.map(time::to_fixed_width).into();
-    for (name, value) in [
-        ("currentUsage", entitlement.current_usage.map(to_number).into()),
-        ("usageLimit", entitlement.usage_limit.map(to_number).into()),
-        ("hasUnlimitedUsage", entitlement.has_unlimited_usage.into()),
-        ("usagePeriodAnchor", date(usage_period_anchor)),
-        ("usagePeriodStart", date(usage_period_start)),
-        (if is_older_form { OLDER_PERIOD_END } else { "usagePeriodEnd" }, date(usage_period_end)),
-        ("resetPeriod", reset_period.clone().into()),
-    ] {
-        members.insert(name.to_owned(), value);
+    if merged.is_measured {
+        let has_older_end = members.remove(OLDER_PERIOD_END).is_some();
+        let is_older_form = has_older_end && !members.contains_key("usagePeriodEnd");
+        let UsagePeriod { usage_period_anchor, usage_period_start, usage_period_end, reset_period } = &merged.period;
+        let date = |time: &Option<Timestamp>| time.map(time::to_fixed_width).into();
+        for (name, value) in [
+            ("currentUsage", merged.current_usage.map(to_number).into()),
+            ("usagePeriodAnchor", date(usage_period_anchor)),
+            ("usagePeriodStart", date(usage_period_start)),
+            (if is_older_form { OLDER_PERIOD_END } else { "usagePeriodEnd" }, date(usage_period_end)),
+            ("resetPeriod", reset_period.clone().into()),
+        ] {
+            members.insert(name.to_owned(), value);
+        }
+    }
+    if let (true, Some(balance), Some(Value::Object(credits))) =
+        (merged.is_balance_newer, &merged.balance, members.get_mut("creditBalance"))
+    {
+        let Balance { total_granted, remaining_balance } = *balance;
+        let granted = total_granted.or_else(|| credits.get("totalGranted").and_then(Value::as_f64));
+        let percentage = granted.filter(|granted| *granted > 0.0).map(|granted| to_number(remaining_balance / granted * 100.0));
+        credits.insert("remainingBalance".to_owned(), to_number(remaining_balance));
+        credits.insert("totalGranted".to_owned(), granted.map(to_number).into());
+        credits.insert("remainingBalancePercentage".to_owned(), percentage.into());
     }
     serde_json::to_string(&members)
 }
@@ -169,7 +178,7 @@ mod tests {
         let version = |day| Version::new(format!("2026-01-{day:02}T00:00:00Z").parse().unwrap(), "m");
         let usage = r#"{"currentUsage":7,"usagePeriodEnd":"2026-02-01T00:00:00Z"}"#;
         let grant = Register { version: version(2), value: serde_json::from_str(stored).unwrap() };
-        Entitlement::new(grant, Some(&Register { version: version(3), value: serde_json::from_str(usage).unwrap() }))
+        Entitlement::new(grant, Some(&Register { version: version(3), value: serde_json::from_str(usage).unwrap() }), None)
     }
 
     #[test]
@@ -193,10 +202,27 @@ mod tests {
             json!({
                 "feature": {"id": "f", "featureType": "NUMBER", "extra": 1, "name": null, "description": null,
                             "meterType": null, "unit": null, "units": null, "status": null, "enumConfiguration": null},
-                "usageLimit": 10, "currentUsage": 7, "hasUnlimitedUsage": false, "hasSoftLimit": null, "other": [null],
+                "usageLimit": 10, "currentUsage": 7, "hasUnlimitedUsage": null, "hasSoftLimit": null, "other": [null],
                 "usagePeriodAnchor": null, "usagePeriodStart": null, "usagePeriodEnd": "2026-02-01T00:00:00.000Z",
                 "resetPeriod": null, "resetPeriodConfiguration": null, "enumValues": null, "creditBalance": null,
             })
+        );
+    }
+
+    #[test]
+    fn a_newer_balance_replaces_the_lists_and_its_percentage() {
+        let stored =
+            r#"{"feature":{"id":"f"},"creditBalance":{"creditCurrency":{"id":"c"},"totalGranted":40,"remainingBalance":40}}"#;
+        let grant = Register {
+            version: Version::new("2026-01-02T00:00:00Z".parse().unwrap(), "m"),
+            value: serde_json::from_str(stored).unwrap(),
+        };
+        let balance = Balance { total_granted: None, remaining_balance: 10.0 };
+        let later = Version::new("2026-01-05T00:00:00Z".parse().unwrap(), "m");
+        let merged = Entitlement::new(grant, None, Some(&Register { version: later, value: balance }));
+        assert_eq!(
+            written(stored, Some(&merged))["creditBalance"],
+            json!({"creditCurrency": {"id": "c"}, "totalGranted": 40, "remainingBalance": 10, "remainingBalancePercentage": 25})
         );
     }
 

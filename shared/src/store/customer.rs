@@ -1,24 +1,29 @@
-//! The PROFILE item: a customer's registers, and what puts it into the lists while it is live.
+//! The PROFILE item: a customer's registers, the customer level's list and balances, and the attributes that put it
+//! into the indexes while it is live.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
-
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
 use super::{
-    Outcome, PLANS, Store, StoreError,
+    Outcome, Store, StoreError,
     attribute::{
-        BILLING_ID, CREATION_ORDER, CREATION_VERSION, DELETION_VERSION, EMAIL, EMBEDDED, EMBEDDED_VERSION, EXPIRES_AT,
-        LIST_LENGTH, LIST_VERSION, PROFILE, PROFILE_VERSION, SHARD, UNLISTED,
+        BALANCES, BILLING_ID, CREATION_ORDER, CREATION_VERSION, EMAIL, EMBEDDED, EMBEDDED_VERSION, EXPIRES_AT, LAST_WAITING,
+        LIST, LIST_VERSION, PROFILE, PROFILE_VERSION, SHARD, TOMBSTONE, WAITING,
     },
-    item::Item,
-    key::{PROFILE_ITEM, creation_order, creation_order_of, customer_key, number, shard_of, text},
-    update::{Update, Written},
+    expiry,
+    item::{Item, balance_value, json},
+    key::{Key, PROFILE_ITEM, creation_order, customer_key, number, shard_of, text},
+    write::{Write, Written},
 };
 use crate::{
-    customer::{CustomerRegisters, Embedded, Profile, Standing},
+    customer::{CustomerRegisters, Embedded, Profile, Register, Standing},
+    entitlement::Balance,
     id::Id,
     version::Version,
 };
+
+/// Most bytes of a value that customers are looked up by: DynamoDB's limit for a partition key.
+pub(super) const MAX_LOOK_UP_BYTES: usize = 2_048;
 
 /// What an event says of a customer: the registers of PROFILE that it writes.
 #[derive(Debug, Default)]
@@ -27,34 +32,43 @@ pub(super) struct CustomerChange<'a> {
     /// The profile's version is a creation too.
     pub(super) created: bool,
     pub(super) embedded: Option<(&'a Version, &'a Embedded)>,
-    pub(super) list: Option<(&'a Version, usize)>,
+    /// The customer level's list, as it is stored.
+    pub(super) list: Option<(&'a Version, AttributeValue)>,
+    /// The currency and its balance at customer level.
+    pub(super) balance: Option<(&'a Version, &'a str, &'a Balance)>,
 }
 
-/// PROFILE as a write or a read found it.
+/// What a writer of dependent items needs to know of the customer.
 #[derive(Debug)]
-pub(super) struct ProfileState {
-    pub(super) registers: CustomerRegisters<(), ()>,
-    /// See [`UNLISTED`].
-    pub(super) unlisted: Option<String>,
+pub(super) struct CustomerState {
+    pub(super) tombstone: Option<Version>,
+    pub(super) is_live: bool,
+    has_list: bool,
 }
 
-impl ProfileState {
-    pub(super) fn of(item: &Item) -> Result<Self, StoreError> {
-        let unlisted = item.text(UNLISTED).map(str::to_owned);
-        Ok(Self { registers: item.customer_versions()?, unlisted })
+impl CustomerState {
+    fn of(item: &Item) -> Result<Self, StoreError> {
+        let registers: CustomerRegisters<(), ()> = item.customer_versions()?;
+        let is_live = registers.standing() == Standing::Live;
+        Ok(Self { is_live, has_list: registers.list.is_some(), tombstone: registers.tombstone })
     }
 
-    pub(super) fn is_live(&self) -> bool {
-        self.registers.standing() == Standing::Live
+    /// A customer of whom nothing is above this tombstone.
+    pub(super) fn deleted(tombstone: Version) -> Self {
+        Self { tombstone: Some(tombstone), is_live: false, has_list: false }
+    }
+
+    /// Whether a register of this version is at or below the tombstone.
+    pub(super) fn is_deleted(&self, version: &Version) -> bool {
+        self.tombstone.as_ref().is_some_and(|tombstone| version <= tombstone)
     }
 }
 
 impl Store {
-    /// Writes a customer's profile, and its creation if it is one. Nothing is written where the
-    /// register holds this version or a higher one, or the customer was deleted at or above it.
+    /// Writes a customer's profile, and its creation for a customer.created.
     ///
-    /// # Errors
-    /// See [`StoreError`].
+    /// Stale, and nothing is written, if the register holds this version or a higher one or the version is at or below
+    /// the tombstone.
     pub async fn write_profile(
         &self,
         customer_id: &Id,
@@ -67,123 +81,248 @@ impl Store {
         Ok(self.write_customer(customer_id, &change, now).await?.0)
     }
 
-    /// Writes what the change says, register by register, and lists the subscriptions that waited
-    /// for the customer to be live. Answers with PROFILE as it is afterwards.
+    /// Writes the registers of the change that are newer than the stored ones. If that leaves the customer live with
+    /// subscriptions waiting for it, they are put into the indexes.
     pub(super) async fn write_customer(
         &self,
         customer_id: &Id,
         change: &CustomerChange<'_>,
         now: Timestamp,
-    ) -> Result<(Outcome, ProfileState), StoreError> {
-        let (outcome, state) = self.write_customer_registers(customer_id, change).await?;
-        match &state.unlisted {
-            Some(mark) if state.is_live() => self.list_waiting_subscriptions(customer_id, mark, now).await?,
-            _ => {}
+    ) -> Result<(Outcome, CustomerState), StoreError> {
+        let (table, key) = (self.tables.customers.as_str(), customer_key(customer_id, PROFILE_ITEM));
+        let plan = |found: Option<&Item>| match found {
+            Some(found) => {
+                let merged = merged(found, customer_id, change, now)?;
+                Ok(merged.map(|new| Write::replace(table, key.clone(), found, new)))
+            }
+            None if change.created => {
+                let new = merged(&Item::default(), customer_id, change, now)?;
+                Ok(new.map(|new| Write::replace(table, key.clone(), &Item::default(), new)))
+            }
+            None => Ok(Some(update_of_a_live_customer(table, key.clone(), change))),
+        };
+        let (outcome, item) = match self.write(plan).await? {
+            // The conditions say so: the customer is live, and nothing waits for it.
+            Written::Done(None) => {
+                let state = CustomerState { tombstone: None, is_live: true, has_list: true };
+                return Ok((Outcome::Applied, state));
+            }
+            Written::Done(Some(item)) => (Outcome::Applied, item),
+            Written::Unchanged(item) => (Outcome::Stale, item),
+        };
+        let state = CustomerState::of(&item)?;
+        if let (true, Some(mark)) = (state.is_live, item.number(WAITING)) {
+            self.list_waiting_subscriptions(customer_id, mark, now).await?;
         }
         Ok((outcome, state))
     }
 
-    async fn write_customer_registers(
+    /// The customer as it is now, by a strongly consistent read.
+    pub(super) async fn customer_state(&self, customer_id: &Id) -> Result<CustomerState, StoreError> {
+        const ATTRIBUTES: [&str; 5] = [PROFILE_VERSION, EMBEDDED_VERSION, CREATION_VERSION, TOMBSTONE, LIST_VERSION];
+        let key = customer_key(customer_id, PROFILE_ITEM);
+        let item = self.get(&self.tables.customers, key, &ATTRIBUTES).await?;
+        CustomerState::of(&item.unwrap_or_default())
+    }
+
+    /// Raises the customer's tombstone to this version and removes the registers at or below it from PROFILE. Returns
+    /// the tombstone as it is stored then.
+    pub(super) async fn write_tombstone(
         &self,
         customer_id: &Id,
-        change: &CustomerChange<'_>,
-    ) -> Result<(Outcome, ProfileState), StoreError> {
-        let mut found: Option<ProfileState> = None;
-        for _ in 0..PLANS {
-            let Some(update) = plan(self, customer_id, change, found.as_ref()) else {
-                return match found {
-                    Some(state) => Ok((Outcome::Stale, state)),
-                    None => Ok((Outcome::Stale, self.read_profile(customer_id).await?)),
-                };
+        version: &Version,
+        now: Timestamp,
+    ) -> Result<(Outcome, Version), StoreError> {
+        let (table, key) = (self.tables.customers.as_str(), customer_key(customer_id, PROFILE_ITEM));
+        // A deletion is rare: reading first spares a second plan for it.
+        let read = self.get(table, key.clone(), &[]).await?.unwrap_or_default();
+        let plan = |found: Option<&Item>| {
+            let found = found.unwrap_or(&read);
+            if found.version(TOMBSTONE)?.is_some_and(|tombstone| tombstone >= *version) {
+                return Ok(None);
+            }
+            let mut new = found.clone();
+            new.raise_tombstone(version)?;
+            arrange(&mut new, customer_id, now)?;
+            Ok(Some(Write::replace(table, key.clone(), found, new)))
+        };
+        match self.write(plan).await? {
+            Written::Done(_) => Ok((Outcome::Applied, version.clone())),
+            Written::Unchanged(item) => {
+                let found = if item.has(TOMBSTONE) { item } else { read };
+                let tombstone = found.version(TOMBSTONE)?.unwrap_or_else(|| version.clone());
+                Ok((Outcome::Stale, tombstone))
+            }
+        }
+    }
+
+    /// Marks a customer who is not live: a subscription of its waits to be put into the indexes. Returns false if the
+    /// customer is live by now.
+    pub(super) async fn mark_waiting(&self, customer_id: &Id, state: &CustomerState, now: Timestamp) -> Result<bool, StoreError> {
+        let table = self.tables.customers.as_str();
+        let plan = |found: Option<&Item>| {
+            let has_list = match found {
+                Some(found) if found.has(SHARD) => return Ok(None),
+                Some(found) => found.has(LIST_VERSION),
+                None => state.has_list,
             };
-            match update.send(self, ReturnValue::AllNew).await? {
-                Written::Done(item) => return Ok((Outcome::Applied, ProfileState::of(&item)?)),
-                Written::Refused(item) => found = Some(ProfileState::of(&item)?),
+            let mut write = Write::update(table, customer_key(customer_id, PROFILE_ITEM));
+            write.if_absent(SHARD);
+            write.set_to_successor(WAITING, LAST_WAITING);
+            write.set_to_successor(LAST_WAITING, LAST_WAITING);
+            if has_list {
+                write.if_present(LIST_VERSION);
+            } else {
+                write.if_absent(LIST_VERSION);
+                write.set(EXPIRES_AT, number(expiry(now)));
             }
-        }
-        Err(StoreError::Contended { operation: "UpdateItem" })
+            Ok(Some(write))
+        };
+        Ok(matches!(self.write(plan).await?, Written::Done(_)))
     }
 
-    /// PROFILE as it is now: a consistent read, for a writer that has written and now looks.
-    pub(super) async fn read_profile(&self, customer_id: &Id) -> Result<ProfileState, StoreError> {
-        let item = self.get(&self.tables.customers, customer_key(customer_id, PROFILE_ITEM)).await?;
-        ProfileState::of(&item.unwrap_or_default())
+    /// Removes the mark, unless another one was set since.
+    pub(super) async fn remove_waiting(&self, customer_id: &Id, mark: u64) -> Result<(), StoreError> {
+        let plan = |found: Option<&Item>| {
+            if found.is_some() {
+                return Ok(None);
+            }
+            let mut write = Write::update(&self.tables.customers, customer_key(customer_id, PROFILE_ITEM));
+            write.if_equal(WAITING, number(mark));
+            write.remove(&[WAITING]);
+            Ok(Some(write))
+        };
+        match self.write(plan).await? {
+            Written::Done(_) | Written::Unchanged(_) => Ok(()),
+        }
     }
 }
 
-/// The write for what of the change still holds beside what was found. None if nothing does.
-///
-/// Where nothing was found yet, it is taken that everything holds and that there is a profile: so
-/// the frequent events are one request.
-fn plan<'a>(store: &'a Store, customer_id: &Id, change: &CustomerChange<'_>, found: Option<&ProfileState>) -> Option<Update<'a>> {
-    let found = found.map(|state| &state.registers);
-    let holds = |version: &Version, register: Option<&Version>| {
-        found.is_none_or(|found| found.exists(version)) && register.is_none_or(|register| register < version)
-    };
-    let version_of = |register: fn(&CustomerRegisters<(), ()>) -> Option<&Version>| found.and_then(register);
-    let profile =
-        change.profile.filter(|(version, _)| holds(version, version_of(|found| found.profile.as_ref().map(|r| &r.version))));
-    let creation =
-        change.profile.filter(|(version, _)| change.created && holds(version, version_of(|found| found.creation.as_ref())));
-    let embedded =
-        change.embedded.filter(|(version, _)| holds(version, version_of(|found| found.embedded.as_ref().map(|r| &r.version))));
-    let list = change.list.filter(|(version, _)| holds(version, version_of(|found| found.list.as_ref().map(|r| &r.version))));
-
-    let mut update = Update::new(&store.tables.customers, customer_key(customer_id, PROFILE_ITEM));
-    if let Some((version, value)) = profile {
-        write_register(&mut update, PROFILE_VERSION, PROFILE, version, json(value));
-        show_in_look_ups(&mut update, value.email.as_deref(), value.billing_id.as_deref());
+/// The one write of a frequent event: the customer is live, has a profile, and every register of the change is newer
+/// than the stored one. If one of these does not hold, it is refused.
+fn update_of_a_live_customer(table: &str, key: Key, change: &CustomerChange<'_>) -> Write {
+    let CustomerChange { profile, created: _, embedded, list, balance } = change;
+    let mut write = Write::update(table, key);
+    write.if_present(SHARD);
+    write.if_absent(WAITING);
+    if let Some((version, profile)) = profile {
+        write.set_register(PROFILE_VERSION, version, [(PROFILE, json(profile))]);
+        for (attribute, value) in look_ups(profile.email.as_deref(), profile.billing_id.as_deref()) {
+            match value {
+                Some(value) => write.set(attribute, text(value)),
+                None => write.remove(&[attribute]),
+            }
+        }
     }
-    if let Some((version, _)) = creation {
-        update.if_below(CREATION_VERSION, version);
-        update.set_version(CREATION_VERSION, version);
-        update.set(CREATION_ORDER, text(creation_order_of(version, customer_id)));
-    }
-    if let Some((version, value)) = embedded {
-        write_register(&mut update, EMBEDDED_VERSION, EMBEDDED, version, json(value));
+    if let Some((version, embedded)) = embedded {
+        write.set_register(EMBEDDED_VERSION, version, [(EMBEDDED, json(embedded))]);
         if profile.is_none() {
-            let has_profile = found.is_none_or(|found| found.profile.is_some());
-            update.if_there(PROFILE_VERSION, has_profile);
-            if !has_profile {
-                show_in_look_ups(&mut update, value.email.as_deref(), value.billing_id.as_deref());
+            // The profile is what customers are looked up by.
+            write.if_present(PROFILE_VERSION);
+        }
+    }
+    if let Some((version, list)) = list {
+        write.set_register(LIST_VERSION, version, [(LIST, list.clone())]);
+    }
+    if let Some((version, currency, balance)) = balance {
+        set_balance(&mut write, version, currency, balance);
+    }
+    if let Some(lowest) = versions(change).min() {
+        write.if_below(&[TOMBSTONE], text(lowest.as_str()));
+    }
+    write
+}
+
+/// Sets a balance register in an item that has such a map.
+pub(super) fn set_balance(write: &mut Write, version: &Version, currency: &str, balance: &Balance) {
+    write.if_present(BALANCES);
+    write.if_below(&[BALANCES, currency], text(format!("{version}\0")));
+    write.set_path(&[BALANCES, currency], balance_value(version, balance));
+}
+
+/// Writes a balance register into an item. Returns whether it is newer than the stored one.
+pub(super) fn upsert_balance(item: &mut Item, version: &Version, currency: &str, balance: &Balance) -> Result<bool, StoreError> {
+    let mut balances = item.balances()?;
+    let is_newer = balances.get(currency).is_none_or(|stored| stored.version < *version);
+    if is_newer {
+        balances.insert(currency.to_owned(), Register { version: version.clone(), value: balance.clone() });
+        item.set_balances(&balances);
+    }
+    Ok(is_newer)
+}
+
+fn versions<'a>(change: &CustomerChange<'a>) -> impl Iterator<Item = &'a Version> {
+    let CustomerChange { profile, created: _, embedded, list, balance } = change;
+    let registers = [profile.map(|part| part.0), embedded.map(|part| part.0), list.as_ref().map(|part| part.0)];
+    registers.into_iter().chain([balance.map(|part| part.0)]).flatten()
+}
+
+/// PROFILE with the registers of the change that are newer than the stored ones and above the tombstone. None if no
+/// register is.
+fn merged(found: &Item, customer_id: &Id, change: &CustomerChange<'_>, now: Timestamp) -> Result<Option<Item>, StoreError> {
+    let tombstone = found.version(TOMBSTONE)?;
+    let exists = |version: &Version| tombstone.as_ref().is_none_or(|tombstone| version > tombstone);
+    let CustomerChange { profile, created, embedded, list, balance } = change;
+    let (mut new, mut is_changed) = (found.clone(), false);
+    if let Some((version, profile)) = profile.filter(|part| exists(part.0)) {
+        is_changed |= new.upsert(PROFILE_VERSION, version, [(PROFILE, json(profile))])?;
+        if *created {
+            is_changed |= new.upsert(CREATION_VERSION, version, [])?;
+        }
+    }
+    if let Some((version, embedded)) = embedded.filter(|part| exists(part.0)) {
+        is_changed |= new.upsert(EMBEDDED_VERSION, version, [(EMBEDDED, json(embedded))])?;
+    }
+    if let Some((version, list)) = list.as_ref().filter(|part| exists(part.0)) {
+        is_changed |= new.upsert(LIST_VERSION, version, [(LIST, list.clone())])?;
+    }
+    if let Some((version, currency, balance)) = balance.filter(|part| exists(part.0)) {
+        is_changed |= upsert_balance(&mut new, version, currency, balance)?;
+    }
+    if !is_changed {
+        return Ok(None);
+    }
+    arrange(&mut new, customer_id, now)?;
+    Ok(Some(new))
+}
+
+/// Brings PROFILE into line with its registers: those at or below the tombstone go, the customer is in the indexes
+/// exactly while it is live, and TTL removes the item only if no register is left beside the tombstone and balances.
+fn arrange(item: &mut Item, customer_id: &Id, now: Timestamp) -> Result<(), StoreError> {
+    if let Some(tombstone) = item.version(TOMBSTONE)? {
+        item.prune(PROFILE_VERSION, &[PROFILE], &tombstone)?;
+        item.prune(EMBEDDED_VERSION, &[EMBEDDED], &tombstone)?;
+        item.prune(CREATION_VERSION, &[], &tombstone)?;
+        item.prune(LIST_VERSION, &[LIST], &tombstone)?;
+        prune_balances(item, &tombstone)?;
+    }
+    let registers = item.customer_registers()?;
+    let created_at = registers.creation.as_ref().map(Version::time_text);
+    item.set(CREATION_ORDER, text(creation_order(created_at, customer_id)));
+    item.remove(&[SHARD, EMAIL, BILLING_ID, EXPIRES_AT]);
+    if let Some(customer) = registers.visible() {
+        item.set(SHARD, number(shard_of(customer_id)));
+        for (attribute, value) in look_ups(customer.profile.email.as_deref(), customer.profile.billing_id.as_deref()) {
+            if let Some(value) = value {
+                item.set(attribute, text(value));
             }
         }
+    } else if registers.list.is_none() {
+        item.set(EXPIRES_AT, number(expiry(now)));
     }
-    if let Some((version, length)) = list {
-        write_register(&mut update, LIST_VERSION, LIST_LENGTH, version, number(length));
-    }
-    let lowest =
-        [profile.map(|p| p.0), creation.map(|c| c.0), embedded.map(|e| e.0), list.map(|l| l.0)].into_iter().flatten().min()?;
-    update.if_below(DELETION_VERSION, lowest);
-    update.remove(&[EXPIRES_AT]);
-    if profile.is_some() || embedded.is_some() {
-        update.set(SHARD, number(shard_of(customer_id)));
-        if creation.is_none() {
-            update.set_if_absent(CREATION_ORDER, text(creation_order(None, customer_id)));
-        }
-    }
-    Some(update)
+    Ok(())
 }
 
-fn write_register(update: &mut Update<'_>, version_attribute: &str, attribute: &str, version: &Version, value: AttributeValue) {
-    update.if_below(version_attribute, version);
-    update.set_version(version_attribute, version);
-    update.set(attribute, value);
+/// Removes the balance registers at or below the tombstone.
+pub(super) fn prune_balances(item: &mut Item, tombstone: &Version) -> Result<(), StoreError> {
+    let mut balances = item.balances()?;
+    balances.retain(|_, balance| balance.version > *tombstone);
+    item.set_balances(&balances);
+    Ok(())
 }
 
-/// The most bytes a value can have and be looked up by: DynamoDB's limit for a partition key.
-pub(super) const MAX_LOOK_UP_BYTES: usize = 2_048;
-
-/// Makes the customer found by what it shows: an absent, empty or overlong value is no key.
-pub(super) fn show_in_look_ups(update: &mut Update<'_>, email: Option<&str>, billing_id: Option<&str>) {
-    for (attribute, value) in [(EMAIL, email), (BILLING_ID, billing_id)] {
-        match value.filter(|value| !value.is_empty() && value.len() <= MAX_LOOK_UP_BYTES) {
-            Some(value) => update.set(attribute, text(value)),
-            None => update.remove(&[attribute]),
-        }
-    }
-}
-
-pub(super) fn json(value: &impl serde::Serialize) -> AttributeValue {
-    text(serde_json::to_string(value).unwrap_or_default())
+/// The attributes that a customer is looked up by. An absent, empty or overlong value is no key.
+fn look_ups<'a>(email: Option<&'a str>, billing_id: Option<&'a str>) -> [(&'static str, Option<&'a str>); 2] {
+    let key = |value: Option<&'a str>| value.filter(|value| !value.is_empty() && value.len() <= MAX_LOOK_UP_BYTES);
+    [(EMAIL, key(email)), (BILLING_ID, key(billing_id))]
 }

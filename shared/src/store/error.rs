@@ -2,13 +2,17 @@
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use super::attribute::LIST;
+use crate::entitlement;
+
 /// What a write came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub enum Outcome {
     /// It changed a register.
     Applied,
-    /// The registers already held this version or a higher one, or lay below a deletion.
+    /// The registers already held this version or a higher one, or it is at or below the tombstone.
+    #[default]
     Stale,
 }
 
@@ -19,8 +23,7 @@ impl Outcome {
     }
 }
 
-/// The store did not do what was asked. Nothing is half done for good: the same event again, or the
-/// same question, is always safe.
+/// The store did not carry out a request. Sending the same event or the same read again is always safe.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// DynamoDB could not be reached in time, throttled or failed: the same again may succeed.
@@ -43,14 +46,14 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Others kept changing the item: the same again may succeed.
-    #[error("{operation} met another writer at every try")]
-    Contended {
-        /// The request.
-        operation: &'static str,
-    },
+    /// Other writers changed the item at each attempt. Retriable.
+    #[error("other writers changed the item at each attempt")]
+    Contended,
+    /// The item would exceed DynamoDB's limit of 400 KB. Not retriable.
+    #[error("the item would be larger than DynamoDB can store (400 KB)")]
+    TooLarge,
     /// An item holds what this program did not write.
-    #[error("an item's {attribute} can't be read: it was not written by this version of the replica")]
+    #[error("the attribute {attribute} of an item is not readable: another version of the replica wrote it")]
     Unreadable {
         /// The attribute.
         attribute: &'static str,
@@ -61,8 +64,8 @@ impl StoreError {
     /// Whether the same again may succeed without anybody doing something.
     pub fn is_retriable(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::Contended { .. } => true,
-            Self::Refused { .. } | Self::Unreadable { .. } => false,
+            Self::Unavailable { .. } | Self::Contended => true,
+            Self::Refused { .. } | Self::TooLarge | Self::Unreadable { .. } => false,
         }
     }
 
@@ -71,11 +74,13 @@ impl StoreError {
         match self {
             Self::Unavailable { .. } => "unavailable",
             Self::Refused { .. } => "refused",
-            Self::Contended { .. } => "contended",
+            Self::Contended => "contended",
+            Self::TooLarge => "too_large",
             Self::Unreadable { .. } => "unreadable",
         }
     }
 
+    /// The error of an SDK's request.
     pub(super) fn of<E>(operation: &'static str, error: SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -90,11 +95,22 @@ impl StoreError {
             "LimitExceededException",
         ];
         let code = error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned);
+        // DynamoDB has no code of its own for it.
+        let message = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default();
+        if message.starts_with("Item size") {
+            return Self::TooLarge;
+        }
         let is_servers_fault = error.raw_response().is_some_and(|response| response.status().is_server_error());
         let source = Box::new(error);
         match code {
             Some(code) if !is_servers_fault && !PASSING.contains(&code.as_str()) => Self::Refused { operation, code, source },
             _ => Self::Unavailable { operation, source },
         }
+    }
+}
+
+impl From<entitlement::Unreadable> for StoreError {
+    fn from(_: entitlement::Unreadable) -> Self {
+        Self::Unreadable { attribute: LIST }
     }
 }

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use sha2::{Digest as _, Sha256};
 
 use super::attribute::{CUSTOMER_ID, ITEM, SUBSCRIPTION_ID};
-use crate::{id::Id, version::Version};
+use crate::id::Id;
 
 /// Over how many partitions each list is spread; fixed for the life of the tables.
 ///
@@ -37,29 +37,14 @@ pub(super) fn number(value: impl ToString) -> AttributeValue {
 
 /// The sort keys of the Customers table.
 pub(super) const PROFILE_ITEM: &str = "PROFILE";
-pub(super) const ENTITLEMENTS: &str = "ENTITLEMENT#";
 pub(super) const RESOURCES: &str = "RESOURCE#";
 pub(super) const SUBSCRIPTIONS: &str = "SUBSCRIPTION#";
+pub(super) const USAGES: &str = "USAGE#";
 
-/// A feature's item: `ENTITLEMENT#<length of the resource's id in bytes>#<resource or
-/// nothing>#<feature>`. The length makes it unambiguous whatever the ids hold.
-pub(super) fn entitlement_item(resource_id: Option<&Id>, feature_id: &Id) -> String {
-    let resource = resource_id.map(Id::as_str).unwrap_or_default();
-    format!("{ENTITLEMENTS}{}#{resource}#{feature_id}", resource.len())
-}
-
-/// What the sort keys of one scope's features begin with.
-pub(super) fn entitlements_of(resource_id: Option<&Id>) -> String {
-    let resource = resource_id.map(Id::as_str).unwrap_or_default();
-    format!("{ENTITLEMENTS}{}#{resource}#", resource.len())
-}
-
-/// The resource and the feature in a sort key that [`entitlement_item`] made.
-pub(super) fn parse_entitlement_item(item: &str) -> Option<(Option<Id>, Id)> {
-    let (length, rest) = item.strip_prefix(ENTITLEMENTS)?.split_once('#')?;
-    let (resource, feature) = rest.split_at_checked(length.parse().ok()?)?;
-    let resource = (!resource.is_empty()).then(|| Id::try_from(resource)).transpose().ok()?;
-    Some((resource, Id::try_from(feature.strip_prefix('#')?).ok()?))
+/// The item of a scope's usage: `USAGE#` at customer level, `USAGE#<resource id>` for a resource, whose id is never
+/// empty.
+pub(super) fn usage_item(resource_id: Option<&Id>) -> String {
+    format!("{USAGES}{}", resource_id.map(Id::as_str).unwrap_or_default())
 }
 
 pub(super) fn resource_item(resource_id: &Id) -> String {
@@ -85,10 +70,6 @@ pub fn creation_order(created_at: Option<&str>, id: &Id) -> String {
     format!("{}|{id}", created_at.unwrap_or("~"))
 }
 
-pub(super) fn creation_order_of(version: &Version, id: &Id) -> String {
-    creation_order(Some(version.time_text()), id)
-}
-
 /// A subscription's place in the order of customers, then of subscriptions. The separator sorts
 /// before every character that an id may hold, so the order is that of the pairs.
 pub fn customer_order(customer_id: &Id, subscription_id: &str) -> String {
@@ -104,33 +85,27 @@ mod tests {
     }
 
     #[test]
-    fn no_pair_of_ids_imitates_another_pairs_key() {
-        let pairs = [
-            (Some("b#c"), "d"),
-            (Some("b"), "c#d"),
-            (None, "b#c#d"),
-            (Some("3#b"), "c"),
-            (None, "#"),
-            (Some("#"), "x"),
-            (Some("é"), "#"),
+    fn no_id_imitates_another_items_key() {
+        let items = [
+            PROFILE_ITEM.to_owned(),
+            usage_item(None),
+            usage_item(Some(&id("#"))),
+            usage_item(Some(&id("USAGE#"))),
+            resource_item(&id("USAGE#")),
+            resource_item(&id("#")),
+            pointer_item(&id("PROFILE")),
         ];
-        let mut keys: Vec<String> = Vec::new();
-        for (resource, feature) in pairs {
-            let key = entitlement_item(resource.map(id).as_ref(), &id(feature));
-            assert_eq!(parse_entitlement_item(&key), Some((resource.map(id), id(feature))), "{key}");
-            assert!(key.starts_with(&entitlements_of(resource.map(id).as_ref())));
-            keys.push(key);
-        }
-        keys.sort();
-        keys.dedup();
-        assert_eq!(keys.len(), pairs.len());
+        let mut distinct = items.to_vec();
+        distinct.sort();
+        distinct.dedup();
+        assert_eq!(distinct.len(), items.len());
     }
 
     #[test]
     fn the_longest_ids_fit_dynamodbs_sort_keys() {
         let longest = id(&"x".repeat(Id::MAX_BYTES));
         for key in [
-            entitlement_item(Some(&longest), &longest),
+            usage_item(Some(&longest)),
             customer_order(&longest, longest.as_str()),
             creation_order(Some("2026-11-23T14:00:00.000Z"), &longest),
             resource_item(&longest),

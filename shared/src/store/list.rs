@@ -131,9 +131,7 @@ impl Store {
                     request = request.expression_attribute_values(name, text(bound));
                 }
             }
-            let under_way = self.meter.begin();
-            let output = request.send().await.map_err(|error| StoreError::of("Query", error))?;
-            under_way.end(output.consumed_capacity());
+            let output = self.send(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
             for key in output.items() {
                 let sort = key.get(sort).and_then(|value| value.as_s().ok()).ok_or(StoreError::Unreadable { attribute: sort })?;
                 if Some(sort) != range.above.as_ref() && Some(sort) != range.below.as_ref() {
@@ -170,9 +168,7 @@ impl Store {
                 .select(Select::Count)
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            let under_way = self.meter.begin();
-            let output = request.send().await.map_err(|error| StoreError::of("Query", error))?;
-            under_way.end(output.consumed_capacity());
+            let output = self.send(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
             let count = u64::try_from(output.count).unwrap_or_default();
             start = output.last_evaluated_key;
             if total.fetch_add(count, Ordering::Relaxed) + count > bound || start.is_none() {
@@ -215,9 +211,7 @@ impl Store {
                 .limit(i32::try_from(limit - ids.len()).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            let under_way = self.meter.begin();
-            let output = request.send().await.map_err(|error| StoreError::of("Query", error))?;
-            under_way.end(output.consumed_capacity());
+            let output = self.send(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
             for key in output.items() {
                 ids.push(id_in(key, CUSTOMER_ID)?);
             }

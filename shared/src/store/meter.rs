@@ -1,23 +1,32 @@
-//! What requests to DynamoDB cost, counted as they are made.
+//! Requests to DynamoDB, counted with their capacity and the time spent waiting for them.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use aws_sdk_dynamodb::types::ConsumedCapacity;
+use aws_sdk_dynamodb::{
+    error::SdkError,
+    operation::{
+        batch_get_item::BatchGetItemOutput, delete_item::DeleteItemOutput, get_item::GetItemOutput, put_item::PutItemOutput,
+        query::QueryOutput, update_item::UpdateItemOutput,
+    },
+    types::ConsumedCapacity,
+};
+
+use super::Store;
 
 /// What was spent on DynamoDB.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spent {
-    /// Requests, the SDK's own retries not counted.
+    /// Requests, without the SDK's own retries.
     pub requests: u32,
-    /// Capacity units as DynamoDB told them, tables and indexes, reads and writes. It does not tell
-    /// them for a write whose condition failed, which takes the units of the item as it is.
+    /// Capacity units of tables and indexes, reads and writes, as DynamoDB reports them. It reports none for a write
+    /// whose condition failed, which takes the units of the item as it is.
     pub capacity: f64,
 }
 
-/// Counts, and measures for how long at least one request was under way.
+/// Counts requests, and measures for how long at least one was under way.
 #[derive(Debug, Default)]
 pub(super) struct Meter(Mutex<Counts>);
 
@@ -30,9 +39,48 @@ struct Counts {
     since: Option<Instant>,
 }
 
+/// The output of an operation that reports its capacity.
+pub(super) trait Consumed {
+    fn consumed(&self) -> &[ConsumedCapacity];
+}
+
+macro_rules! consumed {
+    ($($output:ty),*) => {$(
+        impl Consumed for $output {
+            fn consumed(&self) -> &[ConsumedCapacity] {
+                self.consumed_capacity().map(std::slice::from_ref).unwrap_or_default()
+            }
+        }
+    )*};
+}
+
+consumed!(UpdateItemOutput, PutItemOutput, DeleteItemOutput, GetItemOutput, QueryOutput);
+
+impl Consumed for BatchGetItemOutput {
+    fn consumed(&self) -> &[ConsumedCapacity] {
+        self.consumed_capacity()
+    }
+}
+
+impl Store {
+    /// Sends a request and counts it.
+    pub(super) async fn send<O: Consumed, E>(
+        &self,
+        request: impl Future<Output = Result<O, SdkError<E>>>,
+    ) -> Result<O, SdkError<E>> {
+        let _under_way = self.meter.begin();
+        let result = request.await;
+        if let Ok(output) = &result {
+            let capacity: f64 = output.consumed().iter().filter_map(ConsumedCapacity::capacity_units).sum();
+            self.meter.counts().spent.capacity += capacity;
+        }
+        result
+    }
+}
+
 impl Meter {
-    /// Begins a request, which is under way until what this answers with is dropped.
-    pub(super) fn begin(&self) -> UnderWay<'_> {
+    /// Counts a request, which is under way until the guard is dropped.
+    fn begin(&self) -> UnderWay<'_> {
         let mut counts = self.counts();
         counts.spent.requests += 1;
         counts.under_way += 1;
@@ -55,15 +103,7 @@ impl Meter {
 
 /// A request that is under way.
 #[derive(Debug)]
-pub(super) struct UnderWay<'a>(&'a Meter);
-
-impl UnderWay<'_> {
-    /// Ends it, with the capacity that DynamoDB told.
-    pub(super) fn end<'a>(self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        let capacity: f64 = consumed.into_iter().filter_map(ConsumedCapacity::capacity_units).sum();
-        self.0.counts().spent.capacity += capacity;
-    }
-}
+struct UnderWay<'a>(&'a Meter);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
@@ -82,11 +122,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_under_way_at_once_are_waited_for_once() {
+    fn the_time_of_concurrent_requests_counts_once() {
         let meter = Meter::default();
         let (one, other) = (meter.begin(), meter.begin());
         std::thread::sleep(Duration::from_millis(20));
-        one.end(None);
+        drop(one);
         assert_eq!(meter.waited(), Duration::ZERO);
         drop(other);
         let waited = meter.waited();

@@ -1,19 +1,17 @@
 //! The store on DynamoDB: the only code that knows tables, keys and conditions.
 //!
-//! What is stored are last-writer-wins registers, each with a version of its own. Every write is
-//! conditional on the versions it overwrites being lower; where an item's other attributes depend on
-//! more than one register (its place in the lists, its TTL), the write also states what it takes the
-//! other registers to be. If a condition fails, DynamoDB answers with the item as it is, and the
-//! write is planned anew from that: a failed condition is an answer, not an error. Nothing is read
-//! first to decide what to write over.
+//! What is stored are last-writer-wins registers, each with a version of its own. A frequent event is one UpdateItem,
+//! conditional on the versions that it overwrites being lower and on the item being as it usually is. If a condition
+//! fails, DynamoDB returns the item as it is. The event's registers are then merged into that item, the attributes that
+//! depend on several registers (indexes, TTL) are derived anew, and the whole item is replaced, conditional on its
+//! revision. A failed condition is an answer, not an error. [`write`] has the one loop for this.
 
 mod attribute;
-mod clean;
 mod client;
 mod customer;
 mod deletion;
-mod entitlement;
 mod error;
+mod inspect;
 mod item;
 mod key;
 mod list;
@@ -21,10 +19,10 @@ mod meter;
 mod open;
 mod read;
 mod receipt;
+mod scope;
 mod subscription;
-mod update;
-mod whole;
-mod window;
+mod usage;
+mod write;
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,20 +31,15 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use client::{Budget, connect, from_environment, http_client};
 pub use error::{Outcome, StoreError};
+pub use inspect::{StoredCustomer, StoredScope, StoredSubscription};
 pub use key::{SHARDS, creation_order, customer_order, shard_of};
 pub use list::{IndexPage, ListIndex, Place, Range};
 pub use meter::Spent;
-pub use read::{CustomerRow, FeatureRow, ResourceRow, SubscriptionRow};
-pub use whole::{WholeCustomer, WholeFeature, WholeSubscription};
+pub use read::{CustomerRow, Parts, SubscriptionRow};
 
-/// How long what nobody can see any more is kept before TTL sweeps it: a deletion, an incomplete
-/// subscription, usage without a grant. An event that comes later than this is not recognized as
-/// late.
-pub const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
-
-/// How often a write is planned anew when others keep changing the item, before the sender is told
-/// to come again.
-const PLANS: usize = 8;
+/// Grace period before TTL removes invisible data: tombstones and incomplete subscriptions. An event that comes later
+/// than this is not recognized as late.
+pub const GRACE_PERIOD: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// How many requests of one step are under way at once.
 const CONCURRENT: usize = 32;
@@ -102,7 +95,7 @@ impl Store {
     }
 }
 
-/// When TTL may sweep what is kept only for [`KEPT`] from `now`, in seconds since 1970.
+/// The end of the grace period that begins at `now`, in seconds since 1970.
 fn expiry(now: Timestamp) -> i64 {
-    now.as_second().saturating_add(KEPT.as_secs())
+    now.as_second().saturating_add(GRACE_PERIOD.as_secs())
 }

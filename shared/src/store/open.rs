@@ -17,7 +17,7 @@ impl Store {
     /// Opens the connection by a request that a writer may make, for an item that can't be there. What
     /// becomes of it is the first real request's matter.
     pub async fn open_for_writes(&self) {
-        let _ = timeout(LIMIT, self.get(&self.tables.customers, nobody())).await;
+        let _ = timeout(LIMIT, self.get(&self.tables.customers, nobody(), &[])).await;
     }
 
     /// The same by a request that a reader may make.

@@ -1,6 +1,9 @@
 //! Reads by key: what a check needs in one request, and rows for lists a hundred a request.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
 use futures_util::future::try_join_all;
@@ -8,22 +11,18 @@ use futures_util::future::try_join_all;
 use super::{
     Store, StoreError,
     attribute::{
-        CREATION_VERSION, CUSTOMER_ID, DELETION_VERSION, EMBEDDED_VERSION, GRANT, GRANT_VERSION, ITEM, LIST_LENGTH, LIST_VERSION,
-        PROFILE_VERSION, SUBSCRIPTION_ID, USAGE, USAGE_VERSION,
+        BALANCES, CREATION_VERSION, CUSTOMER_ID, EMBEDDED, EMBEDDED_VERSION, ITEM, LIST, LIST_VERSION, PROFILE, PROFILE_VERSION,
+        SUBSCRIPTION_ID, TOMBSTONE, usage_attribute,
     },
     item::Item,
-    key::{
-        ENTITLEMENTS, Key, PROFILE_ITEM, RESOURCES, SUBSCRIPTIONS, customer_key, entitlement_item, entitlements_of,
-        parse_entitlement_item, resource_item, subscription_key, text,
-    },
+    key::{Key, PROFILE_ITEM, RESOURCES, SUBSCRIPTIONS, USAGES, customer_key, resource_item, subscription_key, text, usage_item},
 };
 use crate::{
     access::{AccessRequest, AccessView},
-    customer::{CustomerRegisters, Embedded, Profile, Register},
-    entitlement::{FeatureState, Usage},
+    customer::CustomerRegisters,
+    entitlement::ScopeRegisters,
     id::Id,
     subscription::SubscriptionRegisters,
-    version::Version,
 };
 
 /// A customer's registers under its id.
@@ -33,6 +32,20 @@ pub struct CustomerRow {
     pub customer_id: Id,
     /// Its registers.
     pub registers: CustomerRegisters,
+    /// The customer level, as far as it was asked for.
+    pub scope: ScopeRegisters,
+}
+
+/// Which parts of customers are read. All of them cost the same capacity, since DynamoDB counts whole items, but fewer
+/// bytes are sent and parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Parts {
+    /// Versions: who is live, and since when.
+    Versions,
+    /// The profile too.
+    Profiles,
+    /// The profile, and the customer level's list, balances and usage. Reads a second item, USAGE, in the same request.
+    Entitlements,
 }
 
 /// A subscription's registers under its id.
@@ -44,153 +57,102 @@ pub struct SubscriptionRow {
     pub registers: SubscriptionRegisters,
 }
 
-/// A feature's registers.
-#[derive(Clone, Debug)]
-pub struct FeatureRow {
-    /// The resource, None at customer level.
-    pub resource_id: Option<Id>,
-    /// The feature.
-    pub feature_id: Id,
-    /// Stigg's JSON of the entitlement, without nulls.
-    pub grant: Option<Register<String>>,
-    /// What was measured.
-    pub usage: Option<Register<Usage>>,
-}
-
-/// A resource's list register.
-#[derive(Clone, Debug)]
-pub struct ResourceRow {
-    /// The resource.
-    pub resource_id: Id,
-    /// The length of its newest list.
-    pub list: Option<Register<u64>>,
-}
-
 /// DynamoDB's limit for the keys of a BatchGetItem.
 const BATCH: usize = 100;
 
 /// How often keys that DynamoDB left unprocessed are asked for again.
 const BATCH_TRIES: u32 = 5;
 
-/// What a check reads of its items.
-const CHECK_ATTRIBUTES: [&str; 10] = [
-    ITEM,
-    PROFILE_VERSION,
-    EMBEDDED_VERSION,
-    DELETION_VERSION,
-    LIST_VERSION,
-    LIST_LENGTH,
-    GRANT_VERSION,
-    GRANT,
-    USAGE_VERSION,
-    USAGE,
-];
+/// What a check reads of its items, beside the usage of its features.
+const CHECK_ATTRIBUTES: [&str; 7] = [ITEM, PROFILE_VERSION, EMBEDDED_VERSION, TOMBSTONE, LIST_VERSION, LIST, BALANCES];
 
-/// What tells whether a customer is live.
-const STANDING_ATTRIBUTES: [&str; 7] =
-    [CUSTOMER_ID, PROFILE_VERSION, EMBEDDED_VERSION, DELETION_VERSION, CREATION_VERSION, LIST_VERSION, LIST_LENGTH];
+/// The versions of a customer's registers.
+const VERSION_ATTRIBUTES: [&str; 6] = [CUSTOMER_ID, PROFILE_VERSION, EMBEDDED_VERSION, TOMBSTONE, CREATION_VERSION, LIST_VERSION];
+
+/// A customer's registers.
+const PROFILE_ATTRIBUTES: [&str; 8] =
+    [CUSTOMER_ID, PROFILE_VERSION, PROFILE, EMBEDDED_VERSION, EMBEDDED, TOMBSTONE, CREATION_VERSION, LIST_VERSION];
 
 impl Store {
-    /// What a check depends on, in one request.
-    ///
-    /// That request is neither atomic nor consistent, so it can show a new list beside an old grant:
-    /// where the grant looks revoked the same is read once more, consistently.
-    ///
-    /// Even then each item is read at a moment of its own, and another list can come in between. So it
-    /// is the list of the first read that says what is revoked: all its grants were durable before the
-    /// second began. A grant from a newer list is decided on as one whose list is being written.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
+    /// The visible state that a check depends on. One request, always.
     pub async fn access_view(&self, request: &AccessRequest) -> Result<AccessView, StoreError> {
-        let (view, list) = self.read_access_view(request, None).await?;
-        match list {
-            Some(list) if view.feature == FeatureState::Revoked => Ok(self.read_access_view(request, Some(list)).await?.0),
-            _ => Ok(view),
-        }
+        let AccessRequest { customer_id, feature_id, resource_id, .. } = request;
+        let usage = usage_attribute(feature_id.as_str());
+        let (customer, scope) = self.read_scope(customer_id, resource_id.as_ref(), Some(&usage)).await?;
+        Ok(AccessView::of(&customer, &scope, feature_id)?)
     }
 
-    /// Reads consistently if it has been read before, when the list was this one.
-    async fn read_access_view(
+    /// A scope of a customer's with all its features. One request, always.
+    pub async fn scope(
         &self,
-        request: &AccessRequest,
-        known_list: Option<Register<u64>>,
-    ) -> Result<(AccessView, Option<Register<u64>>), StoreError> {
-        let AccessRequest { customer_id, feature_id, resource_id, .. } = request;
-        let resource = resource_id.as_ref().map(resource_item);
-        let mut keys = vec![
-            customer_key(customer_id, PROFILE_ITEM),
-            customer_key(customer_id, entitlement_item(resource_id.as_ref(), feature_id)),
-        ];
-        keys.extend(resource.as_ref().map(|item| customer_key(customer_id, item.as_str())));
-        let items = self.batch_get(&self.tables.customers, keys, &CHECK_ATTRIBUTES, known_list.is_some()).await?;
+        customer_id: &Id,
+        resource_id: Option<&Id>,
+    ) -> Result<(CustomerRegisters<(), ()>, ScopeRegisters), StoreError> {
+        self.read_scope(customer_id, resource_id, None).await
+    }
 
-        let (mut profile, mut list, mut feature) = (Item::default(), Item::default(), Item::default());
-        for item in items {
-            match item.text(ITEM) {
-                Some(PROFILE_ITEM) => profile = item,
-                name if name == resource.as_deref() => list = item,
-                _ => feature = item,
-            }
+    /// `usage` names the one usage register to read; without it all are read.
+    ///
+    /// BatchGetItem reads each item at a moment of its own. That is right all the same: a list is one register, and
+    /// usage, balances and the tombstone merge by version.
+    async fn read_scope(
+        &self,
+        customer_id: &Id,
+        resource_id: Option<&Id>,
+        usage: Option<&str>,
+    ) -> Result<(CustomerRegisters<(), ()>, ScopeRegisters), StoreError> {
+        let resource = resource_id.map(resource_item);
+        let mut keys = vec![customer_key(customer_id, PROFILE_ITEM), customer_key(customer_id, usage_item(resource_id))];
+        keys.extend(resource.as_ref().map(|item| customer_key(customer_id, item.as_str())));
+        let mut attributes = CHECK_ATTRIBUTES.to_vec();
+        attributes.extend(usage);
+        let attributes = if usage.is_some() { attributes.as_slice() } else { &[] };
+        let mut items: HashMap<String, Item> = HashMap::new();
+        for item in self.batch_get(&self.tables.customers, keys, attributes, false).await? {
+            items.insert(item.text(ITEM).unwrap_or_default().to_owned(), item);
         }
-        let customer = profile.customer_versions()?;
-        let list = if resource_id.is_some() { list.list_register()? } else { customer.list.clone() };
-        let list = known_list.filter(|register| customer.exists(&register.version)).or(list);
-        let list = list.filter(|register| customer.exists(&register.version));
-        let grant = feature.json_register(GRANT_VERSION, GRANT)?;
-        let usage = feature.json_register(USAGE_VERSION, USAGE)?;
-        Ok((AccessView::of(&customer, list.as_ref(), grant, usage.as_ref()), list))
+        let none = Item::default();
+        let item = |name: &str| items.get(name).unwrap_or(&none);
+        let of_list = item(resource.as_deref().unwrap_or(PROFILE_ITEM));
+        Ok((item(PROFILE_ITEM).customer_versions()?, of_list.scope(Some(item(&usage_item(resource_id))))?))
     }
 
     /// The customers among these that have a PROFILE, in no particular order.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn customers(&self, ids: &[Id]) -> Result<Vec<CustomerRow>, StoreError> {
-        self.read_customers(ids, false).await
+    pub async fn customers(&self, ids: &[Id], parts: Parts) -> Result<Vec<CustomerRow>, StoreError> {
+        self.read_customers(ids, parts, false).await
     }
 
-    /// The same read consistently, for who has written them a moment ago.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn customers_consistently(&self, ids: &[Id]) -> Result<Vec<CustomerRow>, StoreError> {
-        self.read_customers(ids, true).await
+    /// The same by a strongly consistent read, for a caller who has just written them.
+    pub async fn customers_consistently(&self, ids: &[Id], parts: Parts) -> Result<Vec<CustomerRow>, StoreError> {
+        self.read_customers(ids, parts, true).await
     }
 
-    async fn read_customers(&self, ids: &[Id], consistent: bool) -> Result<Vec<CustomerRow>, StoreError> {
-        let keys = ids.iter().map(|id| customer_key(id, PROFILE_ITEM)).collect();
-        let items = self.batch_get(&self.tables.customers, keys, &[], consistent).await?;
-        let row = |item: Item| Ok(CustomerRow { customer_id: item.id(CUSTOMER_ID)?, registers: item.customer_registers()? });
-        items.into_iter().map(row).collect()
-    }
-
-    /// The same without what the customers are like: who is live, and since when. Fewer bytes on the
-    /// way for the same price, since DynamoDB counts whole items.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn customers_without_profiles(&self, ids: &[Id]) -> Result<Vec<CustomerRow>, StoreError> {
-        let keys = ids.iter().map(|id| customer_key(id, PROFILE_ITEM)).collect();
-        let items = self.batch_get(&self.tables.customers, keys, &STANDING_ATTRIBUTES, false).await?;
-        let row = |item: Item| {
-            let CustomerRegisters { profile, embedded, deletion, creation, list } = item.customer_versions()?;
-            let registers = CustomerRegisters {
-                profile: profile.map(|register| Register { version: register.version, value: Profile::default() }),
-                embedded: embedded.map(|register| Register { version: register.version, value: Embedded::default() }),
-                deletion,
-                creation,
-                list,
-            };
-            Ok(CustomerRow { customer_id: item.id(CUSTOMER_ID)?, registers })
+    async fn read_customers(&self, ids: &[Id], parts: Parts, consistent: bool) -> Result<Vec<CustomerRow>, StoreError> {
+        let usages = ids.iter().filter(|_| parts == Parts::Entitlements).map(|id| customer_key(id, usage_item(None)));
+        let keys = ids.iter().map(|id| customer_key(id, PROFILE_ITEM)).chain(usages).collect();
+        let attributes: &[&str] = match parts {
+            Parts::Versions => &VERSION_ATTRIBUTES,
+            Parts::Profiles => &PROFILE_ATTRIBUTES,
+            Parts::Entitlements => &[],
         };
-        items.into_iter().map(row).collect()
+        let items = self.batch_get(&self.tables.customers, keys, attributes, consistent).await?;
+        let (usages, profiles): (Vec<Item>, Vec<Item>) =
+            items.into_iter().partition(|item| item.text(ITEM).is_some_and(|item| item.starts_with(USAGES)));
+        let usages = usages.into_iter().map(|item| Ok((item.id(CUSTOMER_ID)?, item)));
+        let usages: HashMap<Id, Item> = usages.collect::<Result<_, StoreError>>()?;
+        let row = |item: Item| {
+            let customer_id = item.id(CUSTOMER_ID)?;
+            let (registers, scope) = match parts {
+                Parts::Versions => (item.customer_versions()?, ScopeRegisters::default()),
+                Parts::Profiles => (item.customer_registers()?, ScopeRegisters::default()),
+                Parts::Entitlements => (item.customer_registers()?, item.scope(usages.get(&customer_id))?),
+            };
+            Ok(CustomerRow { customer_id, registers, scope })
+        };
+        profiles.into_iter().map(row).collect()
     }
 
     /// The subscriptions among these that there are, in no particular order.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn subscriptions(&self, ids: &[Id]) -> Result<Vec<SubscriptionRow>, StoreError> {
         let keys = ids.iter().map(subscription_key).collect();
         let items = self.batch_get(&self.tables.subscriptions, keys, &[], false).await?;
@@ -200,78 +162,24 @@ impl Store {
         items.into_iter().map(row).collect()
     }
 
-    /// A customer's features in every scope, or in one: `Some(None)` is the customer level.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn features(&self, customer_id: &Id, scope: Option<Option<&Id>>) -> Result<Vec<FeatureRow>, StoreError> {
-        self.read_features(customer_id, scope, false).await
-    }
-
-    /// The same read consistently, for who finds fewer grants than the list should have.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn features_consistently(
-        &self,
-        customer_id: &Id,
-        scope: Option<Option<&Id>>,
-    ) -> Result<Vec<FeatureRow>, StoreError> {
-        self.read_features(customer_id, scope, true).await
-    }
-
-    async fn read_features(
-        &self,
-        customer_id: &Id,
-        scope: Option<Option<&Id>>,
-        consistent: bool,
-    ) -> Result<Vec<FeatureRow>, StoreError> {
-        let prefix = scope.map_or_else(|| ENTITLEMENTS.to_owned(), entitlements_of);
-        let items = self.query_prefix(customer_id, &prefix, &[], consistent).await?;
-        items.into_iter().map(Item::feature_row).collect()
-    }
-
-    /// A customer's resources.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn resources(&self, customer_id: &Id) -> Result<Vec<ResourceRow>, StoreError> {
+    /// The resources that a customer has had lists or balances for, with their registers.
+    pub async fn resources(&self, customer_id: &Id) -> Result<BTreeMap<Id, ScopeRegisters>, StoreError> {
+        let usages = self.query_prefix(customer_id, USAGES, &[], false).await?;
         let items = self.query_prefix(customer_id, RESOURCES, &[], false).await?;
-        items.iter().map(Item::resource_row).collect()
+        let resource = |item: Item| {
+            let resource_id = id_after(&item, RESOURCES)?;
+            let usage = usage_item(Some(&resource_id));
+            let scope = item.scope(usages.iter().find(|item| item.text(ITEM) == Some(&usage)))?;
+            Ok((resource_id, scope))
+        };
+        items.into_iter().map(resource).collect()
     }
 
     /// The subscriptions that a customer has had pointers to, read consistently; they may be another
     /// customer's by now, incomplete or gone.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn subscription_ids(&self, customer_id: &Id) -> Result<Vec<Id>, StoreError> {
-        let items = self.items_with_prefix(customer_id, SUBSCRIPTIONS).await?;
-        let ids = items.iter().filter_map(|item| item.strip_prefix(SUBSCRIPTIONS)).map(Id::try_from);
-        ids.map(|id| id.map_err(|_| StoreError::Unreadable { attribute: ITEM })).collect()
-    }
-
-    /// The sort keys of a customer's items that begin so, read consistently. All begin with nothing.
-    pub(super) async fn items_with_prefix(&self, customer_id: &Id, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let items = self.query_prefix(customer_id, prefix, &[ITEM], true).await?;
-        Ok(items.into_iter().filter_map(|mut item| item.take_text(ITEM)).collect())
-    }
-
-    /// The features of a scope whose grants hold this version or a higher one, read consistently.
-    pub(super) async fn granted_since(
-        &self,
-        customer_id: &Id,
-        resource_id: Option<&Id>,
-        version: &Version,
-    ) -> Result<HashSet<Id>, StoreError> {
-        let prefix = entitlements_of(resource_id);
-        let items = self.query_prefix(customer_id, &prefix, &[ITEM, GRANT_VERSION], true).await?;
-        let is_granted = |item: &Item| item.text(GRANT_VERSION).is_some_and(|granted| granted >= version.as_str());
-        let granted = items.iter().filter(|item| is_granted(item));
-        Ok(granted
-            .filter_map(|item| item.text(ITEM).and_then(parse_entitlement_item))
-            .map(|(_, feature_id)| feature_id)
-            .collect())
+        let items = self.query_prefix(customer_id, SUBSCRIPTIONS, &[ITEM], true).await?;
+        items.iter().map(|item| id_after(item, SUBSCRIPTIONS)).collect()
     }
 
     /// A customer's items whose sort keys begin so: these attributes of theirs, or all where none are
@@ -301,15 +209,14 @@ impl Store {
                 request = request.expression_attribute_names("#item", ITEM);
                 request = request.expression_attribute_values(":prefix", text(prefix));
             }
-            for attribute in attributes {
-                request = request.expression_attribute_names(format!("#{attribute}"), *attribute);
-            }
             if !attributes.is_empty() {
-                request = request.projection_expression(projection(attributes));
+                let (projection, names) = projection(attributes);
+                request = request.projection_expression(projection);
+                for (placeholder, name) in names {
+                    request = request.expression_attribute_names(placeholder, name);
+                }
             }
-            let under_way = self.meter.begin();
-            let output = request.send().await.map_err(|error| StoreError::of("Query", error))?;
-            under_way.end(output.consumed_capacity());
+            let output = self.send(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
             items.extend(output.items.unwrap_or_default().into_iter().map(Item::from));
             start = output.last_evaluated_key;
             if start.is_none() {
@@ -318,18 +225,15 @@ impl Store {
         }
     }
 
-    /// An item as it is now: a consistent read, for a writer that has written and now looks.
-    pub(super) async fn get(&self, table: &str, key: Key) -> Result<Option<Item>, StoreError> {
-        let request = self
-            .client
-            .get_item()
-            .table_name(table)
-            .set_key(Some(key))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let under_way = self.meter.begin();
-        let output = request.send().await.map_err(|error| StoreError::of("GetItem", error))?;
-        under_way.end(output.consumed_capacity());
+    /// These attributes of an item, or all, by a strongly consistent read.
+    pub(super) async fn get(&self, table: &str, key: Key, attributes: &[&str]) -> Result<Option<Item>, StoreError> {
+        let mut request = self.client.get_item().table_name(table).set_key(Some(key)).consistent_read(true);
+        if !attributes.is_empty() {
+            let (projection, names) = projection(attributes);
+            request = request.projection_expression(projection).set_expression_attribute_names(Some(names));
+        }
+        let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let output = self.send(request.send()).await.map_err(|error| StoreError::of("GetItem", error))?;
         Ok(output.item.map(Item::from))
     }
 
@@ -361,17 +265,14 @@ impl Store {
         while !keys.is_empty() {
             let mut wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent);
             if !attributes.is_empty() {
-                wanted = wanted.projection_expression(projection(attributes)).set_expression_attribute_names(Some(
-                    attributes.iter().map(|name| (format!("#{name}"), (*name).to_owned())).collect(),
-                ));
+                let (projection, names) = projection(attributes);
+                wanted = wanted.projection_expression(projection).set_expression_attribute_names(Some(names));
             }
             let wanted =
                 wanted.build().map_err(|error| StoreError::Unavailable { operation: OPERATION, source: Box::new(error) })?;
             let request =
                 self.client.batch_get_item().request_items(table, wanted).return_consumed_capacity(ReturnConsumedCapacity::Total);
-            let under_way = self.meter.begin();
-            let output = request.send().await.map_err(|error| StoreError::of(OPERATION, error))?;
-            under_way.end(output.consumed_capacity());
+            let output = self.send(request.send()).await.map_err(|error| StoreError::of(OPERATION, error))?;
             let found = output.responses.unwrap_or_default().remove(table).unwrap_or_default();
             let is_progress = !found.is_empty();
             items.extend(found.into_iter().map(Item::from));
@@ -388,26 +289,18 @@ impl Store {
     }
 }
 
-impl Item {
-    /// An ENTITLEMENT item.
-    pub(super) fn feature_row(mut self) -> Result<FeatureRow, StoreError> {
-        let ids = self.text(ITEM).and_then(parse_entitlement_item);
-        let (resource_id, feature_id) = ids.ok_or(StoreError::Unreadable { attribute: ITEM })?;
-        let usage = self.json_register(USAGE_VERSION, USAGE)?;
-        Ok(FeatureRow { resource_id, feature_id, grant: self.take_register(GRANT_VERSION, GRANT)?, usage })
-    }
-
-    /// A RESOURCE item.
-    pub(super) fn resource_row(&self) -> Result<ResourceRow, StoreError> {
-        let resource_id = self.text(ITEM).and_then(|item| item.strip_prefix(RESOURCES)).map(Id::try_from);
-        let resource_id = resource_id.and_then(Result::ok).ok_or(StoreError::Unreadable { attribute: ITEM })?;
-        Ok(ResourceRow { resource_id, list: self.list_register()? })
-    }
+/// The id behind a prefix of an item's sort key.
+pub(super) fn id_after(item: &Item, prefix: &str) -> Result<Id, StoreError> {
+    let id = item.text(ITEM).and_then(|item| item.strip_prefix(prefix)).and_then(|id| Id::try_from(id).ok());
+    id.ok_or(StoreError::Unreadable { attribute: ITEM })
 }
 
-/// The attributes by the names that stand for them in an expression.
-fn projection(attributes: &[&str]) -> String {
-    attributes.iter().map(|name| format!("#{name}")).collect::<Vec<_>>().join(",")
+/// A projection of these attributes, and the names that its placeholders stand for.
+fn projection(attributes: &[&str]) -> (String, HashMap<String, String>) {
+    let names: Vec<(String, String)> =
+        attributes.iter().enumerate().map(|(index, name)| (format!("#p{index}"), (*name).to_owned())).collect();
+    let placeholders: Vec<&str> = names.iter().map(|(placeholder, _)| placeholder.as_str()).collect();
+    (placeholders.join(","), names.into_iter().collect())
 }
 
 /// The id in a key that DynamoDB answered with.

@@ -1,6 +1,5 @@
 //! First receipts of events that say no time, or none that is believed.
 
-use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -8,7 +7,7 @@ use super::{
     attribute::{EXPIRES_AT, RECEIPT, RECEIVED_AT},
     item::Item,
     key::{Key, number, text},
-    update::{Update, Written},
+    write::{Write, Written},
 };
 use crate::time;
 
@@ -16,29 +15,29 @@ use crate::time;
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 impl Store {
-    /// When the event was first received: at `received`, unless another delivery is remembered. This
-    /// one is from now on, if none was.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
+    /// When the event was first received: the stored receipt, else `received`, which is stored.
     pub async fn remember_receipt(&self, receipt: &str, received: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError> {
         let received = time::to_millisecond(received);
-        let mut update = Update::new(&self.tables.receipts, receipt_key(receipt));
-        update.if_absent(RECEIVED_AT);
-        update.set(RECEIVED_AT, text(time::to_fixed_width(received)));
-        update.set(EXPIRES_AT, number(now.as_second().saturating_add(REMEMBERED.as_secs())));
-        match update.send(self, ReturnValue::None).await? {
+        let expires_at = now.as_second().saturating_add(REMEMBERED.as_secs());
+        let plan = |found: Option<&Item>| {
+            if found.is_some() {
+                return Ok(None);
+            }
+            let mut write = Write::update(&self.tables.receipts, receipt_key(receipt));
+            write.if_absent(RECEIVED_AT);
+            write.set(RECEIVED_AT, text(time::to_fixed_width(received)));
+            write.set(EXPIRES_AT, number(expires_at));
+            Ok(Some(write))
+        };
+        match self.write(plan).await? {
             Written::Done(_) => Ok(received),
-            Written::Refused(item) => received_at(&item),
+            Written::Unchanged(item) => received_at(&item),
         }
     }
 
-    /// When the event was first received, if a delivery is remembered.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
+    /// When the event was first received, if a receipt is stored.
     pub async fn first_receipt(&self, receipt: &str) -> Result<Option<Timestamp>, StoreError> {
-        let item = self.get(&self.tables.receipts, receipt_key(receipt)).await?;
+        let item = self.get(&self.tables.receipts, receipt_key(receipt), &[]).await?;
         item.map(|item| received_at(&item)).transpose()
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     Hang,
     /// The request is carried out, and answered this much later.
     Slow(Duration),
+    /// The request is carried out so much later.
+    Late(Duration),
     /// Of a BatchGetItem no key is processed.
     Unprocessed,
     /// Of a BatchGetItem every other key is processed.
@@ -69,6 +71,7 @@ impl Fault {
             Self::Lost => "Lost",
             Self::Hang => "Hang",
             Self::Slow(_) => "Slow",
+            Self::Late(_) => "Late",
             Self::Unprocessed => "Unprocessed",
             Self::HalfProcessed => "HalfProcessed",
             Self::Torn => "Torn",
@@ -261,6 +264,10 @@ impl Inner {
                 let answer = self.pass(request, None).await;
                 tokio::time::sleep(late).await;
                 answer
+            }
+            Some(Fault::Late(late)) => {
+                tokio::time::sleep(late).await;
+                self.pass(request, None).await
             }
             Some(Fault::Unprocessed | Fault::HalfProcessed) => self.partly(request, fault == Some(Fault::HalfProcessed)).await,
             Some(Fault::Torn) => self.torn(request).await,

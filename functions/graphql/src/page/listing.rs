@@ -8,7 +8,10 @@ use std::{
     },
 };
 
-use shared::{id::Id, store::ListIndex};
+use shared::{
+    id::Id,
+    store::{ListIndex, Parts},
+};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -188,7 +191,7 @@ impl<R: Row> Listing<R> {
         let _one_at_a_time = self.loaders.in_memory.acquire().await;
         let mut positions = Vec::with_capacity(ids.len());
         for ids in ids.chunks(CHUNK) {
-            let rows = R::read(&self.loaders, ids).await?;
+            let rows = R::read(&self.loaders, ids, self.loaders.parts.min(Parts::Profiles)).await?;
             positions.extend(self.admitted(rows.values()));
         }
         Ok(positions)

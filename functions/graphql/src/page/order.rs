@@ -2,7 +2,10 @@
 
 use std::{cmp::Ordering, collections::HashMap, fmt::Debug};
 
-use shared::{id::Id, store::ListIndex};
+use shared::{
+    id::Id,
+    store::{ListIndex, Parts},
+};
 
 use super::Position;
 use crate::{error::ApiError, load::Loaders};
@@ -33,8 +36,8 @@ pub(crate) trait Row: Clone + Send + Sync + 'static {
     /// The rows among these that readers see, kept for the request.
     fn load(loaders: &Loaders, ids: Vec<Id>) -> impl Future<Output = Result<HashMap<Id, Self>, ApiError>> + Send;
 
-    /// The same without keeping them.
-    fn read(loaders: &Loaders, ids: &[Id]) -> impl Future<Output = Result<HashMap<Id, Self>, ApiError>> + Send;
+    /// The same without keeping them, and with these parts of customers alone.
+    fn read(loaders: &Loaders, ids: &[Id], parts: Parts) -> impl Future<Output = Result<HashMap<Id, Self>, ApiError>> + Send;
 }
 
 /// Up or down.

@@ -138,7 +138,7 @@ impl<R: Row> Stream<'_, R> {
             return R::load(self.loaders, ids).await;
         }
         let _one_at_a_time = self.loaders.in_memory.acquire().await;
-        R::read(self.loaders, &ids).await
+        R::read(self.loaders, &ids, self.loaders.parts).await
     }
 }
 

@@ -8,13 +8,13 @@ use shared::id::Id;
 use super::{
     arguments::{ListArguments, SubscriptionCondition, SubscriptionsOrderBy},
     connection::{SubscriptionsConnection, page_info_requested},
-    entitlement::{Entitlement, Resource, effective, to_stigg_json},
+    entitlement::{Entitlement, Resource, to_stigg_json},
     query::loaders,
     scalar::{Cursor, Datetime, Json},
     subscription::word,
 };
 use crate::{
-    load::Scope,
+    error::ApiError,
     page::{Listing, Source},
     row::CustomerRow,
     siblings::Siblings,
@@ -67,9 +67,12 @@ impl Customer {
 
     /// What the customer itself may use, in Stigg's own JSON with usage merged in, in the order of
     /// the features' ids. What its resources may use is in `resources`; `entitlementList` has types.
-    async fn entitlements(&self, ctx: &Context<'_>) -> Result<Json> {
-        let json = effective(loaders(ctx)?, &self.row, Scope::Customer, to_stigg_json).await?;
-        Ok(Json::written(json))
+    async fn entitlements(&self) -> Result<Json> {
+        if let Some(json) = self.row.entitlements.get() {
+            return Ok(json.clone());
+        }
+        let json = to_stigg_json(&self.row.scope, self.row.registers.tombstone.as_ref()).map_err(ApiError::from)?;
+        Ok(self.row.entitlements.get_or_init(|| Json::written(json)).clone())
     }
 
     /// What the customer itself, or one of its resources, may use, in the order of the features' ids.
@@ -80,13 +83,14 @@ impl Customer {
             String,
         >,
     ) -> Result<Vec<Entitlement>> {
-        let scope = match resource_id.map(Id::try_from) {
-            None => Scope::Customer,
-            Some(Ok(id)) => Scope::Resource(id),
-            Some(Err(_)) => return Ok(Vec::new()),
-        };
         let loaders = loaders(ctx)?;
-        Ok(Entitlement::all(loaders, &self.row, scope).await?)
+        let tombstone = self.row.registers.tombstone.as_ref();
+        Ok(match resource_id.map(Id::try_from) {
+            None => Entitlement::all(&self.row.scope, tombstone, loaders.now).map_err(ApiError::from)?,
+            Some(Ok(id)) => Entitlement::of_resource(loaders, &self.row, id).await?,
+            // An invalid id matches nothing.
+            Some(Err(_)) => Vec::new(),
+        })
     }
 
     /// The customer's resources that have entitlements of their own, in the order of their ids.

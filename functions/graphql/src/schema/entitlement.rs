@@ -6,10 +6,9 @@ use async_graphql::{Context, Object, Result, SimpleObject};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use shared::{
-    customer::Register,
-    entitlement::{Entitlement as Merged, Usage, is_granted, write_stigg_json},
+    entitlement::{Entitlement as Merged, ScopeRegisters, Unreadable, write_stigg_json},
     id::Id,
-    store::{FeatureRow, StoreError},
+    store::StoreError,
     time::to_fixed_width,
     version::Version,
 };
@@ -18,106 +17,58 @@ use super::{query::loaders, scalar::Datetime, subscription::word};
 use crate::{
     error::ApiError,
     json::separate,
-    load::{FeaturesOf, Loaders, Scope},
+    load::{Loaders, ResourceOf},
     row::CustomerRow,
 };
 
-/// A feature that the newest list grants.
-pub(super) struct Granted<'a> {
-    feature_id: &'a Id,
-    /// What the list said, in JSON without nulls.
-    grant: &'a Register<String>,
-    usage: Option<&'a Register<Usage>>,
-}
-
-impl<'a> Granted<'a> {
-    /// The feature as the newest list has it; None if it does not grant it.
-    fn of(row: &'a FeatureRow, customer: &CustomerRow, list: &Version) -> Option<Self> {
-        let grant = customer.registers.seen(&row.grant).filter(|grant| is_granted(&grant.version, list))?;
-        Some(Self { feature_id: &row.feature_id, grant, usage: customer.registers.seen(&row.usage) })
-    }
-
-    fn merged(&self) -> Result<Merged, StoreError> {
-        let Register { version, value } = self.grant;
-        let grant = Register { version: version.clone(), value: serde_json::from_str(value).map_err(unreadable)? };
-        Ok(Merged::new(grant, self.usage))
-    }
-}
-
-/// All of them in Stigg's own JSON. What nobody has measured is as the list said it, and need not be read.
-pub(super) fn to_stigg_json(all: &[Granted<'_>]) -> Result<Vec<u8>, StoreError> {
-    /// For what is not stored: nulls.
+/// The entitlements of a scope in Stigg's own JSON. Without later registers the list's JSON is copied unread.
+pub(super) fn to_stigg_json(scope: &ScopeRegisters, tombstone: Option<&Version>) -> Result<Vec<u8>, StoreError> {
+    /// Per entitlement: the nulls that are not stored.
     const BESIDE: usize = 256;
-    let mut json = Vec::with_capacity(all.iter().map(|granted| granted.grant.value.len() + BESIDE).sum());
+    let Some(list) = scope.visible_list(tombstone) else { return Ok(b"[]".to_vec()) };
+    let mut json = Vec::with_capacity(list.value.json_length() + list.value.len() * BESIDE);
     json.push(b'[');
-    for (index, granted) in all.iter().enumerate() {
-        separate(index, &mut json);
-        let merged = granted.usage.map(|_| granted.merged()).transpose()?;
-        let measured = merged.as_ref().filter(|merged| merged.is_measured);
-        write_stigg_json(&granted.grant.value, measured, &mut json).map_err(unreadable)?;
+    if scope.has_later_registers() {
+        for (index, (_, merged, stored)) in scope.entitlements(tombstone)?.iter().enumerate() {
+            separate(index, &mut json);
+            write_stigg_json(stored, Some(merged), &mut json).map_err(|_| UNREADABLE)?;
+        }
+    } else {
+        for (index, (_, stored)) in list.value.iter().enumerate() {
+            separate(index, &mut json);
+            write_stigg_json(stored, None, &mut json).map_err(|_| UNREADABLE)?;
+        }
     }
     json.push(b']');
     Ok(json)
 }
 
-fn unreadable(_: serde_json::Error) -> StoreError {
-    StoreError::Unreadable { attribute: "grant" }
-}
-
-/// What `answer` makes of what the newest list of the scope grants, in the order of the features' ids.
-pub(super) async fn effective<T>(
-    loaders: &Loaders,
-    customer: &CustomerRow,
-    scope: Scope,
-    answer: impl FnOnce(&[Granted<'_>]) -> Result<T, StoreError>,
-) -> Result<T, ApiError> {
-    let list = match &scope {
-        Scope::Customer => customer.registers.seen(&customer.registers.list).cloned(),
-        Scope::Resource(id) => {
-            let resources = loaders.resources.load_one(customer.id.clone()).await?;
-            let resource = resources.iter().flat_map(|resources| resources.iter()).find(|resource| resource.resource_id == *id);
-            resource.and_then(|resource| customer.registers.seen(&resource.list).cloned())
-        }
-    };
-    let Some(list) = list.filter(|list| list.value > 0) else {
-        return Ok(answer(&[])?);
-    };
-    let resource_id = scope.resource_id().cloned();
-    let features = loaders.features.load_one(FeaturesOf { customer_id: customer.id.clone(), scope }).await?;
-    let granted = granted(features.iter().flat_map(|rows| rows.iter()), customer, &list.version);
-    // The list is durable only after all of its grants: fewer were read before they arrived there.
-    if u64::try_from(granted.len()).is_ok_and(|length| length >= list.value) {
-        return Ok(answer(&granted)?);
-    }
-    let features = loaders.store.features_consistently(&customer.id, Some(resource_id.as_ref())).await?;
-    Ok(answer(&self::granted(&features, customer, &list.version))?)
-}
-
-fn granted<'a>(features: impl IntoIterator<Item = &'a FeatureRow>, customer: &CustomerRow, list: &Version) -> Vec<Granted<'a>> {
-    let mut granted: Vec<_> = features.into_iter().filter_map(|row| Granted::of(row, customer, list)).collect();
-    granted.sort_by_key(|granted| granted.feature_id);
-    granted
-}
+const UNREADABLE: StoreError = StoreError::Unreadable { attribute: "list" };
 
 /// What a customer, or one of its resources, may use of a feature.
 pub(crate) struct Entitlement {
     feature_id: Id,
     merged: Merged,
-    /// What the list said.
+    /// The list's entry.
     json: Map<String, Value>,
     now: Timestamp,
 }
 
 impl Entitlement {
-    fn new(granted: &Granted<'_>, now: Timestamp) -> Result<Self, StoreError> {
-        let json = serde_json::from_str(&granted.grant.value).map_err(unreadable)?;
-        Ok(Self { feature_id: granted.feature_id.clone(), merged: granted.merged()?, json, now })
+    /// The entitlements of a scope, in the order of the features' ids.
+    pub(super) fn all(scope: &ScopeRegisters, tombstone: Option<&Version>, now: Timestamp) -> Result<Vec<Self>, StoreError> {
+        let typed = |(feature_id, merged, stored): (Id, Merged, &str)| {
+            let json = serde_json::from_str(stored).map_err(|_| Unreadable { feature_id: feature_id.to_string() })?;
+            Ok(Self { feature_id, merged, json, now })
+        };
+        scope.entitlements(tombstone)?.into_iter().map(typed).collect()
     }
 
-    /// What the newest list of the scope grants, in the order of the features' ids.
-    pub(super) async fn all(loaders: &Loaders, customer: &CustomerRow, scope: Scope) -> Result<Vec<Self>, ApiError> {
-        let typed = |granted: &[Granted<'_>]| granted.iter().map(|granted| Self::new(granted, loaders.now)).collect();
-        effective(loaders, customer, scope, typed).await
+    /// The entitlements of a customer's resource.
+    pub(super) async fn of_resource(loaders: &Loaders, customer: &CustomerRow, resource_id: Id) -> Result<Vec<Self>, ApiError> {
+        let scope = loaders.scopes.load_one(ResourceOf { customer_id: customer.id.clone(), resource_id }).await?;
+        let scope = scope.unwrap_or_default();
+        Ok(Self::all(&scope, customer.registers.tombstone.as_ref(), loaders.now)?)
     }
 }
 
@@ -146,17 +97,17 @@ impl Entitlement {
 
     /// How much may be used in a usage period; of a NUMBER feature without a meter, its value.
     async fn usage_limit(&self) -> Option<f64> {
-        self.merged.usage_limit
+        self.merged.grant.usage_limit
     }
 
     /// Whether usage has no limit.
     async fn has_unlimited_usage(&self) -> bool {
-        self.merged.has_unlimited_usage
+        self.merged.has_unlimited_usage()
     }
 
     /// Whether the limit may be passed.
     async fn has_soft_limit(&self) -> bool {
-        self.merged.grant.has_soft_limit.unwrap_or(false)
+        self.merged.has_soft_limit()
     }
 
     /// How much was used in the present usage period: 0 once the last known one is over; null where
@@ -193,15 +144,25 @@ impl Entitlement {
 
     /// The credits that pay for it, where it is paid with credits.
     async fn credit_balance(&self) -> Option<CreditBalance> {
-        let json = self.json.get("creditBalance")?;
+        let json = self.json.get("creditBalance").filter(|json| json.is_object())?;
+        let balance = self.merged.balance.as_ref();
         let number = |name: &str| json.get(name).and_then(Value::as_f64);
         let currency = |name: &str| word(json.get("creditCurrency").and_then(|currency| currency.get(name)));
+        let (granted, left, percentage) = match balance.filter(|_| self.merged.is_balance_newer) {
+            None => (number("totalGranted"), number("remainingBalance"), number("remainingBalancePercentage")),
+            Some(balance) => {
+                let granted = balance.total_granted.or_else(|| number("totalGranted"));
+                let percentage = granted.filter(|granted| *granted > 0.0);
+                let left = balance.remaining_balance;
+                (granted, Some(left), percentage.map(|granted| left / granted * 100.0))
+            }
+        };
         Some(CreditBalance {
             currency_id: currency("id"),
             currency_name: currency("name"),
-            total_granted: number("totalGranted"),
-            remaining_balance: number("remainingBalance"),
-            remaining_balance_percentage: number("remainingBalancePercentage"),
+            total_granted: granted,
+            remaining_balance: left,
+            remaining_balance_percentage: percentage,
         })
     }
 }
@@ -227,7 +188,7 @@ pub(crate) struct Feature {
     status: Option<String>,
 }
 
-/// The credits behind an entitlement, as fresh as the list of entitlements.
+/// The credits behind an entitlement: the newer of its list and the last credit_balance event.
 #[derive(SimpleObject)]
 pub(crate) struct CreditBalance {
     /// The id of the kind of credits.
@@ -246,17 +207,21 @@ pub(crate) struct CreditBalance {
 pub(crate) struct Resource {
     customer: Arc<CustomerRow>,
     resource_id: Id,
+    scope: Arc<ScopeRegisters>,
 }
 
 impl Resource {
-    /// A customer's resources.
+    /// A customer's resources with a visible list, in the order of their ids.
     pub(super) async fn of(loaders: &Loaders, customer: &Arc<CustomerRow>) -> Result<Vec<Self>> {
         let resources = loaders.resources.load_one(customer.id.clone()).await?.unwrap_or_default();
-        let known = resources.iter().filter(|resource| customer.registers.seen(&resource.list).is_some());
-        let resource = |resource_id: &Id| Self { customer: Arc::clone(customer), resource_id: resource_id.clone() };
-        let mut resources: Vec<Self> = known.map(|row| resource(&row.resource_id)).collect();
-        resources.sort_by(|a, b| a.resource_id.cmp(&b.resource_id));
-        Ok(resources)
+        let tombstone = customer.registers.tombstone.as_ref();
+        let known = resources.iter().filter(|(_, scope)| scope.visible_list(tombstone).is_some());
+        let resource = |(resource_id, scope): (&Id, &Arc<ScopeRegisters>)| Self {
+            customer: Arc::clone(customer),
+            resource_id: resource_id.clone(),
+            scope: Arc::clone(scope),
+        };
+        Ok(known.map(resource).collect())
     }
 }
 
@@ -270,8 +235,7 @@ impl Resource {
 
     /// What it may use, in the order of the features' ids; never merged with the customer's own.
     async fn entitlement_list(&self, ctx: &Context<'_>) -> Result<Vec<Entitlement>> {
-        let loaders = loaders(ctx)?;
-        let scope = Scope::Resource(self.resource_id.clone());
-        Ok(Entitlement::all(loaders, &self.customer, scope).await?)
+        let now = loaders(ctx)?.now;
+        Ok(Entitlement::all(&self.scope, self.customer.registers.tombstone.as_ref(), now).map_err(ApiError::from)?)
     }
 }

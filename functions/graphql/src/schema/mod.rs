@@ -14,6 +14,7 @@ mod subscription;
 use async_graphql::{EmptyMutation, EmptySubscription, ValidationMode};
 
 pub(crate) use query::Query;
+pub(crate) use scalar::Json;
 
 use crate::options::Options;
 

@@ -97,9 +97,8 @@ async fn a_register_below_the_deletion_does_not_exist_though_its_cleaning_is_not
         let request = request.key("customerId", text("c")).key("item", text(item)).update_expression(update);
         request.expression_attribute_values(":version", text(value)).send()
     };
-    set("PROFILE", "SET deletionVersion = :version", version(3).as_str()).await.unwrap();
+    set("PROFILE", "SET tombstone = :version", version(3).as_str()).await.unwrap();
     set("PROFILE", "SET listVersion = :version", version(4).as_str()).await.unwrap();
-    set("ENTITLEMENT#0##a", "SET grantVersion = :version", version(2).as_str()).await.unwrap();
     let query = "{ customer(customerId: \"c\") { entitlementList { feature { featureId } } subscriptions { totalCount } } \
                  subscription(subscriptionId: \"s\") { status } subscriptions { nodes { subscriptionId } } \
                  customers { nodes { subscriptions { totalCount } } } }";
@@ -135,20 +134,15 @@ async fn resources_have_lists_of_their_own_and_checks_are_those_of_check_access(
 }
 
 #[tokio::test]
-async fn fewer_grants_than_the_list_has_are_read_once_more_consistently() {
+async fn a_customer_with_its_entitlements_is_one_request() {
     let stack = Stack::start().await;
     stack.customer("c", 0).await;
-    stack.list("c", None, 1, &[metered("a", json!({}))]).await;
-    let body = json!({"query": "{ customer(customerId: \"c\") { entitlements } }"}).to_string();
-    let (_, spent) = stack.graphql.handle_metered(post(&body)).await;
-    assert_eq!(spent.requests, 2);
-    // as a replica shows it that has the list and not yet its other grant
-    let text = |text: &str| AttributeValue::S(text.to_owned());
-    let request = stack.store().client().update_item().table_name(&stack.store().tables().customers);
-    let request = request.key("customerId", text("c")).key("item", text("PROFILE")).update_expression("SET listLength = :two");
-    request.expression_attribute_values(":two", AttributeValue::N("2".to_owned())).send().await.unwrap();
+    stack.list("c", None, 1, &[metered("a", json!({})), metered("b", json!({}))]).await;
+    stack.usage("c", "a", 2, json!({"currentUsage": 7})).await;
+    let body = json!({"query": "{ customer(customerId: \"c\") { entitlements entitlementList { currentUsage } } }"}).to_string();
     let (response, spent) = stack.graphql.handle_metered(post(&body)).await;
-    assert_eq!(spent.requests, 3);
+    assert_eq!(spent.requests, 1);
     let answer: Value = serde_json::from_slice(response.body()).unwrap();
-    assert_eq!(answer["data"]["customer"]["entitlements"][0]["feature"]["id"], "a", "{answer}");
+    assert_eq!(answer["data"]["customer"]["entitlements"][0]["currentUsage"], 7, "{answer}");
+    assert_eq!(answer["data"]["customer"]["entitlementList"][0]["currentUsage"], 7.0, "{answer}");
 }

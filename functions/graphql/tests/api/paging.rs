@@ -230,7 +230,7 @@ async fn what_is_gone_is_left_out_and_the_page_is_full_all_the_same() {
             .table_name(&stack.store().tables().customers)
             .key("customerId", aws_sdk_dynamodb::types::AttributeValue::S(customer.to_owned()))
             .key("item", aws_sdk_dynamodb::types::AttributeValue::S("PROFILE".to_owned()))
-            .update_expression("SET deletionVersion = :version")
+            .update_expression("SET tombstone = :version")
             .expression_attribute_values(
                 ":version",
                 aws_sdk_dynamodb::types::AttributeValue::S("2027-01-01T00:00:00.000Z|m".to_owned()),
