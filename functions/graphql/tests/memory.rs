@@ -1,5 +1,5 @@
 //! The memory of the real process under the heaviest queries within the limits, over 9,500 customers with
-//! 1.8 KB of metadata. By hand and nightly, since it fills them first:
+//! 1.8 KB of metadata, of which 2,000 have a list of 20 entitlements and two subscriptions. By hand and nightly, since it fills them first:
 //!
 //!     cargo test --package graphql --test memory -- --ignored --nocapture
 //!
@@ -19,9 +19,18 @@ use std::{
 use byos::{embedded::Embedded, runtime_api::Lambda, story};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
-use shared::{customer::Profile, id::Id, version::Version};
+use shared::{
+    customer::{Embedded as EmbeddedCustomer, Profile},
+    event::{List, SubscriptionChange},
+    id::Id,
+    subscription::Dates,
+    version::Version,
+};
 
 const CUSTOMERS: usize = 9_500;
+
+/// Of these, so many have entitlements and subscriptions.
+const SUBSCRIBED: usize = 2_000;
 
 /// The bound that docs/graphql.md states.
 const MOST_MEGABYTES: u64 = 100;
@@ -43,10 +52,39 @@ async fn filled() -> Embedded {
                 let version = Version::new(now + jiff::SignedDuration::from_millis(n as i64 - 1_000_000), "m");
                 let id = Id::try_from(format!("customer-{n:05}")).unwrap();
                 let _ = store.write_profile(&id, &version, &profile, true, now).await.unwrap();
+                if n >= SUBSCRIBED {
+                    return;
+                }
+                let list = List { resource_id: None, grants: list() };
+                let embedded = (&version, &EmbeddedCustomer::default());
+                let _ = store.write_lists(&id, &version, &[list], embedded, now).await.unwrap();
+                for m in 0..2 {
+                    let subscription = Id::try_from(format!("subscription-{n:05}-{m}")).unwrap();
+                    let details = json!({"planId": "plan", "planName": "Plan", "metadata": { "words": "word ".repeat(200) }});
+                    let change = SubscriptionChange {
+                        status: Some("ACTIVE".to_owned()),
+                        dates: Some(Dates { start_date: "2026-11-23T14:00:00.000Z".to_owned(), ..Dates::default() }),
+                        details: Some((id.clone(), serde_json::from_value(details).unwrap())),
+                        created: true,
+                    };
+                    let _ = store.write_subscription(&subscription, &version, &change, None, now).await.unwrap();
+                }
             }
         })
         .await;
     embedded
+}
+
+/// Twenty entitlements of Stigg's form, 650 bytes each.
+fn list() -> Vec<(Id, String)> {
+    let grant = |n: usize| {
+        let feature = json!({"id": format!("feature-{n:02}"), "name": format!("Feature {n}"), "description": "What it is for. ".repeat(12),
+            "featureType": "NUMBER", "meterType": "INCREMENTAL", "unit": "call", "units": "calls", "status": "ACTIVE"});
+        let grant = json!({"feature": feature, "usageLimit": 1_000 + n, "hasUnlimitedUsage": false, "hasSoftLimit": false, "currentUsage": n,
+            "usagePeriodAnchor": "2026-01-01T00:00:00Z", "usagePeriodEnd": "2026-12-01T00:00:00Z", "resetPeriod": "MONTH"});
+        (Id::try_from(format!("feature-{n:02}")).unwrap(), grant.to_string())
+    };
+    (0..20).map(grant).collect()
 }
 
 fn event(body: &Value) -> Value {
@@ -88,8 +126,8 @@ async fn no_query_within_the_limits_takes_more_memory_than_documented() {
             json!({"query": "{ customers(condition: {name: \"none\"}) { totalCount nodes { name } } }"}),
         ),
         (
-            "12 orders without an index",
-            aliases(12, |n| format!("customers(first: {}, orderBy: NAME_DESC) {{ nodes {{ name }} }}", n + 1)),
+            "6 orders without an index",
+            aliases(6, |n| format!("customers(first: {}, orderBy: NAME_DESC) {{ nodes {{ name }} }}", n + 1)),
         ),
         ("900 counts", aliases(900, |_| "customers { totalCount }".to_owned())),
         (
@@ -100,7 +138,27 @@ async fn no_query_within_the_limits_takes_more_memory_than_documented() {
         ("20,000 tokens", json!({"query": format!("{{ customers({}) {{ totalCount }} }}", "a:1 ".repeat(6_600))})),
         ("5,000 rows, short", aliases(5, |n| page(n, "customerId createdAt updatedAt name email billingId crmId"))),
         ("5,000 rows with their metadata", aliases(5, |n| page(n, "customerId name metadata"))),
-        ("10 long offsets", aliases(10, |_| "customers(first: 1, offset: 9499) { nodes { metadata } }".to_owned())),
+        ("5 long offsets", aliases(5, |_| "customers(first: 1, offset: 9499) { nodes { metadata } }".to_owned())),
+        ("1,000 lists of entitlements", json!({"query": "{ customers(first: 1000) { nodes { entitlements } } }"})),
+        (
+            "400 lists, as JSON and typed",
+            json!({"query": "{ customers(first: 250) { nodes { entitlements entitlementList { usageLimit } } } }"}),
+        ),
+        (
+            "a customer's list beside each subscription",
+            json!({"query": format!(
+                "{{ customers(first: 200) {{ nodes {{ subscriptions(first: 50) {{ nodes {{ {} }} }} }} }} }}",
+                (0..2).map(|n| format!("c{n}: customer {{ a: entitlements b: entitlements c: entitlements }} ")).collect::<String>()
+            )}),
+        ),
+        (
+            "1,000 customers with 2,000 subscriptions",
+            json!({"query": "{ customers(first: 1000) { nodes { metadata subscriptions(first: 5) { nodes { metadata planName } } } } }"}),
+        ),
+        (
+            "900 resources",
+            aliases(900, |n| format!("customer(customerId: \"customer-{n:05}\") {{ resources {{ resourceId }} }}")),
+        ),
         (
             "4,000 rows that are kept",
             aliases(4, |n| {

@@ -9,8 +9,11 @@ const LIST: usize = 20;
 /// The rows that a list without `first` and `last` is taken to have.
 const USUAL_ROWS: usize = 100;
 
-/// A list in an order or on a condition that no index serves: up to 10,000 rows are read.
+/// A list in an order or on a condition that no index serves.
 const SCAN: usize = 2_000;
+
+/// The rows that are read for it at most.
+const SCANNED: usize = 10_000;
 
 /// A count of a whole list: up to a million keys are read.
 const COUNT: usize = 100;
@@ -52,7 +55,8 @@ impl Parent {
 pub(crate) fn of(object: &str, field: &Field, parent: Parent, below: usize) -> usize {
     match (object, field.name.node.as_str()) {
         ("Query", "customers" | "subscriptions") if !is_indexed(field) => below.saturating_add(SCAN),
-        ("Query" | "Customer", "customers" | "subscriptions") => below.saturating_add(LIST),
+        ("Query", "customers" | "subscriptions") => below.saturating_add(LIST).saturating_add(passed(field)),
+        ("Customer", "subscriptions") => below.saturating_add(LIST),
         ("CustomersConnection" | "SubscriptionsConnection", "nodes" | "edges") => {
             below.saturating_add(1).saturating_mul(parent.rows)
         }
@@ -70,11 +74,19 @@ pub(crate) fn of(object: &str, field: &Field, parent: Parent, below: usize) -> u
 
 /// The most rows of a list's page.
 fn rows(list: &Field, page: usize) -> usize {
-    let size = |name| match value(list, name) {
+    size(list, "first").or_else(|| size(list, "last")).unwrap_or(USUAL_ROWS).min(page)
+}
+
+/// What the rows count for that an offset passes: as many of them as a scan reads count as one.
+fn passed(list: &Field) -> usize {
+    size(list, "offset").unwrap_or_default().min(SCANNED) / (SCANNED / SCAN)
+}
+
+fn size(list: &Field, argument: &str) -> Option<usize> {
+    match value(list, argument) {
         Some(Value::Number(number)) => Some(number.as_u64().and_then(|rows| usize::try_from(rows).ok()).unwrap_or_default()),
         _ => None,
-    };
-    size("first").or_else(|| size("last")).unwrap_or(USUAL_ROWS).min(page)
+    }
 }
 
 /// Whether an index serves the list's order and condition. Several orders are taken to have none.
