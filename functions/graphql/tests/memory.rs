@@ -141,13 +141,13 @@ async fn no_query_within_the_limits_takes_more_memory_than_documented() {
         ("5 long offsets", aliases(5, |_| "customers(first: 1, offset: 9499) { nodes { metadata } }".to_owned())),
         ("1,000 lists of entitlements", json!({"query": "{ customers(first: 1000) { nodes { entitlements } } }"})),
         (
-            "400 lists, as JSON and typed",
+            "250 lists, as JSON and typed",
             json!({"query": "{ customers(first: 250) { nodes { entitlements entitlementList { usageLimit } } } }"}),
         ),
         (
             "a customer's list beside each subscription",
             json!({"query": format!(
-                "{{ customers(first: 200) {{ nodes {{ subscriptions(first: 50) {{ nodes {{ {} }} }} }} }} }}",
+                "{{ customers(first: 150) {{ nodes {{ subscriptions(first: 50) {{ nodes {{ {} }} }} }} }} }}",
                 (0..2).map(|n| format!("c{n}: customer {{ a: entitlements b: entitlements c: entitlements }} ")).collect::<String>()
             )}),
         ),
@@ -156,8 +156,8 @@ async fn no_query_within_the_limits_takes_more_memory_than_documented() {
             json!({"query": "{ customers(first: 1000) { nodes { metadata subscriptions(first: 5) { nodes { metadata planName } } } } }"}),
         ),
         (
-            "900 resources",
-            aliases(900, |n| format!("customer(customerId: \"customer-{n:05}\") {{ resources {{ resourceId }} }}")),
+            "600 customers' resources",
+            aliases(600, |n| format!("customer(customerId: \"customer-{n:05}\") {{ resources {{ resourceId }} }}")),
         ),
         (
             "4,000 rows that are kept",
