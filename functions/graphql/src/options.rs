@@ -28,7 +28,7 @@ pub struct Limits {
     pub fields: usize,
     /// The most rows of a page (`GRAPHQL_MAX_PAGE`, default 1,000).
     pub page: usize,
-    /// The most rows of an answer, all lists together (5,000).
+    /// The most rows of an answer, all lists together (4,000).
     pub rows: usize,
     /// The most queries in one request (10).
     pub batch: usize,
@@ -52,7 +52,7 @@ impl Default for Limits {
             complexity: 250_000,
             fields: 2_000,
             page: 1_000,
-            rows: 5_000,
+            rows: 4_000,
             batch: 10,
             body: 256 * 1024,
             answer: 6 * 1024 * 1024 - 16 * 1024,

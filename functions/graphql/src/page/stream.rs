@@ -60,7 +60,7 @@ impl<R: Row> Stream<'_, R> {
     /// Whether there are more than so many rows at or after this position.
     pub(super) async fn has_from(&self, position: &Position, more_than: usize) -> Result<bool, ApiError> {
         let after = more_than + usize::from(!self.is_there(position).await?);
-        Ok(self.has(&self.range(Some(position), None), End::First, after).await?)
+        self.has(&self.range(Some(position), None), End::First, after).await
     }
 
     /// Whether the very row is there still: most often it is, and then one read tells.
