@@ -234,20 +234,35 @@ async fn a_deletion_leaves_only_tombstones_and_a_revival_removes_their_expiry() 
 }
 
 #[tokio::test]
-async fn late_events_from_before_a_deletion_leave_no_trace() {
+async fn late_events_from_before_a_deletion_leave_nothing_but_tombstones() {
     let embedded = Embedded::in_memory().await.unwrap();
     let store = &embedded.store;
     applied(store, 5, customer("deleted")).await;
     let before = everything(store).await;
     assert_only_tombstones(&before, 2);
-    for event in
-        [customer("created"), customer("updated"), subscription("created", "ACTIVE"), list(None, &["f"]), measurement("f")]
-    {
+    for event in [customer("created"), customer("updated"), list(None, &["f"]), measurement("f")] {
         assert_eq!(write(store, 3, event.clone()).await.unwrap(), Outcome::Stale, "{event}");
         assert_eq!(everything(store).await, before, "{event}");
     }
-    // Of a resource that the deletion did not know, a tombstone is left.
-    assert_eq!(write(store, 3, list(Some("r"), &["f"])).await.unwrap(), Outcome::Stale);
+    // Of a subscription and a resource that the deletion did not know, tombstones are left.
+    for (count, event) in [(3, subscription("created", "ACTIVE")), (4, list(Some("r"), &["f"]))] {
+        assert_eq!(write(store, 3, event.clone()).await.unwrap(), Outcome::Stale, "{event}");
+        assert_only_tombstones(&everything(store).await, count);
+    }
+}
+
+/// The subscription is written, but its writer does not hear of it. The deletion gets no further than the tombstone. Then
+/// both are delivered again.
+#[tokio::test]
+async fn a_redelivered_event_leaves_the_pointer_of_a_subscription_that_is_not_swept_yet() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    applied(store, 1, customer("created")).await;
+    applied(store, 2, subscription("created", "ACTIVE")).await;
+    let cut_off = proxied(&embedded, 2).await;
+    assert!(write(&cut_off.store, 5, customer("deleted")).await.is_err());
+    assert_eq!(write(store, 2, subscription("created", "ACTIVE")).await.unwrap(), Outcome::Stale);
+    assert_eq!(write(store, 5, customer("deleted")).await.unwrap(), Outcome::Stale);
     assert_only_tombstones(&everything(store).await, 3);
 }
 

@@ -314,8 +314,9 @@ impl Plan for Merge<'_> {
         arrange(&mut new, self.subscription_id, state.as_ref(), self.now)?;
         let outcome = if is_newer && !is_deleted { Outcome::Applied } else { Outcome::Stale };
         *self.merged = Merged { outcome, owner, tombstone: state.and_then(|state| state.tombstone) };
-        let leaves_no_trace = is_absent && !has_register(&new);
-        Ok((new != *found && !leaves_no_trace).then(|| self.store.replace_subscription(self.subscription_id, found, new)))
+        // An event from before a deletion leaves a tombstone, whether the subscription is known or not: only the write's
+        // condition shows whether there is an item to sweep.
+        Ok((new != *found).then(|| self.store.replace_subscription(self.subscription_id, found, new)))
     }
 }
 

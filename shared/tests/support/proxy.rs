@@ -411,6 +411,7 @@ impl Dice {
         match self.below(KINDS.len() + 1) {
             place if place < KINDS.len() => KINDS[place],
             _ if self.happens(20) => Fault::Hang,
+            _ if self.happens(50) => Fault::Late(slow),
             _ => Fault::Slow(slow),
         }
     }
