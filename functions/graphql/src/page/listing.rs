@@ -137,12 +137,25 @@ impl<R: Row> Listing<R> {
             End::First => (has_more, *offset > 0),
             End::Last => (false, has_more),
         };
-        if let Some(before) = before.as_ref().filter(|_| self.wants_next && !has_next) {
-            // Of an offset beyond the window, what is left counts on beyond `before`.
-            has_next = stream.has_from(before, offset - skipped).await?;
+        // Of two cursors in the wrong order, the one that the page is read from decides.
+        let is_empty = match (after, before) {
+            (Some(after), Some(before)) => self.ask.order.compare(after, before).is_ge(),
+            _ => false,
+        };
+        if self.wants_next && !has_next {
+            has_next = match (end, after, before) {
+                (End::First, Some(after), Some(_)) if is_empty => stream.has_after(after, *offset).await?,
+                // Of an offset beyond the window, what is left counts on beyond `before`.
+                (_, _, Some(before)) => stream.has_from(before, offset - skipped).await?,
+                (_, _, None) => false,
+            };
         }
-        if let Some(after) = after.as_ref().filter(|_| self.wants_previous && !has_previous) {
-            has_previous = stream.has_up_to(after).await?;
+        if self.wants_previous && !has_previous {
+            has_previous = match (end, after, before) {
+                (End::Last, Some(_), Some(before)) if is_empty => stream.has_before(before).await?,
+                (_, Some(after), _) => stream.has_up_to(after).await?,
+                (_, None, _) => false,
+            };
         }
         Ok((Page { rows, has_next, has_previous }, has_more))
     }

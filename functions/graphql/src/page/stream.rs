@@ -63,6 +63,16 @@ impl<R: Row> Stream<'_, R> {
         self.has(&self.range(Some(position), None), End::First, after).await
     }
 
+    /// Whether there are more than so many rows after this position.
+    pub(super) async fn has_after(&self, position: &Position, more_than: usize) -> Result<bool, ApiError> {
+        self.has(&self.range(Some(position), None), End::First, more_than + 1).await
+    }
+
+    /// Whether there are rows before this position.
+    pub(super) async fn has_before(&self, position: &Position) -> Result<bool, ApiError> {
+        self.has(&self.range(None, Some(position)), End::Last, 1).await
+    }
+
     /// Whether the very row is there still: most often it is, and then one read tells.
     async fn is_there(&self, position: &Position) -> Result<bool, ApiError> {
         let Some(id) = position.id() else { return Ok(false) };

@@ -99,6 +99,11 @@ async fn every_window_of_every_order_is_what_postgraphile_answers() {
             vec![("last", 2), ("after", 0), ("before", middle)],
             vec![("first", 2), ("after", 0), ("before", middle)],
             vec![("first", 9), ("after", 0), ("before", 2)],
+            vec![("first", 2), ("after", middle), ("before", 1)],
+            vec![("first", 2), ("after", all.len() - 2), ("before", 1), ("offset", 1)],
+            vec![("last", 2), ("after", middle), ("before", 1)],
+            vec![("last", 2), ("after", middle), ("before", 0)],
+            vec![("last", 2), ("after", middle), ("before", middle)],
             vec![("first", 2), ("offset", 3), ("before", 2)],
             vec![("first", 2), ("offset", all.len() - 1), ("before", 2)],
             vec![("first", 2), ("offset", all.len()), ("before", 2)],
@@ -125,7 +130,7 @@ async fn every_window_of_every_order_is_what_postgraphile_answers() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 8 * 28);
+    assert_eq!(tried, 8 * 33);
 }
 
 #[tokio::test]
