@@ -18,7 +18,7 @@ pub(super) struct Bounds {
 
 /// The page's rows, and whether there are some after and before it: as PostGraphile has it, a page
 /// asked for with `first` looks back only as far as to say whether there is anything up to `after`,
-/// and the same mirrored for `last`.
+/// and the same mirrored for `last`. Without either, rows from `before` on are the next page.
 pub(super) fn bounds<C: Column>(sorted: &[Position], order: &Order<C>, window: &Window) -> Bounds {
     if window.limit == 0 {
         return Bounds { page: 0..0, has_next: false, has_previous: false, has_more: false };
@@ -31,7 +31,10 @@ pub(super) fn bounds<C: Column>(sorted: &[Position], order: &Order<C>, window: &
         End::First => {
             let start = from.saturating_add(window.offset).min(until);
             let end = start.saturating_add(window.limit).min(until);
-            let has_next = sorted.len() - from - (end - start) > window.offset;
+            let has_next = match window.has_size {
+                true => sorted.len() - from - (end - start) > window.offset,
+                false => end < until || upper.is_some_and(|upper| upper < sorted.len()),
+            };
             let has_previous = window.offset > 0 || lower.is_some_and(|lower| lower > 0);
             Bounds { page: start..end, has_next, has_previous, has_more: end < until }
         }

@@ -127,7 +127,7 @@ impl<R: Row> Listing<R> {
     }
 
     async fn read_from_index(&self, stream: &Stream<'_, R>) -> Result<(Page<R>, bool), ApiError> {
-        let Window { after, before, end, limit, is_capped, offset } = &self.ask.window;
+        let Window { after, before, end, limit, is_capped, has_size, offset } = &self.ask.window;
         if *limit == 0 {
             return Ok((Page { rows: Vec::new(), has_next: false, has_previous: false }, false));
         }
@@ -144,6 +144,7 @@ impl<R: Row> Listing<R> {
         };
         if self.wants_next && !has_next {
             has_next = match (end, after, before) {
+                (_, _, Some(before)) if !has_size => stream.has_from(before, 0).await?,
                 (End::First, Some(after), Some(_)) if is_empty => stream.has_after(after, *offset).await?,
                 // Of an offset beyond the window, what is left counts on beyond `before`.
                 (_, _, Some(before)) => stream.has_from(before, offset - skipped).await?,

@@ -50,6 +50,8 @@ pub(crate) struct Window {
     pub(crate) limit: usize,
     /// More rows than `limit` were asked for. Rows beyond it are an error, or told by `pageInfo`.
     pub(crate) is_capped: bool,
+    /// `first` or `last` was given.
+    pub(crate) has_size: bool,
     pub(crate) offset: usize,
 }
 
@@ -78,7 +80,8 @@ impl Arguments {
         let position =
             |name, cursor: Option<String>| cursor.map(|cursor| Position::from_cursor(name, &cursor, &order)).transpose();
         let (after, before) = (position("after", self.after)?, position("before", self.before)?);
-        let window = Window { after, before, end, limit: rows.min(page), is_capped: rows > page, offset };
+        let has_size = first.is_some() || last.is_some();
+        let window = Window { after, before, end, limit: rows.min(page), is_capped: rows > page, has_size, offset };
         Ok(Ask { order, filter, window })
     }
 }
