@@ -15,7 +15,7 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Path as Segment, State},
+    extract::{DefaultBodyLimit, Path as Segment, State},
     http::{HeaderMap, HeaderValue, StatusCode},
     response::IntoResponse,
     routing::{get, post},
@@ -32,6 +32,11 @@ use tokio::{
 
 /// How long the function may take, for its start and for each call.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The most bytes of an answer, which Lambda refuses too.
+///
+/// Source: AWS Lambda, quotas: 6 MB for a synchronous response.
+const MAX_ANSWER_BYTES: usize = 6 * 1_024 * 1_024;
 
 /// Why a function did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +126,7 @@ impl Lambda {
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+            .layer(DefaultBodyLimit::max(MAX_ANSWER_BYTES))
             .with_state(api);
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::atomic::AtomicU64,
     time::{Duration, Instant},
 };
 
@@ -26,7 +27,7 @@ const SUSPECTS: usize = 1_000;
 /// How many places of a list are read at once.
 const PLACES: usize = 1_000;
 
-/// Up to how many customers a shard of the replica is counted for the time left.
+/// The most customers of the replica that are counted for the time left.
 const COUNTED: u64 = 1_000_000;
 
 /// Reconciles, and tells what it found.
@@ -111,14 +112,11 @@ impl Run<'_> {
 
     /// How many customers the replica has, for the time left.
     async fn count(&self) -> Result<Option<u64>, ReconcileError> {
-        let mut total = 0;
+        let total = AtomicU64::new(0);
         for shard in 0..SHARDS {
-            match self.mirror.store.count(ListIndex::Customers, shard, COUNTED).await? {
-                Some(count) => total += count,
-                None => return Ok(None),
-            }
+            self.mirror.store.count(ListIndex::Customers, shard, &total, COUNTED).await?;
         }
-        Ok((total > 0).then_some(total))
+        Ok(Some(total.into_inner()).filter(|total| (1..=COUNTED).contains(total)))
     }
 
     async fn first_look(&mut self, records: Records, listed: &mut Vec<u64>) -> Result<(), ReconcileError> {

@@ -15,15 +15,20 @@ pub(crate) enum ApiError {
         /// What is wrong with it.
         problem: String,
     },
-    /// More rows were asked for than a page may have.
-    #[error("{name}: {asked} asks for more than a page may have: at most {limit} rows; page on with after or before")]
+    /// A list has more rows than a page may have, and nothing in the answer would say so.
+    #[error(
+        "there are more rows than a page may have, which is {limit}: page on with first and after, or ask whether there are more \
+         with pageInfo {{ hasNextPage }}"
+    )]
     PageTooLarge {
-        /// first or last.
-        name: &'static str,
-        /// What was asked for.
-        asked: i64,
-        /// The most.
+        /// The most rows of a page.
         limit: usize,
+    },
+    /// The lists of an answer have more rows together than one answer may.
+    #[error("the answer would have more than {bound} rows, all lists together: ask for fewer at a time")]
+    AnswerTooLong {
+        /// The most.
+        bound: usize,
     },
     /// A cursor that this list did not give.
     #[error("the cursor in {name} {problem}")]
@@ -59,7 +64,7 @@ impl ApiError {
             Self::Argument { .. } => "BAD_USER_INPUT",
             Self::PageTooLarge { .. } => "PAGE_TOO_LARGE",
             Self::Cursor { .. } => "INVALID_CURSOR",
-            Self::TooManyRows { .. } => "TOO_MANY_ROWS",
+            Self::AnswerTooLong { .. } | Self::TooManyRows { .. } => "TOO_MANY_ROWS",
             Self::TooManyToCount { .. } => "TOO_MANY_TO_COUNT",
             Self::Store => "SERVICE_UNAVAILABLE",
         }

@@ -2,21 +2,6 @@
 
 use async_graphql::Value;
 
-/// About how many bytes a value takes, so that they are copied no more often than they must be: a page
-/// may be some megabytes.
-pub(crate) fn length(value: &Value) -> usize {
-    /// For quotes, commas and numbers.
-    const AROUND: usize = 8;
-    AROUND
-        + match value {
-            Value::Binary(written) => written.len(),
-            Value::String(text) => text.len(),
-            Value::List(values) => values.iter().map(length).sum(),
-            Value::Object(members) => members.iter().map(|(name, value)| name.len() + length(value)).sum(),
-            Value::Null | Value::Number(_) | Value::Boolean(_) | Value::Enum(_) => 0,
-        }
-}
-
 /// Writes a value; [`crate::schema`]'s JSON is written as it stands, and not read again.
 pub(crate) fn write(value: &Value, json: &mut Vec<u8>) {
     match value {

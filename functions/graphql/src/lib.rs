@@ -2,6 +2,7 @@
 //!
 //! The way of a query: [`http`] → [`run`] → [`schema`] → [`page`] → [`load`] → the store.
 
+mod document;
 mod error;
 mod graphiql;
 mod guard;
@@ -10,6 +11,7 @@ mod json;
 mod load;
 mod options;
 mod page;
+mod reads;
 mod row;
 mod run;
 mod schema;
@@ -35,9 +37,10 @@ use shared::{
 pub use options::{Limits, Options, OptionsError};
 
 use crate::{
-    http::{Media, Questions, Unreadable},
+    http::{Media, Queries, Unreadable},
     load::Loaders,
-    run::{Answer, error_json},
+    reads::Reads,
+    run::{Answer, GraphqlRequest, error_json},
 };
 
 /// The function's metrics.
@@ -50,6 +53,7 @@ pub struct Graphql {
     options: Options,
     clock: Clock,
     schema: schema::Schema,
+    types: document::Types,
 }
 
 impl std::fmt::Debug for Graphql {
@@ -77,7 +81,7 @@ impl Graphql {
     /// Answers from this store those who may read.
     pub fn new(store: Store, auth: impl Into<ReaderAuth>, options: Options) -> Self {
         let schema = schema::build(&options);
-        Self { store, auth: auth.into(), options, clock: Clock::system(), schema }
+        Self { store, auth: auth.into(), options, clock: Clock::system(), schema, types: document::Types::of_schema() }
     }
 
     /// The same with another clock, which usage counts by.
@@ -139,31 +143,29 @@ impl Graphql {
         if let Err(refusal) = self.auth.admits(request).await {
             return not_admitted(refusal);
         }
-        let questions = match *request.method() {
+        let queries = match *request.method() {
             Method::GET => http::of_get(request),
             Method::POST => http::of_post(request, &self.options.limits),
             _ => return method_not_allowed(),
         };
-        let Some(media) = Media::accepted(request.headers()) else {
-            let message = "an answer comes as application/graphql-response+json or application/json";
-            return respond(Media::Json, StatusCode::NOT_ACCEPTABLE, error_json(message, "BAD_REQUEST"));
-        };
-        match questions {
+        let media = Media::accepted(request.headers());
+        match queries {
             Err(Unreadable { status, message }) => respond(media, status, error_json(&message, "BAD_REQUEST")),
-            Ok(questions) => self.run(questions, media, store, seen).await,
+            Ok(queries) => self.run(queries, media, store, seen).await,
         }
     }
 
-    async fn run(&self, questions: Questions, media: Media, store: &Store, seen: &mut Seen) -> Response<Body> {
+    async fn run(&self, queries: Queries, media: Media, store: &Store, seen: &mut Seen) -> Response<Body> {
         let limits = &self.options.limits;
-        let (asked, is_batch) = match questions {
-            Questions::One(asked) => (vec![asked], false),
-            Questions::Batch(batch) => (batch, true),
+        let Queries { each, is_batch } = queries;
+        seen.queries = each.len();
+        let prepare = |request: Result<GraphqlRequest, Unreadable>| match request {
+            Ok(request) => run::prepare(request, &self.types, &self.options),
+            Err(unreadable) => Err(Answer::refused(&unreadable.message, "BAD_REQUEST")),
         };
-        seen.queries = asked.len();
-        let prepared: Vec<_> = asked.into_iter().map(|asked| run::prepare(asked, &self.options)).collect();
+        let prepared: Vec<_> = each.into_iter().map(prepare).collect();
         let parts = prepared.iter().flatten().map(|prepared| prepared.parts).max().unwrap_or(Parts::Versions);
-        let loaders = Arc::new(Loaders::new(store.clone(), limits.clone(), self.clock.now(), parts));
+        let loaders = Arc::new(Loaders::new(Reads::new(store.clone()), limits.clone(), self.clock.now(), parts));
         let runs = prepared.into_iter().map(|prepared| async {
             match prepared {
                 Ok(prepared) => run::run(&self.schema, &loaders, prepared).await,
@@ -179,21 +181,20 @@ impl Graphql {
         seen.operation = Some(operations.join(",")).filter(|operations| !operations.is_empty());
         seen.errors = answers.iter().map(|answer| answer.errors).sum();
         seen.store_failed = answers.iter().any(|answer| answer.store_failed);
-        let was_carried_out = answers.iter().all(|answer| answer.was_carried_out);
+        let was_executed = answers.iter().all(|answer| answer.was_executed);
         let body = join(answers, is_batch);
         if is_longer_in_lambda(&body, limits.answer) {
             seen.errors += 1;
-            let message = "the answer would be larger than Lambda can return (6 MB): ask for fewer rows or fields";
-            return respond(media, status(false, is_batch, media), error_json(message, "ANSWER_TOO_LARGE"));
+            return respond(media, status(false, is_batch, media), Answer::too_large().json);
         }
-        respond(media, status(was_carried_out, is_batch, media), body)
+        respond(media, status(was_executed, is_batch, media), body)
     }
 }
 
 /// The status of queries that were well-formed requests: the newer media type tells by it whether
 /// one was refused; the older one, and a batch, do not.
-fn status(was_carried_out: bool, is_batch: bool, media: Media) -> StatusCode {
-    if was_carried_out || is_batch || media == Media::Json { StatusCode::OK } else { StatusCode::BAD_REQUEST }
+fn status(was_executed: bool, is_batch: bool, media: Media) -> StatusCode {
+    if was_executed || is_batch || media == Media::Json { StatusCode::OK } else { StatusCode::BAD_REQUEST }
 }
 
 fn join(answers: Vec<Answer>, is_batch: bool) -> String {

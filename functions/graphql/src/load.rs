@@ -12,11 +12,13 @@ use jiff::Timestamp;
 use shared::{
     entitlement::ScopeRegisters,
     id::Id,
-    store::{Parts, Store, StoreError},
+    store::{Parts, StoreError},
     subscription::SubscriptionRegisters,
 };
 
-use crate::{options::Limits, row::CustomerRow};
+use tokio::sync::Semaphore;
+
+use crate::{options::Limits, page::Answered, reads::Reads, row::CustomerRow};
 
 /// How many requests to DynamoDB one loader has under way at once.
 const CONCURRENT: usize = 32;
@@ -28,8 +30,14 @@ type Cached<L> = DataLoader<L, HashMapCache>;
 
 /// What one request reads with.
 pub(crate) struct Loaders {
-    pub(crate) store: Store,
+    pub(crate) store: Reads,
+    /// Lists that are sorted in memory are read one after the other.
+    pub(crate) in_memory: Semaphore,
+    /// What the answer holds so far.
+    pub(crate) answered: Answered,
     pub(crate) limits: Limits,
+    /// The parts of customers that the request needs.
+    pub(crate) parts: Parts,
     /// The moment that usage counts at.
     pub(crate) now: Timestamp,
     pub(crate) customers: Cached<Customers>,
@@ -47,7 +55,7 @@ impl std::fmt::Debug for Loaders {
 
 impl Loaders {
     /// `parts` are the parts of customers that the request needs.
-    pub(crate) fn new(store: Store, limits: Limits, now: Timestamp, parts: Parts) -> Self {
+    pub(crate) fn new(store: Reads, limits: Limits, now: Timestamp, parts: Parts) -> Self {
         Self {
             customers: cached(Customers { store: store.clone(), parts }),
             subscriptions: cached(Subscriptions(store.clone())),
@@ -55,7 +63,10 @@ impl Loaders {
             resources: cached(Resources(store.clone())),
             scopes: cached(Scopes(store.clone())),
             store,
+            in_memory: Semaphore::new(1),
+            answered: Answered::default(),
             limits,
+            parts,
             now,
         }
     }
@@ -67,7 +78,7 @@ fn cached<L>(loader: L) -> Cached<L> {
 
 /// Live customers by id.
 pub(crate) struct Customers {
-    store: Store,
+    store: Reads,
     parts: Parts,
 }
 
@@ -82,7 +93,7 @@ impl Loader<Id> for Customers {
 }
 
 /// Subscriptions by id, visible or not.
-pub(crate) struct Subscriptions(Store);
+pub(crate) struct Subscriptions(Reads);
 
 impl Loader<Id> for Subscriptions {
     type Value = Arc<SubscriptionRegisters>;
@@ -95,7 +106,7 @@ impl Loader<Id> for Subscriptions {
 }
 
 /// The ids of a customer's subscriptions, as its pointers name them.
-pub(crate) struct Pointers(Store);
+pub(crate) struct Pointers(Reads);
 
 impl Loader<Id> for Pointers {
     type Value = Arc<Vec<Id>>;
@@ -114,7 +125,7 @@ pub(crate) struct ResourceOf {
 }
 
 /// The registers of single resources.
-pub(crate) struct Scopes(Store);
+pub(crate) struct Scopes(Reads);
 
 impl Loader<ResourceOf> for Scopes {
     type Value = Arc<ScopeRegisters>;
@@ -122,14 +133,14 @@ impl Loader<ResourceOf> for Scopes {
 
     async fn load(&self, keys: &[ResourceOf]) -> Result<HashMap<ResourceOf, Self::Value>, Self::Error> {
         each(keys, |ResourceOf { customer_id, resource_id }| async move {
-            Ok(Arc::new(self.0.scope(&customer_id, Some(&resource_id)).await?.1))
+            Ok(Arc::new(self.0.scope(&customer_id, &resource_id).await?))
         })
         .await
     }
 }
 
 /// All resources of a customer's.
-pub(crate) struct Resources(Store);
+pub(crate) struct Resources(Reads);
 
 impl Loader<Id> for Resources {
     type Value = Arc<BTreeMap<Id, Arc<ScopeRegisters>>>;

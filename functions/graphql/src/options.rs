@@ -26,8 +26,10 @@ pub struct Limits {
     pub complexity: usize,
     /// The most fields a query may have once its fragments are written out (2,000).
     pub fields: usize,
-    /// The most rows of a page, and what a page is without `first` or `last` (100).
+    /// The most rows of a page (`GRAPHQL_MAX_PAGE`, default 1,000).
     pub page: usize,
+    /// The most rows of an answer, all lists together (4,000).
+    pub rows: usize,
     /// The most queries in one request (10).
     pub batch: usize,
     /// The most bytes of a request's body (256 KiB).
@@ -49,7 +51,8 @@ impl Default for Limits {
             depth: 20,
             complexity: 250_000,
             fields: 2_000,
-            page: 100,
+            page: 1_000,
+            rows: 4_000,
             batch: 10,
             body: 256 * 1024,
             answer: 6 * 1024 * 1024 - 16 * 1024,
@@ -106,6 +109,7 @@ impl Options {
             limits: Limits {
                 depth: number_of("GRAPHQL_MAX_DEPTH", limits.depth)?,
                 complexity: number_of("GRAPHQL_MAX_COMPLEXITY", limits.complexity)?,
+                page: number_of("GRAPHQL_MAX_PAGE", limits.page)?,
                 candidates: number_of("GRAPHQL_MAX_CANDIDATES", limits.candidates)?,
                 count: number("GRAPHQL_MAX_COUNT", variable("GRAPHQL_MAX_COUNT"), limits.count)?,
                 time: Duration::from_secs(number(
@@ -127,7 +131,7 @@ mod tests {
     fn what_is_not_set_has_its_default_and_what_is_wrong_is_named() {
         let options = Options::read(|_| None).unwrap();
         assert!(options.introspection && options.graphiql && options.cors_origin.is_none());
-        assert_eq!((options.limits.page, options.limits.candidates), (100, 10_000));
+        assert_eq!((options.limits.page, options.limits.candidates), (1_000, 10_000));
 
         let off = Options::read(|name| (name == "GRAPHQL_INTROSPECTION").then(|| "off".to_owned())).unwrap();
         assert!(!off.introspection && off.graphiql);

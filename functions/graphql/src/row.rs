@@ -1,12 +1,17 @@
 //! The rows of the two lists, as readers see them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, OnceLock},
+};
+
+use async_graphql::dataloader::Loader as _;
 
 use shared::{
     customer::{self, CustomerRegisters},
     entitlement::ScopeRegisters,
     id::Id,
-    store::{self, ListIndex},
+    store::{self, ListIndex, Parts},
     subscription,
 };
 
@@ -14,6 +19,7 @@ use crate::{
     error::ApiError,
     load::Loaders,
     page::{Column, Row},
+    schema::Json,
 };
 
 /// A live customer.
@@ -24,6 +30,8 @@ pub(crate) struct CustomerRow {
     /// The customer level, empty unless the request needs entitlements.
     pub(crate) scope: ScopeRegisters,
     pub(crate) shown: customer::Customer,
+    /// The customer level in Stigg's JSON, once a field has asked for it: the row may be selected often.
+    pub(crate) entitlements: OnceLock<Json>,
 }
 
 /// A visible subscription of a live customer.
@@ -118,6 +126,10 @@ impl Column for SubscriptionColumn {
 impl Row for Arc<CustomerRow> {
     type Column = CustomerColumn;
 
+    fn id(&self) -> &Id {
+        &self.id
+    }
+
     fn value(&self, column: CustomerColumn) -> Option<&str> {
         let customer::Customer { profile, created_at, updated_at } = &self.shown;
         match column {
@@ -133,10 +145,19 @@ impl Row for Arc<CustomerRow> {
     async fn load(loaders: &Loaders, ids: Vec<Id>) -> Result<HashMap<Id, Self>, ApiError> {
         Ok(loaders.customers.load_many(ids).await?)
     }
+
+    async fn read(loaders: &Loaders, ids: &[Id], parts: Parts) -> Result<HashMap<Id, Self>, ApiError> {
+        let rows = loaders.store.customers(ids, parts).await?;
+        Ok(rows.into_iter().filter_map(|row| Some((row.customer_id.clone(), CustomerRow::of(row)?))).collect())
+    }
 }
 
 impl Row for Arc<SubscriptionRow> {
     type Column = SubscriptionColumn;
+
+    fn id(&self) -> &Id {
+        &self.id
+    }
 
     fn value(&self, column: SubscriptionColumn) -> Option<&str> {
         let subscription::Subscription { dates, details, .. } = &self.shown;
@@ -158,21 +179,38 @@ impl Row for Arc<SubscriptionRow> {
 
     async fn load(loaders: &Loaders, ids: Vec<Id>) -> Result<HashMap<Id, Self>, ApiError> {
         let registers = loaders.subscriptions.load_many(ids).await?;
-        let customer_ids = registers.values().filter_map(|registers| registers.customer_id().cloned());
-        let customers = loaders.customers.load_many(customer_ids).await?;
-        let row = |(id, registers): (Id, Arc<subscription::SubscriptionRegisters>)| {
-            let customer = customers.get(registers.customer_id()?)?;
-            Some((id.clone(), SubscriptionRow::of(id, &registers, customer)?))
-        };
-        Ok(registers.into_iter().filter_map(row).collect())
+        let customers = loaders.customers.load_many(customers_of(&registers)).await?;
+        Ok(visible(registers, &customers))
     }
+
+    async fn read(loaders: &Loaders, ids: &[Id], parts: Parts) -> Result<HashMap<Id, Self>, ApiError> {
+        let registers = loaders.subscriptions.loader().load(ids).await?;
+        let customers: Vec<Id> = customers_of(&registers).into_iter().collect();
+        let customers = Arc::<CustomerRow>::read(loaders, &customers, parts).await?;
+        Ok(visible(registers, &customers))
+    }
+}
+
+type Subscriptions = HashMap<Id, Arc<subscription::SubscriptionRegisters>>;
+
+fn customers_of(subscriptions: &Subscriptions) -> HashSet<Id> {
+    subscriptions.values().filter_map(|registers| registers.customer_id().cloned()).collect()
+}
+
+/// The subscriptions that readers see, of these customers.
+fn visible(subscriptions: Subscriptions, customers: &HashMap<Id, Arc<CustomerRow>>) -> HashMap<Id, Arc<SubscriptionRow>> {
+    let row = |(id, registers): (Id, Arc<subscription::SubscriptionRegisters>)| {
+        let customer = customers.get(registers.customer_id()?)?;
+        Some((id.clone(), SubscriptionRow::of(id, &registers, customer)?))
+    };
+    subscriptions.into_iter().filter_map(row).collect()
 }
 
 impl CustomerRow {
     /// The customer as readers see it; None unless it is live.
     pub(crate) fn of(store::CustomerRow { customer_id: id, registers, scope }: store::CustomerRow) -> Option<Arc<Self>> {
         let shown = registers.visible()?;
-        Some(Arc::new(Self { id, registers, scope, shown }))
+        Some(Arc::new(Self { id, registers, scope, shown, entitlements: OnceLock::new() }))
     }
 }
 

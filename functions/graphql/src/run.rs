@@ -1,15 +1,15 @@
-//! One query: checked, carried out, and its errors given codes.
+//! One query: validated, planned, executed, and its errors given codes.
 
 use std::sync::Arc;
 
-use async_graphql::{Request, Response, ServerError, Value, Variables, parser::parse_query};
+use async_graphql::{Request, ServerError, parser::parse_query};
 use serde_json::Map;
 use shared::store::Parts;
 
 use crate::{
+    document::{self, Plan, TooLong, Types},
     error::ApiError,
     guard::{self, Refused},
-    json,
     load::Loaders,
     options::Options,
     schema::Schema,
@@ -17,18 +17,18 @@ use crate::{
 
 /// A query as it came over HTTP.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct GraphqlRequest {
     pub(crate) query: String,
     pub(crate) operation_name: Option<String>,
     pub(crate) variables: Map<String, serde_json::Value>,
 }
 
-/// What is answered to one query.
+/// The answer to one query.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) json: String,
-    /// It was found good and its fields were asked, whatever they answered.
-    pub(crate) was_carried_out: bool,
+    /// Whether it was valid and its fields were executed, whatever they answered.
+    pub(crate) was_executed: bool,
     pub(crate) errors: usize,
     /// One of the errors is the store's.
     pub(crate) store_failed: bool,
@@ -42,19 +42,35 @@ pub(crate) fn error_json(message: &str, code: &str) -> String {
 }
 
 impl Answer {
-    fn refused(message: &str, code: &str) -> Self {
-        Self::of_one_error(error_json(message, code))
+    /// The answer to a query that is not executed.
+    pub(crate) fn refused(message: &str, code: &str) -> Self {
+        Self { json: error_json(message, code), was_executed: false, errors: 1, store_failed: false, operation: None }
     }
 
-    fn of_one_error(json: String) -> Self {
-        Self { json, was_carried_out: false, errors: 1, store_failed: false, operation: None }
+    pub(crate) fn too_large() -> Self {
+        Self::refused(
+            "the answer would be larger than Lambda can return (6 MB): ask for fewer rows or fields",
+            "ANSWER_TOO_LARGE",
+        )
+    }
+
+    fn invalid(error: ServerError, code: &str) -> Self {
+        let error = serde_json::to_string(&with_code(error, code)).unwrap_or_default();
+        let json = format!("{{\"errors\":[{error}]}}");
+        Self { json, was_executed: false, errors: 1, store_failed: false, operation: None }
     }
 }
 
-/// A query that may be carried out.
+impl From<Refused> for Answer {
+    fn from(refused: Refused) -> Self {
+        Self::refused(&refused.to_string(), refused.code())
+    }
+}
+
+/// A query that may be executed.
 #[derive(Debug)]
-pub(crate) struct Prepared {
-    request: Request,
+pub(crate) struct Prepared<'t> {
+    plan: Plan<'t>,
     operation: Option<String>,
     /// The parts of customers that it needs.
     pub(crate) parts: Parts,
@@ -66,35 +82,15 @@ const OF_LISTS: [&str; 2] = ["entitlements", "entitlementList"];
 /// Fields that need a customer's profile. Conditions and orders may need it too.
 const OF_PROFILES: [&str; 8] = ["name", "email", "billingId", "crmId", "billingCurrency", "metadata", "condition", "orderBy"];
 
-/// Carries one query out.
-pub(crate) async fn run(schema: &Schema, loaders: &Arc<Loaders>, prepared: Prepared) -> Answer {
-    let Prepared { request, operation, .. } = prepared;
-    let response = schema.execute(request.data(Arc::clone(loaders))).await;
-    let was_carried_out = was_carried_out(&response);
-    let store_failed = response.errors.iter().any(|error| matches!(error.source(), Some(ApiError::Store)));
-    let errors: Vec<ServerError> = response.errors.into_iter().map(|error| with_code(error, was_carried_out)).collect();
-    let json = to_json(&response.data, &errors, was_carried_out);
-    Answer { json, was_carried_out, errors: errors.len(), store_failed, operation }
-}
-
-/// Whether a query was found good and its fields were asked, which HTTP's status depends on: what went wrong
-/// then went wrong at a field.
-fn was_carried_out(response: &Response) -> bool {
-    response.is_ok() || response.data != Value::Null || response.errors.iter().any(|error| !error.path.is_empty())
-}
-
-/// Refuses a query that can't be carried out as it is.
-pub(crate) fn prepare(asked: Asked, options: &Options) -> Result<Prepared, Answer> {
-    let Asked { query, operation_name, variables } = asked;
-    let refuse = |refused: Refused| Answer::refused(&refused.to_string(), refused.code());
-    guard::check_nesting(&query).map_err(refuse)?;
-    let document = parse_query(&query).map_err(|error| {
-        let error = with_code(error.into(), false);
-        Answer::of_one_error(to_json(&Value::Null, &[error], false))
-    })?;
-    let names = guard::check_fields(&document, options.limits.fields).map_err(refuse)?;
+/// Validates and plans a query, or refuses it.
+pub(crate) fn prepare<'t>(request: GraphqlRequest, types: &'t Types, options: &Options) -> Result<Prepared<'t>, Answer> {
+    let GraphqlRequest { query, operation_name, variables } = request;
+    let limits = &options.limits;
+    let query = guard::scan(&query)?;
+    let document = parse_query(&query).map_err(|error| Answer::invalid(error.into(), "GRAPHQL_PARSE_FAILED"))?;
+    let names = guard::check_fields(&document, limits.fields)?;
     if !options.introspection && names.has_any(&["__schema", "__type"]) {
-        return Err(refuse(Refused::Introspection));
+        return Err(Refused::Introspection.into());
     }
     let parts = if names.has_any(&OF_LISTS) {
         Parts::Entitlements
@@ -103,55 +99,53 @@ pub(crate) fn prepare(asked: Asked, options: &Options) -> Result<Prepared, Answe
     } else {
         Parts::Versions
     };
-    let variables = Variables::from_json(serde_json::Value::Object(variables));
-    let operation = guard::operation(&document, operation_name.as_deref());
-    if let Some(operation) = operation {
-        guard::check_variables(&operation.node, &variables).map_err(refuse)?;
+    document::validate(types, &document).map_err(|error| Answer::invalid(error, "GRAPHQL_VALIDATION_FAILED"))?;
+    let (name, operation) = guard::operation(&document, operation_name.as_deref())?;
+    let plan = document::plan(types, &document, operation, variables, limits.page)
+        .map_err(|error| Answer::invalid(error, "BAD_USER_INPUT"))?;
+    for (problem, found, limit) in
+        [("nests too deep", plan.depth, limits.depth), ("is too complex", plan.complexity, limits.complexity)]
+    {
+        if found > limit {
+            return Err(Refused::Size { problem, found, limit }.into());
+        }
     }
     // The log names operations of the document, never a text that is none of its names.
-    let name = document
-        .operations
-        .iter()
-        .find(|(_, known)| operation.is_some_and(|operation| operation.pos == known.pos))
-        .and_then(|(name, _)| name.map(|name| name.chars().take(100).collect()));
-    let mut request = Request::new(query).variables(variables);
-    if let Some(operation_name) = operation_name {
-        request = request.operation_name(operation_name);
-    }
-    request.set_parsed_query(document);
-    Ok(Prepared { request, operation: name, parts })
+    let operation = name.map(|name| name.chars().take(100).collect());
+    Ok(Prepared { plan, operation, parts })
 }
 
-fn to_json(data: &Value, errors: &[ServerError], was_carried_out: bool) -> String {
-    let mut json = Vec::with_capacity(json::length(data));
+/// Executes a query.
+pub(crate) async fn run(schema: &Schema, loaders: &Arc<Loaders>, prepared: Prepared<'_>) -> Answer {
+    let Prepared { plan: Plan { document, fields, .. }, operation, .. } = prepared;
+    let mut request = Request::new(String::new()).data(Arc::clone(loaders));
+    request.set_parsed_query(document);
+    let response = schema.execute(request).await;
+    let store_failed = response.errors.iter().any(|error| matches!(error.source(), Some(ApiError::Store)));
+    let errors: Vec<ServerError> = response.errors.into_iter().map(with_own_code).collect();
+    let mut json = Vec::new();
     json.push(b'{');
     if !errors.is_empty() {
         json.extend_from_slice(b"\"errors\":");
-        json.extend(serde_json::to_vec(errors).unwrap_or_default());
+        json.extend(serde_json::to_vec(&errors).unwrap_or_default());
+        json.push(b',');
     }
-    // A query that was refused has no data, not even null.
-    if was_carried_out {
-        if !errors.is_empty() {
-            json.push(b',');
-        }
-        json.extend_from_slice(b"\"data\":");
-        json::write(data, &mut json);
+    json.extend_from_slice(b"\"data\":");
+    if document::respond(&fields, &response.data, loaders.limits.answer, &mut json) == Err(TooLong) {
+        return Answer { operation, ..Answer::too_large() };
     }
     json.push(b'}');
-    String::from_utf8(json).unwrap_or_default()
+    let json = String::from_utf8(json).unwrap_or_default();
+    Answer { json, was_executed: true, errors: errors.len(), store_failed, operation }
 }
 
-fn with_code(mut error: ServerError, was_carried_out: bool) -> ServerError {
-    let code = match error.source::<ApiError>() {
-        Some(error) => error.code(),
-        None if was_carried_out => "BAD_USER_INPUT",
-        None if error.message.starts_with("Query is ") => "QUERY_TOO_COMPLEX",
-        None if error.message.trim_start().starts_with("-->") => "GRAPHQL_PARSE_FAILED",
-        None => "GRAPHQL_VALIDATION_FAILED",
-    };
-    if code == "QUERY_TOO_COMPLEX" && error.source.is_none() {
-        error.message.push_str(" Take fewer levels, smaller pages (first) or fewer fields; docs/graphql.md has the limits.");
-    }
+/// An error of a field, which has its code from its source. The library's own are about arguments.
+fn with_own_code(error: ServerError) -> ServerError {
+    let code = error.source::<ApiError>().map_or("BAD_USER_INPUT", ApiError::code);
+    with_code(error, code)
+}
+
+fn with_code(mut error: ServerError, code: &str) -> ServerError {
     error.extensions.get_or_insert_default().set("code", code);
     error
 }

@@ -1,5 +1,7 @@
 //! The lists: keys-only indexes, spread over shards, from which pages are merged.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, Select};
 
 use super::{
@@ -147,12 +149,12 @@ impl Store {
         }
     }
 
-    /// How many rows one shard of a list holds, or None once there are more than `bound`.
+    /// Adds to `total` how many rows one shard of a list holds. Stops once `total`, which shards counted
+    /// side by side share, is more than `bound`.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn count(&self, index: ListIndex, shard: u8, bound: u64) -> Result<Option<u64>, StoreError> {
-        let mut count = 0;
+    pub async fn count(&self, index: ListIndex, shard: u8, total: &AtomicU64, bound: u64) -> Result<(), StoreError> {
         let mut start: Option<Key> = None;
         loop {
             let request = self
@@ -167,13 +169,10 @@ impl Store {
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
             let output = self.send(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
-            count += u64::try_from(output.count).unwrap_or_default();
-            if count > bound {
-                return Ok(None);
-            }
+            let count = u64::try_from(output.count).unwrap_or_default();
             start = output.last_evaluated_key;
-            if start.is_none() {
-                return Ok(Some(count));
+            if total.fetch_add(count, Ordering::Relaxed) + count > bound || start.is_none() {
+                return Ok(());
             }
         }
     }

@@ -88,12 +88,12 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_back_in_its_own_order_and_refused_in_another() {
-        let order = Order::new([(Name, Ascending)]);
+        let order = Order::new([(Name, Ascending)], true);
         let position = Position(vec![None, Some("c\"|é".to_owned())]);
         let cursor = position.to_cursor(&order);
         assert_eq!(Position::from_cursor("after", &cursor, &order).unwrap(), position);
 
-        for other in [Order::new([(Name, Descending)]), Order::new([(CustomerId, Ascending)])] {
+        for other in [Order::new([(Name, Descending)], true), Order::new([(CustomerId, Ascending)], true)] {
             let error = Position::from_cursor("after", &cursor, &other).unwrap_err();
             assert!(error.to_string().contains("another order"), "{error}");
         }
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn what_is_no_cursor_is_refused() {
-        let order = Order::new([(CreatedAt, Ascending)]);
+        let order = Order::new([(CreatedAt, Ascending)], true);
         let name = order.name();
         for json in [
             String::new(),

@@ -1,18 +1,29 @@
 //! A list as a field of the schema answers with it: read when the first of its fields is.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use futures_util::future::try_join_all;
-use shared::{id::Id, store::SHARDS};
+use shared::{
+    id::Id,
+    store::{ListIndex, Parts},
+};
 use tokio::sync::OnceCell;
 
 use super::{
-    Ask, Column, Row,
-    gathered::cut,
+    Ask, Column, Position, Row,
+    in_memory::{Bounds, bounds},
     stream::{Rows, Stream, all},
     window::{End, Window},
 };
 use crate::{error::ApiError, load::Loaders};
+
+/// The most rows that are read at once to be sorted or filtered: they are kept no longer than that.
+pub(super) const CHUNK: usize = 1_000;
 
 /// Where the rows of a list come from.
 #[derive(Clone, Debug)]
@@ -25,12 +36,30 @@ pub(crate) enum Source<R> {
     Rows(Vec<R>),
 }
 
+impl<R> Source<R> {
+    /// Whether an index may have the rows in order.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self, Self::List)
+    }
+}
+
 /// A page of a list.
 #[derive(Debug)]
 pub(crate) struct Page<R> {
     pub(crate) rows: Rows<R>,
     pub(crate) has_next: bool,
     pub(crate) has_previous: bool,
+}
+
+/// The rows of an answer so far, all lists together.
+#[derive(Debug, Default)]
+pub(crate) struct Answered(AtomicUsize);
+
+impl Answered {
+    fn add(&self, rows: usize, bound: usize) -> Result<(), ApiError> {
+        let all = self.0.fetch_add(rows, Ordering::Relaxed).saturating_add(rows);
+        if all > bound { Err(ApiError::AnswerTooLong { bound }) } else { Ok(()) }
+    }
 }
 
 /// A list as it was asked for.
@@ -41,30 +70,27 @@ pub(crate) struct Listing<R: Row> {
     pub(crate) ask: Ask<R::Column>,
     wants_next: bool,
     wants_previous: bool,
-    gathered: OnceCell<Result<Arc<Vec<R>>, ApiError>>,
+    sorted: OnceCell<Result<Arc<Vec<Position>>, ApiError>>,
     page: OnceCell<Result<Arc<Page<R>>, ApiError>>,
 }
 
 impl<R: Row> Listing<R> {
-    /// `wants` says whether the next and the previous page are asked after: to know costs reads.
-    pub(crate) fn new(loaders: Arc<Loaders>, source: Source<R>, ask: Ask<R::Column>, wants: (bool, bool)) -> Self {
-        Self {
-            loaders,
-            source,
-            ask,
-            wants_next: wants.0,
-            wants_previous: wants.1,
-            gathered: OnceCell::new(),
-            page: OnceCell::new(),
-        }
+    /// `page_info_requested` says whether the next and the previous page are asked after: to know costs
+    /// reads.
+    pub(crate) fn new(loaders: Arc<Loaders>, source: Source<R>, ask: Ask<R::Column>, page_info_requested: (bool, bool)) -> Self {
+        let (wants_next, wants_previous) = page_info_requested;
+        Self { loaders, source, ask, wants_next, wants_previous, sorted: OnceCell::new(), page: OnceCell::new() }
     }
 
     /// Whether the page holds all rows between its first and its last, in primary-key order.
     pub(crate) fn is_contiguous(&self) -> bool {
-        let by_primary_key = R::Column::index(&[R::Column::PRIMARY_KEY]);
-        matches!(self.source, Source::List)
-            && self.ask.filter.is_empty()
-            && self.ask.order.index().map(|(index, _)| index) == by_primary_key
+        let index = self.index().map(|(index, _)| index);
+        self.ask.filter.is_empty() && index.is_some() && index == primary_key_index::<R>()
+    }
+
+    /// The index that has the list in its order, and the way to read it.
+    fn index(&self) -> Option<(ListIndex, super::Direction)> {
+        if self.source.is_list() { self.ask.order.index() } else { None }
     }
 
     pub(crate) async fn page(&self) -> Result<Arc<Page<R>>, ApiError> {
@@ -74,65 +100,122 @@ impl<R: Row> Listing<R> {
 
     /// How many rows the list has, whatever the page.
     pub(crate) async fn total(&self) -> Result<u64, ApiError> {
-        if !matches!(self.source, Source::List) || !self.ask.filter.is_empty() {
-            return Ok(self.gathered().await?.len().try_into().unwrap_or(u64::MAX));
-        }
-        let bound = self.loaders.limits.count;
-        let too_many = || ApiError::TooManyToCount { bound };
-        let Some(index) = R::Column::index(&[R::Column::PRIMARY_KEY]) else {
-            return Ok(0);
+        let index = primary_key_index::<R>().filter(|_| self.source.is_list() && self.ask.filter.is_empty());
+        let Some(index) = index else {
+            return Ok(self.sorted().await?.len().try_into().unwrap_or(u64::MAX));
         };
-        let counts = (0..SHARDS).map(|shard| self.loaders.store.count(index, shard, bound));
-        let counts: Option<Vec<u64>> = try_join_all(counts).await?.into_iter().collect();
-        let total = counts.ok_or_else(too_many)?.into_iter().sum();
-        if total > bound { Err(too_many()) } else { Ok(total) }
+        let bound = self.loaders.limits.count;
+        self.loaders.store.count(index, bound).await?.ok_or(ApiError::TooManyToCount { bound })
     }
 
     async fn read_page(&self) -> Result<Page<R>, ApiError> {
-        match (&self.source, self.ask.order.index()) {
-            (Source::List, Some((index, direction))) => {
+        let (page, has_more) = match self.index() {
+            Some((index, direction)) => {
                 let (loaders, ask) = (self.loaders.as_ref(), &self.ask);
-                self.read_off(&Stream { loaders, ask, index, direction }).await
+                self.read_from_index(&Stream { loaders, ask, index, direction }).await?
             }
-            _ => {
-                let cut = cut(&self.gathered().await?, &self.ask);
-                Ok(Page { rows: cut.rows, has_next: cut.has_next, has_previous: cut.has_previous })
-            }
+            None => self.read_in_memory().await?,
+        };
+        let Window { end, limit, is_capped, .. } = self.ask.window;
+        // A page is never cut silently: whoever asks whether there are more rows is told so.
+        let is_told = if end == End::First { self.wants_next } else { self.wants_previous };
+        if is_capped && has_more && !is_told {
+            return Err(ApiError::PageTooLarge { limit });
         }
+        self.loaders.answered.add(page.rows.len(), self.loaders.limits.rows)?;
+        Ok(page)
     }
 
-    async fn read_off(&self, stream: &Stream<'_, R>) -> Result<Page<R>, ApiError> {
-        let Window { after, before, end, limit, offset } = &self.ask.window;
-        let (rows, has_more) = stream.page(if *end == End::First { self.wants_next } else { self.wants_previous }).await?;
+    async fn read_from_index(&self, stream: &Stream<'_, R>) -> Result<(Page<R>, bool), ApiError> {
+        let Window { after, before, end, limit, is_capped, has_size, offset } = &self.ask.window;
+        if *limit == 0 {
+            return Ok((Page { rows: Vec::new(), has_next: false, has_previous: false }, false));
+        }
+        let is_asked_for_more = if *end == End::First { self.wants_next } else { self.wants_previous };
+        let (rows, has_more, skipped) = stream.page(is_asked_for_more || *is_capped).await?;
         let (mut has_next, mut has_previous) = match end {
             End::First => (has_more, *offset > 0),
             End::Last => (false, has_more),
         };
-        if *limit == 0 {
-            return Ok(Page { rows, has_next: false, has_previous: false });
-        }
-        if let Some(before) = before.as_ref().filter(|_| self.wants_next && !has_next) {
-            has_next = stream.has_from(before).await?;
-        }
-        if let Some(after) = after.as_ref().filter(|_| self.wants_previous && !has_previous) {
-            has_previous = stream.has_up_to(after).await?;
-        }
-        Ok(Page { rows, has_next, has_previous })
-    }
-
-    /// All rows of the list, in no order.
-    async fn gathered(&self) -> Result<Arc<Vec<R>>, ApiError> {
-        let gather = || async { self.gather().await.map(Arc::new) };
-        self.gathered.get_or_init(gather).await.clone()
-    }
-
-    async fn gather(&self) -> Result<Vec<R>, ApiError> {
-        let mut rows = match &self.source {
-            Source::List => all(&self.loaders).await?,
-            Source::Ids(ids) => R::load(&self.loaders, ids.clone()).await?.into_values().collect(),
-            Source::Rows(rows) => rows.clone(),
+        // Of two cursors in the wrong order, the one that the page is read from decides.
+        let is_empty = match (after, before) {
+            (Some(after), Some(before)) => self.ask.order.compare(after, before).is_ge(),
+            _ => false,
         };
-        rows.retain(|row| self.ask.filter.admits(row));
-        Ok(rows)
+        if self.wants_next && !has_next {
+            has_next = match (end, after, before) {
+                (_, _, Some(before)) if !has_size => stream.has_from(before, 0).await?,
+                (End::First, Some(after), Some(_)) if is_empty => stream.has_after(after, *offset).await?,
+                // Of an offset beyond the window, what is left counts on beyond `before`.
+                (_, _, Some(before)) => stream.has_from(before, offset - skipped).await?,
+                (_, _, None) => false,
+            };
+        }
+        if self.wants_previous && !has_previous {
+            has_previous = match (end, after, before) {
+                (End::Last, Some(_), Some(before)) if is_empty => stream.has_before(before).await?,
+                (_, Some(after), _) => stream.has_up_to(after).await?,
+                (_, None, _) => false,
+            };
+        }
+        Ok((Page { rows, has_next, has_previous }, has_more))
     }
+
+    async fn read_in_memory(&self) -> Result<(Page<R>, bool), ApiError> {
+        let sorted = self.sorted().await?;
+        let Bounds { page, has_next, has_previous, has_more } = bounds(&sorted, &self.ask.order, &self.ask.window);
+        let positions = sorted.get(page).unwrap_or_default();
+        let mut found = self.rows_of(positions).await?;
+        // A row that is gone since it was sorted is left out.
+        let row = |position: &Position| Some((position.clone(), found.remove(&position.id()?)?));
+        Ok((Page { rows: positions.iter().filter_map(row).collect(), has_next, has_previous }, has_more))
+    }
+
+    async fn rows_of(&self, positions: &[Position]) -> Result<HashMap<Id, R>, ApiError> {
+        let ids = positions.iter().filter_map(Position::id);
+        match &self.source {
+            Source::Rows(rows) => {
+                let mut rows: HashMap<Id, R> = rows.iter().map(|row| (row.id().clone(), row.clone())).collect();
+                Ok(ids.filter_map(|id| rows.remove_entry(&id)).collect())
+            }
+            Source::List | Source::Ids(_) => R::load(&self.loaders, ids.collect()).await,
+        }
+    }
+
+    /// The positions of all rows of the list, sorted.
+    async fn sorted(&self) -> Result<Arc<Vec<Position>>, ApiError> {
+        let sort = || async {
+            let mut positions = self.positions().await?;
+            positions.sort_unstable_by(|a, b| self.ask.order.compare(a, b));
+            Ok(Arc::new(positions))
+        };
+        self.sorted.get_or_init(sort).await.clone()
+    }
+
+    async fn positions(&self) -> Result<Vec<Position>, ApiError> {
+        let ids = match &self.source {
+            Source::Rows(rows) => return Ok(self.admitted(rows.iter())),
+            Source::Ids(ids) if ids.len() <= CHUNK => {
+                let rows = R::load(&self.loaders, ids.clone()).await?;
+                return Ok(self.admitted(rows.values()));
+            }
+            Source::Ids(ids) => ids.clone(),
+            Source::List => all::<R>(&self.loaders).await?,
+        };
+        let _one_at_a_time = self.loaders.in_memory.acquire().await;
+        let mut positions = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(CHUNK) {
+            let rows = R::read(&self.loaders, ids, self.loaders.parts.min(Parts::Profiles)).await?;
+            positions.extend(self.admitted(rows.values()));
+        }
+        Ok(positions)
+    }
+
+    fn admitted<'a>(&self, rows: impl Iterator<Item = &'a R>) -> Vec<Position> {
+        rows.filter(|row| self.ask.filter.admits(*row)).map(|row| self.ask.order.position(row)).collect()
+    }
+}
+
+fn primary_key_index<R: Row>() -> Option<ListIndex> {
+    R::Column::index(&[R::Column::PRIMARY_KEY])
 }

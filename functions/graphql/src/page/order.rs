@@ -2,7 +2,10 @@
 
 use std::{cmp::Ordering, collections::HashMap, fmt::Debug};
 
-use shared::{id::Id, store::ListIndex};
+use shared::{
+    id::Id,
+    store::{ListIndex, Parts},
+};
 
 use super::Position;
 use crate::{error::ApiError, load::Loaders};
@@ -24,11 +27,17 @@ pub(crate) trait Row: Clone + Send + Sync + 'static {
     /// Its columns.
     type Column: Column;
 
+    /// Its primary key.
+    fn id(&self) -> &Id;
+
     /// What it holds.
     fn value(&self, column: Self::Column) -> Option<&str>;
 
-    /// The rows among these that readers see.
+    /// The rows among these that readers see, kept for the request.
     fn load(loaders: &Loaders, ids: Vec<Id>) -> impl Future<Output = Result<HashMap<Id, Self>, ApiError>> + Send;
+
+    /// The same without keeping them, and with these parts of customers alone.
+    fn read(loaders: &Loaders, ids: &[Id], parts: Parts) -> impl Future<Output = Result<HashMap<Id, Self>, ApiError>> + Send;
 }
 
 /// Up or down.
@@ -47,10 +56,10 @@ pub(crate) struct Order<C> {
 }
 
 impl<C: Column> Order<C> {
-    /// The order of these columns. What is left to decide is decided by the primary key, in the
-    /// direction of the last column: so a descending order is its ascending one backwards, which an
-    /// index can be read in.
-    pub(crate) fn new(named: impl IntoIterator<Item = (C, Direction)>) -> Self {
+    /// The order of these columns. The primary key breaks ties, ascending as in PostGraphile. In an order
+    /// that an index has it has the direction of the last column, so that a descending order is the
+    /// ascending one backwards; `has_indexes` says whether one may be read.
+    pub(crate) fn new(named: impl IntoIterator<Item = (C, Direction)>, has_indexes: bool) -> Self {
         let mut keys: Vec<(C, Direction)> = Vec::new();
         for (column, direction) in named {
             if keys.iter().all(|(earlier, _)| *earlier != column) {
@@ -62,7 +71,13 @@ impl<C: Column> Order<C> {
         }
         let direction = keys.last().map_or(Direction::Ascending, |(_, direction)| *direction);
         keys.push((C::PRIMARY_KEY, direction));
-        Self { keys }
+        let mut order = Self { keys };
+        if !(has_indexes && order.index().is_some())
+            && let Some((_, ties)) = order.keys.last_mut()
+        {
+            *ties = Direction::Ascending;
+        }
+        order
     }
 
     /// The index that has this order, and the way to read it.
@@ -127,22 +142,31 @@ mod tests {
     fn nulls_are_last_ascending_and_first_descending() {
         let known = position(&[Some("b"), Some("1")]);
         let unknown = position(&[None, Some("0")]);
-        assert!(Order::new([(Name, Ascending)]).compare(&known, &unknown).is_lt());
-        assert!(Order::new([(Name, Descending)]).compare(&known, &unknown).is_gt());
+        assert!(Order::new([(Name, Ascending)], true).compare(&known, &unknown).is_lt());
+        assert!(Order::new([(Name, Descending)], true).compare(&known, &unknown).is_gt());
     }
 
     #[test]
     fn the_first_order_decides_the_next_break_ties_and_the_primary_key_is_last() {
-        let order = Order::new([(Name, Descending), (CreatedAt, Ascending), (Name, Ascending)]);
+        let order = Order::new([(Name, Descending), (CreatedAt, Ascending), (Name, Ascending)], true);
         assert_eq!(order.name(), "name_desc,created_at_asc,customer_id_asc");
-        assert_eq!(Order::new([(CustomerId, Descending), (Name, Ascending)]).name(), "customer_id_desc");
+        assert_eq!(Order::new([(CustomerId, Descending), (Name, Ascending)], true).name(), "customer_id_desc");
         let nothing: [(CustomerColumn, Direction); 0] = [];
-        assert_eq!(Order::new(nothing).name(), "customer_id_asc");
+        assert_eq!(Order::new(nothing, true).name(), "customer_id_asc");
+    }
+
+    #[test]
+    fn ties_are_broken_ascending_unless_an_index_is_read_backwards() {
+        let name = |named, has_indexes| Order::new([named], has_indexes).name();
+        assert_eq!(name((Name, Descending), true), "name_desc,customer_id_asc");
+        assert_eq!(name((CreatedAt, Descending), true), "created_at_desc,customer_id_desc");
+        assert_eq!(name((CreatedAt, Descending), false), "created_at_desc,customer_id_asc");
+        assert_eq!(name((CustomerId, Descending), false), "customer_id_desc");
     }
 
     #[test]
     fn an_index_serves_its_own_order_in_both_directions_and_no_other() {
-        let index = |named: &[(CustomerColumn, Direction)]| Order::new(named.iter().copied()).index();
+        let index = |named: &[(CustomerColumn, Direction)]| Order::new(named.iter().copied(), true).index();
         assert_eq!(index(&[]), Some((ListIndex::Customers, Ascending)));
         assert_eq!(index(&[(CreatedAt, Descending)]), Some((ListIndex::CustomersByCreation, Descending)));
         assert_eq!(index(&[(CreatedAt, Descending), (CustomerId, Ascending)]), None);

@@ -1,10 +1,16 @@
 //! Pages read off an index, in its own order: as fast at ten million rows as at ten.
 
-use shared::store::{ListIndex, Range};
+use std::collections::HashMap;
+
+use shared::{
+    id::Id,
+    store::{ListIndex, Place, Range},
+};
 
 use super::{
     Ask, Column, Direction, Position, Row,
-    walk::Walk,
+    listing::CHUNK,
+    shard_merge::ShardMerge,
     window::{End, Window},
 };
 use crate::{error::ApiError, load::Loaders};
@@ -26,38 +32,45 @@ pub(super) struct Stream<'a, R: Row> {
 pub(super) type Rows<R> = Vec<(Position, R)>;
 
 impl<R: Row> Stream<'_, R> {
-    /// The rows of the page, and whether another follows in reading direction within the window;
-    /// that is looked at only if it is wanted, since it is one more row to read.
-    pub(super) async fn page(&self, wants_next: bool) -> Result<(Rows<R>, bool), ApiError> {
+    /// The rows of the page, whether another follows in reading direction within the window, and how many
+    /// rows the offset passed. What follows is looked at only if `wants_more`, since it is one more row to
+    /// read.
+    pub(super) async fn page(&self, wants_more: bool) -> Result<(Rows<R>, bool, usize), ApiError> {
         let Window { end, limit, offset, .. } = self.ask.window;
-        if limit == 0 {
-            return Ok((Vec::new(), false));
-        }
         let bound = self.loaders.limits.candidates;
         if offset.saturating_add(limit) > bound {
             let instead = "use after with a cursor in place of offset";
             return Err(ApiError::TooManyRows { bound, instead });
         }
         let range = self.range(self.ask.window.after.as_ref(), self.ask.window.before.as_ref());
-        let wanted = offset + limit + usize::from(wants_next);
-        let mut rows = self.read(&range, end, wanted).await?;
-        let has_more = rows.len() > offset + limit;
-        rows.truncate(offset + limit);
-        let mut rows = rows.split_off(offset.min(rows.len()));
+        let (skipped, mut rows) = self.read(&range, end, offset, limit + usize::from(wants_more)).await?;
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
         if end == End::Last {
             rows.reverse();
         }
-        Ok((rows, has_more))
+        Ok((rows, has_more, skipped))
     }
 
     /// Whether there are rows at or before this position.
     pub(super) async fn has_up_to(&self, position: &Position) -> Result<bool, ApiError> {
-        Ok(self.is_there(position).await? || self.has_any(&self.range(None, Some(position)), End::Last).await?)
+        Ok(self.is_there(position).await? || self.has(&self.range(None, Some(position)), End::Last, 1).await?)
     }
 
-    /// Whether there are rows at or after this position.
-    pub(super) async fn has_from(&self, position: &Position) -> Result<bool, ApiError> {
-        Ok(self.is_there(position).await? || self.has_any(&self.range(Some(position), None), End::First).await?)
+    /// Whether there are more than so many rows at or after this position.
+    pub(super) async fn has_from(&self, position: &Position, more_than: usize) -> Result<bool, ApiError> {
+        let after = more_than + usize::from(!self.is_there(position).await?);
+        self.has(&self.range(Some(position), None), End::First, after).await
+    }
+
+    /// Whether there are more than so many rows after this position.
+    pub(super) async fn has_after(&self, position: &Position, more_than: usize) -> Result<bool, ApiError> {
+        self.has(&self.range(Some(position), None), End::First, more_than + 1).await
+    }
+
+    /// Whether there are rows before this position.
+    pub(super) async fn has_before(&self, position: &Position) -> Result<bool, ApiError> {
+        self.has(&self.range(None, Some(position)), End::Last, 1).await
     }
 
     /// Whether the very row is there still: most often it is, and then one read tells.
@@ -67,8 +80,10 @@ impl<R: Row> Stream<'_, R> {
         Ok(rows.values().any(|row| self.ask.filter.admits(row) && self.ask.order.position(row) == *position))
     }
 
-    async fn has_any(&self, range: &Range, end: End) -> Result<bool, ApiError> {
-        Ok(!self.read(range, end, 1).await?.is_empty())
+    async fn has(&self, range: &Range, end: End, rows: usize) -> Result<bool, ApiError> {
+        let Some(others) = rows.checked_sub(1) else { return Ok(true) };
+        let (_, last) = self.read(range, end, others, 1).await?;
+        Ok(!last.is_empty())
     }
 
     /// The range of the index between two positions of the order.
@@ -81,54 +96,72 @@ impl<R: Row> Stream<'_, R> {
         }
     }
 
-    /// So many rows of the range, counted from its end; fewer only if there are no more.
+    /// Passes `skip` rows of the range, counted from its end, and returns how many it passed, and the next
+    /// `wanted` rows; fewer only if there are no more.
     ///
     /// The index says who is listed, the row says whether it is seen: rows that are not, because
     /// they changed in between or because of the condition, are made up for from further on.
-    async fn read(&self, range: &Range, end: End, wanted: usize) -> Result<Rows<R>, ApiError> {
+    async fn read(&self, range: &Range, end: End, skip: usize, wanted: usize) -> Result<(usize, Rows<R>), ApiError> {
         let bound = self.loaders.limits.candidates;
         let direction = match (end, self.direction) {
             (End::First, direction) => direction,
             (End::Last, Direction::Ascending) => Direction::Descending,
             (End::Last, Direction::Descending) => Direction::Ascending,
         };
-        let mut walk = Walk::new(&self.loaders.store, self.index, range, direction);
+        let mut merge = ShardMerge::new(&self.loaders.store, self.index, range, direction);
         let mut rows: Rows<R> = Vec::new();
-        let mut read = 0;
+        let (mut read, mut skipped) = (0, 0);
         loop {
-            let missing = wanted - rows.len();
+            let missing = skip - skipped + wanted - rows.len();
             // A condition that few rows meet is read for in growing steps.
             let step = if self.ask.filter.is_empty() { missing } else { missing.max(read).min(bound + 1 - read) };
-            let places = walk.next(step).await?;
+            let places = merge.next(if self.keeps_all(skip) { step } else { step.min(CHUNK) }).await?;
             read += places.len();
-            let ids = places.iter().map(|place| place.id.clone()).collect();
-            let mut found = R::load(self.loaders, ids).await?;
-            let seen = places.iter().filter_map(|place| {
-                let row = found.remove(&place.id).filter(|row| self.ask.filter.admits(row))?;
-                Some((Position::of_place(self.index, place), row))
-            });
-            rows.extend(seen.take(missing));
-            if rows.len() == wanted || walk.is_at_end() {
-                return Ok(rows);
+            let mut found = self.rows(&places, skip).await?;
+            for place in &places {
+                let Some(row) = found.remove(&place.id).filter(|row| self.ask.filter.admits(row)) else { continue };
+                if skipped < skip {
+                    skipped += 1;
+                } else if rows.len() < wanted {
+                    rows.push((Position::of_place(self.index, place), row));
+                }
+            }
+            if rows.len() == wanted || merge.is_at_end() {
+                return Ok((skipped, rows));
             }
             if read > bound {
                 return Err(ApiError::TooManyRows { bound, instead: INSTEAD });
             }
         }
     }
+
+    /// Whether every row that is read is one of the page.
+    fn keeps_all(&self, skip: usize) -> bool {
+        skip == 0 && self.ask.filter.is_empty()
+    }
+
+    /// The rows at these places. Those that are read for an offset or a condition may be many, and few are
+    /// kept.
+    async fn rows(&self, places: &[Place], skip: usize) -> Result<HashMap<Id, R>, ApiError> {
+        let ids: Vec<Id> = places.iter().map(|place| place.id.clone()).collect();
+        if self.keeps_all(skip) {
+            return R::load(self.loaders, ids).await;
+        }
+        let _one_at_a_time = self.loaders.in_memory.acquire().await;
+        R::read(self.loaders, &ids, self.loaders.parts).await
+    }
 }
 
-/// Every row that an index lists, as long as they are few enough.
-pub(super) async fn all<R: Row>(loaders: &Loaders) -> Result<Vec<R>, ApiError> {
+/// The ids of every row that an index lists, as long as they are few enough.
+pub(super) async fn all<R: Row>(loaders: &Loaders) -> Result<Vec<Id>, ApiError> {
     let bound = loaders.limits.candidates;
     let Some(index) = R::Column::index(&[R::Column::PRIMARY_KEY]) else {
         return Ok(Vec::new());
     };
-    let mut walk = Walk::new(&loaders.store, index, &Range::default(), Direction::Ascending);
-    let places = walk.next(bound + 1).await?;
+    let mut merge = ShardMerge::new(&loaders.store, index, &Range::default(), Direction::Ascending);
+    let places = merge.next(bound + 1).await?;
     if places.len() > bound {
         return Err(ApiError::TooManyRows { bound, instead: INSTEAD });
     }
-    let ids = places.into_iter().map(|place| place.id).collect();
-    Ok(R::load(loaders, ids).await?.into_values().collect())
+    Ok(places.into_iter().map(|place| place.id).collect())
 }

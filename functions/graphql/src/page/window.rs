@@ -46,7 +46,12 @@ pub(crate) struct Window {
     pub(crate) after: Option<Position>,
     pub(crate) before: Option<Position>,
     pub(crate) end: End,
+    /// The most rows: what was asked for, or what a page may have.
     pub(crate) limit: usize,
+    /// More rows than `limit` were asked for. Rows beyond it are an error, or told by `pageInfo`.
+    pub(crate) is_capped: bool,
+    /// `first` or `last` was given.
+    pub(crate) has_size: bool,
     pub(crate) offset: usize,
 }
 
@@ -59,34 +64,28 @@ pub(crate) struct Ask<C> {
 }
 
 impl Arguments {
-    /// What they ask for, if they can be had together.
+    /// What they ask for, if they can be had together. `page` is the most rows of a page.
     pub(crate) fn ask<C: Column>(self, order: Order<C>, filter: Filter<C>, page: usize) -> Result<Ask<C>, ApiError> {
-        let first = size("first", self.first, page)?;
-        let last = size("last", self.last, page)?;
+        let first = count("first", self.first)?;
+        let last = count("last", self.last)?;
         let offset = count("offset", self.offset)?.unwrap_or_default();
-        let (end, limit) = match (first, last) {
+        let (end, rows) = match (first, last) {
             (Some(_), Some(_)) => return Err(ApiError::argument("last", "can't be given together with first")),
             (None, Some(_)) if self.offset.is_some() => {
                 return Err(ApiError::argument("offset", "can't be given together with last"));
             }
             (None, Some(last)) => (End::Last, last),
-            (first, None) => (End::First, first.unwrap_or(page)),
+            (first, None) => (End::First, first.unwrap_or(usize::MAX)),
         };
         let position =
             |name, cursor: Option<String>| cursor.map(|cursor| Position::from_cursor(name, &cursor, &order)).transpose();
-        let window =
-            Window { after: position("after", self.after)?, before: position("before", self.before)?, end, limit, offset };
+        let (after, before) = (position("after", self.after)?, position("before", self.before)?);
+        let has_size = first.is_some() || last.is_some();
+        let window = Window { after, before, end, limit: rows.min(page), is_capped: rows > page, has_size, offset };
         Ok(Ask { order, filter, window })
     }
 }
 
 fn count(name: &'static str, value: Option<i32>) -> Result<Option<usize>, ApiError> {
     value.map(|value| usize::try_from(value).map_err(|_| ApiError::argument(name, "must not be negative"))).transpose()
-}
-
-fn size(name: &'static str, value: Option<i32>, limit: usize) -> Result<Option<usize>, ApiError> {
-    match count(name, value)? {
-        Some(asked) if asked > limit => Err(ApiError::PageTooLarge { name, asked: asked.try_into().unwrap_or(i64::MAX), limit }),
-        size => Ok(size),
-    }
 }

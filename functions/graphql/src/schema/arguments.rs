@@ -1,14 +1,12 @@
 //! The orders and conditions that lists take.
 
-use std::sync::Arc;
-
 use async_graphql::{Enum, InputObject, MaybeUndefined};
 
 use super::scalar::{Cursor, Datetime};
 use crate::{
     error::ApiError,
     load::Loaders,
-    page::{Arguments, Ask, Column, Direction, Filter, Order},
+    page::{Arguments, Ask, Column, Direction, Filter, Order, Source},
     row::{CustomerColumn, SubscriptionColumn},
 };
 
@@ -201,10 +199,20 @@ pub(super) struct ListArguments<O, W> {
 }
 
 impl<O: OrderBy, W: Condition<Column = O::Column>> ListArguments<O, W> {
-    /// What they ask for.
-    pub(super) fn ask(self, loaders: &Arc<Loaders>) -> Result<Ask<O::Column>, ApiError> {
-        let order = Order::new(self.order_by.unwrap_or_default().into_iter().filter_map(OrderBy::column));
-        let filter = self.condition.map_or(Filter(Vec::new()), Condition::filter);
+    /// The condition on the rows, which is taken out.
+    pub(super) fn filter(&mut self) -> Filter<O::Column> {
+        self.condition.take().map_or(Filter(Vec::new()), Condition::filter)
+    }
+
+    /// What they ask of the rows of a source.
+    pub(super) fn ask<R>(
+        self,
+        filter: Filter<O::Column>,
+        source: &Source<R>,
+        loaders: &Loaders,
+    ) -> Result<Ask<O::Column>, ApiError> {
+        let named = self.order_by.unwrap_or_default().into_iter().filter_map(OrderBy::column);
+        let order = Order::new(named, source.is_list());
         let arguments = Arguments {
             first: self.first,
             last: self.last,

@@ -25,7 +25,7 @@ pub(crate) struct PageInfo {
 }
 
 /// Whether the next and the previous page are asked after, anywhere below this field.
-pub(super) fn wanted(ctx: &Context<'_>) -> (bool, bool) {
+pub(super) fn page_info_requested(ctx: &Context<'_>) -> (bool, bool) {
     let info = ctx.look_ahead().field("pageInfo");
     (info.field("hasNextPage").exists(), info.field("hasPreviousPage").exists())
 }

@@ -7,8 +7,7 @@ use shared::id::Id;
 
 use super::{
     arguments::{ListArguments, SubscriptionCondition, SubscriptionsOrderBy},
-    connection::{SubscriptionsConnection, wanted},
-    cost,
+    connection::{SubscriptionsConnection, page_info_requested},
     entitlement::{Entitlement, Resource, to_stigg_json},
     query::loaders,
     scalar::{Cursor, Datetime, Json},
@@ -67,14 +66,15 @@ impl Customer {
 
     /// What the customer itself may use, in Stigg's own JSON with usage merged in, in the order of
     /// the features' ids. What its resources may use is in `resources`; `entitlementList` has types.
-    #[graphql(complexity = "cost::entitlements(1)")]
     async fn entitlements(&self) -> Result<Json> {
+        if let Some(json) = self.row.entitlements.get() {
+            return Ok(json.clone());
+        }
         let json = to_stigg_json(&self.row.scope, self.row.registers.tombstone.as_ref()).map_err(ApiError::from)?;
-        Ok(Json::written(json))
+        Ok(self.row.entitlements.get_or_init(|| Json::written(json)).clone())
     }
 
     /// What the customer itself, or one of its resources, may use, in the order of the features' ids.
-    #[graphql(complexity = "cost::entitlements(child_complexity)")]
     async fn entitlement_list(
         &self,
         ctx: &Context<'_>,
@@ -93,19 +93,20 @@ impl Customer {
     }
 
     /// The customer's resources that have entitlements of their own, in the order of their ids.
-    #[graphql(complexity = "cost::entitlements(child_complexity)")]
     async fn resources(&self, ctx: &Context<'_>) -> Result<Vec<Resource>> {
         Resource::of(loaders(ctx)?, &self.row).await
     }
 
     /// The customer's subscriptions, a page at a time, in any order and on any condition.
-    #[graphql(complexity = "cost::list(first, last, child_complexity)")]
     #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
     async fn subscriptions(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only the first so many rows, at most 100; without first and last the first 100.")] first: Option<i32>,
-        #[graphql(desc = "Only the last so many rows, at most 100. Not together with first or offset.")] last: Option<i32>,
+        #[graphql(
+            desc = "Only the first so many rows. A page has at most 1,000: of a longer list, ask for pageInfo { hasNextPage }."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "Only the last so many rows. Not together with first or offset.")] last: Option<i32>,
         #[graphql(desc = "Leave out so many rows after the cursor in after.")] offset: Option<i32>,
         #[graphql(desc = "Only rows before this cursor.")] before: Option<Cursor>,
         #[graphql(desc = "Only rows after this cursor.")] after: Option<Cursor>,
@@ -117,9 +118,11 @@ impl Customer {
         #[graphql(desc = "Only rows that hold this.")] condition: Option<SubscriptionCondition>,
     ) -> Result<SubscriptionsConnection> {
         let loaders = loaders(ctx)?;
-        let ask = ListArguments { first, last, offset, before, after, order_by, condition }.ask(loaders)?;
-        let rows = self.siblings.subscriptions_of(&self.row.id, loaders).await?;
-        let listing = Listing::new(Arc::clone(loaders), Source::Rows(rows), ask, wanted(ctx));
+        let mut arguments = ListArguments { first, last, offset, before, after, order_by, condition };
+        let source = Source::Rows(self.siblings.subscriptions_of(&self.row.id, loaders).await?);
+        let ask = arguments.filter();
+        let ask = arguments.ask(ask, &source, loaders)?;
+        let listing = Listing::new(Arc::clone(loaders), source, ask, page_info_requested(ctx));
         Ok(SubscriptionsConnection { listing })
     }
 

@@ -13,7 +13,7 @@ use shared::{
     version::Version,
 };
 
-use super::{cost, query::loaders, scalar::Datetime, subscription::word};
+use super::{query::loaders, scalar::Datetime, subscription::word};
 use crate::{
     error::ApiError,
     json::separate,
@@ -234,7 +234,6 @@ impl Resource {
     }
 
     /// What it may use, in the order of the features' ids; never merged with the customer's own.
-    #[graphql(complexity = "cost::entitlements(child_complexity)")]
     async fn entitlement_list(&self, ctx: &Context<'_>) -> Result<Vec<Entitlement>> {
         let now = loaders(ctx)?.now;
         Ok(Entitlement::all(&self.scope, self.customer.registers.tombstone.as_ref(), now).map_err(ApiError::from)?)

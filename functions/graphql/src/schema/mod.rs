@@ -4,25 +4,28 @@
 mod access;
 mod arguments;
 mod connection;
-mod cost;
+pub(crate) mod cost;
 mod customer;
 mod entitlement;
 mod query;
 mod scalar;
 mod subscription;
 
-use async_graphql::{EmptyMutation, EmptySubscription};
+use async_graphql::{EmptyMutation, EmptySubscription, ValidationMode};
+
+pub(crate) use query::Query;
+pub(crate) use scalar::Json;
 
 use crate::options::Options;
 
 /// The schema.
-pub(crate) type Schema = async_graphql::Schema<query::Query, EmptyMutation, EmptySubscription>;
+pub(crate) type Schema = async_graphql::Schema<Query, EmptyMutation, EmptySubscription>;
 
-/// The schema within the options' bounds. Without an extension: one alone would be asked about each field.
+/// The schema, for operations that [`crate::document`] has validated and planned. Without an
+/// extension: one alone would be asked about each field.
 pub(crate) fn build(options: &Options) -> Schema {
-    let schema = Schema::build(query::Query, EmptyMutation, EmptySubscription)
-        .limit_depth(options.limits.depth)
-        .limit_complexity(options.limits.complexity)
+    let schema = Schema::build(Query, EmptyMutation, EmptySubscription)
+        .validation_mode(ValidationMode::Fast)
         .limit_recursive_depth(crate::guard::MAX_NESTING);
     if options.introspection { schema.finish() } else { schema.disable_introspection().finish() }
 }

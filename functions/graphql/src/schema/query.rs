@@ -8,8 +8,7 @@ use shared::{id::Id, store::StoreError};
 use super::{
     access::{self, AccessDecision},
     arguments::{CustomerCondition, CustomersOrderBy, ListArguments, SubscriptionCondition, SubscriptionsOrderBy},
-    connection::{CustomersConnection, SubscriptionsConnection, wanted},
-    cost,
+    connection::{CustomersConnection, SubscriptionsConnection, page_info_requested},
     customer::Customer,
     scalar::Cursor,
     subscription::Subscription,
@@ -41,13 +40,15 @@ impl Query {
     }
 
     /// Customers, a page at a time.
-    #[graphql(complexity = "cost::list(first, last, child_complexity)")]
     #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
     async fn customers(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only the first so many rows, at most 100; without first and last the first 100.")] first: Option<i32>,
-        #[graphql(desc = "Only the last so many rows, at most 100. Not together with first or offset.")] last: Option<i32>,
+        #[graphql(
+            desc = "Only the first so many rows. A page has at most 1,000: of a longer list, ask for pageInfo { hasNextPage }."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "Only the last so many rows. Not together with first or offset.")] last: Option<i32>,
         #[graphql(desc = "Leave out so many rows after the cursor in after. For short lists; page with after.")] offset: Option<
             i32,
         >,
@@ -61,20 +62,24 @@ impl Query {
         #[graphql(desc = "Only rows that hold this.")] condition: Option<CustomerCondition>,
     ) -> Result<Option<CustomersConnection>> {
         let loaders = loaders(ctx)?;
-        let ask = ListArguments { first, last, offset, before, after, order_by, condition }.ask(loaders)?;
-        let source = customers_source(loaders, &ask.filter).await?;
-        let listing = Listing::new(Arc::clone(loaders), source, ask, wanted(ctx));
+        let mut arguments = ListArguments { first, last, offset, before, after, order_by, condition };
+        let filter = arguments.filter();
+        let source = customers_source(loaders, &filter).await?;
+        let ask = arguments.ask(filter, &source, loaders)?;
+        let listing = Listing::new(Arc::clone(loaders), source, ask, page_info_requested(ctx));
         Ok(Some(CustomersConnection::new(listing)))
     }
 
     /// Subscriptions of all customers, a page at a time.
-    #[graphql(complexity = "cost::list(first, last, child_complexity)")]
     #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
     async fn subscriptions(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only the first so many rows, at most 100; without first and last the first 100.")] first: Option<i32>,
-        #[graphql(desc = "Only the last so many rows, at most 100. Not together with first or offset.")] last: Option<i32>,
+        #[graphql(
+            desc = "Only the first so many rows. A page has at most 1,000: of a longer list, ask for pageInfo { hasNextPage }."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "Only the last so many rows. Not together with first or offset.")] last: Option<i32>,
         #[graphql(desc = "Leave out so many rows after the cursor in after. For short lists; page with after.")] offset: Option<
             i32,
         >,
@@ -88,14 +93,15 @@ impl Query {
         #[graphql(desc = "Only rows that hold this.")] condition: Option<SubscriptionCondition>,
     ) -> Result<Option<SubscriptionsConnection>> {
         let loaders = loaders(ctx)?;
-        let ask = ListArguments { first, last, offset, before, after, order_by, condition }.ask(loaders)?;
-        let source = subscriptions_source(loaders, &ask.filter).await?;
-        let listing = Listing::new(Arc::clone(loaders), source, ask, wanted(ctx));
+        let mut arguments = ListArguments { first, last, offset, before, after, order_by, condition };
+        let filter = arguments.filter();
+        let source = subscriptions_source(loaders, &filter).await?;
+        let ask = arguments.ask(filter, &source, loaders)?;
+        let listing = Listing::new(Arc::clone(loaders), source, ask, page_info_requested(ctx));
         Ok(Some(SubscriptionsConnection { listing }))
     }
 
     /// The customer of this id; null if there is none, or it was deleted.
-    #[graphql(complexity = "cost::read(child_complexity)")]
     async fn customer(
         &self,
         ctx: &Context<'_>,
@@ -107,7 +113,6 @@ impl Query {
     }
 
     /// The subscription of this id; null if there is none, or its customer was deleted.
-    #[graphql(complexity = "cost::read(child_complexity)")]
     async fn subscription(
         &self,
         ctx: &Context<'_>,
@@ -118,7 +123,6 @@ impl Query {
     }
 
     /// Whether a customer may use a feature: the decision of POST /check-access.
-    #[graphql(complexity = "cost::read(child_complexity)")]
     async fn check_access(
         &self,
         ctx: &Context<'_>,

@@ -1,8 +1,10 @@
 //! GraphQL over HTTP.
 
+use std::io::Write as _;
+
 use graphql::Options;
 use lambda_http::{
-    Body,
+    Body, Request,
     http::{StatusCode, header},
 };
 use serde_json::{Value, json};
@@ -36,7 +38,6 @@ async fn the_status_tells_a_refused_query_from_one_carried_out_in_the_newer_medi
         (r#"{"query":5}"#, 400, 400),
         ("{}", 400, 400),
         ("5", 400, 400),
-        ("[]", 400, 400),
         ("{", 400, 400),
         ("", 400, 400),
     ] {
@@ -83,7 +84,12 @@ async fn a_batch_is_answered_in_order_and_has_a_limit() {
     assert_eq!(stack.graphql.handle(post(&batch(11))).await.status(), StatusCode::BAD_REQUEST);
     let response = stack.graphql.handle(post(r#"[{"query":"{"},{"query":"{ __typename }"}]"#)).await;
     assert_eq!(body_of(&response)[1], json!({"data": {"__typename": "Query"}}));
-    assert_eq!(stack.graphql.handle(post("[5]")).await.status(), StatusCode::BAD_REQUEST);
+    let response = stack.graphql.handle(post(r#"[{"query":"{ __typename }"},{},5]"#)).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let answers = body_of(&response);
+    assert_eq!(answers[0], json!({"data": {"__typename": "Query"}}));
+    assert!((1..3).all(|at| answers[at]["errors"][0]["extensions"]["code"] == "BAD_REQUEST"), "{answers}");
+    assert_eq!(body_of(&stack.graphql.handle(post("[]")).await), json!([]));
 }
 
 #[tokio::test]
@@ -92,10 +98,11 @@ async fn what_is_no_graphql_over_http_is_told_what_is() {
     let query = r#"{"query":"{ __typename }"}"#;
     for (name, value, status) in [
         ("content-type", "text/plain", 415),
-        ("content-type", "application/x-www-form-urlencoded", 415),
         ("content-type", "application/json; charset=latin1", 415),
         ("content-type", "application/JSON; charset=\"UTF-8\"", 200),
-        ("accept", "text/html", 406),
+        ("content-encoding", "br", 415),
+        ("content-encoding", "gzip", 400),
+        ("accept", "text/html", 200),
     ] {
         let mut request = post(query);
         request.headers_mut().insert(name, value.parse().unwrap());
@@ -120,6 +127,65 @@ async fn what_is_no_graphql_over_http_is_told_what_is() {
     let mut request = post("");
     *request.body_mut() = Body::Binary(query.as_bytes().to_vec());
     assert_eq!(stack.graphql.handle(request).await.status(), StatusCode::OK);
+}
+
+/// A body with what it is said to be.
+fn posted(body: impl Into<Vec<u8>>, headers: &[(&'static str, &str)]) -> Request {
+    let mut request = post("");
+    *request.body_mut() = Body::Binary(body.into());
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    request
+}
+
+#[tokio::test]
+async fn what_clients_of_the_example_send_is_taken() {
+    let stack = Stack::start().await;
+    stack.customer("c", 1).await;
+    let query = "query($id: String = \"c\") { customer(customerId: $id) { name } }";
+    let json = |variables: Value| json!({"query": query, "variables": variables}).to_string();
+    let gzipped = |body: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(body.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let deflated = {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(json(Value::Null).as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let form = "application/x-www-form-urlencoded; charset=utf-8";
+    let found = json!({"data": {"customer": {"name": "Name of c"}}});
+    let none = json!({"data": {"customer": null}});
+    for (request, expected) in [
+        (posted(json(json!("{\"id\":\"c\"}")), &[]), &found),
+        (posted(json(json!("{\"id\":\"d\"}")), &[]), &none),
+        (posted(json(json!("")), &[]), &found),
+        (posted(format!("\u{feff}{}", json(Value::Null)), &[]), &found),
+        (posted(gzipped(&json(Value::Null)), &[("content-encoding", "gzip")]), &found),
+        (posted(deflated, &[("content-encoding", "deflate")]), &found),
+        (posted(query, &[("content-type", "application/graphql")]), &found),
+        (posted("query=%7B+customer(customerId:%22c%22)%7Bname%7D%7D", &[("content-type", form)]), &found),
+        (
+            posted(
+                "query=query($id:String!)%7Bcustomer(customerId:$id)%7Bname%7D%7D&variables=%7B%22id%22%3A%22d%22%7D&operationName=",
+                &[("content-type", form)],
+            ),
+            &none,
+        ),
+        (posted(json(Value::Null), &[("accept", "text/html")]), &found),
+    ] {
+        let response = stack.graphql.handle(request).await;
+        assert_eq!((response.status(), &body_of(&response)), (StatusCode::OK, expected));
+    }
+    for (request, status) in [
+        (posted(json(json!("x")), &[]), 400),
+        (posted(json(json!("[]")), &[]), 400),
+        (posted(gzipped(&" ".repeat(256 * 1024 + 1)), &[("content-encoding", "gzip")]), 413),
+    ] {
+        assert_eq!(stack.graphql.handle(request).await.status(), status);
+    }
 }
 
 #[tokio::test]

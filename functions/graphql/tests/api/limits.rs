@@ -35,6 +35,11 @@ async fn seven_levels_of_subscriptions_and_their_customers_are_refused_before_an
         assert_eq!(body_of(&response)["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX");
         assert_eq!(spent.requests, 0);
     }
+    // What the customers of a page have is read once, wherever it is asked for.
+    let again = "{ customers { nodes { subscriptions { nodes { customer { entitlements } } } } } }";
+    assert_eq!(stack.data(again, Value::Null).await["customers"]["nodes"], json!([]));
+    let others = "{ customers(first: 1000) { nodes { resources { entitlementList { usageLimit } } } } }";
+    assert_eq!(stack.error(others).await.0, "QUERY_TOO_COMPLEX");
     // Small pages may nest, up to the depth.
     let small = nested(3).replace("subscriptions {", "subscriptions(first: 3) {");
     assert_eq!(stack.data(&small, Value::Null).await["subscriptions"]["nodes"], json!([]));
@@ -105,6 +110,53 @@ async fn a_store_that_does_not_answer_is_an_error_without_internals() {
     let response = hurried.handle(post(r#"{"query":"{ customers { totalCount } }"}"#)).await;
     assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
     assert_eq!(body_of(&response)["errors"][0]["extensions"]["code"], "TIMEOUT");
+}
+
+#[tokio::test]
+async fn at_most_64_requests_to_the_store_are_under_way_at_once() {
+    // A store that takes connections and never answers.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nowhere = byos::embedded::client(&format!("http://{}", listener.local_addr().unwrap()));
+    let connections = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok(Ok((connection, _))) = tokio::time::timeout(Duration::from_secs(1), listener.accept()).await {
+            held.push(connection);
+        }
+        held.len()
+    });
+    let tables = Tables { customers: "c".to_owned(), subscriptions: "s".to_owned(), receipts: String::new() };
+    let limits = Limits { time: Duration::from_millis(700), ..Limits::default() };
+    let options = Options { limits, ..Options::default() };
+    let graphql = Graphql::new(Store::new(nowhere, tables), Secret::new(TOKEN, None).unwrap(), options);
+    let checks: String = (0..300)
+        .map(|n| {
+            format!(
+                "a{n}: checkAccess(customerId: \"c{n}\", featureId: \"f\") {{ hasAccess }} b{n}: customers(condition: {{email: \"{n}\"}}) \
+                 {{ totalCount }} c{n}: customers {{ totalCount }} "
+            )
+        })
+        .collect();
+    let response = graphql.handle(post(&json!({"query": format!("{{ {checks} }}")}).to_string())).await;
+    assert_eq!(body_of(&response)["errors"][0]["extensions"]["code"], "TIMEOUT");
+    assert_eq!(connections.await.unwrap(), 64);
+}
+
+#[tokio::test]
+async fn a_list_is_counted_once_a_request_and_no_further_than_its_bound() {
+    let stack = Stack::start().await;
+    for n in 0..40 {
+        stack.customer(&format!("c{n}"), n).await;
+    }
+    let counts: String = (0..500).map(|n| format!("a{n}: customers {{ totalCount }} ")).collect();
+    let body = json!({"query": format!("{{ {counts} }}")}).to_string();
+    let (response, spent) = stack.graphql.handle_metered(post(&body)).await;
+    assert_eq!(body_of(&response)["data"]["a499"]["totalCount"], 40);
+    assert_eq!(spent.requests, 4);
+    for (count, is_counted) in [(40, true), (39, false)] {
+        let few = stack.under(Options { limits: Limits { count, ..Limits::default() }, ..Options::default() });
+        let answer = ask(&few, "{ customers { totalCount } }", Value::Null).await;
+        assert_eq!(answer.get("errors").is_none(), is_counted, "{answer}");
+    }
 }
 
 #[tokio::test]

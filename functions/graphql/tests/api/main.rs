@@ -4,9 +4,11 @@
 mod cost;
 mod cursors;
 mod entitlements;
+mod execution;
 mod http;
 mod limits;
 mod paging;
 mod queries;
 mod schema;
 mod stack;
+mod validation;

@@ -1,12 +1,12 @@
-//! A way through an index: the shards' places merged into one order.
+//! The places of an index's shards, merged into one order.
 
 use std::collections::VecDeque;
 
 use futures_util::future::try_join_all;
-use shared::store::{IndexPage, ListIndex, Place, Range, SHARDS, Store};
+use shared::store::{IndexPage, ListIndex, Place, Range, SHARDS};
 
 use super::Direction;
-use crate::error::ApiError;
+use crate::{error::ApiError, reads::Reads};
 
 /// The part of a shard that lies ahead.
 #[derive(Debug)]
@@ -17,17 +17,17 @@ struct Lane {
     has_more: bool,
 }
 
-/// A way through a range of an index, all shards side by side.
+/// Reads a range of an index, all shards side by side.
 #[derive(Debug)]
-pub(super) struct Walk<'a> {
-    store: &'a Store,
+pub(super) struct ShardMerge<'a> {
+    store: &'a Reads,
     index: ListIndex,
     direction: Direction,
     lanes: Vec<Lane>,
 }
 
-impl<'a> Walk<'a> {
-    pub(super) fn new(store: &'a Store, index: ListIndex, range: &Range, direction: Direction) -> Self {
+impl<'a> ShardMerge<'a> {
+    pub(super) fn new(store: &'a Reads, index: ListIndex, range: &Range, direction: Direction) -> Self {
         let lane = |shard| Lane { shard, ahead: range.clone(), waiting: VecDeque::new(), has_more: true };
         Self { store, index, direction, lanes: (0..SHARDS).map(lane).collect() }
     }

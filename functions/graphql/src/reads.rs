@@ -1,0 +1,140 @@
+//! The store as one GraphQL request reads it: a bounded number of requests at once, and each count
+//! once.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use futures_util::future::try_join_all;
+use shared::{
+    access::{AccessRequest, AccessView},
+    entitlement::ScopeRegisters,
+    id::Id,
+    store::{CustomerRow, IndexPage, ListIndex, Parts, Range, SHARDS, Store, StoreError, SubscriptionRow},
+};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+
+use crate::error::ApiError;
+
+/// The most requests to DynamoDB under way at once. Each holds a connection, of which a Lambda function
+/// has at most 1,024, and up to a megabyte of an answer.
+const MAX_REQUESTS: u32 = 64;
+
+/// The most rows of one BatchGetItem.
+const BATCH: usize = 100;
+
+/// What a BatchGetItem counts for: its answer may hold 100 times what a read of one row does.
+const BATCH_PERMITS: usize = 4;
+
+/// The most rows that one read asks for at once.
+const CHUNK: usize = 10 * BATCH;
+
+/// The store within the bounds of one GraphQL request. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Reads {
+    store: Store,
+    requests: Arc<Semaphore>,
+    counts: Arc<Mutex<HashMap<ListIndex, Arc<Count>>>>,
+}
+
+/// The rows of a list; None if there are more than are counted.
+type Count = OnceCell<Result<Option<u64>, ApiError>>;
+
+impl Reads {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, requests: Arc::new(Semaphore::new(MAX_REQUESTS as usize)), counts: Arc::default() }
+    }
+
+    /// Waits until so many requests may be made; they may until the permit is dropped. The semaphore is
+    /// never closed, so there is always one.
+    async fn permit(&self, requests: usize) -> Option<SemaphorePermit<'_>> {
+        let requests = u32::try_from(requests).unwrap_or(u32::MAX).min(MAX_REQUESTS);
+        self.requests.acquire_many(requests).await.ok()
+    }
+
+    /// Reads rows by id, some hundred at a time. A row is so many items.
+    async fn rows<T, F>(&self, ids: &[Id], items: usize, read: impl Fn(Vec<Id>) -> F) -> Result<Vec<T>, StoreError>
+    where
+        F: Future<Output = Result<Vec<T>, StoreError>>,
+    {
+        let mut rows = Vec::new();
+        for chunk in ids.chunks(CHUNK / items) {
+            let _permit = self.permit(BATCH_PERMITS * (items * chunk.len()).div_ceil(BATCH)).await;
+            rows.extend(read(chunk.to_vec()).await?);
+        }
+        Ok(rows)
+    }
+
+    pub(crate) async fn customers(&self, ids: &[Id], parts: Parts) -> Result<Vec<CustomerRow>, StoreError> {
+        let items = if parts == Parts::Entitlements { 2 } else { 1 };
+        self.rows(ids, items, |ids| async move { self.store.customers(&ids, parts).await }).await
+    }
+
+    pub(crate) async fn subscriptions(&self, ids: &[Id]) -> Result<Vec<SubscriptionRow>, StoreError> {
+        self.rows(ids, 1, |ids| async move { self.store.subscriptions(&ids).await }).await
+    }
+
+    pub(crate) async fn subscription_ids(&self, customer_id: &Id) -> Result<Vec<Id>, StoreError> {
+        let _permit = self.permit(1).await;
+        self.store.subscription_ids(customer_id).await
+    }
+
+    pub(crate) async fn scope(&self, customer_id: &Id, resource_id: &Id) -> Result<ScopeRegisters, StoreError> {
+        let _permit = self.permit(1).await;
+        Ok(self.store.scope(customer_id, Some(resource_id)).await?.1)
+    }
+
+    pub(crate) async fn resources(&self, customer_id: &Id) -> Result<BTreeMap<Id, ScopeRegisters>, StoreError> {
+        let _permit = self.permit(1).await;
+        self.store.resources(customer_id).await
+    }
+
+    pub(crate) async fn access_view(&self, request: &AccessRequest) -> Result<AccessView, StoreError> {
+        let _permit = self.permit(1).await;
+        self.store.access_view(request).await
+    }
+
+    pub(crate) async fn customers_by_email(&self, email: &str, limit: usize) -> Result<Vec<Id>, StoreError> {
+        let _permit = self.permit(1).await;
+        self.store.customers_by_email(email, limit).await
+    }
+
+    pub(crate) async fn customers_by_billing_id(&self, billing_id: &str, limit: usize) -> Result<Vec<Id>, StoreError> {
+        let _permit = self.permit(1).await;
+        self.store.customers_by_billing_id(billing_id, limit).await
+    }
+
+    pub(crate) async fn list_page(
+        &self,
+        index: ListIndex,
+        shard: u8,
+        range: &Range,
+        descending: bool,
+        limit: usize,
+    ) -> Result<IndexPage, StoreError> {
+        let _permit = self.permit(1).await;
+        self.store.list_page(index, shard, range, descending, limit).await
+    }
+
+    /// How many rows a list holds, or None if more than `bound`. Counted once, whoever asks.
+    pub(crate) async fn count(&self, index: ListIndex, bound: u64) -> Result<Option<u64>, ApiError> {
+        let count = {
+            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(counts.entry(index).or_default())
+        };
+        let read = || async {
+            let total = &AtomicU64::new(0);
+            let shards = (0..SHARDS).map(|shard| async move {
+                let _permit = self.permit(1).await;
+                self.store.count(index, shard, total, bound).await
+            });
+            try_join_all(shards).await?;
+            Ok(Some(total.load(Ordering::Relaxed)).filter(|total| *total <= bound))
+        };
+        count.get_or_init(read).await.clone()
+    }
+}
