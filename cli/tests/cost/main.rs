@@ -54,5 +54,5 @@ fn the_template_has_what_the_page_bills() {
     assert_eq!(count("MetricName:"), assumptions::ALARM_METRICS);
     assert_eq!(count("Type: AWS::CloudWatch::Dashboard"), assumptions::DASHBOARDS);
     let memory: Vec<&str> = template.lines().filter_map(|line| line.trim().strip_prefix("MemorySize: ")).collect();
-    assert_eq!(memory, [assumptions::MEMORY_MB.to_string()]);
+    assert_eq!(memory, [assumptions::MEMORY_MB, assumptions::GRAPHQL_MEMORY_MB].map(|megabytes| megabytes.to_string()));
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use shared::{store::Store, telemetry, time::Clock};
 use tokio::task::JoinSet;
 
+use crate::assumptions::{GRAPHQL_MEMORY_MB, MEMORY_MB};
 use crate::events::{FEATURES, event, history, list, measurement, subscription};
 use crate::support;
 
@@ -50,6 +51,16 @@ pub(crate) enum Function {
     Webhook,
     CheckAccess,
     Graphql,
+}
+
+impl Function {
+    /// The function's memory, as in the template.
+    pub(crate) fn memory_mb(self) -> f64 {
+        match self {
+            Self::Webhook | Self::CheckAccess => MEMORY_MB,
+            Self::Graphql => GRAPHQL_MEMORY_MB,
+        }
+    }
 }
 
 impl Kind {
@@ -94,6 +105,8 @@ pub(crate) struct Taken {
     pub(crate) read_units: f64,
     /// The answer's body.
     pub(crate) bytes: f64,
+    /// Memory of the function that answers.
+    pub(crate) memory_mb: f64,
 }
 
 /// Bytes that DynamoDB bills, its own of each item and index entry included.
@@ -115,7 +128,8 @@ pub(crate) struct Measured {
 
 impl Measured {
     pub(crate) fn of(&self, kind: Kind) -> Taken {
-        self.taken.iter().find(|(other, _)| *other == kind).unwrap().1
+        let (_, taken) = self.taken.iter().find(|(other, _)| *other == kind).unwrap();
+        Taken { memory_mb: kind.function().memory_mb(), ..*taken }
     }
 }
 

@@ -2,9 +2,8 @@
 
 use crate::{
     assumptions::{
-        ALARM_METRICS, CPU_MS, CPU_MS_A_REQUEST, DASHBOARDS, DISK_GB, HEADERS, LOAD, LOG_LINE, MEMORY_MB, MEMORY_OF_A_VCPU_MB,
-        METRICS, PEAK, PLATFORM_LOGS, QUEUE_REQUESTS, SECRET_READS_AN_HOUR, SECRETS, TASK_GB, TASK_VCPU, TRACED, WAIT_MS,
-        node_cpu_ms,
+        ALARM_METRICS, CPU_MS, CPU_MS_A_REQUEST, DASHBOARDS, DISK_GB, HEADERS, LOAD, LOG_LINE, MEMORY_OF_A_VCPU_MB, METRICS,
+        PEAK, PLATFORM_LOGS, QUEUE_REQUESTS, SECRET_READS_AN_HOUR, SECRETS, TASK_GB, TASK_VCPU, TRACED, WAIT_MS, node_cpu_ms,
     },
     measured::{Function, Kind, Measured, Taken},
     prices::{
@@ -25,7 +24,7 @@ const METERED_BYTES: f64 = 512.0 * 1_024.0;
 pub(crate) fn billed_ms(taken: &Taken) -> f64 {
     let steps = if taken.requests <= 4.0 { taken.requests } else { 4.0 + (taken.requests / 32.0).floor() };
     let cpu = CPU_MS + CPU_MS_A_REQUEST * taken.requests;
-    (steps * WAIT_MS + cpu * MEMORY_OF_A_VCPU_MB / MEMORY_MB).ceil()
+    (steps * WAIT_MS + cpu * MEMORY_OF_A_VCPU_MB / taken.memory_mb).ceil()
 }
 
 /// The amounts that AWS bills, of a million requests or of a month.
@@ -47,7 +46,7 @@ impl Usage {
         Self {
             requests,
             gateway_requests: requests * (taken.bytes / METERED_BYTES).ceil(),
-            gb_seconds: requests * billed_ms(taken) / 1e3 * MEMORY_MB / 1_024.0,
+            gb_seconds: requests * billed_ms(taken) / 1e3 * taken.memory_mb / 1_024.0,
             write_units: requests * taken.write_units,
             read_units: requests * taken.read_units,
             log_gb: requests * (LOG_LINE + PLATFORM_LOGS) / GB,
@@ -138,7 +137,7 @@ impl Month {
             }
             // The first request of each second is traced, and a share of the others.
             own.traces = own.requests.min(seconds + (own.requests - seconds) * TRACED);
-            let busy_seconds = own.gb_seconds / (MEMORY_MB / 1_024.0);
+            let busy_seconds = own.gb_seconds / (function.memory_mb() / 1_024.0);
             let environments = (busy_seconds / seconds * PEAK).ceil();
             secret_reads += environments * SECRET_READS_AN_HOUR * HOURS;
             usage.add(&own);

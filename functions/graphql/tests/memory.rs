@@ -45,7 +45,7 @@ async fn filled() -> Embedded {
             let profile = Profile {
                 name: Some(format!("Name {}", n % 700)),
                 email: Some(format!("{n}@example.com")),
-                metadata: Some(json!({ "words": words })),
+                metadata: serde_json::from_value(json!({ "words": words })).unwrap(),
                 ..Profile::default()
             };
             async move {
