@@ -24,7 +24,7 @@ use crate::{
 
 /// Which kinds of requests are counted, and over how many calls.
 const COUNTED: [(&str, usize); 6] = [
-    ("check, 50 entitlements", 50),
+    ("check, 20 entitlements", 50),
     ("measurement.reported", 50),
     ("customer.updated", 50),
     ("entitlements.updated, 10 features", 20),

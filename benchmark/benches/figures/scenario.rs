@@ -137,11 +137,22 @@ pub fn of_growth(data: Data) -> Vec<Scenario> {
 /// All of them.
 pub fn all(data: Data) -> Vec<Scenario> {
     let mut scenarios = vec![
-        check("check, 5 entitlements", data, 1_000, None, Some("wide-5")),
-        check("check, 50 entitlements", data, 1_000, None, Some("wide-50")),
+        check("check, 20 entitlements", data, 1_000, None, Some("wide-20")),
+        check("check, 100 entitlements", data, 1_000, None, Some("wide-100")),
         check("check, 500 entitlements", data, 1_000, None, Some("wide-500")),
-        check("check, for a resource", data, 1_000, Some("site"), Some("wide-50")),
+        check("check, for a resource with 20", data, 1_000, Some("site"), Some("wide-20")),
     ];
+    let new_list = move |count: usize, resource: Option<&'static str>| {
+        let (of, day) = if resource.is_some() { (" of a resource", 8) } else { ("", 7) };
+        webhook(&format!("entitlements.updated, {count} features{of}"), ("08-entitlements", day), 200, move |body, n| {
+            // Lists of other lengths are earlier or later on the same day.
+            body["timestamp"] = moment(day, n + 1_000 * count).into();
+            body["entitlementsUpdatedAt"] = body["timestamp"].clone();
+            body["customer"]["id"] = if resource.is_some() { "wide-20".to_owned() } else { customer(n, data) }.into();
+            body["resource"] = resource.map_or(Value::Null, |id| json!({ "id": id }));
+            body["entitlements"] = (0..count).map(entitlement).collect();
+        })
+    };
     scenarios.extend(of_growth(data));
     scenarios.extend([
         graphql("README query, first: 50", 100, README_QUERY, |_| String::new()),
@@ -153,11 +164,10 @@ pub fn all(data: Data) -> Vec<Scenario> {
             body["id"] = format!("subscription-{:07}-0", n * 7_919 % data.customers).into();
             body["customer"]["id"] = customer(n, data).into();
         }),
-        webhook("entitlements.updated, 10 features", ("08-entitlements", 7), 200, move |body, n| {
-            body["customer"]["id"] = customer(n, data).into();
-            body["entitlementsUpdatedAt"] = body["timestamp"].clone();
-            body["entitlements"] = (0..10).map(entitlement).collect();
-        }),
+        new_list(10, None),
+        new_list(50, None),
+        new_list(500, None),
+        new_list(20, Some("site")),
         graphql(
             "checkAccess",
             500,

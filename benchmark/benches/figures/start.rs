@@ -78,7 +78,7 @@ fn of(function: Binary, scenarios: &[Scenario]) -> &Scenario {
     let name = match function {
         Binary::Webhook => "measurement.reported",
         Binary::Graphql => "one customer with its subscriptions",
-        _ => "check, 50 entitlements",
+        _ => "check, 20 entitlements",
     };
     scenarios.iter().find(|scenario| scenario.name == name).unwrap()
 }

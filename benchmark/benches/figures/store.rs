@@ -34,7 +34,7 @@ pub struct Data {
 }
 
 /// Customers with so many entitlements, at customer level and for the resource `site`.
-pub const WIDE: [usize; 3] = [5, 50, 500];
+pub const WIDE: [usize; 3] = [20, 100, 500];
 
 /// What the process is asked to hold, if it is one of those.
 pub fn role() -> Option<Data> {
