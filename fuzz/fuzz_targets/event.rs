@@ -9,11 +9,14 @@ use serde_json::Value;
 use shared::{
     customer::Profile,
     entitlement::{Grant, Usage},
-    event::{self, Event, EventError, Handled, Received},
+    event::{
+        self, Event, EventError, Handled, Received,
+        dating::{BELIEVED_AHEAD, receipt_key, versions},
+    },
     id::Id,
     subscription::Details,
     time,
-    version::{BELIEVED_AHEAD, Version, receipt_key, versions},
+    version::Version,
 };
 
 fuzz_target!(|body: &[u8]| {

@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 
 use crate::{
-    event::{Envelope, Event},
+    event::{
+        Envelope, Event,
+        dating::{ReceiptNeed, Versions, receipt_key, receipt_need, versions},
+    },
     store::{Outcome, Store, StoreError},
-    version::{ReceiptNeed, Versions, receipt_key, receipt_need, versions},
 };
 
 /// When an event came, and when it is written: the same moment, unless it waited in between.

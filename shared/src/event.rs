@@ -3,6 +3,7 @@
 //! Of every event only the `type` and the key id are needed; other members may be absent or null,
 //! and unknown ones are passed over. What a member of an unexpected type does is said in [`incoming`].
 
+pub mod dating;
 mod digest;
 mod incoming;
 mod member;

@@ -1,7 +1,7 @@
 //! What the three functions have in common: the pure domain (what Stigg sends, versions, registers,
 //! what is visible, who may use what) and the one store on DynamoDB.
 //!
-//! The way of an event: [`event`] → [`apply`] → [`version`] → [`store`]. The way of a check: [`store`] →
+//! The way of an event: [`event`] → [`event::dating`] → [`apply`] → [`store`]. The way of a check: [`store`] →
 //! [`entitlement`] → [`access`]. Everything else is free of I/O and of the clock.
 
 pub mod access;

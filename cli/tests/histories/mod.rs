@@ -15,11 +15,10 @@ use proptest::{
 };
 use serde_json::{Value, json};
 use shared::{
-    event::{self, Received},
+    event::{self, Received, dating::receipt_key},
     id::Id,
     store::{ListIndex, Parts, Range, SHARDS, Store, Tables},
     time::Clock,
-    version::receipt_key,
 };
 
 use crate::model::{BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time};

@@ -19,14 +19,13 @@ use lambda_http::{
 use serde::Serialize;
 use shared::{
     apply::{Moment, apply},
-    event::{self, EventError, Handled, Outline, Received},
+    event::{self, EventError, Handled, Outline, Received, dating::Versions},
     gateway::{self, Malformed},
     keyring::Keyring,
     parked::Parked,
     reply,
     store::{Outcome, Store, StoreError},
     time::Clock,
-    version::Versions,
 };
 
 pub use incoming::{Batch, BatchFailure, BatchFailures, Incoming, Message};
