@@ -218,13 +218,20 @@ async fn graphql_may_do_on_dynamodb_what_it_does_and_nothing_else() {
     assert_holds_what_it_uses("GraphqlFunction", &observed.used());
 }
 
-/// A grant that was revoked is among them, for which a check reads a second time.
 #[tokio::test]
 async fn a_check_may_do_on_dynamodb_what_it_does_and_nothing_else() {
     let observed = Observed::told().await;
     observed.stack.store.open_for_reads().await;
     for (_, event) in story::events("check-access") {
         observed.invoke(event, &[200, 403]).await;
+    }
+    let batch = Request::post("/check-access/batch").header("authorization", format!("Bearer {TOKEN}"));
+    let batch = batch.body(json!({"customerId": "customer-alder"}).to_string().into());
+    observed.invoke(event_of(batch.unwrap()), &[200]).await;
+    for document in ["entitlements.json", "entitlements-state.json", "subscriptions.json"] {
+        let request = Request::get(format!("/v1/c/customer-alder/{document}")).header("x-api-key", TOKEN);
+        let answer = observed.invoke(event_of(request.body(Bytes::new()).unwrap()), &[200]).await;
+        assert!(answer["body"].as_str().unwrap().contains("customer-alder") || !document.starts_with("sub"), "{answer}");
     }
     assert_holds_what_it_uses("CheckAccessFunction", &observed.used());
 }
@@ -289,6 +296,11 @@ fn what_readers_ask_is_behind_the_authorizer_that_was_chosen_and_nothing_else_is
         let expected = [
             ("POST /webhook", "NONE", None, "WebhookFunction"),
             ("POST /check-access", kind, checks, "CheckAccessFunction"),
+            ("POST /check-access/batch", kind, checks, "CheckAccessFunction"),
+            ("GET /v1/c/{proxy+}", kind, checks, "CheckAccessFunction"),
+            ("GET /v1/config/{document}", kind, checks, "CheckAccessFunction"),
+            ("GET /v1/paywall.json", kind, checks, "CheckAccessFunction"),
+            ("GET /v1/p/{proxy+}", kind, checks, "CheckAccessFunction"),
             ("GET /graphql", kind, graphql, "GraphqlFunction"),
             ("POST /graphql", kind, graphql, "GraphqlFunction"),
             ("OPTIONS /graphql", "NONE", None, "GraphqlFunction"),

@@ -17,8 +17,12 @@ use shared::{
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::start(&METRICS);
-    // It reads one table, and may know no other.
-    let tables = Tables { customers: required("CUSTOMERS_TABLE")?, subscriptions: String::new(), receipts: String::new() };
+    // It reads no receipts.
+    let tables = Tables {
+        customers: required("CUSTOMERS_TABLE")?,
+        subscriptions: required("SUBSCRIPTIONS_TABLE")?,
+        receipts: String::new(),
+    };
     let connecting = Instant::now();
     let environment = FunctionEnvironment::read();
     let store = Store::new(from_environment(&environment, Budget::CHECK), tables);

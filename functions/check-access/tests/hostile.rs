@@ -12,6 +12,7 @@ async fn start(embedded: &Embedded, token: &str, level: &str) -> Lambda {
     let tables = embedded.store.tables();
     let variables = [
         ("CUSTOMERS_TABLE", tables.customers.as_str()),
+        ("SUBSCRIPTIONS_TABLE", tables.subscriptions.as_str()),
         ("DYNAMODB_ENDPOINT", &embedded.endpoint),
         ("CHECK_ACCESS_API_TOKEN", token),
         ("RUST_LOG", level),

@@ -15,6 +15,7 @@ async fn start_at(endpoint: &str, token: &str) -> Lambda {
     let tables = byos::tables::local_names();
     let variables = [
         ("CUSTOMERS_TABLE", tables.customers.as_str()),
+        ("SUBSCRIPTIONS_TABLE", tables.subscriptions.as_str()),
         ("DYNAMODB_ENDPOINT", endpoint),
         ("CHECK_ACCESS_API_TOKEN", token),
         ("METRICS_NAMESPACE", "byos-stigg"),
@@ -86,7 +87,8 @@ async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_
     }
     for (what, event) in hostile::disguised(&event) {
         let answer = lambda.invoke(&event).await.unwrap();
-        assert_eq!(answer["statusCode"], 200, "{what}: {answer}");
+        let expected = if what.starts_with("a path") { 404 } else { 200 };
+        assert_eq!(answer["statusCode"], expected, "{what}: {answer}");
     }
     assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
 }
