@@ -301,6 +301,8 @@ fn what_readers_ask_is_behind_the_authorizer_that_was_chosen_and_nothing_else_is
             ("GET /v1/config/{document}", kind, checks, "CheckAccessFunction"),
             ("GET /v1/paywall.json", kind, checks, "CheckAccessFunction"),
             ("GET /v1/p/{proxy+}", kind, checks, "CheckAccessFunction"),
+            ("POST /ofrep/v1/evaluate/flags", kind, checks, "CheckAccessFunction"),
+            ("POST /ofrep/v1/evaluate/flags/{proxy+}", kind, checks, "CheckAccessFunction"),
             ("GET /graphql", kind, graphql, "GraphqlFunction"),
             ("POST /graphql", kind, graphql, "GraphqlFunction"),
             ("OPTIONS /graphql", "NONE", None, "GraphqlFunction"),

@@ -2,6 +2,7 @@
 
 mod decided;
 mod edge;
+mod ofrep;
 mod query;
 mod request;
 mod route;
@@ -27,6 +28,7 @@ use shared::{
 
 use decided::{Batch, Decided};
 use edge::OneEntitlement;
+use ofrep::{Context, Flag, Flags, OfrepError};
 use query::EdgeQuery;
 use request::BatchRequest;
 use route::{Document, Route, RouteError};
@@ -61,6 +63,8 @@ enum Refusal {
     Reader(#[from] ReaderRefusal),
     #[error(transparent)]
     Route(#[from] RouteError),
+    #[error("{error}")]
+    Ofrep { key: Option<String>, error: OfrepError },
     #[error("a paywall needs Stigg's product catalog, which this replica does not hold: ask Stigg for it")]
     Paywall,
     #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
@@ -78,6 +82,7 @@ impl Refusal {
         match self {
             Self::Reader(refusal) => refusal.status(),
             Self::Route(error) => error.status(),
+            Self::Ofrep { error, .. } => error.status(),
             Self::Paywall => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Malformed(_) | Self::Request(_) => StatusCode::BAD_REQUEST,
@@ -89,6 +94,7 @@ impl Refusal {
     fn label(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "malformed",
+            Self::Ofrep { .. } => "request_rejected",
             Self::Reader(refusal) => refusal.label(),
             Self::Route(error) => error.label(),
             Self::Paywall => "path_rejected",
@@ -103,6 +109,7 @@ impl Refusal {
         let body = Refused { error: self.to_string() };
         match self {
             Self::Route(RouteError::Method(allowed)) => reply::method_not_allowed(allowed, &body),
+            Self::Ofrep { key, error } => reply::json(self.status(), &error.body(key.as_deref())),
             Self::Reader(_) if self.status() == StatusCode::UNAUTHORIZED => reply::unauthorized(&body),
             _ => reply::json(self.status(), &body),
         }
@@ -213,6 +220,8 @@ impl CheckAccess {
             Route::Edge(customer_id, document) => self.edge(store, customer_id, document, request).await,
             Route::Configuration => Ok(Answer::of(None, None, &edge::Document::from(edge::Configuration {}))),
             Route::Paywall => Err(Refusal::Paywall),
+            Route::Flag(key) => self.flag(store, body, key).await,
+            Route::Flags => self.flags(store, body, request).await,
         }
     }
 
@@ -276,5 +285,31 @@ impl CheckAccess {
             }
         };
         Ok(answer)
+    }
+
+    /// One flag of OpenFeature's protocol.
+    async fn flag(&self, store: &Store, body: &[u8], key: String) -> Result<Answer, Refusal> {
+        let context = match Context::parse(body) {
+            Ok(context) => context,
+            Err(error) => return Err(Refusal::Ofrep { key: Some(key), error }),
+        };
+        let scope = self.scope_of(store, &context).await?;
+        match Flag::of(&scope, &context, &key)? {
+            Some(flag) => Ok(Answer::on(&scope, &flag)),
+            None => Err(Refusal::Ofrep { key: Some(key), error: OfrepError::NotFound }),
+        }
+    }
+
+    /// All flags of a customer; 304 if they are what the caller has.
+    async fn flags(&self, store: &Store, body: &[u8], request: &Request) -> Result<Answer, Refusal> {
+        let context = Context::parse(body).map_err(|error| Refusal::Ofrep { key: None, error })?;
+        let scope = self.scope_of(store, &context).await?;
+        let mut answer = Answer::on(&scope, &Flags::of(&scope, &context)?);
+        reply::tag(request, &mut answer.response);
+        Ok(answer)
+    }
+
+    async fn scope_of(&self, store: &Store, context: &Context) -> Result<Scope, StoreError> {
+        Scope::read(store, context.customer_id.clone(), context.resource_id.clone(), self.clock.now()).await
     }
 }

@@ -64,7 +64,7 @@ struct IncomingCheck {
 }
 
 /// Absent and null request nothing. JSON has no numbers that are not finite.
-fn requested_usage<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+pub(crate) fn requested_usage<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
     let usage = Option::<f64>::deserialize(input)?.unwrap_or(0.0);
     if usage.is_finite() && usage >= 0.0 { Ok(usage) } else { Err(D::Error::custom("must be a finite number, not below 0")) }
 }

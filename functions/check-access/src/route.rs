@@ -4,6 +4,8 @@ use lambda_http::http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use shared::id::{Id, IdError};
 
+const FLAGS: &str = "/ofrep/v1/evaluate/flags";
+
 /// The routes of the function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -17,6 +19,10 @@ pub(crate) enum Route {
     Configuration,
     /// `/v1/paywall.json` and `/v1/p/{productId}/paywall.json`.
     Paywall,
+    /// `/ofrep/v1/evaluate/flags`: all flags of OpenFeature's protocol.
+    Flags,
+    /// `/ofrep/v1/evaluate/flags/{key}`: one.
+    Flag(String),
 }
 
 /// The documents of Stigg's Edge API on a customer.
@@ -71,6 +77,7 @@ impl Route {
             "/check-access/batch" => Self::Batch,
             "/v1/config/server-sdk-configuration.json" | "/v1/config/client-sdk-configuration.json" => Self::Configuration,
             "/v1/paywall.json" => Self::Paywall,
+            FLAGS => Self::Flags,
             _ => {
                 if let Some(rest) = path.strip_prefix("/v1/c/") {
                     // Stigg's SDKs don't encode an id's slashes.
@@ -84,13 +91,15 @@ impl Route {
                     Self::Edge(id(customer_id)?, document)
                 } else if path.strip_prefix("/v1/p/").is_some_and(|rest| rest.ends_with("/paywall.json")) {
                     Self::Paywall
+                } else if let Some(key) = path.strip_prefix(FLAGS).and_then(|rest| rest.strip_prefix('/')) {
+                    Self::Flag(decoded(key)?)
                 } else {
                     return Err(RouteError::Path);
                 }
             }
         };
         let expected = match route {
-            Self::Check | Self::Batch => "POST",
+            Self::Check | Self::Batch | Self::Flags | Self::Flag(_) => "POST",
             Self::Edge(..) | Self::Configuration | Self::Paywall => "GET",
         };
         if method.as_str() == expected { Ok(route) } else { Err(RouteError::Method(expected)) }
@@ -99,8 +108,13 @@ impl Route {
 
 /// A part of the path as an id.
 fn id(part: &str) -> Result<Id, RouteError> {
+    Ok(Id::try_from(decoded(part)?)?)
+}
+
+/// A part of the path without its percent-encoding. What is no encoding stays as it is.
+fn decoded(part: &str) -> Result<String, RouteError> {
     let text = percent_decode_str(part).decode_utf8().map_err(|_| RouteError::Path)?;
-    Ok(Id::try_from(text.into_owned())?)
+    Ok(text.into_owned())
 }
 
 #[cfg(test)]
@@ -144,6 +158,10 @@ mod tests {
             ("GET", "/v1/paywall.json", Ok(Route::Paywall)),
             ("GET", "/v1/p/a/b/paywall.json", Ok(Route::Paywall)),
             ("POST", "/v1/c/c/entitlements.json", Err(RouteError::Method("GET"))),
+            ("POST", "/ofrep/v1/evaluate/flags", Ok(Route::Flags)),
+            ("POST", "/ofrep/v1/evaluate/flags/f/num%20x", Ok(Route::Flag("f/num x".to_owned()))),
+            ("GET", "/ofrep/v1/evaluate/flags/f", Err(RouteError::Method("POST"))),
+            ("POST", "/ofrep/v1/evaluate/flagsf", Err(RouteError::Path)),
             ("GET", "/v1/config/other.json", Err(RouteError::Path)),
             ("GET", "/v1", Err(RouteError::Path)),
             ("GET", "/check-access", Err(RouteError::Method("POST"))),

@@ -45,6 +45,12 @@ impl Scope {
         Ok(access::decide(&view, request, self.now))
     }
 
+    /// Whether the newest list holds a feature.
+    pub(crate) fn holds(&self, feature_id: &Id) -> bool {
+        let list = self.registers.visible_list(self.customer.tombstone.as_ref());
+        list.is_some_and(|list| list.value.get(feature_id.as_str()).is_some())
+    }
+
     /// The features of the newest list, by id. None for a customer that is not live, which has no access to any.
     pub(crate) fn features(&self) -> Result<Vec<Feature<'_>>, StoreError> {
         let standing = self.customer.standing();

@@ -242,6 +242,10 @@ async fn a_store_that_fails_is_a_503_on_every_route_and_never_a_decision() {
             let (status, answer) = post(&stack, "/check-access/batch", &json!({"customerId": "c", "checks": checks})).await;
             assert_eq!((status, answer.get("decisions")), (503, None), "{}", fault.name());
         }
+        for path in ["/ofrep/v1/evaluate/flags/f", "/ofrep/v1/evaluate/flags"] {
+            let (status, answer) = post(&stack, path, &json!({"context": {"targetingKey": "c"}})).await;
+            assert_eq!((status, answer.get("value"), answer.get("flags")), (503, None, None), "{} {path}", fault.name());
+        }
         for document in ["entitlements.json", "entitlements.json?featureId=f", "entitlements-state.json", "subscriptions.json"] {
             let (status, answer) = get(&stack, &format!("/v1/c/c/{document}")).await;
             assert_eq!((status, answer.get("data")), (503, None), "{} {document}", fault.name());
@@ -313,6 +317,107 @@ async fn credits_are_shown_by_currency_and_descriptions_as_stored() {
     assert_eq!((&credit["__typename"], &credit["isGranted"]), (&json!("CreditEntitlement"), &json!(true)));
     assert_eq!(credit["currency"], json!({"currencyId": "credits", "displayName": "Credits"}));
     assert_eq!((&credit["usageLimit"], &credit["currentUsage"]), (&json!(10), &json!(6)));
+}
+
+async fn evaluate(stack: &Stack, key: &str, context: Value) -> (u64, Value) {
+    post(stack, &format!("/ofrep/v1/evaluate/flags/{key}"), &json!({ "context": context })).await
+}
+
+#[tokio::test]
+async fn a_key_of_openfeature_always_has_one_type_and_a_denial_is_false() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = stack(embedded.store.clone());
+    let feature = |id: &str, kind: &str, meter: Value| json!({"id": id, "featureType": kind, "meterType": meter});
+    let list = json!({"type": "entitlements.updated", "customer": {"id": "c"}, "resource": null, "entitlements": [
+        {"feature": feature("sso", "BOOLEAN", Value::Null)},
+        {"feature": feature("f/num", "NUMBER", json!("FLUCTUATING")), "usageLimit": 5, "currentUsage": 4},
+        {"feature": feature("open", "NUMBER", json!("INCREMENTAL")), "hasUnlimitedUsage": true},
+        {"feature": feature("days", "NUMBER", Value::Null), "usageLimit": 30},
+        {"feature": feature("level", "ENUM", Value::Null), "enumValues": ["a", "b"]},
+        {"feature": feature("rate", "NUMBER", Value::Null), "usageLimit": 1},
+        {"feature": feature("rate.limit", "BOOLEAN", Value::Null)},
+    ]});
+    support::applied(&embedded.store, 2, list).await;
+    let customer = json!({"targetingKey": "c", "plan": ["ignored"]});
+    let flags = [
+        ("sso", json!(true)),
+        ("f/num", json!(true)),
+        ("f/num.limit", json!(5.0)),
+        ("f/num.usage", json!(4.0)),
+        ("open.limit", json!(9_007_199_254_740_991.0)),
+        ("open.usage", json!(0.0)),
+        ("days.limit", json!(30.0)),
+        ("level", json!(true)),
+        ("level.values", json!(["a", "b"])),
+        ("rate.limit", json!(true)),
+    ];
+    for (key, value) in &flags {
+        let (status, flag) = evaluate(&stack, key, customer.clone()).await;
+        assert_eq!((status, &flag["key"], &flag["value"]), (200, &json!(key), value), "{flag}");
+        assert_eq!(flag["reason"], "TARGETING_MATCH");
+    }
+    let (_, bulk) = post(&stack, "/ofrep/v1/evaluate/flags", &json!({ "context": customer })).await;
+    for (key, value) in flags {
+        let found = bulk["flags"].as_array().unwrap().iter().find(|flag| flag["key"] == key);
+        assert_eq!(found.map(|flag| &flag["value"]), Some(&value), "{key}");
+    }
+
+    for (key, context, denied) in [
+        ("f/num", json!({"targetingKey": "c", "requestedUsage": 2}), "RequestedUsageExceedingLimit"),
+        ("level", json!({"targetingKey": "c", "requestedValues": ["c"]}), "RequestedValuesMismatch"),
+        ("other", json!({"targetingKey": "c"}), "NoFeatureEntitlementInSubscription"),
+        ("sso", json!({"targetingKey": "c", "resourceId": "r"}), "CustomerResourceNotFound"),
+        ("sso", json!({"targetingKey": "stranger"}), "CustomerNotFound"),
+    ] {
+        let (status, flag) = evaluate(&stack, key, context).await;
+        assert_eq!((status, &flag["value"], &flag["variant"]), (200, &json!(false), &json!(denied)), "{flag}");
+    }
+    for key in ["sso.limit", "sso.values", "days.usage", "other.limit", "level.limit"] {
+        let (status, failure) = evaluate(&stack, key, json!({"targetingKey": "c"})).await;
+        assert_eq!((status, &failure["errorCode"], &failure["key"]), (404, &json!("FLAG_NOT_FOUND"), &json!(key)));
+    }
+    for (body, code) in [
+        (json!({"context": {}}), "TARGETING_KEY_MISSING"),
+        (json!({}), "TARGETING_KEY_MISSING"),
+        (json!({"context": {"targetingKey": ""}}), "TARGETING_KEY_MISSING"),
+        (json!({"context": {"targetingKey": 7}}), "INVALID_CONTEXT"),
+        (json!({"context": {"targetingKey": "c", "requestedUsage": -1}}), "INVALID_CONTEXT"),
+        (json!({"context": {"targetingKey": "c", "resourceId": ""}}), "INVALID_CONTEXT"),
+    ] {
+        for path in ["/ofrep/v1/evaluate/flags/sso", "/ofrep/v1/evaluate/flags"] {
+            let (status, failure) = post(&stack, path, &body).await;
+            assert_eq!((status, &failure["errorCode"]), (400, &json!(code)), "{body}: {failure}");
+            assert_eq!(failure["key"].is_string(), path.ends_with("sso"), "{failure}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn unchanged_flags_are_a_304_and_changed_ones_are_not() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = stack(embedded.store.clone());
+    let list = |id: &str| {
+        json!({"type": "entitlements.updated", "customer": {"id": "c"}, "resource": null,
+               "entitlements": [{"feature": {"id": id, "featureType": "BOOLEAN"}}]})
+    };
+    let ask = async |known: Option<&str>| {
+        let request = Request::post("/ofrep/v1/evaluate/flags").header("x-api-key", "token");
+        let request = known.into_iter().fold(request, |request, known| request.header("if-none-match", known));
+        let body = json!({"context": {"targetingKey": "c"}}).to_string();
+        let answer = stack.gateway.invoke(event_of(request.body(body.into()).unwrap())).await.unwrap();
+        (answer["statusCode"].as_u64().unwrap(), answer["headers"]["etag"].as_str().unwrap().to_owned(), answer["body"].clone())
+    };
+    support::applied(&embedded.store, 2, list("f")).await;
+    let (status, tag, _) = ask(None).await;
+    assert_eq!(status, 200);
+    for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
+        assert_eq!(ask(Some(&known)).await, (304, tag.clone(), Value::Null), "{known}");
+    }
+    assert_eq!(ask(Some("\"x\"")).await.0, 200);
+    support::applied(&embedded.store, 3, list("g")).await;
+    let (status, newer, _) = ask(Some(&tag)).await;
+    assert_eq!(status, 200);
+    assert_ne!(newer, tag);
 }
 
 #[tokio::test]
