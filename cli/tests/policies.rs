@@ -13,7 +13,13 @@ use std::{
 };
 
 use axum::{body::Bytes, http::Request};
-use byos::{embedded::Embedded, gateway::event_of, serve::Stack, story};
+use byos::{
+    embedded::Embedded,
+    gateway::event_of,
+    serve::Stack,
+    story,
+    template::{TEMPLATE, Template},
+};
 use deployed::{Deployed, Permission};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -283,6 +289,36 @@ fn nobody_else_is_given_anything() {
     ] {
         assert!(deployed.ids(kind).is_empty(), "{kind}");
     }
+}
+
+/// Strangers may call a function at its URL alone, where the function asks for the token. An invocation by
+/// lambda:InvokeFunction needs none.
+#[test]
+fn only_api_gateway_and_a_url_that_is_off_by_default_may_invoke_a_function() {
+    let template = Template::read(TEMPLATE).unwrap();
+    let text = |permission: &yaml_serde::Value, name: &str| permission[name].as_str().unwrap_or_default().to_owned();
+    let mut at_the_url = Vec::new();
+    for (id, permission) in template.of_type("AWS::Lambda::Permission") {
+        if text(permission, "Principal") != "*" {
+            assert_eq!(text(permission, "Principal"), "apigateway.amazonaws.com", "{id}");
+            assert!(!permission["SourceArn"].is_null(), "{id}");
+            continue;
+        }
+        let action = text(permission, "Action");
+        let is_at_the_url = match action.as_str() {
+            "lambda:InvokeFunctionUrl" => text(permission, "FunctionUrlAuthType") == "NONE",
+            "lambda:InvokeFunction" => permission["InvokedViaFunctionUrl"] == true,
+            _ => false,
+        };
+        assert!(is_at_the_url, "{id}");
+        at_the_url.push(id);
+    }
+    assert_eq!(at_the_url, ["PublicFunctionUrlInvocationPermission", "PublicFunctionUrlPermission"]);
+    let template: yaml_serde::Value = yaml_serde::from_str(TEMPLATE).unwrap();
+    for id in at_the_url {
+        assert_eq!(template["Resources"][id]["Condition"], "HasPublicFunctionUrl");
+    }
+    assert_eq!(template["Parameters"]["CheckAccessFunctionUrl"]["Default"], "off");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod decided;
 mod edge;
+mod invocation;
 mod ofrep;
 mod query;
 mod request;
@@ -10,11 +11,14 @@ mod scope;
 
 use std::{
     borrow::Cow,
+    collections::BTreeSet,
     time::{Duration, Instant},
 };
 
-use lambda_http::{Body, Request, RequestExt as _, Response, http::StatusCode};
+use futures_util::future::try_join_all;
+use lambda_http::{Body, LambdaEvent, Request, RequestExt as _, Response, http::StatusCode};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use shared::{
     access::{self, AccessDeniedReason, AccessRequest, Decision},
     gateway::{self, Malformed},
@@ -25,6 +29,8 @@ use shared::{
     telemetry::{self, Count, Metric, MetricSet},
     time::Clock,
 };
+
+pub use invocation::{Invocation, Reply};
 
 use decided::{Batch, Decided};
 use edge::OneEntitlement;
@@ -160,12 +166,40 @@ impl CheckAccess {
         Self { store, auth: auth.into(), clock }
     }
 
+    /// Answers an invocation of the function.
+    pub async fn invoke(&self, event: LambdaEvent<Invocation>) -> Reply {
+        let LambdaEvent { payload, context } = event;
+        match payload {
+            Invocation::Http(event) => {
+                let answer = gateway::answer(|request: Request| self.handle(request), LambdaEvent::new(event, context)).await;
+                Reply::Http(Box::new(answer))
+            }
+            Invocation::Direct(json) => {
+                let answer = |store| async move { self.direct(&store, json.get()).await };
+                let response = self.logged(Some(&context.request_id), answer).await;
+                let body = String::from_utf8_lossy(response.body().as_ref()).into_owned();
+                Reply::Direct(RawValue::from_string(body).unwrap_or_default())
+            }
+        }
+    }
+
     /// Answers a request. At `/check-access` 200 grants, 403 denies, both with the decision; elsewhere a denial is a
     /// part of a 200. Anything else is no decision.
     pub async fn handle(&self, request: Request) -> Response<Body> {
+        let request_id = request.lambda_context_ref().map(|context| context.request_id.as_str());
+        let request = &request;
+        self.logged(request_id, |store| async move { self.answer(&store, request).await }).await
+    }
+
+    /// Answers in time, and logs the answer.
+    async fn logged<F, A>(&self, request_id: Option<&str>, answer: F) -> Response<Body>
+    where
+        F: FnOnce(Store) -> A,
+        A: Future<Output = Result<Answer, Refusal>>,
+    {
         let start = Instant::now();
         let store = self.store.metered();
-        let answered = tokio::time::timeout(TIME_LIMIT, self.answer(&store, &request)).await;
+        let answered = tokio::time::timeout(TIME_LIMIT, answer(store.clone())).await;
         let result = answered.unwrap_or(Err(Refusal::TimedOut));
         let Spent { requests, capacity } = store.spent();
         let store_failed = matches!(result, Err(Refusal::Store(_) | Refusal::TimedOut));
@@ -186,7 +220,7 @@ impl CheckAccess {
         let reason = answer.decided.map(|denied| denied.map_or_else(|| "Granted".to_owned(), |denied| format!("{denied:?}")));
         tracing::info!(
             target: telemetry::REQUEST,
-            request_id = request.lambda_context_ref().map(|context| context.request_id.as_str()),
+            request_id,
             status = status.as_u16(),
             outcome = &*outcome,
             customer_id = answer.customer_id.as_ref().map(Id::as_str),
@@ -241,6 +275,27 @@ impl CheckAccess {
             feature_id: Some(request.feature_id),
             resource_id: request.resource_id,
         })
+    }
+
+    /// A plain check, or a list of them. Each scope is read once.
+    async fn direct(&self, store: &Store, json: &str) -> Result<Answer, Refusal> {
+        if !json.starts_with('[') {
+            return self.check(store, json.as_bytes()).await;
+        }
+        let checks = request::parse_list(json)?;
+        let now = self.clock.now();
+        let scopes: BTreeSet<_> = checks.iter().map(|check| (check.customer_id.clone(), check.resource_id.clone())).collect();
+        let read = |(customer_id, resource_id)| Scope::read(store, customer_id, resource_id, now);
+        let scopes = try_join_all(scopes.into_iter().map(read)).await?;
+        let mut decided = Vec::new();
+        for check in &checks {
+            let of_check = |scope: &&Scope| scope.customer_id == check.customer_id && scope.resource_id == check.resource_id;
+            if let Some(scope) = scopes.iter().find(of_check) {
+                decided.push((check, scope.decide(check)?));
+            }
+        }
+        let decisions: Vec<_> = decided.iter().map(|(request, decision)| Decided::new(request, decision)).collect();
+        Ok(Answer::of(None, None, &decisions))
     }
 
     /// The decisions of a batch by one read of its scope. One that fails decides nothing.

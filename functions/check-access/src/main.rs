@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use check_access::{CheckAccess, METRICS};
-use lambda_http::{Error, LambdaEvent, Request, lambda_runtime, service_fn};
+use check_access::{CheckAccess, Invocation, METRICS};
+use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use shared::{
     aws::FunctionEnvironment,
     config::required,
-    gateway::{self, GatewayEvent},
     reader::ReaderAuth,
     store::{Budget, Store, Tables, from_environment},
     telemetry,
@@ -30,8 +29,6 @@ async fn main() -> Result<(), Error> {
     let (auth, ()) = tokio::join!(auth, store.open_for_reads());
     telemetry::connected(connecting.elapsed());
     let check_access = &CheckAccess::new(store, auth?, Clock::system());
-    let answer = |event: LambdaEvent<GatewayEvent>| async move {
-        Ok::<_, Error>(gateway::answer(|request: Request| check_access.handle(request), event).await)
-    };
+    let answer = |event: LambdaEvent<Invocation>| async move { Ok::<_, Error>(check_access.invoke(event).await) };
     lambda_runtime::run(service_fn(answer)).await
 }

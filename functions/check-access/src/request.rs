@@ -4,10 +4,14 @@ use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _},
 };
+use serde_json::value::RawValue;
 use shared::{access::AccessRequest, id::Id, reply};
 
 /// The most checks of one batch.
 pub(crate) const MAX_CHECKS: usize = 100;
+
+/// The name of a body as a whole.
+const THE_BODY: &str = "the body";
 
 /// A body that is no check. The message names the field and is fit for the caller.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +85,25 @@ pub(crate) fn parse(body: &[u8]) -> Result<AccessRequest, RequestError> {
     })
 }
 
+/// Reads a list of checks.
+pub(crate) fn parse_list(json: &str) -> Result<Vec<AccessRequest>, RequestError> {
+    let checks: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| RequestError::NotJson)?;
+    if checks.len() > MAX_CHECKS {
+        let problem = format!("must hold at most {MAX_CHECKS} checks");
+        return Err(RequestError::Field { field: "the list".to_owned(), problem });
+    }
+    let check = |(index, json): (usize, &&RawValue)| {
+        parse(json.get().as_bytes()).map_err(|error| match error {
+            RequestError::NotJson => RequestError::NotJson,
+            RequestError::Field { field, problem } => {
+                let field = if field == THE_BODY { format!("[{index}]") } else { format!("[{index}].{field}") };
+                RequestError::Field { field, problem }
+            }
+        })
+    };
+    checks.iter().enumerate().map(check).collect()
+}
+
 /// Reads the body of a batch.
 pub(crate) fn parse_batch(body: &[u8]) -> Result<BatchRequest, RequestError> {
     let IncomingBatch { customer_id, resource_id, checks } = object(body)?;
@@ -106,7 +129,7 @@ pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestError
     let body: serde_json::Value = serde_json::from_slice(body).map_err(|_| RequestError::NotJson)?;
     if !body.is_object() {
         // A list would do for serde, by position.
-        return Err(RequestError::Field { field: "the body".to_owned(), problem: "must be an object".to_owned() });
+        return Err(RequestError::Field { field: THE_BODY.to_owned(), problem: "must be an object".to_owned() });
     }
     serde_path_to_error::deserialize(&body).map_err(|error| {
         let (field, problem) = reply::name_field(&error);

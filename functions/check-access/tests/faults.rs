@@ -18,10 +18,7 @@ use std::{
 use byos::{embedded::Embedded, runtime_api::Lambda, serve::Stack, story};
 use serde_json::{Value, json};
 use shared::time::Clock;
-use support::{
-    applied,
-    proxy::{Fault, Proxy},
-};
+use support::proxy::{Fault, Proxy};
 
 /// Far above the two seconds that are promised, and far below what the SDK would take by itself: the machine
 /// that tests run on may be busy.
@@ -93,28 +90,6 @@ async fn keys_that_are_left_unprocessed_are_asked_for_again() {
             let expected = if name.starts_with("granted") { 200 } else { 403 };
             assert_eq!(timed(&lambda, &event).await.0, expected, "{} {name}", fault.name());
         }
-    }
-}
-
-/// Where the first read says that a feature is revoked, the second one decides, or nobody does.
-#[tokio::test]
-async fn a_second_read_that_fails_decides_nothing() {
-    let embedded = told().await;
-    let features: [&[&str]; 2] = [&["f", "g"], &["g"]];
-    for (day, features) in (1..).zip(features) {
-        applied(&embedded.store, day, list("c", features, 1)).await;
-    }
-    let proxy = Proxy::start(&embedded.endpoint, 0, None).await.unwrap();
-    let lambda = start(&embedded, &proxy.endpoint).await;
-    let mut event = check("granted-metered.json");
-    event["body"] = json!({"customerId": "c", "featureId": "f"}).to_string().into();
-    assert_eq!(timed(&lambda, &event).await.0, 403);
-    for fault in [Fault::Hang, Fault::INTERNAL, Fault::Unprocessed] {
-        proxy.fail(move |_, asked| asked.to_string().contains("\"ConsistentRead\":true").then_some(fault));
-        let (status, decides, took) = timed(&lambda, &event).await;
-        println!("{} of the second read: {status} after {took:.2?}", fault.name());
-        assert_eq!((status, decides), (503, false), "{}", fault.name());
-        assert!(took < GENEROUS);
     }
 }
 
