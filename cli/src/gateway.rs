@@ -17,6 +17,9 @@ use webhook::Webhook;
 /// The most bytes of a body that API Gateway passes on.
 pub const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 
+/// What the paths of the check-access function begin with, which says itself which of them it serves.
+const CHECK_ACCESS: [&str; 3] = ["/check-access", "/v1/", "/ofrep/"];
+
 /// The three functions behind one address.
 #[derive(Clone, Debug)]
 pub struct Gateway {
@@ -51,8 +54,10 @@ impl Gateway {
         let path = event.get("rawPath").and_then(Value::as_str).unwrap_or_default().to_owned();
         match path.as_str() {
             "/webhook" => call(|request| self.webhook.handle(request), event).await,
-            "/check-access" => call(|request| self.check_access.handle(request), event).await,
             "/graphql" | "/graphiql" => call(|request| self.graphql.handle(request), event).await,
+            path if CHECK_ACCESS.iter().any(|route| path.starts_with(route)) => {
+                call(|request| self.check_access.handle(request), event).await
+            }
             _ => Err(GatewayError::NoRoute(path)),
         }
     }

@@ -55,7 +55,7 @@ pub struct Serve {
     #[arg(long, env = "STIGG_WEBHOOK_SECRET", default_value = "local-secret", value_name = "SECRET", hide_env_values = true)]
     pub webhook_secret: String,
 
-    /// The bearer token of /graphql and /check-access
+    /// The token of all readers
     #[arg(long, env = "API_TOKEN", default_value = "local-token", value_name = "TOKEN", hide_env_values = true)]
     pub api_token: String,
 }
@@ -271,6 +271,8 @@ The replica is served on http://127.0.0.1:{port} — Ctrl-C stops it.
 
   POST /webhook        Stigg-Webhooks-Secret: {webhook_secret}
   POST /check-access   Authorization: Bearer {api_token}
+  GET  /v1/c/…         X-API-KEY: {api_token} (baseEdgeUri of Stigg's SDKs)
+  POST /ofrep/v1/…     X-API-KEY: {api_token} (OpenFeature)
   POST /graphql        Authorization: Bearer {api_token}
   GET  /graphiql       in a browser
   DynamoDB             {dynamodb}

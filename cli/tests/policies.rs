@@ -13,7 +13,13 @@ use std::{
 };
 
 use axum::{body::Bytes, http::Request};
-use byos::{embedded::Embedded, gateway::event_of, serve::Stack, story};
+use byos::{
+    embedded::Embedded,
+    gateway::event_of,
+    serve::Stack,
+    story,
+    template::{TEMPLATE, Template},
+};
 use deployed::{Deployed, Permission};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -219,13 +225,20 @@ async fn graphql_may_do_on_dynamodb_what_it_does_and_nothing_else() {
     assert_holds_what_it_uses("GraphqlFunction", &observed.used());
 }
 
-/// A grant that was revoked is among them, for which a check reads a second time.
 #[tokio::test]
 async fn a_check_may_do_on_dynamodb_what_it_does_and_nothing_else() {
     let observed = Observed::told().await;
     observed.stack.store.open_for_reads().await;
     for (_, event) in story::events("check-access") {
         observed.invoke(event, &[200, 403]).await;
+    }
+    let batch = Request::post("/check-access/batch").header("authorization", format!("Bearer {TOKEN}"));
+    let batch = batch.body(json!({"customerId": "customer-alder"}).to_string().into());
+    observed.invoke(event_of(batch.unwrap()), &[200]).await;
+    for document in ["entitlements.json", "entitlements-state.json", "subscriptions.json"] {
+        let request = Request::get(format!("/v1/c/customer-alder/{document}")).header("x-api-key", TOKEN);
+        let answer = observed.invoke(event_of(request.body(Bytes::new()).unwrap()), &[200]).await;
+        assert!(answer["body"].as_str().unwrap().contains("customer-alder") || !document.starts_with("sub"), "{answer}");
     }
     assert_holds_what_it_uses("CheckAccessFunction", &observed.used());
 }
@@ -281,6 +294,36 @@ fn nobody_else_is_given_anything() {
     }
 }
 
+/// Strangers may call a function at its URL alone, where the function asks for the token. An invocation by
+/// lambda:InvokeFunction needs none.
+#[test]
+fn only_api_gateway_and_a_url_that_is_off_by_default_may_invoke_a_function() {
+    let template = Template::read(TEMPLATE).unwrap();
+    let text = |permission: &yaml_serde::Value, name: &str| permission[name].as_str().unwrap_or_default().to_owned();
+    let mut at_the_url = Vec::new();
+    for (id, permission) in template.of_type("AWS::Lambda::Permission") {
+        if text(permission, "Principal") != "*" {
+            assert_eq!(text(permission, "Principal"), "apigateway.amazonaws.com", "{id}");
+            assert!(!permission["SourceArn"].is_null(), "{id}");
+            continue;
+        }
+        let action = text(permission, "Action");
+        let is_at_the_url = match action.as_str() {
+            "lambda:InvokeFunctionUrl" => text(permission, "FunctionUrlAuthType") == "NONE",
+            "lambda:InvokeFunction" => permission["InvokedViaFunctionUrl"] == true,
+            _ => false,
+        };
+        assert!(is_at_the_url, "{id}");
+        at_the_url.push(id);
+    }
+    assert_eq!(at_the_url, ["PublicFunctionUrlInvocationPermission", "PublicFunctionUrlPermission"]);
+    let template: yaml_serde::Value = yaml_serde::from_str(TEMPLATE).unwrap();
+    for id in at_the_url {
+        assert_eq!(template["Resources"][id]["Condition"], "HasPublicFunctionUrl");
+    }
+    assert_eq!(template["Parameters"]["CheckAccessFunctionUrl"]["Default"], "off");
+}
+
 #[test]
 fn what_readers_ask_is_behind_the_authorizer_that_was_chosen_and_nothing_else_is_behind_one() {
     for (conditions, kind, scopes) in [
@@ -292,6 +335,13 @@ fn what_readers_ask_is_behind_the_authorizer_that_was_chosen_and_nothing_else_is
         let expected = [
             ("POST /webhook", "NONE", None, "WebhookFunction"),
             ("POST /check-access", kind, checks, "CheckAccessFunction"),
+            ("POST /check-access/batch", kind, checks, "CheckAccessFunction"),
+            ("GET /v1/c/{proxy+}", kind, checks, "CheckAccessFunction"),
+            ("GET /v1/config/{document}", kind, checks, "CheckAccessFunction"),
+            ("GET /v1/paywall.json", kind, checks, "CheckAccessFunction"),
+            ("GET /v1/p/{proxy+}", kind, checks, "CheckAccessFunction"),
+            ("POST /ofrep/v1/evaluate/flags", kind, checks, "CheckAccessFunction"),
+            ("POST /ofrep/v1/evaluate/flags/{proxy+}", kind, checks, "CheckAccessFunction"),
             ("GET /graphql", kind, graphql, "GraphqlFunction"),
             ("POST /graphql", kind, graphql, "GraphqlFunction"),
             ("OPTIONS /graphql", "NONE", None, "GraphqlFunction"),

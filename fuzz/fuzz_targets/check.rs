@@ -3,12 +3,14 @@
 #![no_main]
 
 use fuzz::{FUNCTIONS, TOKEN, post, read};
+use lambda_http::RequestExt as _;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 fuzz_target!(|body: &[u8]| {
     let token = format!("Bearer {TOKEN}");
-    let (response, asked) = FUNCTIONS.run(FUNCTIONS.check_access.handle(post(&[("authorization", &token)], body)));
+    let request = post(&[("authorization", &token)], body).with_raw_http_path("/check-access");
+    let (response, asked) = FUNCTIONS.run(FUNCTIONS.check_access.handle(request));
     let (status, answer) = read(&response);
     match status {
         403 => {

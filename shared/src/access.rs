@@ -149,6 +149,19 @@ pub fn explain(view: &AccessView, request: &AccessRequest, now: Timestamp) -> Ex
     Explanation { steps: steps.into_steps(), decision }
 }
 
+/// Why a scope is denied whatever the feature (rows 1 to 3a), as [`decide`] would deny it. None if the decision depends
+/// on the feature. `list` is the number of features in its newest list.
+pub fn denies_scope(standing: Standing, list: Option<usize>, is_resource: bool) -> Option<AccessDeniedReason> {
+    use AccessDeniedReason as Reason;
+    match (standing, list) {
+        (Standing::Unknown, _) => Some(Reason::CustomerNotFound),
+        (Standing::Archived, _) => Some(Reason::CustomerIsArchived),
+        (Standing::Live, None) if is_resource => Some(Reason::CustomerResourceNotFound),
+        (Standing::Live, None | Some(0)) => Some(Reason::NoActiveSubscription),
+        (Standing::Live, Some(_)) => None,
+    }
+}
+
 /// Goes through the rows in their order until one decides.
 fn walk(view: &AccessView, request: &AccessRequest, now: Timestamp, steps: &mut Steps) -> Decision {
     match before_the_feature(view, request, steps) {

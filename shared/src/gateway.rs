@@ -67,6 +67,11 @@ impl GatewayEvent {
         Self::checked(json).unwrap_or_else(|malformed| Self { request: Box::default(), body: None, malformed: Some(malformed) })
     }
 
+    /// What is wrong with it; None for an event that can be answered.
+    pub fn malformed(&self) -> Option<Malformed> {
+        self.malformed
+    }
+
     fn checked(json: &str) -> Result<Self, Malformed> {
         if json.len() > FEW_BYTES && count_headers(json)? > MAX_HEADERS {
             return Err(Malformed::TooLong);

@@ -18,11 +18,17 @@ pub enum ResetPeriod {
 }
 
 impl ResetPeriod {
+    const WORDS: [(Self, &str); 5] =
+        [(Self::Hour, "HOUR"), (Self::Day, "DAY"), (Self::Week, "WEEK"), (Self::Month, "MONTH"), (Self::Year, "YEAR")];
+
     /// Reads Stigg's word for it, in any case. None for a word that is none.
     pub fn parse(text: &str) -> Option<Self> {
-        [(Self::Hour, "HOUR"), (Self::Day, "DAY"), (Self::Week, "WEEK"), (Self::Month, "MONTH"), (Self::Year, "YEAR")]
-            .into_iter()
-            .find_map(|(period, word)| text.eq_ignore_ascii_case(word).then_some(period))
+        Self::WORDS.into_iter().find_map(|(period, word)| text.eq_ignore_ascii_case(word).then_some(period))
+    }
+
+    /// Stigg's word for it.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.into_iter().find_map(|(period, word)| (period == self).then_some(word)).unwrap_or_default()
     }
 
     fn times(self, count: i32) -> Span {

@@ -33,6 +33,9 @@ impl Secrets for ReaderToken {
     }
 }
 
+/// The header that Stigg's SDKs present their key in.
+const API_KEY: &str = "x-api-key";
+
 /// How a function knows those who may read.
 #[derive(Debug)]
 pub enum ReaderAuth {
@@ -58,6 +61,9 @@ pub enum ReaderRefusal {
     /// The token is missing or wrong.
     #[error("the bearer token in the header Authorization is missing or wrong")]
     Token,
+    /// The key is wrong.
+    #[error("the key in the header X-API-KEY is wrong")]
+    ApiKey,
     /// No authorizer vouched for the request.
     #[error("API Gateway's authorizer did not vouch for this request")]
     NotVouched,
@@ -70,7 +76,7 @@ impl ReaderRefusal {
     /// The status to answer with.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::Token | Self::NotVouched => StatusCode::UNAUTHORIZED,
+            Self::Token | Self::ApiKey | Self::NotVouched => StatusCode::UNAUTHORIZED,
             Self::Unreadable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -78,7 +84,7 @@ impl ReaderRefusal {
     /// The outcome in one word, for logs.
     pub fn label(self) -> &'static str {
         match self {
-            Self::Token | Self::NotVouched => "token_rejected",
+            Self::Token | Self::ApiKey | Self::NotVouched => "token_rejected",
             Self::Unreadable => "secret_unreadable",
         }
     }
@@ -113,16 +119,31 @@ impl ReaderAuth {
         }
     }
 
-    /// Whether the request may read.
+    /// Whether the request may read, by a bearer token in `Authorization`.
     ///
     /// # Errors
     /// If it may not.
     pub async fn admits(&self, request: &Request) -> Result<(), ReaderRefusal> {
+        self.admits_with(request, None).await
+    }
+
+    /// The same, where the token may also be in `X-API-KEY`, as Stigg's SDKs and OpenFeature's providers present it.
+    ///
+    /// # Errors
+    /// If it may not.
+    pub async fn admits_api_key(&self, request: &Request) -> Result<(), ReaderRefusal> {
+        self.admits_with(request, request.headers().get(API_KEY).map(HeaderValue::as_bytes)).await
+    }
+
+    async fn admits_with(&self, request: &Request, api_key: Option<&[u8]>) -> Result<(), ReaderRefusal> {
         match self {
             Self::Token(keyring) => {
-                let presented = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-                let accepts =
-                    |ReaderToken(token): &ReaderToken| token.accepts_bearer(presented).then_some(()).ok_or(ReaderRefusal::Token);
+                let bearer = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+                let refusal = if api_key.is_some() { ReaderRefusal::ApiKey } else { ReaderRefusal::Token };
+                let accepts = |ReaderToken(token): &ReaderToken| {
+                    let is_accepted = token.accepts_bearer(bearer) || api_key.is_some_and(|key| token.accepts(key));
+                    is_accepted.then_some(()).ok_or(refusal)
+                };
                 keyring.check(accepts).await.map_err(|_| ReaderRefusal::Unreadable)?
             }
             Self::Gateway(authorizer) => {
@@ -173,6 +194,21 @@ mod tests {
         for authorization in [None, Some("Bearer other"), Some("token")] {
             assert_eq!(auth.admits(&request(authorization, vouched.clone())).await, Err(ReaderRefusal::Token));
         }
+    }
+
+    #[tokio::test]
+    async fn an_api_key_is_accepted_only_where_it_may_be_presented() {
+        let auth = ReaderAuth::from(Secret::new("token", Some("previous")).unwrap());
+        for (key, expected) in [("token", Ok(())), ("previous", Ok(())), ("Bearer token", Err(ReaderRefusal::ApiKey))] {
+            let mut request = request(None, Value::Null);
+            request.headers_mut().insert("X-API-KEY", key.parse().unwrap());
+            assert_eq!(auth.admits_api_key(&request).await, expected, "{key}");
+            assert_eq!(auth.admits(&request).await, Err(ReaderRefusal::Token), "{key}");
+        }
+        assert_eq!(auth.admits_api_key(&request(Some("Bearer token"), Value::Null)).await, Ok(()));
+        assert_eq!(auth.admits_api_key(&request(None, Value::Null)).await, Err(ReaderRefusal::Token));
+        let vouched = ReaderAuth::Gateway(Authorizer::Jwt);
+        assert_eq!(vouched.admits_api_key(&request(None, Value::Null)).await, Err(ReaderRefusal::NotVouched));
     }
 
     #[tokio::test]

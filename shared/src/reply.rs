@@ -1,10 +1,12 @@
 //! What the functions answer with, and how a body that can't be read is explained.
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use lambda_http::{
-    Body, Response,
+    Body, Request, Response,
     http::{HeaderValue, StatusCode, header},
 };
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 /// An answer in JSON that no cache keeps.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
@@ -15,6 +17,23 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// Gives an answer the digest of its body as its ETag, and makes it a 304 without a body if the caller has that already.
+pub fn tag(request: &Request, response: &mut Response<Body>) {
+    let digest = Sha256::digest(response.body().as_ref());
+    let tag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(digest));
+    // The comparison is weak (RFC 9110, 13.1.2).
+    let is_known =
+        |header: &str| header.split(',').any(|known| matches!(known.trim(), "*") || known.trim().trim_start_matches("W/") == tag);
+    if request.headers().get_all(header::IF_NONE_MATCH).iter().any(|header| header.to_str().is_ok_and(is_known)) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::Empty;
+        response.headers_mut().remove(header::CONTENT_TYPE);
+    }
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
 }
 
 /// An answer to another method than the route's: 405, naming the ones it takes.

@@ -1,24 +1,44 @@
-//! Decides whether a customer may use a feature: token, request, read, decision, answer.
+//! Decides whether a customer may use a feature: token, route, request, read, decision, answer.
 
+mod decided;
+mod edge;
+mod invocation;
+mod ofrep;
+mod query;
 mod request;
+mod route;
+mod scope;
 
-use std::time::{Duration, Instant};
-
-use lambda_http::{
-    Body, Request, RequestExt as _, Response,
-    http::{Method, StatusCode},
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    time::{Duration, Instant},
 };
+
+use futures_util::future::try_join_all;
+use lambda_http::{Body, LambdaEvent, Request, RequestExt as _, Response, http::StatusCode};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use shared::{
-    access::{self, AccessDeniedReason, AccessRequest, DecidedOn, Decision},
-    entitlement::to_number,
+    access::{self, AccessDeniedReason, AccessRequest, Decision},
     gateway::{self, Malformed},
+    id::Id,
     reader::{ReaderAuth, ReaderRefusal},
     reply,
     store::{Spent, Store, StoreError},
     telemetry::{self, Count, Metric, MetricSet},
     time::Clock,
 };
+
+pub use invocation::{Invocation, Reply};
+
+use decided::{Batch, Decided};
+use edge::OneEntitlement;
+use ofrep::{Context, Flag, Flags, OfrepError};
+use query::EdgeQuery;
+use request::BatchRequest;
+use route::{Document, Route, RouteError};
+use scope::{Feature, Scope};
 
 /// The most bytes that a body may have.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -32,7 +52,7 @@ pub static METRICS: MetricSet = MetricSet {
     own: &[Metric { name: "Decisions", unit: "Count", dimensions: &["Reason"], value: Count::Requests }],
 };
 
-/// The check's handler.
+/// The handler of all routes.
 #[derive(Debug)]
 pub struct CheckAccess {
     store: Store,
@@ -40,15 +60,19 @@ pub struct CheckAccess {
     clock: Clock,
 }
 
-/// Why a check has no decision.
+/// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error(transparent)]
     Malformed(#[from] Malformed),
     #[error(transparent)]
     Reader(#[from] ReaderRefusal),
-    #[error("only POST is taken here")]
-    Method,
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error("{error}")]
+    Ofrep { key: Option<String>, error: OfrepError },
+    #[error("a paywall needs Stigg's product catalog, which this replica does not hold: ask Stigg for it")]
+    Paywall,
     #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
     #[error(transparent)]
@@ -63,7 +87,9 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::Reader(refusal) => refusal.status(),
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Route(error) => error.status(),
+            Self::Ofrep { error, .. } => error.status(),
+            Self::Paywall => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Malformed(_) | Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::Store(_) | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
@@ -74,13 +100,63 @@ impl Refusal {
     fn label(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "malformed",
+            Self::Ofrep { .. } => "request_rejected",
             Self::Reader(refusal) => refusal.label(),
-            Self::Method => "method_rejected",
+            Self::Route(error) => error.label(),
+            Self::Paywall => "path_rejected",
             Self::TooLarge => "too_large",
             Self::Request(_) => "request_rejected",
             Self::Store(error) => error.label(),
             Self::TimedOut => "timed_out",
         }
+    }
+
+    fn response(&self) -> Response<Body> {
+        let body = Refused { error: self.to_string() };
+        match self {
+            Self::Route(RouteError::Method(allowed)) => reply::method_not_allowed(allowed, &body),
+            Self::Ofrep { key, error } => reply::json(self.status(), &error.body(key.as_deref())),
+            Self::Reader(_) if self.status() == StatusCode::UNAUTHORIZED => reply::unauthorized(&body),
+            _ => reply::json(self.status(), &body),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Refused {
+    error: String,
+}
+
+/// An answer, and what the log says of it.
+struct Answer {
+    response: Response<Body>,
+    outcome: Cow<'static, str>,
+    /// The one decision that was taken.
+    decided: Option<Reason>,
+    customer_id: Option<Id>,
+    feature_id: Option<Id>,
+    resource_id: Option<Id>,
+}
+
+/// What a decision came to, as the metric `Decisions` counts it.
+type Reason = Option<AccessDeniedReason>;
+
+impl Answer {
+    /// 200, decisions being parts of the body.
+    fn of(customer_id: Option<Id>, resource_id: Option<Id>, body: &impl Serialize) -> Self {
+        Self {
+            response: reply::json(StatusCode::OK, body),
+            outcome: "answered".into(),
+            decided: None,
+            customer_id,
+            feature_id: None,
+            resource_id,
+        }
+    }
+
+    /// The same on a scope.
+    fn on(scope: &Scope, body: &impl Serialize) -> Self {
+        Self::of(Some(scope.customer_id.clone()), scope.resource_id.clone(), body)
     }
 }
 
@@ -90,36 +166,66 @@ impl CheckAccess {
         Self { store, auth: auth.into(), clock }
     }
 
-    /// Answers a request: 200 grants, 403 denies, both with the decision; anything else is none.
+    /// Answers an invocation of the function.
+    pub async fn invoke(&self, event: LambdaEvent<Invocation>) -> Reply {
+        let LambdaEvent { payload, context } = event;
+        match payload {
+            Invocation::Http(event) => {
+                let answer = gateway::answer(|request: Request| self.handle(request), LambdaEvent::new(event, context)).await;
+                Reply::Http(Box::new(answer))
+            }
+            Invocation::Direct(json) => {
+                let answer = |store| async move { self.direct(&store, json.get()).await };
+                let response = self.logged(Some(&context.request_id), answer).await;
+                let body = String::from_utf8_lossy(response.body().as_ref()).into_owned();
+                Reply::Direct(RawValue::from_string(body).unwrap_or_default())
+            }
+        }
+    }
+
+    /// Answers a request. At `/check-access` 200 grants, 403 denies, both with the decision; elsewhere a denial is a
+    /// part of a 200. Anything else is no decision.
     pub async fn handle(&self, request: Request) -> Response<Body> {
+        let request_id = request.lambda_context_ref().map(|context| context.request_id.as_str());
+        let request = &request;
+        self.logged(request_id, |store| async move { self.answer(&store, request).await }).await
+    }
+
+    /// Answers in time, and logs the answer.
+    async fn logged<F, A>(&self, request_id: Option<&str>, answer: F) -> Response<Body>
+    where
+        F: FnOnce(Store) -> A,
+        A: Future<Output = Result<Answer, Refusal>>,
+    {
         let start = Instant::now();
         let store = self.store.metered();
-        let checked = tokio::time::timeout(TIME_LIMIT, self.check(&store, &request)).await;
-        let result = checked.unwrap_or(Err(Refusal::TimedOut));
-        let (status, outcome) = match &result {
-            Ok((_, Decision { denied: None, .. })) => (StatusCode::OK, "granted".to_owned()),
-            Ok((_, Decision { denied: Some(reason), .. })) => (StatusCode::FORBIDDEN, format!("{reason:?}")),
-            Err(refusal) => (refusal.status(), refusal.label().to_owned()),
-        };
-        let decided = result.as_ref().ok().map(|(_, decision)| match decision.denied {
-            None => "Granted".to_owned(),
-            Some(_) => outcome.clone(),
-        });
-        let asked = result.as_ref().ok().map(|(request, _)| request);
+        let answered = tokio::time::timeout(TIME_LIMIT, answer(store.clone())).await;
+        let result = answered.unwrap_or(Err(Refusal::TimedOut));
         let Spent { requests, capacity } = store.spent();
         let store_failed = matches!(result, Err(Refusal::Store(_) | Refusal::TimedOut));
         let problem = match &result {
             Err(Refusal::Store(error)) => Some(error.to_string()),
             _ => None,
         };
+        let answer = result.unwrap_or_else(|refusal| Answer {
+            response: refusal.response(),
+            outcome: refusal.label().into(),
+            decided: None,
+            customer_id: None,
+            feature_id: None,
+            resource_id: None,
+        });
+        let status = answer.response.status();
+        let outcome = answer.outcome;
+        let reason = answer.decided.map(|denied| denied.map_or_else(|| "Granted".to_owned(), |denied| format!("{denied:?}")));
         tracing::info!(
             target: telemetry::REQUEST,
-            request_id = request.lambda_context_ref().map(|context| context.request_id.as_str()),
+            request_id,
             status = status.as_u16(),
-            outcome,
-            customer_id = asked.map(|request| request.customer_id.as_str()),
-            feature_id = asked.map(|request| request.feature_id.as_str()),
-            resource_id = asked.and_then(|request| request.resource_id.as_ref()).map(|id| id.as_str()),
+            outcome = &*outcome,
+            customer_id = answer.customer_id.as_ref().map(Id::as_str),
+            feature_id = answer.feature_id.as_ref().map(Id::as_str),
+            resource_id = answer.resource_id.as_ref().map(Id::as_str),
             store_failed = store_failed.then_some(true),
             secret_rejected = (status == StatusCode::UNAUTHORIZED).then_some(true),
             dynamodb_requests = requests,
@@ -128,73 +234,137 @@ impl CheckAccess {
             milliseconds = telemetry::milliseconds(start.elapsed()),
             problem,
             Function = METRICS.function,
-            Reason = decided,
+            Reason = reason,
             "check {outcome}"
         );
-        answer(status, result)
+        answer.response
     }
 
-    async fn check(&self, store: &Store, request: &Request) -> Result<(AccessRequest, Decision), Refusal> {
+    async fn answer(&self, store: &Store, request: &Request) -> Result<Answer, Refusal> {
         gateway::check(request)?;
-        self.auth.admits(request).await?;
-        if request.method() != Method::POST {
-            return Err(Refusal::Method);
-        }
+        self.auth.admits_api_key(request).await?;
+        let route = Route::of(request.method(), request.raw_http_path())?;
         let body: &[u8] = request.body();
         if body.len() > MAX_BODY_BYTES {
             return Err(Refusal::TooLarge);
         }
-        let asked = request::parse(body)?;
-        let view = store.access_view(&asked).await?;
-        let decision = access::decide(&view, &asked, self.clock.now());
-        Ok((asked, decision))
-    }
-}
-
-/// A decision as JSON.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Decided<'a> {
-    has_access: bool,
-    reason: &'a str,
-    access_denied_reason: Option<AccessDeniedReason>,
-    customer_id: &'a str,
-    feature_id: &'a str,
-    resource_id: Option<&'a str>,
-    requested_usage: serde_json::Value,
-    requested_values: &'a [String],
-    #[serde(flatten)]
-    decided_on: &'a DecidedOn,
-}
-
-#[derive(Serialize)]
-struct Refused {
-    error: String,
-}
-
-fn answer(status: StatusCode, result: Result<(AccessRequest, Decision), Refusal>) -> Response<Body> {
-    match result {
-        Ok((request, decision)) => {
-            let decided = Decided {
-                has_access: decision.has_access(),
-                reason: &decision.reason,
-                access_denied_reason: decision.denied,
-                customer_id: request.customer_id.as_str(),
-                feature_id: request.feature_id.as_str(),
-                resource_id: request.resource_id.as_ref().map(|id| id.as_str()),
-                requested_usage: to_number(request.requested_usage),
-                requested_values: &request.requested_values,
-                decided_on: &decision.decided_on,
-            };
-            reply::json(status, &decided)
+        match route {
+            Route::Check => self.check(store, body).await,
+            Route::Batch => self.batch(store, body).await,
+            Route::Edge(customer_id, document) => self.edge(store, customer_id, document, request).await,
+            Route::Configuration => Ok(Answer::of(None, None, &edge::Document::from(edge::Configuration {}))),
+            Route::Paywall => Err(Refusal::Paywall),
+            Route::Flag(key) => self.flag(store, body, key).await,
+            Route::Flags => self.flags(store, body, request).await,
         }
-        Err(refusal) => {
-            let body = Refused { error: refusal.to_string() };
-            match refusal {
-                Refusal::Method => reply::method_not_allowed("POST", &body),
-                Refusal::Reader(_) if status == StatusCode::UNAUTHORIZED => reply::unauthorized(&body),
-                _ => reply::json(status, &body),
+    }
+
+    async fn check(&self, store: &Store, body: &[u8]) -> Result<Answer, Refusal> {
+        let request = request::parse(body)?;
+        let view = store.access_view(&request).await?;
+        let decision = access::decide(&view, &request, self.clock.now());
+        let (status, outcome) = match decision.denied {
+            None => (StatusCode::OK, "granted".into()),
+            Some(reason) => (StatusCode::FORBIDDEN, format!("{reason:?}").into()),
+        };
+        Ok(Answer {
+            response: reply::json(status, &Decided::new(&request, &decision)),
+            outcome,
+            decided: Some(decision.denied),
+            customer_id: Some(request.customer_id),
+            feature_id: Some(request.feature_id),
+            resource_id: request.resource_id,
+        })
+    }
+
+    /// A plain check, or a list of them. Each scope is read once.
+    async fn direct(&self, store: &Store, json: &str) -> Result<Answer, Refusal> {
+        if !json.starts_with('[') {
+            return self.check(store, json.as_bytes()).await;
+        }
+        let checks = request::parse_list(json)?;
+        let now = self.clock.now();
+        let scopes: BTreeSet<_> = checks.iter().map(|check| (check.customer_id.clone(), check.resource_id.clone())).collect();
+        let read = |(customer_id, resource_id)| Scope::read(store, customer_id, resource_id, now);
+        let scopes = try_join_all(scopes.into_iter().map(read)).await?;
+        let mut decided = Vec::new();
+        for check in &checks {
+            let of_check = |scope: &&Scope| scope.customer_id == check.customer_id && scope.resource_id == check.resource_id;
+            if let Some(scope) = scopes.iter().find(of_check) {
+                decided.push((check, scope.decide(check)?));
             }
         }
+        let decisions: Vec<_> = decided.iter().map(|(request, decision)| Decided::new(request, decision)).collect();
+        Ok(Answer::of(None, None, &decisions))
+    }
+
+    /// The decisions of a batch by one read of its scope. One that fails decides nothing.
+    async fn batch(&self, store: &Store, body: &[u8]) -> Result<Answer, Refusal> {
+        let BatchRequest { customer_id, resource_id, checks } = request::parse_batch(body)?;
+        let scope = Scope::read(store, customer_id, resource_id, self.clock.now()).await?;
+        let decided: Vec<_> = match checks {
+            None => scope.features()?.into_iter().map(|feature| (feature.request, feature.decision)).collect(),
+            Some(checks) => {
+                let decide = |request| scope.decide(&request).map(|decision| (request, decision));
+                checks.into_iter().map(decide).collect::<Result<_, StoreError>>()?
+            }
+        };
+        let decisions = decided.iter().map(|(request, decision): &(_, Decision)| Decided::new(request, decision)).collect();
+        Ok(Answer::on(&scope, &Batch { decisions }))
+    }
+
+    /// A document of Stigg's Edge API.
+    async fn edge(&self, store: &Store, customer_id: Id, document: Document, request: &Request) -> Result<Answer, Refusal> {
+        let query = EdgeQuery::of(&request.query_string_parameters())?;
+        if document == Document::Subscriptions {
+            let subscriptions = store.subscriptions_of(&customer_id).await?;
+            let body = edge::Document::from(edge::Subscriptions::of(&subscriptions, &query.resource_ids));
+            return Ok(Answer::of(Some(customer_id), None, &body));
+        }
+        let scope = Scope::read(store, customer_id, query.resource_id, self.clock.now()).await?;
+        let features = scope.features()?;
+        let answer = match (document, query.feature_id) {
+            (Document::State, _) => Answer::on(&scope, &edge::Document::from(edge::State::of(&scope, &features))),
+            (_, None) => Answer::on(&scope, &edge::Document::from(edge::Entitlements::of(&scope, &features))),
+            (_, Some(feature_id)) => {
+                let asked = AccessRequest { requested_usage: query.requested_usage, ..scope.request(feature_id) };
+                let decision = scope.decide(&asked)?;
+                let found = features.into_iter().find(|feature| feature.request.feature_id == asked.feature_id);
+                let denied = decision.denied;
+                let one = match found.map(|feature| Feature { decision, ..feature }) {
+                    Some(feature) => OneEntitlement::of(&scope, &feature),
+                    None => OneEntitlement::denied(denied),
+                };
+                let body = edge::Document::from(one);
+                Answer { decided: Some(denied), feature_id: Some(asked.feature_id), ..Answer::on(&scope, &body) }
+            }
+        };
+        Ok(answer)
+    }
+
+    /// One flag of OpenFeature's protocol.
+    async fn flag(&self, store: &Store, body: &[u8], key: String) -> Result<Answer, Refusal> {
+        let context = match Context::parse(body) {
+            Ok(context) => context,
+            Err(error) => return Err(Refusal::Ofrep { key: Some(key), error }),
+        };
+        let scope = self.scope_of(store, &context).await?;
+        match Flag::of(&scope, &context, &key)? {
+            Some(flag) => Ok(Answer::on(&scope, &flag)),
+            None => Err(Refusal::Ofrep { key: Some(key), error: OfrepError::NotFound }),
+        }
+    }
+
+    /// All flags of a customer; 304 if they are what the caller has.
+    async fn flags(&self, store: &Store, body: &[u8], request: &Request) -> Result<Answer, Refusal> {
+        let context = Context::parse(body).map_err(|error| Refusal::Ofrep { key: None, error })?;
+        let scope = self.scope_of(store, &context).await?;
+        let mut answer = Answer::on(&scope, &Flags::of(&scope, &context)?);
+        reply::tag(request, &mut answer.response);
+        Ok(answer)
+    }
+
+    async fn scope_of(&self, store: &Store, context: &Context) -> Result<Scope, StoreError> {
+        Scope::read(store, context.customer_id.clone(), context.resource_id.clone(), self.clock.now()).await
     }
 }

@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use check_access::{CheckAccess, METRICS};
-use lambda_http::{Error, LambdaEvent, Request, lambda_runtime, service_fn};
+use check_access::{CheckAccess, Invocation, METRICS};
+use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use shared::{
     aws::FunctionEnvironment,
     config::required,
-    gateway::{self, GatewayEvent},
     reader::ReaderAuth,
     store::{Budget, Store, Tables, from_environment},
     telemetry,
@@ -17,8 +16,12 @@ use shared::{
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::start(&METRICS);
-    // It reads one table, and may know no other.
-    let tables = Tables { customers: required("CUSTOMERS_TABLE")?, subscriptions: String::new(), receipts: String::new() };
+    // It reads no receipts.
+    let tables = Tables {
+        customers: required("CUSTOMERS_TABLE")?,
+        subscriptions: required("SUBSCRIPTIONS_TABLE")?,
+        receipts: String::new(),
+    };
     let connecting = Instant::now();
     let environment = FunctionEnvironment::read();
     let store = Store::new(from_environment(&environment, Budget::CHECK), tables);
@@ -26,8 +29,6 @@ async fn main() -> Result<(), Error> {
     let (auth, ()) = tokio::join!(auth, store.open_for_reads());
     telemetry::connected(connecting.elapsed());
     let check_access = &CheckAccess::new(store, auth?, Clock::system());
-    let answer = |event: LambdaEvent<GatewayEvent>| async move {
-        Ok::<_, Error>(gateway::answer(|request: Request| check_access.handle(request), event).await)
-    };
+    let answer = |event: LambdaEvent<Invocation>| async move { Ok::<_, Error>(check_access.invoke(event).await) };
     lambda_runtime::run(service_fn(answer)).await
 }

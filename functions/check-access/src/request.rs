@@ -1,7 +1,17 @@
-//! What a check asks, read from the body.
+//! Checks and batches of them, read from the body.
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
+use serde_json::value::RawValue;
 use shared::{access::AccessRequest, id::Id, reply};
+
+/// The most checks of one batch.
+pub(crate) const MAX_CHECKS: usize = 100;
+
+/// The name of a body as a whole.
+const THE_BODY: &str = "the body";
 
 /// A body that is no check. The message names the field and is fit for the caller.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,29 +41,99 @@ struct Incoming {
     requested_values: Option<Vec<String>>,
 }
 
+/// A batch: the checks of one scope.
+#[derive(Debug, PartialEq)]
+pub(crate) struct BatchRequest {
+    pub(crate) customer_id: Id,
+    pub(crate) resource_id: Option<Id>,
+    /// None asks for every feature of the scope.
+    pub(crate) checks: Option<Vec<AccessRequest>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct IncomingBatch {
+    customer_id: Id,
+    resource_id: Option<Id>,
+    checks: Option<Vec<IncomingCheck>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct IncomingCheck {
+    feature_id: Id,
+    #[serde(default, deserialize_with = "requested_usage")]
+    requested_usage: f64,
+    requested_values: Option<Vec<String>>,
+}
+
 /// Absent and null request nothing. JSON has no numbers that are not finite.
-fn requested_usage<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+pub(crate) fn requested_usage<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
     let usage = Option::<f64>::deserialize(input)?.unwrap_or(0.0);
     if usage.is_finite() && usage >= 0.0 { Ok(usage) } else { Err(D::Error::custom("must be a finite number, not below 0")) }
 }
 
 /// Reads the body of a check.
 pub(crate) fn parse(body: &[u8]) -> Result<AccessRequest, RequestError> {
-    let body: serde_json::Value = serde_json::from_slice(body).map_err(|_| RequestError::NotJson)?;
-    if !body.is_object() {
-        // A list would do for serde, by position.
-        return Err(RequestError::Field { field: "the body".to_owned(), problem: "must be an object".to_owned() });
-    }
-    let incoming: Incoming = serde_path_to_error::deserialize(&body).map_err(|error| {
-        let (field, problem) = reply::name_field(&error);
-        RequestError::Field { field, problem }
-    })?;
+    let incoming: Incoming = object(body)?;
     Ok(AccessRequest {
         customer_id: incoming.customer_id,
         feature_id: incoming.feature_id,
         resource_id: incoming.resource_id,
         requested_usage: incoming.requested_usage,
         requested_values: incoming.requested_values.unwrap_or_default(),
+    })
+}
+
+/// Reads a list of checks.
+pub(crate) fn parse_list(json: &str) -> Result<Vec<AccessRequest>, RequestError> {
+    let checks: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| RequestError::NotJson)?;
+    if checks.len() > MAX_CHECKS {
+        let problem = format!("must hold at most {MAX_CHECKS} checks");
+        return Err(RequestError::Field { field: "the list".to_owned(), problem });
+    }
+    let check = |(index, json): (usize, &&RawValue)| {
+        parse(json.get().as_bytes()).map_err(|error| match error {
+            RequestError::NotJson => RequestError::NotJson,
+            RequestError::Field { field, problem } => {
+                let field = if field == THE_BODY { format!("[{index}]") } else { format!("[{index}].{field}") };
+                RequestError::Field { field, problem }
+            }
+        })
+    };
+    checks.iter().enumerate().map(check).collect()
+}
+
+/// Reads the body of a batch.
+pub(crate) fn parse_batch(body: &[u8]) -> Result<BatchRequest, RequestError> {
+    let IncomingBatch { customer_id, resource_id, checks } = object(body)?;
+    if checks.as_ref().is_some_and(|checks| checks.len() > MAX_CHECKS) {
+        return Err(RequestError::Field {
+            field: "checks".to_owned(),
+            problem: format!("must hold at most {MAX_CHECKS} checks"),
+        });
+    }
+    let request = |check: IncomingCheck| AccessRequest {
+        customer_id: customer_id.clone(),
+        feature_id: check.feature_id,
+        resource_id: resource_id.clone(),
+        requested_usage: check.requested_usage,
+        requested_values: check.requested_values.unwrap_or_default(),
+    };
+    let checks = checks.map(|checks| checks.into_iter().map(request).collect());
+    Ok(BatchRequest { customer_id, resource_id, checks })
+}
+
+/// Reads a JSON object. Names the member that is wrong.
+pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestError> {
+    let body: serde_json::Value = serde_json::from_slice(body).map_err(|_| RequestError::NotJson)?;
+    if !body.is_object() {
+        // A list would do for serde, by position.
+        return Err(RequestError::Field { field: THE_BODY.to_owned(), problem: "must be an object".to_owned() });
+    }
+    serde_path_to_error::deserialize(&body).map_err(|error| {
+        let (field, problem) = reply::name_field(&error);
+        RequestError::Field { field, problem }
     })
 }
 
@@ -89,6 +169,28 @@ mod tests {
         ] {
             assert_eq!(parse(body.as_bytes()).map_err(|error| error.to_string()), Err(message.to_owned()), "{body}");
         }
+    }
+
+    #[test]
+    fn a_bad_field_of_a_batch_is_named() {
+        let checks = |count| format!(r#"{{"customerId":"c","checks":[{}]}}"#, vec![r#"{"featureId":"f"}"#; count].join(","));
+        for (body, message) in [
+            ("[]", "`the body` must be an object"),
+            (r#"{"checks":[]}"#, "`customerId` is missing"),
+            (r#"{"customerId":"c","checks":{}}"#, "`checks` must be a list"),
+            (r#"{"customerId":"c","featureId":"f"}"#, "`featureId` is not known here"),
+            (r#"{"customerId":"c","checks":[{"featureId":"f"},{}]}"#, "`checks[1].featureId` is missing"),
+            (r#"{"customerId":"c","checks":[{"featureId":"f","customerId":"d"}]}"#, "`checks[0].customerId` is not known here"),
+            (
+                r#"{"customerId":"c","checks":[{"featureId":"f","requestedUsage":-1}]}"#,
+                "`checks[0].requestedUsage` must be a finite number, not below 0",
+            ),
+            (&checks(MAX_CHECKS + 1), "`checks` must hold at most 100 checks"),
+        ] {
+            assert_eq!(parse_batch(body.as_bytes()).map_err(|error| error.to_string()), Err(message.to_owned()), "{body}");
+        }
+        assert_eq!(parse_batch(checks(MAX_CHECKS).as_bytes()).unwrap().checks.map(|checks| checks.len()), Some(MAX_CHECKS));
+        assert_eq!(parse_batch(br#"{"customerId":"c","checks":null}"#).unwrap().checks, None);
     }
 
     #[test]

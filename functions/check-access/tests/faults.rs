@@ -27,6 +27,7 @@ const GENEROUS: Duration = Duration::from_secs(8);
 async fn start(embedded: &Embedded, endpoint: &str) -> Lambda {
     let variables = [
         ("CUSTOMERS_TABLE", embedded.store.tables().customers.as_str()),
+        ("SUBSCRIPTIONS_TABLE", embedded.store.tables().subscriptions.as_str()),
         ("DYNAMODB_ENDPOINT", endpoint),
         ("CHECK_ACCESS_API_TOKEN", "local-token"),
     ];

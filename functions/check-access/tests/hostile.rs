@@ -12,6 +12,7 @@ async fn start(embedded: &Embedded, token: &str, level: &str) -> Lambda {
     let tables = embedded.store.tables();
     let variables = [
         ("CUSTOMERS_TABLE", tables.customers.as_str()),
+        ("SUBSCRIPTIONS_TABLE", tables.subscriptions.as_str()),
         ("DYNAMODB_ENDPOINT", &embedded.endpoint),
         ("CHECK_ACCESS_API_TOKEN", token),
         ("RUST_LOG", level),
@@ -106,6 +107,65 @@ async fn a_hostile_check_is_refused_or_denied() {
     let twice = raw(r#","customerId":"nobody""#);
     assert_eq!(lambda.invoke(&with_body(twice)).await.unwrap()["statusCode"], 403);
 
+    assert_eq!(lambda.invoke(&granted()).await.unwrap()["statusCode"], 200);
+    let log = lambda.stop().await.unwrap();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[tokio::test]
+async fn a_hostile_path_or_query_is_refused_or_shows_nothing() {
+    let embedded = seeded().await;
+    let lambda = start(&embedded, "local-token", "info").await;
+    let asked = |method: &str, path: &str, query: &str| {
+        let mut event = with_body("");
+        (event["rawPath"], event["rawQueryString"]) = (path.into(), query.into());
+        (event["requestContext"]["http"]["method"], event["requestContext"]["http"]["path"]) = (method.into(), path.into());
+        event
+    };
+    let long = "x".repeat(501);
+    let many = |count: usize| vec!["resourceIds=r"; count].join("&");
+    for (path, query, status) in [
+        ("/v1/c/../entitlements.json", "", 200),
+        ("/v1/c/../../check-access", "", 404),
+        ("/v1/c/customer-alder/../entitlements.json", "", 200),
+        ("/v1/c/customer-alder#/entitlements.json", "", 200),
+        ("/v1/c/customer-alder%23/entitlements-state.json", "", 200),
+        ("/v1/c/ customer-alder/subscriptions.json", "", 200),
+        ("/v1/c/CUSTOMER-ALDER/subscriptions.json", "", 200),
+        ("/v1/c/\u{202e}%/entitlements.json", "", 200),
+        ("/v1/c//entitlements.json", "", 400),
+        ("/v1/c/%00/entitlements.json", "", 400),
+        ("/v1/c/\u{0}/entitlements.json", "", 400),
+        ("/v1/c/%FF%FE/entitlements.json", "", 404),
+        (&format!("/v1/c/{long}/entitlements.json"), "", 400),
+        ("/v1/c/entitlements.json", "", 404),
+        ("/v1/c/customer-alder/paywall.json", "", 404),
+        ("/v1/customers/customer-alder/entitlements", "", 404),
+        ("/v1/", "", 404),
+        ("/v1", "", 404),
+        ("//v1/c/customer-alder/entitlements.json", "", 404),
+        ("/V1/c/customer-alder/entitlements.json", "", 404),
+        ("/v1/c/customer-alder/entitlements.json", "resourceId=%00", 400),
+        ("/v1/c/customer-alder/entitlements.json", "featureId=f&requestedUsage=1e999", 400),
+        ("/v1/c/customer-alder/entitlements.json", "featureId=f&requestedUsage=-0.1", 400),
+        ("/v1/c/customer-alder/subscriptions.json", &many(101), 400),
+        ("/v1/c/customer-alder/subscriptions.json", &many(10_000), 400),
+    ] {
+        let answer = lambda.invoke(&asked("GET", path, query)).await.unwrap();
+        let said: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+        assert_eq!(answer["statusCode"], status, "{path}: {said}");
+        assert_eq!(said["error"].is_string(), status != 200, "{path}: {said}");
+        // None of them is the customer that the replica knows.
+        let shown = said["data"].as_object().map(|data| data.values().next().unwrap().clone()).unwrap_or_default();
+        let listed = shown.get("entitlements").unwrap_or(&shown);
+        assert!(listed.as_array().is_none_or(Vec::is_empty), "{path}: {said}");
+    }
+    let flag = lambda.invoke(&asked("POST", &format!("/ofrep/v1/evaluate/flags/{long}"), "")).await.unwrap();
+    assert_eq!(flag["statusCode"], 400, "{flag}");
+    for method in ["PUT", "DELETE", "HEAD", "OPTIONS", "POST"] {
+        let answer = lambda.invoke(&asked(method, "/v1/c/customer-alder/entitlements.json", "")).await.unwrap();
+        assert_eq!((&answer["statusCode"], &answer["headers"]["allow"]), (&json!(405), &json!("GET")), "{method}");
+    }
     assert_eq!(lambda.invoke(&granted()).await.unwrap()["statusCode"], 200);
     let log = lambda.stop().await.unwrap();
     assert!(!log.contains("panicked"), "{log}");

@@ -15,6 +15,7 @@ async fn start_at(endpoint: &str, token: &str) -> Lambda {
     let tables = byos::tables::local_names();
     let variables = [
         ("CUSTOMERS_TABLE", tables.customers.as_str()),
+        ("SUBSCRIPTIONS_TABLE", tables.subscriptions.as_str()),
         ("DYNAMODB_ENDPOINT", endpoint),
         ("CHECK_ACCESS_API_TOKEN", token),
         ("METRICS_NAMESPACE", "byos-stigg"),
@@ -54,6 +55,34 @@ async fn a_function_with_an_empty_token_does_not_start() {
     assert!(!succeeded && printed.contains("CHECK_ACCESS_API_TOKEN"), "{printed}");
 }
 
+/// Without a token: the permission to invoke the function is the authorization.
+#[tokio::test]
+async fn plain_checks_are_decided_as_over_http() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
+    stack.seed("local-secret").await.unwrap();
+    let lambda = start(&embedded, "local-token").await;
+    let (mut checks, mut decisions) = (Vec::new(), Vec::new());
+    for (name, event) in story::events("check-access") {
+        let check: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
+        let over_http = lambda.invoke(&event).await.unwrap();
+        let decision: Value = serde_json::from_str(over_http["body"].as_str().unwrap()).unwrap();
+        assert_eq!(lambda.invoke(&check).await.unwrap(), decision, "{name}");
+        checks.push(check);
+        decisions.push(decision);
+    }
+    assert_eq!(lambda.invoke(&json!(checks)).await.unwrap(), json!(decisions));
+    for (event, error) in [
+        (json!({"customerId": "c"}), "`featureId` is missing"),
+        (json!({"customerId": "c", "featureId": "f", "hasAccess": true}), "`hasAccess` is not known here"),
+        (json!([{"customerId": "c", "featureId": "f"}, {"customerId": "c", "featureId": 7}]), "`[1].featureId` must be a string"),
+        (json!([5]), "`[0]` must be an object"),
+        (json!(vec![&checks[0]; 101]), "`the list` must hold at most 100 checks"),
+    ] {
+        assert_eq!(lambda.invoke(&event).await.unwrap(), json!({ "error": error }));
+    }
+}
+
 /// Neither a store that refuses connections nor one that never answers makes a check grant.
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_a_503_and_never_a_yes() {
@@ -86,7 +115,8 @@ async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_
     }
     for (what, event) in hostile::disguised(&event) {
         let answer = lambda.invoke(&event).await.unwrap();
-        assert_eq!(answer["statusCode"], 200, "{what}: {answer}");
+        let expected = if what.starts_with("a path") { 404 } else { 200 };
+        assert_eq!(answer["statusCode"], expected, "{what}: {answer}");
     }
     assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
 }

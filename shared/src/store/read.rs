@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    slice,
     time::Duration,
 };
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 
 use super::{
     Store, StoreError,
@@ -19,10 +20,10 @@ use super::{
 };
 use crate::{
     access::{AccessRequest, AccessView},
-    customer::CustomerRegisters,
+    customer::{CustomerRegisters, Standing},
     entitlement::ScopeRegisters,
     id::Id,
-    subscription::SubscriptionRegisters,
+    subscription::{Subscription, SubscriptionRegisters},
 };
 
 /// A customer's registers under its id.
@@ -160,6 +161,27 @@ impl Store {
             Ok(SubscriptionRow { subscription_id: item.id(SUBSCRIPTION_ID)?, registers: item.subscription_registers()? })
         };
         items.into_iter().map(row).collect()
+    }
+
+    /// The visible subscriptions of a customer by id; none if the customer is not live. Eventually consistent.
+    ///
+    /// Two requests beside one another, and a third if there are subscriptions.
+    pub async fn subscriptions_of(&self, customer_id: &Id) -> Result<BTreeMap<Id, Subscription>, StoreError> {
+        let customer = self.customers(slice::from_ref(customer_id), Parts::Versions);
+        let pointers = self.query_prefix(customer_id, SUBSCRIPTIONS, &[ITEM], false);
+        let (customers, pointers) = try_join(customer, pointers).await?;
+        let customer = customers.first().map(|customer| &customer.registers);
+        let Some(customer) = customer.filter(|customer| customer.standing() == Standing::Live) else {
+            return Ok(BTreeMap::new());
+        };
+        let ids: Vec<Id> = pointers.iter().map(|item| id_after(item, SUBSCRIPTIONS)).collect::<Result<_, _>>()?;
+        let visible = |row: SubscriptionRow| {
+            let subscription = row.registers.visible(customer.tombstone.as_ref());
+            // Stigg may have moved it to another customer since.
+            let subscription = subscription.filter(|subscription| subscription.customer_id == *customer_id);
+            subscription.map(|subscription| (row.subscription_id, subscription))
+        };
+        Ok(self.subscriptions(&ids).await?.into_iter().filter_map(visible).collect())
     }
 
     /// The resources that a customer has had lists or balances for, with their registers.

@@ -1,0 +1,502 @@
+//! The read side of Stigg's Edge API, as Stigg's SDKs ask it.
+//!
+//! Source of the shapes: the requests and models of Stigg's published SDKs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
+use shared::{
+    access::{AccessDeniedReason, DecidedOn},
+    entitlement::{Entitlement, to_number},
+    id::Id,
+    period::ResetPeriod,
+    subscription::Subscription,
+    time,
+};
+
+use crate::scope::{Feature, Scope};
+
+/// The body of a 200.
+#[derive(Serialize)]
+pub(crate) struct Document<T> {
+    data: T,
+}
+
+impl<T> From<T> for Document<T> {
+    fn from(data: T) -> Self {
+        Self { data }
+    }
+}
+
+/// `server-sdk-configuration.json` and `client-sdk-configuration.json`: the SDKs want the document and read nothing of
+/// it.
+#[derive(Serialize)]
+pub(crate) struct Configuration {}
+
+/// `entitlements.json`.
+#[derive(Serialize)]
+pub(crate) struct Entitlements<'a> {
+    entitlements: Vec<EntitlementJson<'a>>,
+}
+
+/// `entitlements.json` with a `featureId`.
+#[derive(Serialize)]
+pub(crate) struct OneEntitlement<'a> {
+    entitlement: EntitlementJson<'a>,
+}
+
+/// `entitlements-state.json`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct State<'a> {
+    entitlements_state: EntitlementsState<'a>,
+}
+
+#[derive(Serialize)]
+struct EntitlementsState<'a> {
+    #[serde(rename = "__typename")]
+    typename: &'static str,
+    entitlements: Vec<EntitlementJson<'a>>,
+    #[serde(rename = "entitlementsV2")]
+    entitlements_v2: Vec<EntitlementV2<'a>>,
+    #[serde(rename = "accessDeniedReason")]
+    access_denied_reason: Option<AccessDeniedReason>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
+enum EntitlementV2<'a> {
+    Feature(EntitlementJson<'a>),
+    Credit(CreditJson<'a>),
+}
+
+/// Stigg's `Entitlement` and `FeatureEntitlement`.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EntitlementJson<'a> {
+    #[serde(rename = "__typename")]
+    typename: &'static str,
+    is_granted: bool,
+    access_denied_reason: Option<AccessDeniedReason>,
+    has_unlimited_usage: bool,
+    has_soft_limit: bool,
+    usage_limit: Option<Value>,
+    current_usage: Option<Value>,
+    enum_values: Option<Vec<String>>,
+    entitlement_updated_at: Option<&'a str>,
+    usage_updated_at: Option<&'a str>,
+    usage_period_anchor: Option<String>,
+    usage_period_start: Option<String>,
+    usage_period_end: Option<String>,
+    reset_period: Option<&'static str>,
+    reset_period_configuration: Option<ResetPeriodConfiguration>,
+    credit_rate: Option<CreditRate>,
+    /// No events say until when an entitlement holds.
+    valid_until: Option<()>,
+    feature: Option<FeatureJson<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FeatureJson<'a> {
+    #[serde(rename = "__typename")]
+    typename: &'static str,
+    ref_id: Id,
+    display_name: Text<'a>,
+    description: Option<&'a RawValue>,
+    feature_type: &'static str,
+    meter_type: &'static str,
+    feature_units: Option<&'a RawValue>,
+    feature_units_plural: Option<&'a RawValue>,
+}
+
+/// A text as stored, or an id in its place.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Text<'a> {
+    Stored(&'a RawValue),
+    Id(String),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "__typename")]
+enum ResetPeriodConfiguration {
+    #[serde(rename = "MonthlyResetPeriodConfig", rename_all = "camelCase")]
+    Monthly { monthly_according_to: &'static str },
+    #[serde(rename = "WeeklyResetPeriodConfig", rename_all = "camelCase")]
+    Weekly { weekly_according_to: &'static str },
+    #[serde(rename = "YearlyResetPeriodConfig", rename_all = "camelCase")]
+    Yearly { yearly_according_to: &'static str },
+}
+
+#[derive(Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CreditRate {
+    amount: f64,
+    currency_id: String,
+}
+
+/// Stigg's `CreditEntitlement`: the credits of one currency.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CreditJson<'a> {
+    #[serde(rename = "__typename")]
+    typename: &'static str,
+    is_granted: bool,
+    access_denied_reason: Option<AccessDeniedReason>,
+    currency: CurrencyJson<'a>,
+    usage_limit: Option<Value>,
+    current_usage: Option<Value>,
+    has_soft_limit: bool,
+    usage_updated_at: Option<&'a str>,
+    entitlement_updated_at: Option<&'a str>,
+    usage_period_end: Option<()>,
+    valid_until: Option<()>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CurrencyJson<'a> {
+    currency_id: String,
+    display_name: Text<'a>,
+}
+
+/// The members of a stored entitlement that only describe. Of an unexpected type they count as absent.
+#[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Stored<'a> {
+    #[serde(borrow)]
+    feature: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reset_period_configuration: Option<&'a RawValue>,
+    #[serde(borrow)]
+    credit_rate: Option<&'a RawValue>,
+    #[serde(borrow)]
+    credit_balance: Option<&'a RawValue>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct StoredFeature<'a> {
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    description: Option<&'a RawValue>,
+    #[serde(borrow)]
+    unit: Option<&'a RawValue>,
+    #[serde(borrow)]
+    units: Option<&'a RawValue>,
+}
+
+impl<'a> Entitlements<'a> {
+    /// All entitlements of a scope.
+    pub(crate) fn of(scope: &'a Scope, features: &[Feature<'a>]) -> Self {
+        Self { entitlements: entitlements(scope, features, "Entitlement") }
+    }
+}
+
+impl<'a> OneEntitlement<'a> {
+    /// The entitlement to a feature.
+    pub(crate) fn of(scope: &'a Scope, feature: &Feature<'a>) -> Self {
+        Self { entitlement: entitlement(scope, feature, "Entitlement") }
+    }
+
+    /// A denial of a feature that the scope does not hold.
+    pub(crate) fn denied(access_denied_reason: Option<AccessDeniedReason>) -> Self {
+        Self { entitlement: EntitlementJson { typename: "Entitlement", access_denied_reason, ..EntitlementJson::default() } }
+    }
+}
+
+impl<'a> State<'a> {
+    /// The entitlements of a scope in both forms, the credits behind them, and why there are none.
+    pub(crate) fn of(scope: &'a Scope, features: &[Feature<'a>]) -> Self {
+        use AccessDeniedReason as Reason;
+        let access_denied_reason = match scope.denied() {
+            None => None,
+            // The SDKs' models of this document know three reasons.
+            Some(reason @ (Reason::CustomerNotFound | Reason::CustomerIsArchived)) => Some(reason),
+            Some(_) => Some(Reason::NoActiveSubscription),
+        };
+        let v2 = entitlements(scope, features, "FeatureEntitlement").into_iter().map(EntitlementV2::Feature);
+        Self {
+            entitlements_state: EntitlementsState {
+                typename: "EntitlementsState",
+                entitlements: entitlements(scope, features, "Entitlement"),
+                entitlements_v2: v2.chain(credits(scope, features).into_iter().map(EntitlementV2::Credit)).collect(),
+                access_denied_reason,
+            },
+        }
+    }
+}
+
+fn entitlements<'a>(scope: &'a Scope, features: &[Feature<'a>], typename: &'static str) -> Vec<EntitlementJson<'a>> {
+    features.iter().map(|feature| entitlement(scope, feature, typename)).collect()
+}
+
+fn entitlement<'a>(scope: &'a Scope, feature: &Feature<'a>, typename: &'static str) -> EntitlementJson<'a> {
+    let Feature { request, decision, entitlement, stored } = feature;
+    let DecidedOn {
+        current_usage,
+        usage_limit,
+        has_unlimited_usage,
+        has_soft_limit,
+        usage_period_start,
+        usage_period_end,
+        enum_values,
+        ..
+    } = decision.decided_on.clone();
+    let described: Stored<'_> = serde_json::from_str(stored).unwrap_or_default();
+    let reset_period = entitlement.period.reset_period.as_deref().and_then(ResetPeriod::parse);
+    EntitlementJson {
+        typename,
+        is_granted: decision.has_access(),
+        access_denied_reason: decision.denied,
+        // Without it the SDKs hold usage against the limit 0 where the credits are the limit.
+        has_unlimited_usage: has_unlimited_usage
+            || (entitlement.balance.is_some() && usage_limit.is_none() && decision.has_access()),
+        has_soft_limit,
+        feature: Some(feature_json(request.feature_id.clone(), entitlement, described.feature, current_usage.is_some())),
+        usage_limit,
+        current_usage,
+        enum_values,
+        entitlement_updated_at: scope.list_time(),
+        usage_updated_at: scope.usage_time(&request.feature_id, entitlement),
+        usage_period_anchor: entitlement.period.usage_period_anchor.map(time::to_fixed_width),
+        usage_period_start,
+        usage_period_end,
+        reset_period: reset_period.map(ResetPeriod::word),
+        reset_period_configuration: reset_period.and_then(|period| configuration(period, described.reset_period_configuration?)),
+        credit_rate: described.credit_rate.and_then(|rate| serde_json::from_str(rate.get()).ok()),
+        valid_until: None,
+    }
+}
+
+fn feature_json<'a>(ref_id: Id, entitlement: &Entitlement, described: Option<&'a RawValue>, is_metered: bool) -> FeatureJson<'a> {
+    let feature = &entitlement.grant.feature;
+    let known = |word: &&str| feature.feature_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(word));
+    // One type that the SDKs' models don't know would make them reject the whole document. NUMBER without a meter has
+    // no rules of its own: the decision stands.
+    let feature_type = ["BOOLEAN", "NUMBER", "ENUM"].into_iter().find(known).unwrap_or("NUMBER");
+    let is_incremental = feature.meter_type.as_deref().is_some_and(|meter| meter.eq_ignore_ascii_case("INCREMENTAL"));
+    let described: StoredFeature<'_> = described.and_then(|feature| serde_json::from_str(feature.get()).ok()).unwrap_or_default();
+    FeatureJson {
+        typename: "EntitlementFeature",
+        display_name: text(described.name).map_or_else(|| Text::Id(ref_id.to_string()), Text::Stored),
+        ref_id,
+        description: text(described.description),
+        feature_type,
+        meter_type: match (is_metered, is_incremental) {
+            (false, _) => "None",
+            (true, true) => "Incremental",
+            (true, false) => "Fluctuating",
+        },
+        feature_units: text(described.unit),
+        feature_units_plural: text(described.units),
+    }
+}
+
+/// The credits by currency. They are granted while a feature that they pay for is not denied for them.
+fn credits<'a>(scope: &'a Scope, features: &[Feature<'a>]) -> Vec<CreditJson<'a>> {
+    let mut credits: BTreeMap<String, CreditJson<'a>> = BTreeMap::new();
+    for feature in features {
+        let Feature { decision, entitlement, stored, .. } = feature;
+        let (Some(balance), Some(currency_id)) = (&entitlement.balance, entitlement.grant.currency_id()) else { continue };
+        let is_granted = decision.denied != Some(AccessDeniedReason::InsufficientCredits);
+        let credit = credits.entry(currency_id.to_owned()).or_insert_with(|| CreditJson {
+            typename: "CreditEntitlement",
+            is_granted: false,
+            access_denied_reason: Some(AccessDeniedReason::InsufficientCredits),
+            currency: CurrencyJson {
+                currency_id: currency_id.to_owned(),
+                display_name: currency_name(stored).map_or_else(|| Text::Id(currency_id.to_owned()), Text::Stored),
+            },
+            usage_limit: balance.total_granted.map(to_number),
+            current_usage: balance.total_granted.map(|granted| to_number(granted - balance.remaining_balance)),
+            has_soft_limit: false,
+            usage_updated_at: scope.balance_time(currency_id, entitlement),
+            entitlement_updated_at: scope.list_time(),
+            usage_period_end: None,
+            valid_until: None,
+        });
+        credit.has_soft_limit |= entitlement.has_soft_limit();
+        if is_granted {
+            (credit.is_granted, credit.access_denied_reason) = (true, None);
+        }
+    }
+    credits.into_values().collect()
+}
+
+fn currency_name(stored: &str) -> Option<&RawValue> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Balance<'a> {
+        #[serde(borrow)]
+        credit_currency: &'a RawValue,
+    }
+    #[derive(serde::Deserialize)]
+    struct Currency<'a> {
+        #[serde(borrow)]
+        name: Option<&'a RawValue>,
+    }
+    let Stored { credit_balance, .. } = serde_json::from_str(stored).ok()?;
+    let Balance { credit_currency } = serde_json::from_str(credit_balance?.get()).ok()?;
+    let Currency { name } = serde_json::from_str(credit_currency.get()).ok()?;
+    text(name)
+}
+
+/// The value if it is a text.
+fn text(value: Option<&RawValue>) -> Option<&RawValue> {
+    value.filter(|value| value.get().starts_with('"'))
+}
+
+/// The webhooks' `{accordingTo}` as the union of the Edge API; None for a word that its models don't know.
+fn configuration(period: ResetPeriod, stored: &RawValue) -> Option<ResetPeriodConfiguration> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Configuration {
+        according_to: String,
+    }
+    const START: &str = "SubscriptionStart";
+    const DAYS: [&str; 7] =
+        ["EveryMonday", "EveryTuesday", "EveryWednesday", "EveryThursday", "EveryFriday", "EverySaturday", "EverySunday"];
+    let Configuration { according_to } = serde_json::from_str(stored.get()).ok()?;
+    let known = |words: &[&'static str]| words.iter().copied().find(|word| *word == according_to);
+    match period {
+        ResetPeriod::Month => known(&[START, "StartOfTheMonth"])
+            .map(|monthly_according_to| ResetPeriodConfiguration::Monthly { monthly_according_to }),
+        ResetPeriod::Week => known(&[START])
+            .or_else(|| known(&DAYS))
+            .map(|weekly_according_to| ResetPeriodConfiguration::Weekly { weekly_according_to }),
+        ResetPeriod::Year => known(&[START]).map(|yearly_according_to| ResetPeriodConfiguration::Yearly { yearly_according_to }),
+        ResetPeriod::Day | ResetPeriod::Hour => None,
+    }
+}
+
+/// `subscriptions.json`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Subscriptions<'a> {
+    get_active_subscriptions: Vec<SubscriptionJson<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SubscriptionJson<'a> {
+    subscription_id: &'a Id,
+    status: &'a str,
+    pricing_type: &'a str,
+    start_date: &'a str,
+    end_date: Option<&'a str>,
+    cancellation_date: Option<&'a str>,
+    effective_end_date: Option<&'a str>,
+    current_billing_period_start: Option<&'a str>,
+    current_billing_period_end: Option<&'a str>,
+    billing_period: Option<&'a str>,
+    trial_end_date: Option<&'a str>,
+    additional_meta_data: Option<&'a Value>,
+    customer: CustomerJson<'a>,
+    resource: Option<ResourceJson<'a>>,
+    plan: PlanJson<'a>,
+    addons: Vec<AddonJson<'a>>,
+    prices: [(); 0],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CustomerJson<'a> {
+    customer_id: &'a Id,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceJson<'a> {
+    resource_id: &'a Id,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PlanJson<'a> {
+    plan_id: &'a Id,
+    display_name: &'a str,
+    description: Option<&'a str>,
+    product: ProductJson<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProductJson<'a> {
+    ref_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct AddonJson<'a> {
+    quantity: f64,
+    addon: AddonIdJson<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AddonIdJson<'a> {
+    addon_id: &'a str,
+}
+
+impl<'a> Subscriptions<'a> {
+    /// The active ones of a customer: those of the resources, or without resources those of the customer level.
+    pub(crate) fn of(subscriptions: &'a BTreeMap<Id, Subscription>, resources: &BTreeSet<Id>) -> Self {
+        let is_active = |subscription: &Subscription| matches!(subscription.status.as_str(), "ACTIVE" | "IN_TRIAL");
+        let is_asked = |subscription: &Subscription| match &subscription.details.resource_id {
+            None => resources.is_empty(),
+            Some(resource_id) => resources.contains(resource_id),
+        };
+        let shown = subscriptions.iter().filter(|(_, subscription)| is_active(subscription) && is_asked(subscription));
+        Self { get_active_subscriptions: shown.map(|(id, subscription)| SubscriptionJson::of(id, subscription)).collect() }
+    }
+}
+
+impl<'a> SubscriptionJson<'a> {
+    fn of(subscription_id: &'a Id, subscription: &'a Subscription) -> Self {
+        let Subscription { customer_id, status, dates, details, .. } = subscription;
+        let plan = details.plan.as_ref();
+        let of_plan = |name: &str| plan.and_then(|plan| plan.get(name)?.as_str());
+        let known = |value: &Option<Value>, words: &[&'static str]| {
+            let word = value.as_ref().and_then(Value::as_str);
+            word.and_then(|word| words.iter().copied().find(|known| known.eq_ignore_ascii_case(word)))
+        };
+        let pricing = plan.and_then(|plan| plan.get("pricingType")).cloned();
+        let addons = details.addons.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(|addon| {
+            let addon_id = addon.get("id")?.as_str()?;
+            Some(AddonJson {
+                quantity: addon.get("quantity").and_then(Value::as_f64).unwrap_or(1.0),
+                addon: AddonIdJson { addon_id },
+            })
+        });
+        Self {
+            subscription_id,
+            status,
+            // Stigg's other two are FREE and PAID; a plan that does not say may be either.
+            pricing_type: known(&pricing, &["FREE", "PAID", "CUSTOM"]).unwrap_or("CUSTOM"),
+            start_date: &dates.start_date,
+            end_date: dates.end_date.as_deref(),
+            cancellation_date: dates.cancellation_date.as_deref(),
+            effective_end_date: dates.end_date.as_deref(),
+            current_billing_period_start: dates.current_billing_period_start.as_deref(),
+            current_billing_period_end: dates.current_billing_period_end.as_deref(),
+            billing_period: known(&details.billing_period, &["MONTHLY", "ANNUALLY"]),
+            trial_end_date: dates.trial_end_date.as_deref(),
+            additional_meta_data: details.metadata.as_ref(),
+            customer: CustomerJson { customer_id },
+            resource: details.resource_id.as_ref().map(|resource_id| ResourceJson { resource_id }),
+            plan: PlanJson {
+                plan_id: &details.plan_id,
+                display_name: &details.plan_name,
+                description: of_plan("description"),
+                // Events name no product.
+                product: ProductJson { ref_id: of_plan("productId").unwrap_or_default() },
+            },
+            addons: addons.collect(),
+            prices: [],
+        }
+    }
+}

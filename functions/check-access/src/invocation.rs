@@ -1,0 +1,75 @@
+//! What the function is called with: API Gateway's event, a function URL's, which has the same form, or checks as plain
+//! JSON by `lambda:InvokeFunction`.
+
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+use shared::gateway::{GatewayEvent, Malformed};
+
+/// An event of any of these forms. Anything that is JSON can be read as one.
+#[derive(Debug)]
+pub enum Invocation {
+    /// An HTTP request, and what can't be read.
+    Http(GatewayEvent),
+    /// A check as `/check-access` takes it, or a list of them. The permission to invoke the function is the
+    /// authorization: no request over HTTP gets here, since its body is only a text within an event.
+    Direct(Box<RawValue>),
+}
+
+/// What an invocation is answered with.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Reply {
+    /// A response over HTTP.
+    Http(Box<ApiGatewayV2httpResponse>),
+    /// A decision, a list of them, or an error.
+    Direct(Box<RawValue>),
+}
+
+impl<'de> Deserialize<'de> for Invocation {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(input)?;
+        let event = GatewayEvent::read(json.get());
+        // Nearly all are events, and those are read once.
+        Ok(if event.malformed() == Some(Malformed::Event) && is_direct(json.get()) {
+            Self::Direct(json)
+        } else {
+            Self::Http(event)
+        })
+    }
+}
+
+fn is_direct(json: &str) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Members {
+        customer_id: Option<IgnoredAny>,
+        request_context: Option<IgnoredAny>,
+    }
+    json.starts_with('[')
+        || serde_json::from_str::<Members>(json)
+            .is_ok_and(|members| members.customer_id.is_some() && members.request_context.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_checks_are_direct() {
+        for (json, direct) in [
+            (r#"{"customerId":"c"}"#, true),
+            ("[]", true),
+            (" [{}]", true),
+            ("{}", false),
+            ("null", false),
+            ("5", false),
+            (r#"{"customerId":null}"#, false),
+            (r#"{"customerId":"c","requestContext":{}}"#, false),
+            (r#"{"body":"{\"customerId\":\"c\"}"}"#, false),
+        ] {
+            let invocation = serde_json::from_str::<Invocation>(json).unwrap();
+            assert_eq!(matches!(invocation, Invocation::Direct(_)), direct, "{json}");
+        }
+    }
+}

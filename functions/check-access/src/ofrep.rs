@@ -1,0 +1,228 @@
+//! The OpenFeature Remote Evaluation Protocol (OFREP), by which every OpenFeature SDK can ask.
+//!
+//! Source: open-feature/protocol, `service/openapi.yaml`, version 0.3.0. The caller's `targetingKey` is the customer. A
+//! request carries no type, so the type of a value depends on the key alone:
+//!
+//! | key | value |
+//! |---|---|
+//! | `<feature>` | boolean: whether access is granted |
+//! | `<feature>.limit` | number: the limit of a NUMBER feature; [`UNLIMITED`] where there is none |
+//! | `<feature>.usage` | number: what is used in the present period of a metered feature |
+//! | `<feature>.values` | list of texts: the values granted of an ENUM feature |
+//!
+//! Numbers always have a fraction (`5.0`): providers in typed languages read `5` and `2.5` as different types.
+//!
+//! A feature whose own id ends like a suffix takes precedence.
+
+use lambda_http::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use shared::{
+    access::{AccessRequest, DecidedOn, Decision},
+    id::Id,
+    store::StoreError,
+};
+
+use crate::{
+    request::{RequestError, object},
+    scope::Scope,
+};
+
+/// The limit where usage is unlimited: the largest whole number that every provider reads exactly, 2^53 - 1. It compares
+/// as it should, which a missing or negative limit would not.
+pub(crate) const UNLIMITED: f64 = 9_007_199_254_740_991.0;
+
+/// An evaluation that is rejected.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OfrepError {
+    #[error("the body is not JSON")]
+    NotJson,
+    #[error("{0}")]
+    Context(RequestError),
+    #[error("`context.targetingKey` is missing: it names the customer")]
+    TargetingKey,
+    /// The key asks for a number or a list that the scope does not hold.
+    #[error("the customer has no such entitlement, or it has no such value")]
+    NotFound,
+}
+
+impl OfrepError {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotJson | Self::Context(_) | Self::TargetingKey => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The body of the rejection. Providers ignore one of a single evaluation that does not name its key.
+    pub(crate) fn body<'a>(&self, key: Option<&'a str>) -> Failure<'a> {
+        let error_code = match self {
+            Self::NotJson => "PARSE_ERROR",
+            Self::Context(_) => "INVALID_CONTEXT",
+            Self::TargetingKey => "TARGETING_KEY_MISSING",
+            Self::NotFound => "FLAG_NOT_FOUND",
+        };
+        Failure { key, error_code, error_details: self.to_string() }
+    }
+}
+
+/// The body of a rejection.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Failure<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    error_code: &'static str,
+    error_details: String,
+}
+
+/// What an evaluation asks of a customer.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Context {
+    pub(crate) customer_id: Id,
+    pub(crate) resource_id: Option<Id>,
+    requested_usage: f64,
+    requested_values: Vec<String>,
+}
+
+impl Context {
+    /// Reads the body of an evaluation. Members of the context that are not known are ignored: it is shared by all flags
+    /// of a program.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, OfrepError> {
+        #[derive(Deserialize)]
+        struct Body {
+            #[serde(default)]
+            context: Attributes,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Attributes {
+            #[serde(default)]
+            targeting_key: Option<String>,
+            #[serde(default)]
+            resource_id: Option<Id>,
+            #[serde(default, deserialize_with = "crate::request::requested_usage")]
+            requested_usage: f64,
+            #[serde(default)]
+            requested_values: Option<Vec<String>>,
+        }
+        let Body { context } = object(body).map_err(|error| match error {
+            RequestError::NotJson => OfrepError::NotJson,
+            error => OfrepError::Context(error),
+        })?;
+        let customer_id = context.targeting_key.filter(|key| !key.is_empty()).ok_or(OfrepError::TargetingKey)?;
+        let invalid = |error: shared::id::IdError| {
+            OfrepError::Context(RequestError::Field { field: "context.targetingKey".to_owned(), problem: error.to_string() })
+        };
+        Ok(Self {
+            customer_id: Id::try_from(customer_id).map_err(invalid)?,
+            resource_id: context.resource_id,
+            requested_usage: context.requested_usage,
+            requested_values: context.requested_values.unwrap_or_default(),
+        })
+    }
+
+    fn request(&self, scope: &Scope, feature_id: Id) -> AccessRequest {
+        AccessRequest {
+            requested_usage: self.requested_usage,
+            requested_values: self.requested_values.clone(),
+            ..scope.request(feature_id)
+        }
+    }
+}
+
+/// A successful evaluation.
+#[derive(Serialize)]
+pub(crate) struct Flag {
+    key: String,
+    value: Value,
+    reason: &'static str,
+    variant: String,
+    metadata: Map<String, Value>,
+}
+
+/// A successful bulk evaluation.
+#[derive(Serialize)]
+pub(crate) struct Flags {
+    flags: Vec<Flag>,
+}
+
+/// What a key asks of a feature.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Access,
+    Limit,
+    Usage,
+    Values,
+}
+
+impl Part {
+    const OF_FEATURES: [(Self, &str); 3] = [(Self::Limit, ".limit"), (Self::Usage, ".usage"), (Self::Values, ".values")];
+
+    /// The value, None if the feature has no such.
+    fn of(self, decision: &Decision) -> Option<Value> {
+        let DecidedOn { current_usage, usage_limit, has_unlimited_usage, enum_values, remaining_balance, .. } =
+            &decision.decided_on;
+        let number = |number: &Option<Value>| number.as_ref().and_then(Value::as_f64);
+        match self {
+            Self::Access => Some(decision.has_access().into()),
+            Self::Limit if *has_unlimited_usage => Some(UNLIMITED.into()),
+            Self::Limit => {
+                // Without a limit, nothing of a metered feature is allowed, unless credits are the limit.
+                let is_none_allowed = current_usage.is_some() && remaining_balance.is_none();
+                number(usage_limit).or_else(|| is_none_allowed.then_some(0.0)).map(Value::from)
+            }
+            Self::Usage => number(current_usage).map(Value::from),
+            Self::Values => enum_values.clone().map(Value::from),
+        }
+    }
+}
+
+impl Flag {
+    fn new(key: String, part: Part, decision: &Decision) -> Option<Self> {
+        let DecidedOn { current_usage, usage_limit, remaining_balance, .. } = &decision.decided_on;
+        let mut metadata = Map::new();
+        let numbers = [("currentUsage", current_usage), ("usageLimit", usage_limit), ("remainingBalance", remaining_balance)];
+        for (name, number) in numbers {
+            if let Some(number) = number {
+                metadata.insert(name.to_owned(), number.clone());
+            }
+        }
+        let variant = decision.denied.map_or_else(|| "granted".to_owned(), |reason| format!("{reason:?}"));
+        Some(Self { key, value: part.of(decision)?, reason: "TARGETING_MATCH", variant, metadata })
+    }
+
+    /// Evaluates a key; None if the scope holds no such number or list. A feature that the customer does not have is
+    /// denied, whether it exists or not: the replica does not know Stigg's catalog, and a 404 would end in the caller's
+    /// default, which may be true.
+    pub(crate) fn of(scope: &Scope, context: &Context, key: &str) -> Result<Option<Self>, StoreError> {
+        let Ok(feature_id) = Id::try_from(key) else { return Ok(None) };
+        let suffix = Part::OF_FEATURES.into_iter().find_map(|(part, suffix)| Some((part, key.strip_suffix(suffix)?)));
+        let (part, feature_id) = match suffix.map(|(part, base)| (part, Id::try_from(base))) {
+            Some((part, Ok(base))) if !scope.holds(&feature_id) => (part, base),
+            _ => (Part::Access, feature_id),
+        };
+        let decision = scope.decide(&context.request(scope, feature_id))?;
+        Ok(Self::new(key.to_owned(), part, &decision))
+    }
+}
+
+impl Flags {
+    /// All keys of the scope's features.
+    pub(crate) fn of(scope: &Scope, context: &Context) -> Result<Self, StoreError> {
+        let mut flags = Vec::new();
+        for feature in scope.features()? {
+            let feature_id = feature.request.feature_id;
+            let decision = scope.decide(&context.request(scope, feature_id.clone()))?;
+            flags.extend(Flag::new(feature_id.to_string(), Part::Access, &decision));
+            for (part, suffix) in Part::OF_FEATURES {
+                let key = format!("{feature_id}{suffix}");
+                let is_a_feature = Id::try_from(key.as_str()).is_ok_and(|id| scope.holds(&id));
+                if !is_a_feature {
+                    flags.extend(Flag::new(key, part, &decision));
+                }
+            }
+        }
+        Ok(Self { flags })
+    }
+}

@@ -1,0 +1,105 @@
+//! One scope of a customer's, read in one request, and the decisions on its features.
+
+use jiff::Timestamp;
+use shared::{
+    access::{self, AccessDeniedReason, AccessRequest, AccessView, Decision},
+    customer::{CustomerRegisters, Standing},
+    entitlement::{Entitlement, ScopeRegisters},
+    id::Id,
+    store::{Store, StoreError},
+};
+
+/// The registers of the customer level or of one resource, at one moment.
+pub(crate) struct Scope {
+    pub(crate) customer_id: Id,
+    pub(crate) resource_id: Option<Id>,
+    pub(crate) registers: ScopeRegisters,
+    customer: CustomerRegisters<(), ()>,
+    now: Timestamp,
+}
+
+/// A feature of the newest list with its decision, nothing being requested of it.
+pub(crate) struct Feature<'a> {
+    pub(crate) request: AccessRequest,
+    pub(crate) decision: Decision,
+    pub(crate) entitlement: Entitlement,
+    /// The entitlement's JSON as stored.
+    pub(crate) stored: &'a str,
+}
+
+impl Scope {
+    /// Reads everything of the scope. One request, always.
+    pub(crate) async fn read(
+        store: &Store,
+        customer_id: Id,
+        resource_id: Option<Id>,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let (customer, registers) = store.scope(&customer_id, resource_id.as_ref()).await?;
+        Ok(Self { customer_id, resource_id, registers, customer, now })
+    }
+
+    /// Decides on a feature of this scope, whether the list holds it or not.
+    pub(crate) fn decide(&self, request: &AccessRequest) -> Result<Decision, StoreError> {
+        let view = AccessView::of(&self.customer, &self.registers, &request.feature_id)?;
+        Ok(access::decide(&view, request, self.now))
+    }
+
+    /// Whether the newest list holds a feature.
+    pub(crate) fn holds(&self, feature_id: &Id) -> bool {
+        let list = self.registers.visible_list(self.customer.tombstone.as_ref());
+        list.is_some_and(|list| list.value.get(feature_id.as_str()).is_some())
+    }
+
+    /// The features of the newest list, by id. None for a customer that is not live, which has no access to any.
+    pub(crate) fn features(&self) -> Result<Vec<Feature<'_>>, StoreError> {
+        let standing = self.customer.standing();
+        if standing != Standing::Live {
+            return Ok(Vec::new());
+        }
+        let entitlements = self.registers.entitlements(self.customer.tombstone.as_ref())?;
+        let list = Some(entitlements.len());
+        let features = entitlements.into_iter().filter_map(|(feature_id, entitlement, stored)| {
+            let request = self.request(feature_id);
+            let view = AccessView { standing, list, entitlement: Some(entitlement) };
+            let decision = access::decide(&view, &request, self.now);
+            view.entitlement.map(|entitlement| Feature { request, decision, entitlement, stored })
+        });
+        Ok(features.collect())
+    }
+
+    /// Why the whole scope is denied, whatever the feature. None if the decision depends on the feature.
+    pub(crate) fn denied(&self) -> Option<AccessDeniedReason> {
+        let list = self.registers.visible_list(self.customer.tombstone.as_ref()).map(|list| list.value.len());
+        access::denies_scope(self.customer.standing(), list, self.resource_id.is_some())
+    }
+
+    /// The time of the newest list.
+    pub(crate) fn list_time(&self) -> Option<&str> {
+        let list = self.registers.visible_list(self.customer.tombstone.as_ref());
+        list.map(|list| list.version.time_text())
+    }
+
+    /// The time of an entitlement's usage: that of the list or of the measurement.
+    pub(crate) fn usage_time(&self, feature_id: &Id, entitlement: &Entitlement) -> Option<&str> {
+        let usage = self.registers.usage.get(feature_id).filter(|_| entitlement.is_measured);
+        usage.map_or_else(|| self.list_time(), |usage| Some(usage.version.time_text()))
+    }
+
+    /// The time of an entitlement's credits: that of the list or of the balance event.
+    pub(crate) fn balance_time(&self, currency_id: &str, entitlement: &Entitlement) -> Option<&str> {
+        let balance = self.registers.balances.get(currency_id).filter(|_| entitlement.is_balance_newer);
+        balance.map_or_else(|| self.list_time(), |balance| Some(balance.version.time_text()))
+    }
+
+    /// A request for access to a feature in this scope, without usage or values.
+    pub(crate) fn request(&self, feature_id: Id) -> AccessRequest {
+        AccessRequest {
+            customer_id: self.customer_id.clone(),
+            feature_id,
+            resource_id: self.resource_id.clone(),
+            requested_usage: 0.0,
+            requested_values: Vec::new(),
+        }
+    }
+}
