@@ -10,6 +10,7 @@ use shared::{
     access::{AccessDeniedReason, DecidedOn},
     entitlement::{Entitlement, to_number},
     id::Id,
+    opaque::OpaqueJson,
     period::ResetPeriod,
     subscription::Subscription,
     time,
@@ -395,11 +396,11 @@ struct SubscriptionJson<'a> {
     current_billing_period_end: Option<&'a str>,
     billing_period: Option<&'a str>,
     trial_end_date: Option<&'a str>,
-    additional_meta_data: Option<&'a Value>,
+    additional_meta_data: Option<&'a OpaqueJson>,
     customer: CustomerJson<'a>,
     resource: Option<ResourceJson<'a>>,
     plan: PlanJson<'a>,
-    addons: Vec<AddonJson<'a>>,
+    addons: Vec<AddonJson>,
     prices: [(); 0],
 }
 
@@ -420,26 +421,26 @@ struct ResourceJson<'a> {
 struct PlanJson<'a> {
     plan_id: &'a Id,
     display_name: &'a str,
-    description: Option<&'a str>,
-    product: ProductJson<'a>,
+    description: Option<String>,
+    product: ProductJson,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ProductJson<'a> {
-    ref_id: &'a str,
+struct ProductJson {
+    ref_id: String,
 }
 
 #[derive(Serialize)]
-struct AddonJson<'a> {
+struct AddonJson {
     quantity: f64,
-    addon: AddonIdJson<'a>,
+    addon: AddonIdJson,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AddonIdJson<'a> {
-    addon_id: &'a str,
+struct AddonIdJson {
+    addon_id: String,
 }
 
 impl<'a> Subscriptions<'a> {
@@ -458,32 +459,31 @@ impl<'a> Subscriptions<'a> {
 impl<'a> SubscriptionJson<'a> {
     fn of(subscription_id: &'a Id, subscription: &'a Subscription) -> Self {
         let Subscription { customer_id, status, dates, details, .. } = subscription;
-        let plan = details.plan.as_ref();
-        let of_plan = |name: &str| plan.and_then(|plan| plan.get(name)?.as_str());
-        let known = |value: &Option<Value>, words: &[&'static str]| {
-            let word = value.as_ref().and_then(Value::as_str);
-            word.and_then(|word| words.iter().copied().find(|known| known.eq_ignore_ascii_case(word)))
+        let value = |json: &Option<OpaqueJson>| -> Value {
+            json.as_ref().and_then(|json| serde_json::from_str(json.as_str()).ok()).unwrap_or_default()
         };
-        let pricing = plan.and_then(|plan| plan.get("pricingType")).cloned();
-        let addons = details.addons.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(|addon| {
-            let addon_id = addon.get("id")?.as_str()?;
-            Some(AddonJson {
-                quantity: addon.get("quantity").and_then(Value::as_f64).unwrap_or(1.0),
-                addon: AddonIdJson { addon_id },
-            })
+        let text = |json: &Value, name: &str| json.get(name).and_then(Value::as_str).map(str::to_owned);
+        let known = |word: Option<String>, words: &[&'static str]| {
+            word.and_then(|word| words.iter().copied().find(|known| known.eq_ignore_ascii_case(&word)))
+        };
+        let plan = value(&details.plan);
+        let addons = value(&details.addons);
+        let addons = addons.as_array().into_iter().flatten().filter_map(|addon| {
+            let quantity = addon.get("quantity").and_then(Value::as_f64).unwrap_or(1.0);
+            Some(AddonJson { quantity, addon: AddonIdJson { addon_id: text(addon, "id")? } })
         });
         Self {
             subscription_id,
             status,
             // Stigg's other two are FREE and PAID; a plan that does not say may be either.
-            pricing_type: known(&pricing, &["FREE", "PAID", "CUSTOM"]).unwrap_or("CUSTOM"),
+            pricing_type: known(text(&plan, "pricingType"), &["FREE", "PAID", "CUSTOM"]).unwrap_or("CUSTOM"),
             start_date: &dates.start_date,
             end_date: dates.end_date.as_deref(),
             cancellation_date: dates.cancellation_date.as_deref(),
             effective_end_date: dates.end_date.as_deref(),
             current_billing_period_start: dates.current_billing_period_start.as_deref(),
             current_billing_period_end: dates.current_billing_period_end.as_deref(),
-            billing_period: known(&details.billing_period, &["MONTHLY", "ANNUALLY"]),
+            billing_period: known(details.billing_period.as_ref().and_then(OpaqueJson::to_text), &["MONTHLY", "ANNUALLY"]),
             trial_end_date: dates.trial_end_date.as_deref(),
             additional_meta_data: details.metadata.as_ref(),
             customer: CustomerJson { customer_id },
@@ -491,9 +491,9 @@ impl<'a> SubscriptionJson<'a> {
             plan: PlanJson {
                 plan_id: &details.plan_id,
                 display_name: &details.plan_name,
-                description: of_plan("description"),
+                description: text(&plan, "description"),
                 // Events name no product.
-                product: ProductJson { ref_id: of_plan("productId").unwrap_or_default() },
+                product: ProductJson { ref_id: text(&plan, "productId").unwrap_or_default() },
             },
             addons: addons.collect(),
             prices: [],
