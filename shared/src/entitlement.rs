@@ -17,7 +17,7 @@ use crate::{
     version::Version,
 };
 
-pub use json::{ENTITLEMENT_FIELDS, write_stigg_json};
+pub use json::{ENTITLEMENT_FIELDS, completed, write_stigg_json};
 pub use list::EntitlementList;
 
 /// An entry of a list of entitlements: the members of Stigg's JSON that decide.
@@ -222,9 +222,9 @@ impl ScopeRegisters {
         Ok(Entitlement::new(Register { version: list.clone(), value: grant }, usage, balance))
     }
 
-    /// Whether a register beside the list may change what an entitlement of the list says.
-    pub fn has_later_registers(&self) -> bool {
-        !self.usage.is_empty() || !self.balances.is_empty()
+    /// Whether a register beside the list may change what the list says of a feature.
+    pub fn may_change(&self, feature_id: &str) -> bool {
+        self.usage.contains_key(feature_id) || !self.balances.is_empty()
     }
 }
 

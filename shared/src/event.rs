@@ -97,8 +97,8 @@ pub const MAX_REGISTER_BYTES: usize = 300 * 1024;
 /// The most bytes of JSON for the smaller ones: an embedded customer, and a single text.
 pub const MAX_EMBEDDED_BYTES: usize = 64 * 1024;
 
-/// The most entries of a list: an item of DynamoDB has no room for the ids of more, whatever they hold.
-pub const MAX_FEATURES: usize = 50_000;
+/// Most entries of a list. An item of DynamoDB has room for some 3,000 entitlements of documented size.
+pub const MAX_FEATURES: usize = 10_000;
 
 /// A type of event that is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -507,7 +507,7 @@ mod tests {
                     r#"{{"type":"entitlements.updated","customer":{{"id":"c"}},"entitlements":[{}7]}}"#,
                     "7,".repeat(MAX_FEATURES)
                 ),
-                "entitlements` has more than 50000 entries",
+                "entitlements` has more than 10000 entries",
             ),
             (measurement(&format!(r#"{keys},"currentUsage":"1""#)), "currentUsage` must be a number"),
             (measurement(keys), "currentUsage` is missing"),

@@ -83,9 +83,9 @@ async fn each_event_costs_what_the_bill_is_reckoned_with() {
         ("subscription.updated", 4, subscription("updated", "ACTIVE"), (2, 2.0)),
         // the list with the customer it shows
         ("entitlements.updated, 1 feature", 5, list(None, &["f0"]), (1, 1.0)),
-        ("entitlements.updated, 50 features", 6, list(None, &many), (1, 1.0)),
+        ("entitlements.updated, 50 features", 6, list(None, &many), (1, 2.0)),
         // an update refused for want of the item, the item, a look at the customer, the confirmation, the customer
-        ("entitlements.updated, new resource", 7, list(Some("r"), &["f0"]), (5, 4.0)),
+        ("entitlements.updated, new resource", 7, list(Some("r"), &["f0"]), (5, 5.0)),
         ("entitlements.updated, resource, 1 feature", 8, list(Some("r"), &["f0"]), (2, 2.0)),
         ("measurement.reported", 9, measurement("f0"), (1, 1.0)),
         ("subscription.canceled", 10, subscription("canceled", "CANCELED"), (1, 1.0)),

@@ -34,14 +34,25 @@ const FEATURE_FIELDS: [&str; 7] = ["name", "description", "meterType", "unit", "
 const OLDER_PERIOD_END: &str = "nextResetDate";
 
 /// Appends an entitlement in Stigg's own JSON: the list's entry as stored, with usage, its period and credits of
-/// `merged` where they come from registers beside the list. Documented members that are not stored are null.
+/// `merged` where they come from registers beside the list.
 ///
 /// # Errors
-/// If the stored text is not a JSON object.
+/// If they do, and the stored text is not a JSON object.
 pub fn write_stigg_json(stored: &str, merged: Option<&Entitlement>, json: &mut Vec<u8>) -> serde_json::Result<()> {
     match merged.filter(|merged| merged.is_measured || merged.is_balance_newer) {
-        None => complete(stored, json),
-        Some(merged) => complete(&with_registers(stored, merged)?, json),
+        None => json.extend_from_slice(stored.as_bytes()),
+        Some(merged) => json.extend_from_slice(with_registers(stored, merged)?.as_bytes()),
+    }
+    Ok(())
+}
+
+/// An entitlement as it is stored: with nulls for the documented members that it leaves out. A page has thousands of
+/// entitlements, which are copied as they are stored. A text that is no JSON object stays as it is.
+pub fn completed(entitlement: &str) -> String {
+    let mut json = Vec::with_capacity(entitlement.len());
+    match complete(entitlement, &mut json) {
+        Ok(()) => String::from_utf8(json).unwrap_or_else(|_| entitlement.to_owned()),
+        Err(_) => entitlement.to_owned(),
     }
 }
 
@@ -76,8 +87,7 @@ fn with_registers(stored: &str, merged: &Entitlement) -> serde_json::Result<Stri
     serde_json::to_string(&members)
 }
 
-/// Appends an entitlement with nulls for the documented members that it leaves out. What is there is copied
-/// as it stands, since a page has thousands of entitlements.
+/// Appends an entitlement with nulls for the documented members that it leaves out. What is there is copied as it is.
 fn complete(entitlement: &str, json: &mut Vec<u8>) -> serde_json::Result<()> {
     let Outline { missing, feature, has_older_end } = Outline::of(entitlement, ENTITLEMENT_FIELDS)?;
     // The older form says when the period ends by another name.
@@ -170,7 +180,7 @@ mod tests {
 
     fn written(stored: &str, measured: Option<&Entitlement>) -> Value {
         let mut json = Vec::new();
-        write_stigg_json(stored, measured, &mut json).unwrap();
+        write_stigg_json(&completed(stored), measured, &mut json).unwrap();
         serde_json::from_slice(&json).unwrap()
     }
 
@@ -246,14 +256,14 @@ mod tests {
     fn every_member_is_there_once_and_escaped_names_stay_so() {
         let stored = r#"{"a\"\u0000":1,"feature":[],"currentUsage":2,"é":{"x":[1, 2]}}"#;
         let mut json = Vec::new();
-        write_stigg_json(stored, None, &mut json).unwrap();
+        write_stigg_json(&completed(stored), None, &mut json).unwrap();
         let text = String::from_utf8(json).unwrap();
         assert!(text.starts_with(r#"{"a\"\u0000":1,"feature":[],"currentUsage":2,"é":{"x":[1, 2]},"#), "{text}");
         assert_eq!(text.matches("\"currentUsage\"").count(), 1);
 
         let measured = measured(r#"{"feature":{"id":"f"}}"#);
         let mut json = Vec::new();
-        write_stigg_json(stored, Some(&measured), &mut json).unwrap();
+        write_stigg_json(&completed(stored), Some(&measured), &mut json).unwrap();
         let text = String::from_utf8(json).unwrap();
         assert_eq!(text.matches("\"currentUsage\":7").count(), 1);
         assert_eq!(text.matches("\"currentUsage\"").count(), 1, "{text}");
@@ -263,12 +273,13 @@ mod tests {
             ("{}", r#"{"usageLimit":null,"hasUnlimitedUsage":null,"#),
         ] {
             let mut json = Vec::new();
-            write_stigg_json(stored, None, &mut json).unwrap();
+            write_stigg_json(&completed(stored), None, &mut json).unwrap();
             let text = String::from_utf8(json).unwrap();
             assert!(text.starts_with(begins) && text.ends_with(r#""creditBalance":null}"#), "{text}");
             assert!(serde_json::from_str::<Value>(&text).is_ok(), "{text}");
         }
-        assert!(write_stigg_json("[]", None, &mut Vec::new()).is_err());
+        assert_eq!(completed("[]"), "[]");
+        assert!(write_stigg_json("[]", Some(&measured), &mut Vec::new()).is_err());
     }
 
     fn with_nulls(mut object: Map<String, Value>, names: &[&str]) -> Map<String, Value> {

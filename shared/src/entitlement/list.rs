@@ -10,7 +10,7 @@ use crate::id::Id;
 /// Most bytes that a decompressed list may have: more than an event can carry.
 const MAX_PLAIN_BYTES: usize = 16 * 1024 * 1024;
 
-/// The complete list of one scope: each feature once, with Stigg's JSON of its entitlement without nulls.
+/// The complete list of one scope: each feature once, with Stigg's JSON of its entitlement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntitlementList {
     /// `<feature id> U+0000 <length of the JSON in bytes> U+0000` for each entry in the order of ids, U+0000, and

@@ -6,6 +6,7 @@
 //! first, and the expiry is removed once a look at the customer shows no later deletion: if the writer is gone by then,
 //! TTL removes the item.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     customer::Embedded,
-    entitlement::{Balance, EntitlementList, Usage},
+    entitlement::{Balance, EntitlementList, Usage, completed},
     event::List,
     id::Id,
     version::Version,
@@ -32,7 +33,7 @@ const UNCONFIRMED: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// A register of a RESOURCE or USAGE item.
 enum ScopeChange<'a> {
-    List(aws_sdk_dynamodb::types::AttributeValue),
+    List(AttributeValue),
     Balance(&'a str, &'a Balance),
     Usage(&'a Id, &'a Usage),
 }
@@ -87,14 +88,14 @@ impl Store {
         let mut outcome = Outcome::Stale;
         for list in lists {
             if let Some(resource_id) = &list.resource_id {
-                let change = ScopeChange::List(list_value(&EntitlementList::new(&mut list.grants.clone())));
+                let change = ScopeChange::List(stored_list(list));
                 let item = resource_item(resource_id);
                 outcome = outcome.or(self.write_scope(customer_id, item, version, &change, now).await?);
             }
         }
         let own = lists.iter().find(|list| list.resource_id.is_none());
         let change = CustomerChange {
-            list: own.map(|list| (version, list_value(&EntitlementList::new(&mut list.grants.clone())))),
+            list: own.map(|list| (version, stored_list(list))),
             embedded: lists.iter().any(|list| !list.grants.is_empty()).then_some(embedded),
             ..CustomerChange::default()
         };
@@ -261,6 +262,12 @@ impl Store {
             Written::Done(_) | Written::Unchanged(_) => Ok(()),
         }
     }
+}
+
+/// The stored form of a list.
+fn stored_list(list: &List) -> AttributeValue {
+    let mut entries: Vec<_> = list.grants.iter().map(|(feature_id, json)| (feature_id.clone(), completed(json))).collect();
+    list_value(&EntitlementList::new(&mut entries))
 }
 
 fn outcome(written: &Written) -> Outcome {

@@ -21,23 +21,16 @@ use crate::{
     row::CustomerRow,
 };
 
-/// The entitlements of a scope in Stigg's own JSON. Without later registers the list's JSON is copied unread.
+/// The entitlements of a scope in Stigg's own JSON. What no register beside the list can change is copied unread.
 pub(super) fn to_stigg_json(scope: &ScopeRegisters, tombstone: Option<&Version>) -> Result<Vec<u8>, StoreError> {
-    /// Per entitlement: the nulls that are not stored.
-    const BESIDE: usize = 256;
     let Some(list) = scope.visible_list(tombstone) else { return Ok(b"[]".to_vec()) };
-    let mut json = Vec::with_capacity(list.value.json_length() + list.value.len() * BESIDE);
+    let mut json = Vec::with_capacity(list.value.json_length() + list.value.len() + 2);
     json.push(b'[');
-    if scope.has_later_registers() {
-        for (index, (_, merged, stored)) in scope.entitlements(tombstone)?.iter().enumerate() {
-            separate(index, &mut json);
-            write_stigg_json(stored, Some(merged), &mut json).map_err(|_| UNREADABLE)?;
-        }
-    } else {
-        for (index, (_, stored)) in list.value.iter().enumerate() {
-            separate(index, &mut json);
-            write_stigg_json(stored, None, &mut json).map_err(|_| UNREADABLE)?;
-        }
+    for (index, (feature_id, stored)) in list.value.iter().enumerate() {
+        separate(index, &mut json);
+        let feature = Id::try_from(feature_id).ok().filter(|_| scope.may_change(feature_id));
+        let merged = feature.map(|feature| scope.entitlement(&feature, tombstone)).transpose()?.flatten();
+        write_stigg_json(stored, merged.as_ref(), &mut json).map_err(|_| UNREADABLE)?;
     }
     json.push(b']');
     Ok(json)
