@@ -18,7 +18,7 @@ use async_graphql::{
 pub(crate) const MAX_NESTING: usize = 60;
 
 /// The most names, values and punctuators of a query: the parser takes some hundred bytes for each.
-pub(crate) const MAX_TOKENS: usize = 10_000;
+pub(crate) const MAX_TOKENS: usize = 5_000;
 
 /// Why a query is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

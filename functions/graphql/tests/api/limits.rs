@@ -128,7 +128,7 @@ async fn at_most_64_requests_to_the_store_are_under_way_at_once() {
     let limits = Limits { time: Duration::from_millis(700), ..Limits::default() };
     let options = Options { limits, ..Options::default() };
     let graphql = Graphql::new(Store::new(nowhere, tables), Secret::new(TOKEN, None).unwrap(), options);
-    let checks: String = (0..200)
+    let checks: String = (0..120)
         .map(|n| {
             format!(
                 "a{n}: checkAccess(customerId: \"c{n}\", featureId: \"f\") {{ hasAccess }} b{n}: customers(condition: {{email: \"{n}\"}}) \
