@@ -162,8 +162,8 @@ def tail(log, characters=4000):
 @contextlib.contextmanager
 def dynamodb(address="127.0.0.1", seeded=False):
     """The local stack's DynamoDB on a free port, with the tables: its endpoint."""
-    byos = [os.environ["BYOS"]] if os.environ.get("BYOS") else ["cargo", "run", "--quiet", "--"]
-    command = [*byos, "--port", "0", "--dynamodb-port", "0", "--dynamodb-address", address]
+    local = [os.environ["LOCAL_STACK"]] if os.environ.get("LOCAL_STACK") else ["cargo", "run", "--quiet", "--"]
+    command = [*local, "--port", "0", "--dynamodb-port", "0", "--dynamodb-address", address]
     with tempfile.TemporaryDirectory() as folder:
         log = pathlib.Path(folder, "stack.log")
         # The variables of its options would have it do something else.

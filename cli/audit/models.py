@@ -19,9 +19,9 @@ RESETS = {"MONTH": "Monthly", "WEEK": "Weekly", "YEAR": "Yearly"}
 
 def stand_in_states():
     """The state that every answer of the stand-in is made from, with its entitlements in both lists."""
-    state = json.loads((ROOT / "cli/tests/import/state.json").read_text())
+    state = json.loads((ROOT / "cli/tests/commands/import/state.json").read_text())
     features = [entitlement | {"__typename": "FeatureEntitlement"} for entitlement in state["entitlements"]]
-    yield "cli/tests/import/state.json", state | {"entitlementsV2": features + state["entitlementsV2"]}
+    yield "cli/tests/commands/import/state.json", state | {"entitlementsV2": features + state["entitlementsV2"]}
 
 
 def feature(sent):

@@ -1,6 +1,6 @@
 //! What an import takes: its rate, the calls it makes, and the most memory.
 //!
-//! `cargo bench -p byos --bench import -- [CUSTOMERS] [RATE]`, with 100,000 customers and no limit if
+//! `cargo bench --workspace --bench import -- [CUSTOMERS] [RATE]`, with 100,000 customers and no limit if
 //! nothing is said.
 //!
 //! Measured: an import of customers with a subscription and five entitlements each into the embedded
@@ -22,16 +22,17 @@ use axum::{
     routing::get,
 };
 use byos::{
-    embedded::{self, Embedded},
     import::{Checkpoint, run},
     mirror::{Mirror, Mode},
     report::Report,
     stigg::{Key, Options, Stigg},
-    tables,
 };
+use local::embedded::Embedded;
+use runtime::{aws::local_dynamodb, clock::Clock};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::{store::Store, time::Clock};
+use store::Store;
+use template::tables;
 
 const CUSTOMERS: usize = 100_000;
 const ENTITLEMENTS: usize = 5;
@@ -108,7 +109,7 @@ async fn import(stigg_url: &str, dynamodb: &str, rate: u32) {
         backoff: Duration::from_millis(500),
     };
     let stigg = Stigg::new(&options, Key::new("key").unwrap(), Clock::system()).unwrap();
-    let mirror = Mirror::new(stigg, Store::new(embedded::client(dynamodb), tables::local_names()), Mode::Import);
+    let mirror = Mirror::new(stigg, Store::new(local_dynamodb(dynamodb), tables::local_names()), Mode::Import);
     let folder = tempfile::tempdir().unwrap();
     let mut checkpoint = Checkpoint::open(&folder.path().join("state"), false, stigg_url, "table").unwrap();
     run(&mirror, &mut checkpoint, 32, None, &mut Report::new(true, false)).await.unwrap();

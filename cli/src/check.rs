@@ -1,13 +1,13 @@
 //! `byos check`: a decision, row by row, by the code that decides.
 
 use clap::Args;
-use jiff::Timestamp;
-use serde::Serialize;
-use shared::{
+use domain::{
     access::{AccessDeniedReason, AccessRequest, DecidedOn, Explanation, explain},
     entitlement::to_number,
     id::Id,
 };
+use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::{
     outcome::Ended,

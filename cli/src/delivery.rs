@@ -2,13 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use domain::event::digest;
 use jiff::Timestamp;
 use reqwest::{Client, header::HeaderValue};
+use runtime::signature::{ID_HEADER, SIGNATURE_HEADER, SigningKey, TIMESTAMP_HEADER};
 use serde::Deserialize;
-use shared::{
-    event::digest,
-    signature::{ID_HEADER, SIGNATURE_HEADER, SigningKey, TIMESTAMP_HEADER},
-};
 
 use crate::outcome;
 

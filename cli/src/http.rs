@@ -2,9 +2,6 @@
 
 use reqwest::{Client, ClientBuilder, Error, redirect::Policy};
 
-/// The header by which the local stack tells where its DynamoDB is, so that the commands find it.
-pub const DYNAMODB_HEADER: &str = "byos-dynamodb";
-
 /// What a client is made from: TLS from ring and the system's certificates. It follows no redirects: a
 /// secret is for the address that was named.
 pub fn builder() -> ClientBuilder {

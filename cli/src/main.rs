@@ -1,4 +1,4 @@
-//! `byos`: the replica on your machine, and the commands of its operator.
+//! `byos`: the commands of the replica's operator.
 
 use std::{error::Error, process::ExitCode};
 
@@ -10,29 +10,28 @@ use byos::{
     reconcile::{Reconcile, reconcile},
     replay::{Replay, replay},
     send::{Send, send},
-    serve::{Serve, serve},
     show::{Show, show},
 };
 use clap::{Parser, Subcommand};
-use shared::telemetry;
+use runtime::telemetry;
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-/// A replica of Stigg's entitlements on your machine: the three functions on an embedded DynamoDB.
-///
-/// Without a command it serves them. The variables of GraphQL's limits and switches, and RUST_LOG, hold
-/// here as in the deployed functions.
+/// Operates a replica of Stigg's entitlements: the local stack, or one deployed on AWS
 #[derive(Parser)]
-#[command(name = "byos", version, args_conflicts_with_subcommands = true)]
+#[command(name = "byos", version)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    serve: Serve,
+    command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    Serve(Serve),
+    /// The local stack is a program of its own
+    #[command(hide = true, disable_help_flag = true)]
+    Serve {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        _options: Vec<String>,
+    },
     Send(Box<Send>),
     Show(Box<Show>),
     Check(Box<Check>),
@@ -42,17 +41,15 @@ enum Command {
     Reconcile(Reconcile),
 }
 
-/// The functions have the C library's, which takes less memory and is quicker to start.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { command, serve: options } = Cli::parse();
-    let command = command.unwrap_or(Command::Serve(options));
-    log(matches!(command, Command::Serve(_)));
+    let Cli { command } = Cli::parse();
+    log();
     let ended: Result<Ended, Box<dyn Error>> = match command {
-        Command::Serve(options) => serve(options).await.map(|()| Ended::Well).map_err(Into::into),
+        Command::Serve { .. } => {
+            eprintln!("byos: the local stack is a program of its own: start it with `cargo run` in the repository");
+            return ExitCode::from(2);
+        }
         Command::Send(options) => send(*options).await.map_err(Into::into),
         Command::Show(options) => show(*options).await.map_err(Into::into),
         Command::Check(options) => check(*options).await.map_err(Into::into),
@@ -70,14 +67,9 @@ async fn main() -> ExitCode {
     )
 }
 
-/// The stack's log lines are what it has to say. A command's own words go to standard output, so its
-/// log goes beside them, and only what is wrong.
-fn log(is_serving: bool) {
-    let log = tracing_subscriber::fmt().compact().with_target(false);
-    if is_serving {
-        log.with_env_filter(telemetry::filter()).finish().with(telemetry::MOST).init();
-    } else {
-        let log = log.with_env_filter(telemetry::filter_with_default(LevelFilter::WARN));
-        log.with_writer(std::io::stderr).finish().with(telemetry::MOST).init();
-    }
+/// A command's results go to standard output, so its log goes to standard error: warnings and errors.
+fn log() {
+    let log = tracing_subscriber::fmt().compact().with_target(false).with_writer(std::io::stderr);
+    let log = log.with_env_filter(telemetry::filter_with_default(LevelFilter::WARN));
+    log.finish().with(telemetry::MOST).init();
 }

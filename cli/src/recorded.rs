@@ -7,14 +7,11 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use domain::time;
 use jiff::Timestamp;
+use runtime::parked::{MAX_BODY_BYTES, NotParked, Parked};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
-use shared::{
-    parked::{NotParked, Parked},
-    time,
-};
-use webhook::MAX_BODY_BYTES;
 
 /// An event as it was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,14 +7,16 @@ use std::{collections::HashSet, path::PathBuf};
 
 use aws_sdk_sqs::types::Message;
 use clap::{ArgAction, Args, ValueEnum};
+use domain::{
+    event::{self, Envelope, EventError, Handled, Received},
+    time::{self, to_fixed_width},
+};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::{
+use store::{
+    GRACE_PERIOD, Outcome, Store, StoreError,
     apply::{Moment, apply},
-    event::{self, Envelope, EventError, Handled, Received},
-    store::{GRACE_PERIOD, Outcome, Store, StoreError},
-    time::{self, to_fixed_width},
 };
 
 use crate::{

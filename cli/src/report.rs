@@ -93,7 +93,7 @@ impl Report {
 fn in_words(difference: &Difference) -> String {
     let Difference { customer_id, difference, of, field, stigg, replica, mended } = difference;
     let scope =
-        |resource_id: &Option<shared::id::Id>| resource_id.as_ref().map(|id| format!(" of resource {id}")).unwrap_or_default();
+        |resource_id: &Option<domain::id::Id>| resource_id.as_ref().map(|id| format!(" of resource {id}")).unwrap_or_default();
     let of = match of {
         Of::Customer => String::new(),
         Of::List { resource_id } => format!(", entitlements{}", scope(resource_id)),

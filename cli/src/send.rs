@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use reqwest::header::{HeaderValue, InvalidHeaderValue};
-use serde::Serialize;
-use shared::{
+use runtime::{
     signature::{KeyError, SigningKey},
     telemetry,
 };
+use serde::Serialize;
 
 use crate::{
     delivery::{Delivery, Label, Schedule, Sender},
@@ -16,15 +16,9 @@ use crate::{
     outcome::Ended,
     recorded::{self, Recorded, RecordedError},
     secrets::{self, SecretError, WebhookSecret},
-    story,
     target::{Deployment, Place, Target, TargetError},
 };
-
-/// What the local stack's webhook takes without options.
-pub const LOCAL_SECRET: &str = "local-secret";
-
-/// What its readers take.
-pub const LOCAL_TOKEN: &str = "local-token";
+use template::sample;
 
 /// Deliver event files to the webhook as Stigg would, with its header and its retries
 ///
@@ -139,7 +133,7 @@ pub async fn send(options: Send) -> Result<Ended, SendError> {
 
 fn events(options: &Send) -> Result<Vec<Recorded>, RecordedError> {
     if options.story {
-        let story = story::events("webhook").into_iter();
+        let story = sample::events("webhook").into_iter();
         let events: Result<Vec<_>, _> =
             story.map(|(name, event)| recorded::from_json(&name, event.to_string().as_bytes())).collect();
         return Ok(events?.into_iter().flatten().collect());
@@ -171,7 +165,7 @@ pub async fn sender(
         }
         (Some(_), _) => WebhookSecret::default(),
         (None, None) if deployment.place == Place::Local => {
-            WebhookSecret { secret: LOCAL_SECRET.to_owned(), ..WebhookSecret::default() }
+            WebhookSecret { secret: template::local::WEBHOOK_SECRET.to_owned(), ..WebhookSecret::default() }
         }
         (None, None) => {
             return Err(SecretError::Unknown { what: "the webhook's secret", option: "--secret or STIGG_WEBHOOK_SECRET" }.into());

@@ -4,8 +4,9 @@ mod page;
 mod text;
 
 use clap::Args;
+use domain::id::Id;
 use jiff::Timestamp;
-use shared::{id::Id, store::StoreError};
+use store::StoreError;
 
 use crate::{
     outcome::Ended,
@@ -56,7 +57,7 @@ pub enum ShowError {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn id(text: &str) -> Result<Id, shared::id::IdError> {
+pub fn id(text: &str) -> Result<Id, domain::id::IdError> {
     Id::try_from(text)
 }
 

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use clap::Args;
 use reqwest::Url;
-use shared::store::{Budget, Tables};
+use runtime::aws::Budget;
+use store::Tables;
 
 pub use deployment::{Deployment, Place, Resources, Urls};
 pub use sdk::Sdk;
 
-use crate::tables;
+use template::tables;
 
 /// How long a command waits for DynamoDB: nobody's request waits for a command, so it rather comes
 /// late than not.
@@ -137,16 +138,6 @@ fn given(option: Option<&String>) -> Option<&str> {
     option.map(String::as_str).filter(|value| !value.is_empty())
 }
 
-/// Whether an address is one of this machine's.
-pub fn is_local(address: &str) -> bool {
-    Url::parse(address).ok().and_then(|url| url.host_str().map(is_local_host)).unwrap_or(false)
-}
-
-fn is_local_host(host: &str) -> bool {
-    let address: Result<std::net::IpAddr, _> = host.trim_matches(['[', ']']).parse();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
 impl Target {
     /// Finds the deployment. Reads a stack's outputs; reaches for nothing else.
     ///
@@ -181,8 +172,8 @@ impl Target {
             (None, None) => None,
         };
         let place = match (url, dynamodb_endpoint, &tables) {
-            (Some(url), _, _) if !is_local(url) => Place::Named,
-            (_, Some(endpoint), _) if !is_local(endpoint) => Place::Named,
+            (Some(url), _, _) if !template::local::is_local(url) => Place::Named,
+            (_, Some(endpoint), _) if !template::local::is_local(endpoint) => Place::Named,
             (_, None, Some(_)) => Place::Named,
             _ => Place::Local,
         };
@@ -311,16 +302,6 @@ mod tests {
             ["https://a.example/v1", "https://a.example/v1/", "https://a.example/v1/webhook", "https://a.example/v1/graphql/"]
         {
             assert_eq!(Urls::under(url).check_access, "https://a.example/v1/check-access", "{url}");
-        }
-    }
-
-    #[test]
-    fn only_this_machine_is_local() {
-        for local in ["http://127.0.0.1:8000", "http://localhost", "http://[::1]:1", "http://127.9.9.9/x"] {
-            assert!(is_local(local), "{local}");
-        }
-        for other in ["http://127.0.0.1.example.com", "https://localhost.example.com", "http://10.0.0.1", "127.0.0.1", ""] {
-            assert!(!is_local(other), "{other}");
         }
     }
 }

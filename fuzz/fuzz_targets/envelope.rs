@@ -6,7 +6,7 @@ use fuzz::FUNCTIONS;
 use lambda_http::{Context, LambdaEvent};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use shared::gateway::{GatewayEvent, answer};
+use runtime::gateway::{GatewayEvent, answer};
 use webhook::Incoming;
 
 fuzz_target!(|json: &str| {

@@ -6,18 +6,7 @@ use std::collections::HashSet;
 use fuzz::{Asked, FUNCTIONS, SECRET, now, post, read};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use shared::{
-    customer::Profile,
-    entitlement::{Grant, Usage},
-    event::{
-        self, Event, EventError, Handled, Received,
-        dating::{BELIEVED_AHEAD, receipt_key, versions},
-    },
-    id::Id,
-    subscription::Details,
-    time,
-    version::Version,
-};
+use domain::{customer::Profile, entitlement::{Grant, Usage}, event::{Event, EventError, Handled, Received, dating::{BELIEVED_AHEAD, receipt_key, versions}, self}, id::Id, subscription::Details, time, version::Version};
 
 fuzz_target!(|body: &[u8]| {
     let parsed = event::parse(body);

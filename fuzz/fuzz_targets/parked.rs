@@ -3,7 +3,7 @@
 
 use fuzz::{FUNCTIONS, now};
 use libfuzzer_sys::fuzz_target;
-use shared::parked::Parked;
+use runtime::parked::Parked;
 use webhook::{Batch, MAX_BODY_BYTES, Message};
 
 fuzz_target!(|input: &[u8]| {
@@ -16,7 +16,7 @@ fuzz_target!(|input: &[u8]| {
             assert!(parked.body.len() <= MAX_BODY_BYTES);
             let again = Parked::of_message(&parked.to_message().unwrap(), MAX_BODY_BYTES).unwrap();
             assert_eq!((&again.body, &again.kind, &again.message_id), (&parked.body, &parked.kind, &parked.message_id));
-            let is_taken = shared::event::parse(&parked.body).is_ok();
+            let is_taken = domain::event::parse(&parked.body).is_ok();
             assert_eq!(failed, usize::from(!is_taken));
         }
         Err(_) => assert!(failed == 1 && asked.is_empty()),

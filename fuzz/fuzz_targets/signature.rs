@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use fuzz::now;
 use jiff::{SignedDuration, Timestamp};
 use libfuzzer_sys::fuzz_target;
-use shared::signature::{SignedHeaders, SigningKey, SigningKeys, TOLERANCE};
+use runtime::signature::{SignedHeaders, SigningKey, SigningKeys, TOLERANCE};
 
 const KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 static SIGNER: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::parse(KEY).unwrap());

@@ -19,12 +19,8 @@ use graphql::{Graphql, Options};
 use jiff::Timestamp;
 use lambda_http::{Body, Request, Response, http::Method};
 use serde_json::Value;
-use shared::{
-    aws::{Budget, sdk_config},
-    secret::Secret,
-    store::{Store, Tables},
-    time::Clock,
-};
+use runtime::{aws::{Budget, sdk_config}, secret::Secret, clock::Clock};
+use store::{Store, Tables};
 use tokio::runtime::Runtime;
 use webhook::{Webhook, WebhookSecrets};
 

@@ -40,7 +40,7 @@ impl Binary {
 
     /// The variables that a deployment would set, and a DynamoDB that takes any credentials.
     pub fn variables(self, endpoint: &str, plan: &Path) -> Vec<(&'static str, String)> {
-        let tables = byos::tables::local_names();
+        let tables = template::tables::local_names();
         let mut variables = vec![
             ("DYNAMODB_ENDPOINT", endpoint.to_owned()),
             ("CUSTOMERS_TABLE", tables.customers),

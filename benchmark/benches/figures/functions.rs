@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use byos::runtime_api::Lambda;
 use serde_json::{Value, json};
+use testkit::runtime_api::Lambda;
 
 use crate::{
     Options,

@@ -9,8 +9,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use byos::{runtime_api::Lambda, story};
 use serde_json::{Value, json};
+use template::sample;
+use testkit::runtime_api::Lambda;
 
 use crate::{
     Options,
@@ -88,7 +89,7 @@ async fn of_function(binary: Binary, scenario: &Scenario, endpoint: &str, plan: 
 /// The parts that are counted by themselves: what src/bin/parts.rs calls them, and what they are done to.
 fn parts() -> [(&'static str, &'static str, String); 6] {
     let event = |function: &str, file: &str| {
-        let (_, event) = story::events(function).into_iter().find(|(name, _)| name.contains(file)).unwrap();
+        let (_, event) = sample::events(function).into_iter().find(|(name, _)| name.contains(file)).unwrap();
         event
     };
     let body = |file: &str| event("webhook", file)["body"].as_str().unwrap().to_owned();

@@ -2,8 +2,8 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use byos::runtime_api::Lambda;
 use serde_json::{Value, json};
+use testkit::runtime_api::Lambda;
 
 use crate::{binaries::Binary, scenario::Scenario, store::processor_time};
 

@@ -5,8 +5,8 @@
 use std::process::{Command, Stdio};
 
 use axum::{Router, body::Bytes};
-use byos::gateway::{call, event_of, respond};
 use lambda_http::{Body, Response};
+use local::gateway::{call, event_of, respond};
 use serde_json::{Value, json};
 
 use crate::{

@@ -56,7 +56,7 @@ struct Seen {
 
 impl Recorder {
     pub async fn start(upstream: &str) -> Self {
-        let client = byos::http::client().unwrap();
+        let client = testkit::http::client();
         let seen = Arc::new(Seen { upstream: upstream.to_owned(), client, record: Mutex::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());

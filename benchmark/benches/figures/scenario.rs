@@ -1,8 +1,8 @@
 //! The requests that are measured: API Gateway's events, the n-th of each kind following from n.
 
-use byos::story;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use template::sample;
 
 use crate::{
     binaries::Binary,
@@ -44,7 +44,7 @@ impl Scenario {
 
 /// An event of events/ with another body.
 fn with_body(route: &str, file: &str) -> impl Fn(&Value) -> Value + Send + Sync + use<> {
-    let (_, event) = story::events(route).into_iter().find(|(name, _)| name.contains(file)).unwrap();
+    let (_, event) = sample::events(route).into_iter().find(|(name, _)| name.contains(file)).unwrap();
     move |body| {
         let mut event = event.clone();
         event["body"] = body.to_string().into();
@@ -54,7 +54,7 @@ fn with_body(route: &str, file: &str) -> impl Fn(&Value) -> Value + Send + Sync 
 
 /// The body of an event of events/, as Stigg sends it.
 pub fn stigg_body(file: &str) -> Value {
-    let (_, event) = story::events("webhook").into_iter().find(|(name, _)| name.contains(file)).unwrap();
+    let (_, event) = sample::events("webhook").into_iter().find(|(name, _)| name.contains(file)).unwrap();
     serde_json::from_str(event["body"].as_str().unwrap()).unwrap()
 }
 

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use byos::runtime_api::Lambda;
 use serde_json::{Value, json};
+use testkit::runtime_api::Lambda;
 
 use crate::{
     Options,

@@ -10,11 +10,14 @@ use std::{
 };
 
 use axum::body::Bytes;
-use byos::{embedded::Embedded, serve::Stack, tables};
+use domain::id::Id;
 use dynoxide::{Database, ImportOptions};
+use local::{embedded::Embedded, serve::Stack};
+use runtime::clock::Clock;
 use serde_json::{Value, json};
-use shared::{id::Id, store::shard_of, time::Clock};
+use store::shard_of;
 use tempfile::TempDir;
+use template::tables;
 
 const ROLE: &str = "BENCHMARK_STORE";
 

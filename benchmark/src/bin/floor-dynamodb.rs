@@ -17,13 +17,12 @@ use aws_sdk_dynamodb::{
 };
 use futures_util::future::try_join_all;
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
+use runtime::{
+    aws::{Budget, FunctionEnvironment, function_dynamodb},
+    config::required,
+};
 use serde::Deserialize;
 use serde_json::Value;
-use shared::{
-    aws::FunctionEnvironment,
-    config::required,
-    store::{Budget, from_environment},
-};
 
 type Attributes = HashMap<String, AttributeValue>;
 
@@ -167,7 +166,7 @@ fn ready(Planned { operation, body }: &Planned) -> Result<Ready, Error> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let client = from_environment(&FunctionEnvironment::read(), Budget::READ);
+    let client = function_dynamodb(&FunctionEnvironment::read(), Budget::READ);
     let plan: Vec<Vec<Planned>> = serde_json::from_slice(&std::fs::read(required("PLAN")?)?)?;
     let steps: Result<Vec<Vec<Ready>>, Error> = plan.iter().map(|step| step.iter().map(ready).collect()).collect();
     let (client, steps) = (&client, &steps?);

@@ -3,16 +3,18 @@
 
 use std::{env, error::Error, hint::black_box, io};
 
-use jiff::Timestamp;
-use shared::{
+use domain::{
     access::{AccessRequest, AccessView, decide},
     customer::{Register, Standing},
     entitlement::{Entitlement, Grant},
     event,
-    gateway::GatewayEvent,
     id::Id,
-    signature::{SignedHeaders, SigningKey, SigningKeys},
     version::Version,
+};
+use jiff::Timestamp;
+use runtime::{
+    gateway::GatewayEvent,
+    signature::{SignedHeaders, SigningKey, SigningKeys},
 };
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,8 +1,9 @@
 //! A customer of its own, sent the way that Stigg's events take, asked for, and deleted again.
 
+use domain::{access::AccessRequest, customer::Standing, id::Id, time::to_fixed_width};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shared::{access::AccessRequest, customer::Standing, id::Id, store::Store, time::to_fixed_width};
+use store::Store;
 
 use super::{Doctor, Findings, functions::ask};
 use crate::{
@@ -135,7 +136,7 @@ async fn in_store(store: &Store, customer: &str) -> Result<Seen, String> {
     let view = store.access_view(&request).await.map_err(|error| error.to_string())?;
     Ok(match view.standing {
         Standing::Archived => Seen::Deleted,
-        Standing::Live if shared::access::decide(&view, &request, Timestamp::now()).has_access() => Seen::Granted,
+        Standing::Live if domain::access::decide(&view, &request, Timestamp::now()).has_access() => Seen::Granted,
         Standing::Live | Standing::Unknown => Seen::Otherwise,
     })
 }

@@ -2,16 +2,17 @@
 
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TimeToLiveStatus};
 use aws_sdk_sqs::types::QueueAttributeName;
-use shared::store::Store;
+use store::Store;
 
 use super::{Doctor, Findings};
 use crate::{
     outcome,
     secrets::{self, ReaderSecret, WebhookSecret},
-    send::LOCAL_TOKEN,
-    tables::{self, Table},
     target::{Deployment, Place},
-    template::TEMPLATE,
+};
+use template::{
+    TEMPLATE,
+    tables::{self, Table},
 };
 
 /// Looks at the three tables.
@@ -147,7 +148,7 @@ pub(super) async fn secrets(options: &Doctor, deployment: &Deployment, findings:
             Err(error) => findings.warn(title, error.to_string(), "allow secretsmanager:GetSecretValue to whoever looks"),
         }
     }
-    let local = (deployment.place == Place::Local).then(|| LOCAL_TOKEN.to_owned());
+    let local = (deployment.place == Place::Local).then(|| template::local::API_TOKEN.to_owned());
     // The last one read is the one of /check-access, if the stack has tokens at all.
     let own = own_token.filter(|_| resources.check_access_secret.is_some());
     options.token.clone().filter(|token| !token.is_empty()).or(own).or(local)

@@ -5,8 +5,8 @@ mod checkpoint;
 use std::{io, path::PathBuf, time::Instant};
 
 use clap::Args;
+use runtime::clock::Clock;
 use serde::{Deserialize, Serialize};
-use shared::time::Clock;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 

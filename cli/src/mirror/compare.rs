@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-use serde_json::{Map, Value, json};
-use shared::{
+use domain::{
     customer::Profile,
     entitlement::{Entitlement, Grant, to_number},
     subscription::Subscription,
     time::{parse, to_fixed_width},
 };
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 
 /// A field whose values differ.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,7 +138,7 @@ fn same_number(one: Option<f64>, other: Option<f64>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use shared::{customer::Register, version::Version};
+    use domain::{customer::Register, version::Version};
 
     use super::*;
 

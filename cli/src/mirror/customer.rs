@@ -1,13 +1,13 @@
 //! A customer: its profile, its creation, its archiving.
 
-use jiff::Timestamp;
-use shared::{
+use domain::{
     customer::{CustomerRegisters, Standing},
     entitlement::ScopeRegisters,
     id::Id,
-    store::{CustomerRow, Outcome},
     version::Version,
 };
+use jiff::Timestamp;
+use store::{CustomerRow, Outcome};
 
 use super::{Fatal, Found, How, Mirror, Of, Trouble, compare, difference, entitlements::Owner, fields, mended, or_skip};
 use crate::stigg::CustomerRecord;

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-use serde::Deserialize as _;
-use serde_json::{Map, Value};
-use shared::{
+use domain::{
     customer::{CustomerRegisters, Register},
     entitlement::{Entitlement, Grant, ScopeRegisters},
     id::Id,
     version::Version,
 };
+use jiff::Timestamp;
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
 
 use super::{Difference, Fatal, Found, How, Mirror, Mode, Of, Trouble, compare, difference, fields, mended, or_skip};
 use crate::stigg::{CustomerRecord, Granted, State};

@@ -1,8 +1,8 @@
 //! What a comparison of the replica with Stigg finds.
 
+use domain::id::Id;
 use serde::Serialize;
 use serde_json::Value;
-use shared::id::Id;
 
 /// How the replica differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -28,13 +28,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use serde_json::{Map, Value};
-use shared::{
-    apply::apply,
+use domain::{
     event::{self, Event, Received},
     id::Id,
-    store::{Outcome, Store, StoreError},
 };
+use serde_json::{Map, Value};
+use store::{Outcome, Store, StoreError, apply::apply};
 
 pub use finding::{Difference, Found, How, Mended, Of, Skipped};
 pub use walk::{Progress, Told, Whole};

@@ -1,12 +1,9 @@
 //! A subscription, and the list of the resource that it is for.
 
+use domain::{customer::Standing, id::Id};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use shared::{
-    customer::Standing,
-    id::Id,
-    store::{CustomerRow, Outcome, SubscriptionRow},
-};
+use store::{CustomerRow, Outcome, SubscriptionRow};
 
 use super::{
     Difference, Fatal, Found, How, Mirror, Of, Trouble, compare, difference, entitlements::Owner, fields, mended, or_skip,
@@ -76,7 +73,7 @@ impl Mirror {
         }
         let is_due = !differences.is_empty();
         let is_known = held.as_ref().is_some_and(|held| held.created_at.is_some());
-        let deleted_at = tombstone.map(shared::version::Version::time);
+        let deleted_at = tombstone.map(domain::version::Version::time);
         let creation = record.created_at.filter(|created_at| {
             !is_known && *created_at <= self.stigg.now() && deleted_at.is_none_or(|deleted_at| *created_at > deleted_at)
         });

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
+use domain::id::Id;
 use futures_util::{StreamExt as _, future::join, stream};
 use jiff::Timestamp;
 use serde_json::Value;
-use shared::{
-    id::Id,
-    store::{CustomerRow, Parts, SubscriptionRow},
-};
+use store::{CustomerRow, Parts, SubscriptionRow};
 
 use super::{Fatal, Found, Mirror, Skipped};
 use crate::stigg::{BadRecord, Cursor, CustomerRecord, Page, Records, StiggError, SubscriptionRecord};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use shared::{customer::Standing, id::Id};
+use domain::{customer::Standing, id::Id};
 
 use super::{Difference, Fatal, Found, How, Mended, Mirror, Of, Trouble, Whole, difference, or_skip};
 use crate::stigg::{Cursor, CustomerRecord, Records, SubscriptionRecord};
@@ -79,7 +79,7 @@ impl Mirror {
         &self,
         record: &SubscriptionRecord,
         read_at: jiff::Timestamp,
-        customer: Option<&shared::store::CustomerRow>,
+        customer: Option<&store::CustomerRow>,
         found: &mut Found,
     ) -> Result<(), Trouble> {
         let row = self.store.subscriptions(std::slice::from_ref(&record.id)).await?.pop();
@@ -92,7 +92,7 @@ impl Mirror {
     async fn subscriptions_beside(
         &self,
         customer_id: &Id,
-        customer: Option<&shared::store::CustomerRow>,
+        customer: Option<&store::CustomerRow>,
         listed: &HashSet<Id>,
         found: &mut Found,
     ) -> Result<(), Trouble> {

@@ -5,12 +5,10 @@ mod run;
 use std::{io, time::Duration};
 
 use clap::Args;
+use domain::id::{Id, IdError};
+use runtime::clock::Clock;
 use serde::Serialize;
-use shared::{
-    id::{Id, IdError},
-    store::StoreError,
-    time::Clock,
-};
+use store::StoreError;
 
 pub use run::run;
 

@@ -7,12 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use domain::id::Id;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
-use shared::{
-    id::Id,
-    store::{ListIndex, Place, Range, SHARDS},
-};
+use store::{ListIndex, Place, Range, SHARDS};
 
 use super::{ReconcileError, Settings, Summary, Totals, in_words};
 use crate::{

@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::Value;
-use shared::{
+use domain::{
     access::{AccessDeniedReason, AccessRequest, AccessView, DecidedOn, explain},
     customer::{Customer, Profile, Register, Standing, is_above},
     entitlement::{Balance, EntitlementList, Usage},
     id::Id,
-    store::{StoreError, StoredCustomer, StoredScope, StoredSubscription},
     time::to_fixed_width,
     version::Version,
 };
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use store::{StoreError, StoredCustomer, StoredScope, StoredSubscription};
 
 /// A customer.
 #[derive(Debug, Serialize)]

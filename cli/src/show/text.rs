@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use domain::entitlement::{Balance, Usage, to_number};
 use serde_json::{Map, Value};
-use shared::entitlement::{Balance, Usage, to_number};
 
 use super::page::{Check, Entitlement, Page, Part, Scope, Subscription};
 

@@ -15,8 +15,8 @@ use reqwest::{
     StatusCode, Url,
     header::{DATE, HeaderMap, RETRY_AFTER},
 };
+use runtime::clock::Clock;
 use serde_json::Value;
-use shared::time::Clock;
 use tokio::time::Instant;
 
 use super::{Key, Options};

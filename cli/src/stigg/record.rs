@@ -3,12 +3,12 @@
 //! A record of the API says less than an event: no billing period, often no billing id. What it does
 //! not say is told apart from what it says is null, so that an import does not erase it.
 
-use jiff::Timestamp;
-use serde_json::{Map, Value, json};
-use shared::{
+use domain::{
     id::Id,
     time::{parse, parse_tolerant, to_fixed_width},
 };
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 
 /// The messageId of the events that an import makes. It is no id of Stigg's, and sorts before all of
 /// them: of an event and an import of the same millisecond, the event wins.

@@ -1,13 +1,13 @@
 //! The entitlement state of a customer or a resource, from the Edge API: the one read that has all
 //! that decides. Its names are those of Stigg's GraphQL API, and are brought into those of events.
 
-use jiff::Timestamp;
-use serde_json::{Map, Value, json};
-use shared::{
+use domain::{
     entitlement::ENTITLEMENT_FIELDS,
     id::Id,
     time::{parse, to_fixed_width},
 };
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 
 use super::{BadRecord, MESSAGE_ID, Stigg, StiggError, client::Answer};
 

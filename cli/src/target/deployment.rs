@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{retry::RetryConfig, timeout::TimeoutConfig};
-use shared::store::{Store, Tables, connect};
+use runtime::aws::dynamodb;
+use store::{Store, Tables};
 
-use super::{PATIENT, Sdk, TargetError, is_local};
-use crate::{embedded, http, outcome, tables};
+use super::{PATIENT, Sdk, TargetError};
+use crate::{http, outcome};
+use runtime::aws::any_credentials;
+use template::tables;
 
 /// How long the local stack may take to say where its DynamoDB is.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,8 +93,8 @@ impl Deployment {
         };
         let tables = self.tables.clone().unwrap_or_else(tables::local_names);
         let client = match endpoint {
-            Some(endpoint) if is_local(&endpoint) => {
-                connect(Some("us-east-1".to_owned()), embedded::any_credentials(), Some(endpoint), PATIENT)
+            Some(endpoint) if template::local::is_local(&endpoint) => {
+                dynamodb(Some("us-east-1".to_owned()), any_credentials(), Some(endpoint), PATIENT)
             }
             endpoint => self.dynamodb(endpoint).await?,
         };
@@ -117,14 +120,14 @@ impl Deployment {
     /// Where the local stack has its DynamoDB, as it says itself.
     async fn local_dynamodb(&self) -> Result<String, TargetError> {
         let url = self.local_api.clone().unwrap_or_default();
-        if !is_local(&url) {
+        if !template::local::is_local(&url) {
             return Err(TargetError::TablesUnknown(url));
         }
         let not_served =
             |error: reqwest::Error| TargetError::NotServed { url: url.clone(), reason: outcome::in_one_line(&error) };
         let client = http::client().map_err(not_served)?;
         let response = client.get(&url).timeout(LOCAL_TIMEOUT).send().await.map_err(not_served)?;
-        let endpoint = response.headers().get(http::DYNAMODB_HEADER).and_then(|value| value.to_str().ok());
+        let endpoint = response.headers().get(template::local::DYNAMODB_HEADER).and_then(|value| value.to_str().ok());
         endpoint.map(str::to_owned).ok_or(TargetError::NotLocalStack(url))
     }
 

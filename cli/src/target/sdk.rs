@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use shared::aws::{http_client, sdk_config};
+use runtime::aws::{http_client, sdk_config};
 use tokio::sync::OnceCell;
 
-use super::{PATIENT, TargetError, is_local};
-use crate::embedded;
+use super::{PATIENT, TargetError};
+use runtime::aws::any_credentials;
 
 /// AWS's services. The chain is loaded when the first of them is needed, since a command on the local
 /// stack needs none. Cheap to clone.
@@ -76,7 +76,7 @@ impl Sdk {
     /// What a service's client is made from, at another endpoint than AWS's if one is given.
     async fn service(&self, endpoint: Option<&str>) -> Result<SdkConfig, TargetError> {
         match endpoint {
-            Some(endpoint) if is_local(endpoint) => Ok(on_this_machine(endpoint)),
+            Some(endpoint) if template::local::is_local(endpoint) => Ok(on_this_machine(endpoint)),
             Some(endpoint) => Ok(self.chain().await?.to_builder().endpoint_url(endpoint).build()),
             None => Ok(self.chain().await?.clone()),
         }
@@ -85,5 +85,5 @@ impl Sdk {
 
 /// For what stands in for a service on this machine and takes any credentials.
 fn on_this_machine(endpoint: &str) -> SdkConfig {
-    sdk_config(Some("us-east-1".to_owned()), embedded::any_credentials(), http_client(), Some(endpoint.to_owned()), PATIENT)
+    sdk_config(Some("us-east-1".to_owned()), any_credentials(), http_client(), Some(endpoint.to_owned()), PATIENT)
 }

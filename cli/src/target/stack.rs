@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use shared::store::Tables;
+use store::Tables;
 
 use super::{Resources, Sdk, TargetError, Urls};
 use crate::outcome;
@@ -54,7 +54,7 @@ fn read(stack: &str, outputs: &HashMap<&str, &str>) -> Result<Outputs, TargetErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::TEMPLATE;
+    use template::TEMPLATE;
 
     #[test]
     fn every_output_that_is_read_is_one_of_the_templates() {

@@ -2,8 +2,8 @@
 //! secrets, SQS its queues.
 
 use axum::{Router, http::StatusCode};
-use byos::standin::{SecretsManager, Sqs};
 use serde_json::json;
+use testkit::fake_aws::{SecretsManager, Sqs};
 
 use crate::stack::{Local, Ran, run};
 

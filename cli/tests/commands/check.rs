@@ -1,14 +1,14 @@
 //! `byos check`.
 
-use byos::story;
 use serde_json::{Value, json};
+use template::sample;
 
 use crate::stack::Local;
 
 #[tokio::test]
 async fn it_answers_what_check_access_answers_and_shows_the_way() {
     let local = Local::with_story().await;
-    for (name, event) in story::events("check-access") {
+    for (name, event) in sample::events("check-access") {
         let asked: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
         let text = |member: &str| asked[member].as_str().map(str::to_owned);
         let mut arguments =

@@ -1,8 +1,8 @@
 //! `byos doctor`.
 
 use axum::{Router, http::StatusCode};
-use byos::tables;
 use serde_json::{Value, json};
+use template::tables;
 
 use crate::{
     aws::Aws,

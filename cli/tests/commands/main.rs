@@ -4,6 +4,7 @@
 mod aws;
 mod check;
 mod doctor;
+mod import;
 mod replay;
 mod send;
 mod show;

@@ -1,9 +1,10 @@
 //! `byos replay`.
 
-use byos::standin::Sqs;
+use domain::time::to_fixed_width;
 use jiff::{SignedDuration, Timestamp};
+use runtime::parked::Parked;
 use serde_json::{Value, json};
-use shared::{parked::Parked, time::to_fixed_width};
+use testkit::fake_aws::Sqs;
 
 use crate::{aws::Aws, stack::Local};
 

@@ -2,9 +2,9 @@
 
 use std::process::Stdio;
 
-use byos::{embedded::Embedded, serve::Stack};
+use local::{embedded::Embedded, serve::Stack};
+use runtime::clock::Clock;
 use serde_json::Value;
-use shared::time::Clock;
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
 /// A stack that is served, with nothing in it.
@@ -60,7 +60,7 @@ impl Local {
 
     /// What /check-access answers.
     pub(crate) async fn check_access(&self, body: &Value) -> Value {
-        let request = byos::http::client().unwrap().post(format!("{}/check-access", self.url));
+        let request = testkit::http::client().post(format!("{}/check-access", self.url));
         let request = request.header("Authorization", "Bearer local-token").body(body.to_string());
         request.send().await.unwrap().json().await.unwrap()
     }

@@ -1,10 +1,10 @@
 //! Decisions as JSON.
 
-use serde::Serialize;
-use shared::{
+use domain::{
     access::{AccessDeniedReason, AccessRequest, DecidedOn, Decision},
     entitlement::to_number,
 };
+use serde::Serialize;
 
 /// A decision as `/check-access` answers it.
 #[derive(Serialize)]

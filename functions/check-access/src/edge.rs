@@ -4,9 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-use serde_json::{Value, value::RawValue};
-use shared::{
+use domain::{
     access::{AccessDeniedReason, DecidedOn},
     entitlement::{Entitlement, to_number},
     id::Id,
@@ -15,6 +13,8 @@ use shared::{
     subscription::Subscription,
     time,
 };
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
 
 use crate::scope::{Feature, Scope};
 

@@ -2,9 +2,9 @@
 //! JSON by `lambda:InvokeFunction`.
 
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use runtime::gateway::{GatewayEvent, Malformed};
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
-use shared::gateway::{GatewayEvent, Malformed};
 
 /// An event of any of these forms. Anything that is JSON can be read as one.
 #[derive(Debug)]

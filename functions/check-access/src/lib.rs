@@ -15,20 +15,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use domain::{
+    access::{self, AccessDeniedReason, AccessRequest, Decision},
+    id::Id,
+};
 use futures_util::future::try_join_all;
 use lambda_http::{Body, LambdaEvent, Request, RequestExt as _, Response, http::StatusCode};
-use serde::Serialize;
-use serde_json::value::RawValue;
-use shared::{
-    access::{self, AccessDeniedReason, AccessRequest, Decision},
+use runtime::{
+    clock::Clock,
     gateway::{self, Malformed},
-    id::Id,
     reader::{ReaderAuth, ReaderRefusal},
     reply,
-    store::{Spent, Store, StoreError},
     telemetry::{self, Count, Metric, MetricSet},
-    time::Clock,
 };
+use serde::Serialize;
+use serde_json::value::RawValue;
+use store::{Spent, Store, StoreError};
 
 pub use invocation::{Invocation, Reply};
 

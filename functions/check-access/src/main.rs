@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use check_access::{CheckAccess, Invocation, METRICS};
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
-use shared::{
-    aws::FunctionEnvironment,
+use runtime::{
+    aws::{Budget, FunctionEnvironment, function_dynamodb},
+    clock::Clock,
     config::required,
     reader::ReaderAuth,
-    store::{Budget, Store, Tables, from_environment},
     telemetry,
-    time::Clock,
 };
+use store::{Store, Tables};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -24,7 +24,7 @@ async fn main() -> Result<(), Error> {
     };
     let connecting = Instant::now();
     let environment = FunctionEnvironment::read();
-    let store = Store::new(from_environment(&environment, Budget::CHECK), tables);
+    let store = Store::new(function_dynamodb(&environment, Budget::CHECK), tables);
     let auth = ReaderAuth::of_function(&environment, "CHECK_ACCESS_API_TOKEN", "CHECK_ACCESS_API_TOKEN_PREVIOUS");
     let (auth, ()) = tokio::join!(auth, store.open_for_reads());
     telemetry::connected(connecting.elapsed());

@@ -14,14 +14,14 @@
 //!
 //! A feature whose own id ends like a suffix takes precedence.
 
+use domain::{
+    access::{AccessRequest, DecidedOn, Decision},
+    id::Id,
+};
 use lambda_http::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use shared::{
-    access::{AccessRequest, DecidedOn, Decision},
-    id::Id,
-    store::StoreError,
-};
+use store::StoreError;
 
 use crate::{
     request::{RequestError, object},
@@ -111,7 +111,7 @@ impl Context {
             error => OfrepError::Context(error),
         })?;
         let customer_id = context.targeting_key.filter(|key| !key.is_empty()).ok_or(OfrepError::TargetingKey)?;
-        let invalid = |error: shared::id::IdError| {
+        let invalid = |error: domain::id::IdError| {
             OfrepError::Context(RequestError::Field { field: "context.targetingKey".to_owned(), problem: error.to_string() })
         };
         Ok(Self {

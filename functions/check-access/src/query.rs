@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use domain::id::{Id, IdError};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
-use shared::id::{Id, IdError};
 
 use crate::request::RequestError;
 

@@ -1,11 +1,12 @@
 //! Checks and batches of them, read from the body.
 
+use domain::json_error;
+use domain::{access::AccessRequest, id::Id};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _},
 };
 use serde_json::value::RawValue;
-use shared::{access::AccessRequest, id::Id, reply};
 
 /// The most checks of one batch.
 pub(crate) const MAX_CHECKS: usize = 100;
@@ -132,7 +133,7 @@ pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestError
         return Err(RequestError::Field { field: THE_BODY.to_owned(), problem: "must be an object".to_owned() });
     }
     serde_path_to_error::deserialize(&body).map_err(|error| {
-        let (field, problem) = reply::name_field(&error);
+        let (field, problem) = json_error::name_field(&error);
         RequestError::Field { field, problem }
     })
 }

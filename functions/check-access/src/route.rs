@@ -1,8 +1,8 @@
 //! Which answer a request asks for, by its path and method.
 
+use domain::id::{Id, IdError};
 use lambda_http::http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
-use shared::id::{Id, IdError};
 
 const FLAGS: &str = "/ofrep/v1/evaluate/flags";
 

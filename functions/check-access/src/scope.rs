@@ -1,13 +1,13 @@
 //! One scope of a customer's, read in one request, and the decisions on its features.
 
-use jiff::Timestamp;
-use shared::{
+use domain::{
     access::{self, AccessDeniedReason, AccessRequest, AccessView, Decision},
     customer::{CustomerRegisters, Standing},
     entitlement::{Entitlement, ScopeRegisters},
     id::Id,
-    store::{Store, StoreError},
 };
+use jiff::Timestamp;
+use store::{Store, StoreError};
 
 /// The registers of the customer level or of one resource, at one moment.
 pub(crate) struct Scope {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::store::StoreError;
+use store::StoreError;
 
 /// A field could not be answered. The message is fit for the caller.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -9,8 +9,8 @@ use lambda_http::{
     Body, Request, Response,
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
 };
+use runtime::reply;
 use sha2::{Digest as _, Sha256};
-use shared::reply;
 
 /// The page. It is the same for everybody.
 const PAGE: &str = include_str!("graphiql.html");

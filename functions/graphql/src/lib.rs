@@ -25,14 +25,14 @@ use lambda_http::{
     Body, Request, RequestExt as _, Response,
     http::{HeaderValue, Method, StatusCode, header},
 };
-use shared::{
+use runtime::{
+    clock::Clock,
     gateway,
     reader::{ReaderAuth, ReaderRefusal},
     reply,
-    store::{Parts, Spent, Store},
     telemetry::{self, MetricSet},
-    time::Clock,
 };
+use store::{Parts, Spent, Store};
 
 pub use options::{Limits, Options, OptionsError};
 

@@ -7,14 +7,10 @@ use std::{
 };
 
 use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
+use domain::{entitlement::ScopeRegisters, id::Id, subscription::SubscriptionRegisters};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use shared::{
-    entitlement::ScopeRegisters,
-    id::Id,
-    store::{Parts, StoreError},
-    subscription::SubscriptionRegisters,
-};
+use store::{Parts, StoreError};
 
 use tokio::sync::Semaphore;
 

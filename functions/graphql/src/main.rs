@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use graphql::{Graphql, METRICS, Options};
 use lambda_http::{Error, LambdaEvent, Request, lambda_runtime, service_fn};
-use shared::{
-    aws::FunctionEnvironment,
+use runtime::{
+    aws::{Budget, FunctionEnvironment, function_dynamodb},
     config::required,
     gateway::{self, GatewayEvent},
     reader::ReaderAuth,
-    store::{Budget, Store, Tables, from_environment},
     telemetry,
 };
+use store::{Store, Tables};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Error> {
     };
     let connecting = Instant::now();
     let environment = FunctionEnvironment::read();
-    let store = Store::new(from_environment(&environment, Budget::READ), tables);
+    let store = Store::new(function_dynamodb(&environment, Budget::READ), tables);
     let auth = ReaderAuth::of_function(&environment, "GRAPHQL_API_TOKEN", "GRAPHQL_API_TOKEN_PREVIOUS");
     let (auth, ()) = tokio::join!(auth, store.open_for_reads());
     telemetry::connected(connecting.elapsed());

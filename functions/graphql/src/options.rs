@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use shared::config::optional;
+use runtime::config::optional;
 
 /// What can be set. [`Options::default`] is what the docs name.
 #[derive(Clone, Debug)]

@@ -9,13 +9,13 @@ use std::{
     },
 };
 
-use futures_util::future::try_join_all;
-use shared::{
+use domain::{
     access::{AccessRequest, AccessView},
     entitlement::ScopeRegisters,
     id::Id,
-    store::{CustomerRow, IndexPage, ListIndex, Parts, Range, SHARDS, Store, StoreError, SubscriptionRow},
 };
+use futures_util::future::try_join_all;
+use store::{CustomerRow, IndexPage, ListIndex, Parts, Range, SHARDS, Store, StoreError, SubscriptionRow};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use crate::error::ApiError;

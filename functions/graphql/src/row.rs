@@ -7,13 +7,13 @@ use std::{
 
 use async_graphql::dataloader::Loader as _;
 
-use shared::{
+use domain::{
     customer::{self, CustomerRegisters},
     entitlement::ScopeRegisters,
     id::Id,
-    store::{self, ListIndex, Parts},
     subscription,
 };
+use store::{self, ListIndex, Parts};
 
 use crate::{
     error::ApiError,

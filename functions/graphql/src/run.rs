@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Request, ServerError, parser::parse_query};
 use serde_json::Map;
-use shared::store::Parts;
+use store::Parts;
 
 use crate::{
     document::{self, Plan, TooLong, Types},

@@ -2,11 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use domain::id::Id;
 use futures_util::future::try_join_all;
-use shared::{
-    id::Id,
-    store::{IndexPage, ListIndex, Range, SHARDS, shard_of},
-};
+use store::{IndexPage, ListIndex, Range, SHARDS, shard_of};
 use tokio::sync::OnceCell;
 
 use crate::{

@@ -3,12 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use shared::{
-    apply::Moment,
-    event::{self, EventError, Received},
-    parked::Parked,
-    store::{Store, StoreError},
-};
+use domain::event::{self, EventError, Received};
+use runtime::parked::Parked;
+use store::{Store, StoreError, apply::Moment};
 
 use crate::{Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, NotStored, STORE_LIMIT, Taken, Webhook, log::Line, write};
 

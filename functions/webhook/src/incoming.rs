@@ -1,8 +1,8 @@
 //! What Lambda calls the function with: a request from API Gateway, or a batch from the queue.
 
+use runtime::gateway::GatewayEvent;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
-use shared::gateway::GatewayEvent;
 
 /// What the function is called with.
 #[derive(Debug)]

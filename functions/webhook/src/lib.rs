@@ -10,33 +10,33 @@ mod verify;
 
 use std::time::Duration;
 
+use domain::event::{self, EventError, Handled, Outline, Received, dating::Versions};
 use jiff::Timestamp;
 use lambda_http::{
     Body, Context, Error, LambdaEvent, Request, RequestExt as _, Response,
     aws_lambda_events::apigw::ApiGatewayV2httpResponse,
     http::{Method, StatusCode},
 };
-use serde::Serialize;
-use shared::{
-    apply::{Moment, apply},
-    event::{self, EventError, Handled, Outline, Received, dating::Versions},
+use runtime::{
+    clock::Clock,
     gateway::{self, Malformed},
     keyring::Keyring,
     parked::Parked,
     reply,
-    store::{Outcome, Store, StoreError},
-    time::Clock,
+};
+use serde::Serialize;
+use store::{
+    Outcome, Store, StoreError,
+    apply::{Moment, apply},
 };
 
 pub use incoming::{Batch, BatchFailure, BatchFailures, Incoming, Message};
 pub use log::METRICS;
 pub use queue::Queue;
+pub use runtime::parked::MAX_BODY_BYTES;
 pub use verify::{AllowedSources, WebhookSecrets};
 
 use crate::{log::Line, queue::ParkError, verify::Unverified};
-
-/// The most bytes that a body may have. Lambda itself takes 6 MB, base64 and envelope included.
-pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// When an event's writes are given up where there is no queue to park it in. Stigg and API Gateway wait for 30
 /// seconds, Lambda stops the function after 28.

@@ -2,12 +2,10 @@
 
 use std::time::Instant;
 
+use domain::event::{Handled, Odd, Outline};
 use jiff::Timestamp;
-use shared::{
-    event::{Handled, Odd, Outline},
-    store::{Spent, Store},
-    telemetry::{self, Count, Metric, MetricSet},
-};
+use runtime::telemetry::{self, Count, Metric, MetricSet};
+use store::{Spent, Store};
 
 /// The webhook's metrics.
 pub static METRICS: MetricSet = MetricSet {

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
-use shared::{
-    aws::FunctionEnvironment,
+use runtime::{
+    aws::{Budget, FunctionEnvironment, function_dynamodb},
+    clock::Clock,
     config::required,
     keyring::Keyring,
-    store::{Budget, Store, Tables, from_environment},
     telemetry,
-    time::Clock,
 };
+use store::{Store, Tables};
 use webhook::{AllowedSources, Incoming, METRICS, Queue, Webhook, WebhookSecrets};
 
 #[tokio::main(flavor = "current_thread")]
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Error> {
     };
     let connecting = Instant::now();
     let environment = FunctionEnvironment::read();
-    let store = Store::new(from_environment(&environment, Budget::WEBHOOK), tables);
+    let store = Store::new(function_dynamodb(&environment, Budget::WEBHOOK), tables);
     let (secrets, ()) = tokio::join!(Keyring::of_function(&environment, WebhookSecrets::of_environment), store.open_for_writes());
     telemetry::connected(connecting.elapsed());
     let [queue, set_aside_queue] = Queue::of_function(&environment);

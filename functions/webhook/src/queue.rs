@@ -1,7 +1,7 @@
 //! Where events wait that the store did not take, or that can't be applied.
 
 use aws_sdk_sqs::Client;
-use shared::{
+use runtime::{
     aws::{self, Budget, FunctionEnvironment},
     config::optional,
     parked::{Parked, TooLarge},

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use lambda_http::{Request, RequestExt as _, request::RequestContext};
-use serde::Deserialize;
-use shared::{
+use runtime::{
     config::{self, ConfigError, optional},
     keyring::Secrets,
     secret::Secret,
     signature::{ID_HEADER, SIGNATURE_HEADER, SignatureError, SignedHeaders, SigningKeys, TIMESTAMP_HEADER},
 };
+use serde::Deserialize;
 
 /// The header that holds Stigg's secret.
 const SECRET_HEADER: &str = "stigg-webhooks-secret";
@@ -144,7 +144,7 @@ impl WebhookSecrets {
     }
 }
 
-fn signing_keys(current: Option<&str>, previous: Option<&str>) -> Result<Option<SigningKeys>, shared::signature::KeyError> {
+fn signing_keys(current: Option<&str>, previous: Option<&str>) -> Result<Option<SigningKeys>, runtime::signature::KeyError> {
     current.filter(|key| !key.is_empty()).map(|current| SigningKeys::new(current, previous)).transpose()
 }
 
@@ -152,8 +152,8 @@ fn signing_keys(current: Option<&str>, previous: Option<&str>) -> Result<Option<
 mod tests {
     use super::*;
     use lambda_http::{Body, request::LambdaRequest};
+    use runtime::signature::SigningKey;
     use serde_json::json;
-    use shared::signature::SigningKey;
 
     const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const BODY: &str = r#"{"type":"customer.created","id":"c"}"#;

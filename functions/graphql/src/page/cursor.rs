@@ -1,11 +1,8 @@
 //! Cursors: a row's position in an order, opaque to those who hold it.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use shared::{
-    id::Id,
-    store::{ListIndex, Place, creation_order, customer_order},
-    time::FIXED_WIDTH,
-};
+use domain::{id::Id, time::FIXED_WIDTH};
+use store::{ListIndex, Place, creation_order, customer_order};
 
 use super::{Column, Order};
 use crate::error::ApiError;

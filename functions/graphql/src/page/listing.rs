@@ -8,10 +8,8 @@ use std::{
     },
 };
 
-use shared::{
-    id::Id,
-    store::{ListIndex, Parts},
-};
+use domain::id::Id;
+use store::{ListIndex, Parts};
 use tokio::sync::OnceCell;
 
 use super::{

@@ -2,10 +2,8 @@
 
 use std::{cmp::Ordering, collections::HashMap, fmt::Debug};
 
-use shared::{
-    id::Id,
-    store::{ListIndex, Parts},
-};
+use domain::id::Id;
+use store::{ListIndex, Parts};
 
 use super::Position;
 use crate::{error::ApiError, load::Loaders};

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use futures_util::future::try_join_all;
-use shared::store::{IndexPage, ListIndex, Place, Range, SHARDS};
+use store::{IndexPage, ListIndex, Place, Range, SHARDS};
 
 use super::Direction;
 use crate::{error::ApiError, reads::Reads};

@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use shared::{
-    id::Id,
-    store::{ListIndex, Place, Range},
-};
+use domain::id::Id;
+use store::{ListIndex, Place, Range};
 
 use super::{
     Ask, Column, Direction, Position, Row,

@@ -1,11 +1,11 @@
 //! The field checkAccess.
 
 use async_graphql::{Enum, SimpleObject};
-use serde_json::Value;
-use shared::{
+use domain::{
     access::{AccessDeniedReason, AccessRequest, DecidedOn, Decision, decide},
     id::{Id, IdError},
 };
+use serde_json::Value;
 
 use super::scalar::Datetime;
 use crate::{error::ApiError, load::Loaders};

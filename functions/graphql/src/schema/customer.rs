@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result};
-use shared::id::Id;
+use domain::id::Id;
 
 use super::{
     arguments::{ListArguments, SubscriptionCondition, SubscriptionsOrderBy},

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result, SimpleObject};
-use jiff::Timestamp;
-use serde_json::{Map, Value};
-use shared::{
+use domain::{
     entitlement::{Entitlement as Merged, ScopeRegisters, Unreadable, write_stigg_json},
     id::Id,
-    store::StoreError,
     time::to_fixed_width,
     version::Version,
 };
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use store::StoreError;
 
 use super::{query::loaders, scalar::Datetime, subscription::word};
 use crate::{

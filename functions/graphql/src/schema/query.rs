@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result};
-use shared::{id::Id, store::StoreError};
+use domain::id::Id;
+use store::StoreError;
 
 use super::{
     access::{self, AccessDecision},

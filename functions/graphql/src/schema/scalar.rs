@@ -1,9 +1,9 @@
 //! The scalars that GraphQL does not bring along.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use domain::time;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::Serialize;
-use shared::time;
 
 /// A date-time in its fixed-width form.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,274 @@
+//! Import at any moment of a random history, with webhooks in flight, and it ends in the state of the
+//! whole history; lose any events, and a reconciliation that mends ends there too.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use byos::{
+    import::{self, Checkpoint},
+    mirror::{Mirror, Mode},
+    reconcile::{self, Settings, Totals},
+    report::Report,
+    stigg::{Key, Options, Stigg},
+};
+use jiff::{Timestamp, fmt::rfc2822};
+use proptest::{
+    prelude::*,
+    test_runner::{RngAlgorithm, TestRng, TestRunner},
+};
+use runtime::clock::Clock;
+use serde_json::Value;
+
+use super::{
+    standin::{Asked, Form, StandIn},
+    world::{STEP, data_at, moment, realistic},
+};
+use testkit::{
+    histories::{Replica, as_the_model_says},
+    model::{self, BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time},
+};
+
+/// By how many seconds the stand-in's answers may lag, and the import takes them to.
+const LAG: u32 = 15;
+
+/// A history, and how an import falls into it.
+#[derive(Clone, Debug)]
+struct Case {
+    events: Vec<Event>,
+    /// The webhook is connected after so many events: it never tells of them.
+    connected: usize,
+    /// For each event, the request of the import that it is delivered at, if it has happened by then.
+    delivered_at: Vec<usize>,
+    /// Events that come again at the end.
+    repeated: Vec<usize>,
+    /// The order in which they come that come at once.
+    order: Vec<usize>,
+    /// How long each request takes to arrive, and how old its answer is then.
+    requests: Vec<(i64, i64)>,
+    concurrency: u16,
+    /// Events that are lost, for the reconciliation.
+    lost: Vec<bool>,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let kind = prop_oneof![
+        1 => Just(Kind::CustomerCreated),
+        3 => Just(Kind::CustomerUpdated),
+        2 => Just(Kind::CustomerDeleted),
+        5 => Just(Kind::EntitlementsUpdated),
+        4 => Just(Kind::MeasurementReported),
+        3 => Just(Kind::SubscriptionCreated),
+        2 => Just(Kind::SubscriptionUpdated),
+        2 => Just(Kind::SubscriptionCanceled),
+        1 => Just(Kind::SubscriptionExpired),
+        1 => Just(Kind::SubscriptionTrialExpired),
+    ];
+    let time = prop_oneof![6 => Just(Time::Own(0)), 1 => Just(Time::None), 1 => Just(Time::TooFarAhead)];
+    let list = prop::collection::vec(prop::option::weighted(0.7, any::<bool>()), FEATURES.len());
+    (
+        (kind, time, Just(0), Just(0), 0..CUSTOMERS.len(), 0..SUBSCRIPTIONS.len()),
+        (0..RESOURCES.len(), 0..FEATURES.len(), list),
+        (any::<bool>(), any::<bool>(), any::<bool>(), Just(None), Just(false), prop::bool::weighted(0.2)),
+    )
+        .prop_map(|(who, what, carries)| Event::random(who, what, carries))
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    prop::collection::vec(event(), 2..14).prop_flat_map(|events| {
+        let events = realistic(events);
+        let count = events.len();
+        let late = prop_oneof![Just(0), 0..2 * STEP];
+        let age = prop_oneof![Just(0), 0..=i64::from(LAG) * 1_000];
+        (
+            (Just(events), 0..=count, prop::collection::vec(0..10_usize, count), prop::collection::vec(0..count, 0..3)),
+            (
+                Just((0..count).collect::<Vec<_>>()).prop_shuffle(),
+                prop::collection::vec((late, age), 12),
+                1..4_u16,
+                prop::collection::vec(any::<bool>(), count),
+            ),
+        )
+            .prop_map(|((events, connected, delivered_at, repeated), (order, requests, concurrency, lost))| Case {
+                events,
+                connected,
+                delivered_at,
+                repeated,
+                order,
+                requests,
+                concurrency,
+                lost,
+            })
+    })
+}
+
+/// Stigg, its clock, and a replica that its events come to.
+struct World {
+    case: Case,
+    replica: Arc<Replica>,
+    now: Arc<AtomicI64>,
+    delivered: Arc<Mutex<BTreeSet<usize>>>,
+}
+
+impl World {
+    async fn of(case: &Case) -> Self {
+        // What the webhook never told of lies before all that the import is shown.
+        let now = STEP * i64::try_from(case.connected).unwrap() + i64::from(LAG) * 1_000;
+        Self {
+            case: case.clone(),
+            replica: Arc::new(Replica::empty().await),
+            now: Arc::new(AtomicI64::new(now)),
+            delivered: Arc::default(),
+        }
+    }
+
+    /// Stigg's API. With each request time goes on, and events are delivered before it is answered.
+    async fn api(&self) -> StandIn {
+        let (to_deliver, deliveries) = mpsc::channel::<(Vec<Event>, mpsc::Sender<()>)>();
+        let replica = self.replica.clone();
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::spawn(move || {
+            for (events, done) in deliveries {
+                runtime.block_on(async {
+                    for event in &events {
+                        replica.deliver(event, false).await;
+                    }
+                });
+                done.send(()).unwrap();
+            }
+        });
+        let (case, now, delivered) = (self.case.clone(), self.now.clone(), self.delivered.clone());
+        let (requests, to_deliver) = (AtomicUsize::new(0), Mutex::new(to_deliver));
+        StandIn::start(move |asked: &Asked| {
+            let request = requests.fetch_add(1, Ordering::SeqCst);
+            let (late, age) = case.requests[request % case.requests.len()];
+            let now = now.fetch_add(late, Ordering::SeqCst) + late;
+            let due: Vec<Event> = {
+                let mut delivered = delivered.lock().unwrap();
+                let is_due =
+                    |index: &usize| *index >= case.connected && case.delivered_at[*index] <= request && moment(*index) <= now;
+                let due: Vec<usize> =
+                    case.order.iter().copied().filter(|index| is_due(index) && delivered.insert(*index)).collect();
+                due.into_iter().map(|index| case.events[index].clone()).collect()
+            };
+            let (done, wait) = mpsc::channel();
+            to_deliver.lock().unwrap().send((due, done)).unwrap();
+            wait.recv().unwrap();
+            let data = data_at(&case.events, now - age);
+            let size = if asked.path.last().is_some_and(|last| last == "customers") { 1 } else { 100 };
+            let date = Timestamp::from_millisecond(BASE + now).unwrap();
+            let date = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
+            data.answer(asked, Form::Pagination, size).insert_header("date", date)
+        })
+        .await
+    }
+
+    fn mirror(&self, options: &Options, mode: Mode) -> Mirror {
+        let now = self.now.clone();
+        let clock = Clock::of(move || Timestamp::from_millisecond(BASE + now.load(Ordering::SeqCst)).unwrap());
+        let stigg = Stigg::new(options, Key::new("key").unwrap(), clock).unwrap();
+        Mirror::new(stigg, self.replica.embedded.store.clone(), mode)
+    }
+
+    async fn import(&self) {
+        let api = self.api().await;
+        let options = Options { lag: LAG, concurrency: self.case.concurrency, ..api.options() };
+        let mirror = self.mirror(&options, Mode::Import);
+        let folder = tempfile::tempdir().unwrap();
+        let mut checkpoint = Checkpoint::open(&folder.path().join("state"), false, "stigg", "table").unwrap();
+        let mut report = Report::to(Box::new(std::io::sink()), true, false);
+        import::run(&mirror, &mut checkpoint, options.concurrency.into(), None, &mut report).await.unwrap();
+    }
+
+    /// All events that have not come yet, and some that have, except those lost.
+    async fn deliver_the_rest(&self, is_lost: impl Fn(usize) -> bool) {
+        let delivered = self.delivered.lock().unwrap().clone();
+        let late = self.case.order.iter().filter(|index| !delivered.contains(index));
+        for index in late.chain(&self.case.repeated).filter(|index| **index >= self.case.connected && !is_lost(**index)) {
+            self.replica.deliver(&self.case.events[*index], delivered.contains(index)).await;
+        }
+    }
+
+    async fn reconcile(&self, fix: bool) -> Totals {
+        self.now.store(moment(self.case.events.len()) + 3_600_000, Ordering::SeqCst);
+        let api = self.api().await;
+        let options = Options { lag: LAG, ..api.options() };
+        let settings = Settings { concurrency: 4, settle: Duration::ZERO, max_deletions: 100 };
+        let report = Report::to(Box::new(std::io::sink()), true, true);
+        reconcile::run(self.mirror(&options, Mode::Look), fix, settings, None, report).await.unwrap()
+    }
+
+    async fn answers(&self) -> Value {
+        known(as_the_model_says(&self.replica.answers().await))
+    }
+}
+
+/// Whether a customer was archived or never known is forgotten after a while, and denied both ways.
+fn known(answers: Value) -> Value {
+    serde_json::from_str(&answers.to_string().replace("CustomerNotFound", "CustomerIsArchived")).unwrap()
+}
+
+fn expected(case: &Case) -> Value {
+    known(model::answers(&case.events))
+}
+
+/// As for the histories of the test of convergence: the same each time, or new ones.
+fn for_each_case(count: u32, check: impl AsyncFn(Case) -> Result<(), TestCaseError>) {
+    let wanted = std::env::var("BYOS_HISTORIES").ok().and_then(|count| count.parse().ok());
+    let config = ProptestConfig {
+        cases: wanted.unwrap_or(count),
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        ..ProptestConfig::default()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut runner = match wanted {
+        Some(_) => TestRunner::new(config),
+        None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
+    };
+    if let Err(error) = runner.run(&case(), |case| runtime.block_on(check(case))) {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn import_at_any_moment_of_a_history_ends_in_the_state_of_the_whole_history() {
+    for_each_case(80, async |case| {
+        let world = World::of(&case).await;
+        world.import().await;
+        world.deliver_the_rest(|_| false).await;
+        prop_assert_eq!(world.answers().await, expected(&case), "after the import and all events");
+        let totals = world.reconcile(false).await;
+        prop_assert_eq!((totals.left(), totals.usage_drift), (0, 0), "reconciled: {:?}", totals);
+        Ok(())
+    });
+}
+
+#[test]
+fn whatever_events_are_lost_a_reconciliation_that_mends_ends_in_the_state_of_the_whole_history() {
+    for_each_case(80, async |case| {
+        let world = World::of(&Case { delivered_at: vec![usize::MAX; case.events.len()], ..case.clone() }).await;
+        // Of a customer who is archived and created anew, what was before could not be told from what
+        // is, were the event between lost.
+        let is_between = |index: usize| {
+            let event = &case.events[index];
+            event.kind == Kind::CustomerDeleted
+                && case.events[index..]
+                    .iter()
+                    .any(|later| later.customer == event.customer && later.kind == Kind::CustomerCreated)
+        };
+        world.deliver_the_rest(|index| case.lost[index] && !is_between(index)).await;
+        let first = world.reconcile(true).await;
+        prop_assert_eq!(first.left(), 0, "{:?}", first);
+        prop_assert_eq!(world.answers().await, expected(&case), "after {:?}", first);
+        let second = world.reconcile(false).await;
+        prop_assert_eq!((second.missing, second.extra, second.differing), (0, 0, 0), "reconciled again: {:?}", second);
+        Ok(())
+    });
+}

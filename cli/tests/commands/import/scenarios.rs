@@ -1,0 +1,688 @@
+//! What Stigg's API does to an import, and what a reconciliation makes of what it finds.
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use byos::{
+    import::{self, Checkpoint, Counts, ImportError},
+    mirror::{Fatal, Mirror, Mode},
+    reconcile::{self, Settings, Totals},
+    report::Report,
+    stigg::{Key, Options, Records, Stigg, StiggError},
+};
+use domain::{
+    access::{AccessRequest, decide},
+    customer::Standing,
+    event::{self, Received},
+    id::Id,
+};
+use local::embedded::Embedded;
+use runtime::clock::Clock;
+use serde_json::{Value, json};
+use store::{Parts, apply::apply};
+use wiremock::ResponseTemplate;
+
+use super::standin::{Asked, Data, Form, StandIn, customer, data, entitlement, paid_with, state, subscription, wallet};
+
+fn id(text: &str) -> Id {
+    Id::try_from(text).unwrap()
+}
+
+/// What was printed.
+#[derive(Clone, Default)]
+struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Printed {
+    fn lines(&self) -> Vec<Value> {
+        let bytes = self.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn of_kind(&self, kind: &str) -> Vec<Value> {
+        self.lines().into_iter().filter(|line| line["kind"] == kind).collect()
+    }
+}
+
+/// A replica, and what is asked of it.
+struct Here {
+    embedded: Embedded,
+    folder: tempfile::TempDir,
+}
+
+impl Here {
+    async fn new() -> Self {
+        Self { embedded: Embedded::in_memory().await.unwrap(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn mirror(&self, options: &Options, mode: Mode) -> Mirror {
+        let stigg = Stigg::new(options, Key::new("the-key").unwrap(), Clock::system()).unwrap();
+        Mirror::new(stigg, self.embedded.store.clone(), mode)
+    }
+
+    fn state(&self) -> std::path::PathBuf {
+        self.folder.path().join("state.json")
+    }
+
+    async fn try_import(&self, options: &Options, resume: bool) -> (Result<Counts, ImportError>, Printed) {
+        let mirror = self.mirror(options, Mode::Import);
+        let mut checkpoint = Checkpoint::open(&self.state(), resume, "stigg", "table").unwrap();
+        let printed = Printed::default();
+        let mut report = Report::to(Box::new(printed.clone()), true, false);
+        let counts = import::run(&mirror, &mut checkpoint, options.concurrency.into(), None, &mut report).await;
+        (counts, printed)
+    }
+
+    async fn import(&self, options: &Options) -> (Counts, Printed) {
+        let (counts, printed) = self.try_import(options, false).await;
+        (counts.unwrap(), printed)
+    }
+
+    async fn reconcile(&self, options: &Options, fix: bool) -> (Totals, Printed) {
+        self.reconcile_with(options, fix, 100, None, false).await
+    }
+
+    async fn reconcile_with(
+        &self,
+        options: &Options,
+        fix: bool,
+        max_deletions: usize,
+        customer: Option<&str>,
+        values: bool,
+    ) -> (Totals, Printed) {
+        let settings = Settings { concurrency: 4, settle: Duration::ZERO, max_deletions };
+        let printed = Printed::default();
+        let report = Report::to(Box::new(printed.clone()), true, values);
+        let mirror = self.mirror(options, Mode::Look);
+        let totals = reconcile::run(mirror, fix, settings, customer.map(id).as_ref(), report).await.unwrap();
+        (totals, printed)
+    }
+
+    /// An event that Stigg's webhook sent.
+    async fn hear(&self, event: Value) {
+        let body = event.to_string();
+        let Received::Handled(handled) = event::parse(body.as_bytes()).unwrap() else { panic!("ignored: {body}") };
+        let now = jiff::Timestamp::now();
+        let _ = apply(&self.embedded.store, &handled.envelope, &handled.event, now.into()).await.unwrap();
+    }
+
+    /// The decision on a feature: why it is denied, and the usage and limit that were decided on.
+    async fn check(&self, customer: &str, feature: &str, resource: Option<&str>) -> Value {
+        let request = AccessRequest {
+            customer_id: id(customer),
+            feature_id: id(feature),
+            requested_usage: 1.0,
+            requested_values: Vec::new(),
+            resource_id: resource.map(id),
+        };
+        let view = self.embedded.store.access_view(&request).await.unwrap();
+        let decision = decide(&view, &request, jiff::Timestamp::now());
+        let mut answer = serde_json::to_value(&decision.decided_on).unwrap();
+        answer["hasAccess"] = decision.has_access().into();
+        answer["accessDeniedReason"] = json!(decision.denied);
+        answer
+    }
+
+    async fn customer(&self, customer: &str) -> Option<domain::customer::Customer> {
+        self.embedded.store.customers(&[id(customer)], Parts::Profiles).await.unwrap().pop()?.registers.visible()
+    }
+
+    async fn subscription(&self, subscription: &str) -> Option<domain::subscription::Subscription> {
+        self.embedded.store.subscriptions(&[id(subscription)]).await.unwrap().pop()?.registers.visible(None)
+    }
+}
+
+async fn serve(data: &Data, form: Form, page_size: usize) -> StandIn {
+    let data = data.clone();
+    StandIn::start(move |asked| data.answer(asked, form, page_size)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_form_of_pages_is_imported_whole_and_a_second_import_writes_nothing() {
+    for form in [Form::Pagination, Form::HasMore, Form::CursorInRecords] {
+        let here = Here::new().await;
+        let api = serve(&data(23), form, 10).await;
+        let (counts, printed) = here.import(&api.options()).await;
+        let expected = Counts { customers: 23, subscriptions: 23, lists: 23, writes: 23 * 5, skipped: 0 };
+        assert_eq!(counts, expected, "{form:?}: {:?}", printed.lines());
+        assert!(api.asked().iter().all(|asked| asked.key == "the-key"));
+        // two kinds of pages, a state each, and the plan once; one page more where only an empty one ends it
+        let pages = if matches!(form, Form::CursorInRecords) { 8 } else { 6 };
+        assert_eq!(api.asked().len(), pages + 23 + 1, "{form:?}");
+        let summary = &printed.of_kind("summary")[0];
+        assert_eq!((&summary["calls"], &summary["customers"]), (&json!(pages + 24), &json!(23)));
+        assert!(!here.state().exists());
+
+        let name = "customer/0022";
+        assert_eq!(here.check(name, "seats", None).await["currentUsage"], 2);
+        assert_eq!(here.check(name, "calls", None).await["accessDeniedReason"], "RequestedUsageExceedingLimit");
+        let customer = here.customer(name).await.unwrap();
+        assert_eq!(customer.created_at.as_deref(), Some("2026-01-01T00:00:00.000Z"));
+        assert_eq!(
+            serde_json::to_value(&customer.profile).unwrap(),
+            json!({
+            "name": "Name of customer/0022", "email": "customer/0022@example.com", "billingId": "cus_customer/0022", "metadata": {"of": name}})
+        );
+        let subscription = here.subscription(&format!("subscription of {name}")).await.unwrap();
+        assert_eq!((subscription.details.plan_name.as_str(), subscription.status.as_str()), ("Plan A", "ACTIVE"));
+        assert_eq!(subscription.created_at.as_deref(), Some("2026-01-01T00:00:01.000Z"));
+
+        let (again, _) = here.import(&api.options()).await;
+        assert_eq!(again, Counts { writes: 0, ..expected }, "{form:?}");
+    }
+}
+
+/// Fails every third request in one of these ways before it answers.
+fn troubled(data: Data, ways: fn(usize) -> Option<ResponseTemplate>) -> impl Fn(&Asked) -> ResponseTemplate + Send + Sync {
+    let seen: Mutex<HashMap<String, usize>> = Mutex::default();
+    let next = AtomicUsize::new(0);
+    move |asked| {
+        let count = {
+            let mut seen = seen.lock().unwrap();
+            let count = seen.entry(format!("{:?}{:?}", asked.path, asked.query.get("after"))).or_default();
+            *count += 1;
+            *count
+        };
+        let trouble = if count == 1 { ways(next.fetch_add(1, Ordering::SeqCst)) } else { None };
+        trouble.unwrap_or_else(|| data.answer(asked, Form::Pagination, 10))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_asks_to_wait_or_never_answers_is_asked_again() {
+    let here = Here::new().await;
+    let api = StandIn::start(troubled(data(23), |n| match n % 6 {
+        0 => Some(ResponseTemplate::new(500)),
+        1 => Some(ResponseTemplate::new(429).insert_header("retry-after", "0")),
+        2 => Some(ResponseTemplate::new(503).set_body_string("<html>")),
+        3 => Some(ResponseTemplate::new(429)),
+        4 => Some(ResponseTemplate::new(200).set_delay(Duration::from_secs(3)).set_body_json(json!({}))),
+        _ => None,
+    }))
+    .await;
+    let (counts, printed) = here.import(&Options { timeout: 1, ..api.options() }).await;
+    assert_eq!(counts, Counts { customers: 23, subscriptions: 23, lists: 23, writes: 23 * 5, skipped: 0 });
+    let summary = &printed.of_kind("summary")[0];
+    assert!(summary["throttled"].as_u64() > Some(5) && summary["failed"].as_u64() > Some(8), "{summary}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_asks_to_wait_holds_all_requests_for_that_long() {
+    let here = Here::new().await;
+    let first = Mutex::new(true);
+    let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let (data, seen) = (data(8), times.clone());
+    let api = StandIn::start(move |asked| {
+        seen.lock().unwrap().push(Instant::now());
+        let is_state = asked.path.last().is_some_and(|last| last.ends_with(".json"));
+        if is_state && std::mem::take(&mut *first.lock().unwrap()) {
+            return ResponseTemplate::new(429).insert_header("retry-after", "1");
+        }
+        data.answer(asked, Form::Pagination, 10)
+    })
+    .await;
+    here.import(&Options { concurrency: 2, ..api.options() }).await;
+    let times = times.lock().unwrap();
+    let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let longest = gaps.iter().max().unwrap();
+    assert!(*longest >= Duration::from_millis(900), "{gaps:?}");
+    // of two at once, at most the other was on its way already
+    let at = gaps.iter().position(|gap| gap == longest).unwrap();
+    assert!(at <= 2, "{gaps:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_keep_to_the_rate() {
+    let here = Here::new().await;
+    let api = serve(&data(60), Form::Pagination, 100).await;
+    let start = Instant::now();
+    here.import(&Options { rate: 20, ..api.options() }).await;
+    // 63 requests: 20 at once, the others at 20 a second
+    assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
+    assert_eq!(api.asked().len(), 63);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_can_not_be_taken_is_named_and_passed_over() {
+    let here = Here::new().await;
+    let mut data = data(6);
+    data.customers[0] = json!({"name": "no id"});
+    data.customers[1]["name"] = json!(7);
+    data.customers[5]["id"] = "..".into();
+    data.subscriptions[2].as_object_mut().unwrap().remove("planId");
+    data.subscriptions[3]["startDate"] = "some day".into();
+    let state = data.states.get_mut(&("customer/0004".to_owned(), None)).unwrap();
+    state["entitlements"][0]["feature"].as_object_mut().unwrap().remove("meterType");
+    let broken = Arc::new(data.clone());
+    let api = StandIn::start(move |asked| {
+        let is_poison = asked.path.get(2).is_some_and(|id| id == "customer/0003") && asked.path[0] == "v1";
+        if is_poison { ResponseTemplate::new(500) } else { broken.answer(asked, Form::Pagination, 10) }
+    })
+    .await;
+    let (counts, printed) = here.import(&api.options()).await;
+    let skipped: Vec<(Value, Value, Value)> = printed
+        .of_kind("skipped")
+        .into_iter()
+        .map(|line| (line["record"].clone(), line["id"].clone(), line["reason"].clone()))
+        .collect();
+    let has = |record: &str, id: Value, reason: &str| {
+        let found =
+            skipped.iter().any(|skipped| skipped.0 == record && skipped.1 == id && skipped.2.as_str().unwrap().contains(reason));
+        assert!(found, "{record} {id} {reason}: {skipped:#?}");
+    };
+    has("customer", Value::Null, "`id` is missing");
+    has("entitlements", "..".into(), "can't stand in an address");
+    has("entitlements", "customer/0003".into(), "500");
+    has("entitlements", "customer/0004".into(), "entitlements[0].feature.meterType is missing");
+    has("subscription", "subscription of customer/0002".into(), "`planId` is missing");
+    has("subscription", "subscription of customer/0003".into(), "`startDate`");
+    assert_eq!((skipped.len(), counts.skipped), (6, 6), "{skipped:#?}");
+    // A name decides nothing.
+    let nameless = here.embedded.store.customers(&[id("customer/0001")], Parts::Profiles).await.unwrap().pop().unwrap();
+    assert_eq!(nameless.registers.visible().unwrap().profile.name, None);
+    assert_eq!(here.check("customer/0001", "seats", None).await["hasAccess"], true);
+    assert_eq!((counts.customers, counts.subscriptions), (6, 6));
+    // nobody is decided on by half of a list
+    assert_eq!(here.check("customer/0004", "seats", None).await["accessDeniedReason"], "NoActiveSubscription");
+    assert_eq!(here.check("customer/0002", "seats", None).await["hasAccess"], true);
+    assert!(here.subscription("subscription of customer/0004").await.is_some());
+    assert!(!printed.lines().iter().any(|line| line.to_string().contains("@example.com")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_was_cut_off_goes_on_at_the_page_it_was_at() {
+    let here = Here::new().await;
+    let (data, is_down) = (data(35), Arc::new(Mutex::new(true)));
+    let down = is_down.clone();
+    let api = StandIn::start(move |asked| {
+        let is_third = asked.path() == ["v1", "c", "customer/0025", "entitlements-state.json"];
+        if is_third && *down.lock().unwrap() { ResponseTemplate::new(401) } else { data.answer(asked, Form::HasMore, 10) }
+    })
+    .await;
+    let (failed, _) = here.try_import(&api.options(), false).await;
+    assert!(matches!(failed, Err(ImportError::Fatal(Fatal::Stigg(StiggError::Key(_))))), "{failed:?}");
+    let message = failed.unwrap_err().to_string();
+    assert!(message.contains("--resume") && !message.contains("the-key"), "{message}");
+    assert!(here.check("customer/0019", "seats", None).await["hasAccess"] == true);
+
+    *is_down.lock().unwrap() = false;
+    let before = api.asked().len();
+    let (counts, _) = here.try_import(&api.options(), true).await;
+    let counts = counts.unwrap();
+    assert_eq!((counts.customers, counts.subscriptions, counts.lists, counts.skipped), (35, 35, 35, 0));
+    let asked = &api.asked()[before..];
+    assert_eq!(asked[0].query.get("starting_after").map(String::as_str), Some("cursor=/+customer/0019"));
+    assert!(!asked.iter().any(|asked| asked.path.get(2).is_some_and(|id| id == "customer/0019")));
+    assert!(here.subscription("subscription of customer/0034").await.is_some());
+    assert!(!here.state().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_ends_an_import_instead_of_passing_over_everybody() {
+    let here = Here::new().await;
+    let data = data(60);
+    let api = StandIn::start(move |asked| match asked.path[0].as_str() {
+        "v1" => ResponseTemplate::new(502),
+        _ => data.answer(asked, Form::Pagination, 100),
+    })
+    .await;
+    let (failed, printed) = here.try_import(&Options { backoff: Duration::ZERO, ..api.options() }, false).await;
+    assert!(matches!(failed, Err(ImportError::Fatal(Fatal::Stigg(StiggError::Down(_))))), "{failed:?}");
+    assert!(printed.of_kind("skipped").len() < 25);
+    assert!(here.state().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_customers_own_record_shows_it_alive() {
+    let here = Here::new().await;
+    let mut data = data(2);
+    // live here, archived there; Stigg keeps the subscription of an archived customer as it was
+    here.hear(json!({"type": "customer.updated", "id": "customer/0000", "timestamp": "2026-01-05T00:00:00Z"})).await;
+    data.customers[0]["archivedAt"] = "2026-02-01T00:00:00.000Z".into();
+    data.customers.push(json!({"id": "never known", "archivedAt": "2026-02-01T00:00:00.000Z"}));
+    data.subscriptions.push(subscription("of nobody", "never known"));
+    let api = serve(&data, Form::Pagination, 10).await;
+    let (counts, _) = here.import(&api.options()).await;
+    assert_eq!(counts.skipped, 0);
+    assert_eq!(here.check("customer/0000", "seats", None).await["accessDeniedReason"], "CustomerIsArchived");
+    assert_eq!(here.check("never known", "seats", None).await["accessDeniedReason"], "CustomerNotFound");
+    assert_eq!(here.check("customer/0001", "seats", None).await["hasAccess"], true);
+    assert!(here.subscription("subscription of customer/0000").await.is_none());
+    assert!(here.subscription("of nobody").await.is_none());
+    let (totals, _) = here.reconcile(&api.options(), false).await;
+    assert_eq!((totals.left(), totals.skipped), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_is_archived_during_the_import_is_not_brought_back_by_what_hangs_on_it() {
+    let here = Here::new().await;
+    let mut data = data(1);
+    data.subscriptions[0]["resourceId"] = "site".into();
+    let state = state(vec![entitlement("seats", 50, 7)], Vec::new());
+    data.states.insert(("customer/0000".to_owned(), Some("site".to_owned())), state);
+    // archived between the customers' page and the subscriptions', which stay as they were
+    let archived_at: Arc<Mutex<Option<jiff::Timestamp>>> = Arc::default();
+    let moment = archived_at.clone();
+    let api = StandIn::start(move |asked| {
+        if asked.path() == ["api", "v1", "subscriptions"] {
+            *moment.lock().unwrap() = Some(jiff::Timestamp::now() - Duration::from_secs(2));
+        }
+        data.answer(asked, Form::Pagination, 10)
+    })
+    .await;
+    // the customers' page is as old as its Date says, and the lag takes the others after the archiving
+    let options = Options { lag: 0, ..api.options() };
+    let mirror = here.mirror(&options, Mode::Import);
+    let mut checkpoint = Checkpoint::open(&here.state(), false, "stigg", "table").unwrap();
+    let mut report = Report::to(Box::new(std::io::sink()), true, false);
+    let old = here.mirror(&Options { lag: 60, ..options.clone() }, Mode::Import);
+    old.walk::<Fatal>(Records::Customers, None, 1, async |_| Ok(())).await.unwrap();
+    import::run(&mirror, &mut checkpoint, 1, None, &mut report).await.unwrap();
+    let archived_at = archived_at.lock().unwrap().unwrap();
+    let customer = here.embedded.store.customers(&[id("customer/0000")], Parts::Profiles).await.unwrap().pop().unwrap();
+    assert_eq!(customer.registers.standing(), Standing::Live);
+    here.hear(json!({"type": "customer.deleted", "id": "customer/0000", "timestamp": archived_at})).await;
+    assert_eq!(here.check("customer/0000", "seats", Some("site")).await["accessDeniedReason"], "CustomerIsArchived");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resource_has_its_own_list_and_an_older_state_is_understood() {
+    let here = Here::new().await;
+    let mut data = data(1);
+    let mut of_site = subscription("for a site", "customer/0000");
+    of_site["resourceId"] = "site/1".into();
+    data.subscriptions.extend([of_site.clone(), of_site]);
+    data.subscriptions[2]["id"] = "for the same site".into();
+    let state = json!({"data": {"entitlementsState": state(vec![entitlement("seats", 50, 7)], Vec::new())}});
+    data.states.insert(("customer/0000".to_owned(), Some("site/1".to_owned())), state);
+    let api = serve(&data, Form::Pagination, 10).await;
+    let (counts, _) = here.import(&api.options()).await;
+    assert_eq!((counts.lists, counts.skipped), (2, 0));
+    let check = here.check("customer/0000", "seats", Some("site/1")).await;
+    assert_eq!((&check["usageLimit"], &check["currentUsage"]), (&json!(50), &json!(7)));
+    assert_eq!(here.check("customer/0000", "seats", None).await["usageLimit"], 5);
+    // its customer is not shown alive by the list: a deletion from before the import is the end of it
+    here.hear(json!({"type": "customer.deleted", "id": "customer/0000", "timestamp": jiff::Timestamp::now()})).await;
+    let row = here.embedded.store.customers(&[id("customer/0000")], Parts::Profiles).await.unwrap().pop().unwrap();
+    assert_eq!(row.registers.standing(), Standing::Archived);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resource_that_stigg_knows_no_more_is_entitled_to_nothing() {
+    let here = Here::new().await;
+    let mut data = data(1);
+    data.subscriptions[0]["resourceId"] = "site".into();
+    let scope = ("customer/0000".to_owned(), Some("site".to_owned()));
+    data.states.insert(scope.clone(), state(vec![entitlement("seats", 50, 7)], Vec::new()));
+    here.import(&serve(&data, Form::Pagination, 10).await.options()).await;
+    data.states.remove(&scope);
+    let api = serve(&data, Form::Pagination, 10).await;
+    let (totals, printed) = here.reconcile(&api.options(), true).await;
+    assert_eq!((totals.extra, totals.mended, totals.skipped), (1, 1, 0), "{:?}", printed.lines());
+    assert_eq!(here.check("customer/0000", "seats", Some("site")).await["hasAccess"], false);
+    let (totals, printed) = here.reconcile(&api.options(), true).await;
+    assert_eq!((totals.left(), totals.mended, totals.skipped), (0, 0, 0), "{:?}", printed.lines());
+    // one that the replica never knew is no matter
+    let other = Here::new().await;
+    assert_eq!(other.import(&api.options()).await.0.skipped, 0);
+    assert_eq!(other.check("customer/0000", "seats", Some("site")).await["accessDeniedReason"], "CustomerResourceNotFound");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_events_tell_stays() {
+    let here = Here::new().await;
+    here.hear(json!({"type": "customer.created", "id": "customer/0000", "timestamp": "2026-01-01T00:00:00Z", "name": "Old", "crmId": "crm"})).await;
+    here.hear(json!({"type": "subscription.created", "id": "subscription of customer/0000", "timestamp": "2026-01-01T00:00:00Z",
+                     "status": "IN_TRIAL", "startDate": "2026-01-01T00:00:00Z", "billingPeriod": "MONTHLY", "customer": {"id": "customer/0000"},
+                     "plan": {"id": "plan-a", "name": "Its name then"}, "addons": [{"id": "addon-a", "name": "Add-on A", "quantity": 1}]})).await;
+    let mut data = data(1);
+    data.plans.clear();
+    let api = serve(&data, Form::Pagination, 10).await;
+    here.import(&api.options()).await;
+    let customer = here.customer("customer/0000").await.unwrap();
+    assert_eq!((customer.profile.name.as_deref(), json!(customer.profile.crm_id)), (Some("Name of customer/0000"), json!("crm")));
+    let subscription = here.subscription("subscription of customer/0000").await.unwrap();
+    assert_eq!(subscription.status, "ACTIVE");
+    assert_eq!(json!(subscription.details.billing_period), "MONTHLY");
+    assert_eq!(subscription.details.plan_name, "Its name then");
+    assert_eq!(json!(subscription.details.addons), json!([{"id": "addon-a", "name": "Add-on A", "quantity": 2}]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reconciliation_tells_what_is_missing_extra_and_different_and_mends_it() {
+    let here = Here::new().await;
+    let mut data = data(5);
+    let api = serve(&data, Form::Pagination, 2).await;
+    here.import(&api.options()).await;
+    let (totals, printed) = here.reconcile(&api.options(), false).await;
+    assert_eq!(totals, Totals { customers: 5, subscriptions: 5, lists: 5, ..Totals::default() }, "{:?}", printed.lines());
+
+    data.customers[0]["name"] = "Renamed".into();
+    data.customers.push(customer("new"));
+    data.subscriptions[1]["status"] = "CANCELED".into();
+    data.subscriptions.remove(4);
+    let state = data.states.get_mut(&("customer/0002".to_owned(), None)).unwrap();
+    state["entitlements"][0]["usageLimit"] = 6.into();
+    state["entitlements"][1]["feature"]["refId"] = "other".into();
+    data.customers.remove(3);
+    let api = serve(&data, Form::Pagination, 2).await;
+    let (totals, printed) = here.reconcile(&api.options(), false).await;
+    assert_eq!((totals.missing, totals.extra, totals.differing, totals.mended), (2, 3, 3, 0), "{:#?}", printed.lines());
+    let told = |printed: &Printed| -> Vec<String> {
+        let mut told: Vec<String> = printed
+            .of_kind("difference")
+            .iter()
+            .map(|line| {
+                let of = ["customerId", "part", "featureId", "subscriptionId", "difference", "field", "mended"];
+                of.iter().filter_map(|name| line[*name].as_str()).collect::<Vec<_>>().join(" ")
+            })
+            .collect();
+        told.sort();
+        told
+    };
+    let expected = |mended: &str| {
+        [
+            format!("customer/0000 customer differs name {mended}"),
+            format!("customer/0001 subscription subscription of customer/0001 differs status {mended}"),
+            format!("customer/0002 entitlement calls extra {mended}"),
+            format!("customer/0002 entitlement other missing {mended}"),
+            format!("customer/0002 entitlement seats differs usageLimit {mended}"),
+            format!("customer/0003 customer extra {mended}"),
+            "customer/0004 subscription subscription of customer/0004 extra impossible".to_owned(),
+            format!("new customer missing {mended}"),
+        ]
+    };
+    assert_eq!(told(&printed), expected("no"));
+    let all = printed.lines().iter().map(Value::to_string).collect::<String>();
+    assert!(!all.contains("Renamed"), "{all}");
+    let (_, printed) = here.reconcile_with(&api.options(), false, 100, Some("customer/0000"), true).await;
+    let difference = &printed.of_kind("difference")[0];
+    assert_eq!((&difference["stigg"], &difference["replica"]), (&json!("Renamed"), &json!("Name of customer/0000")));
+
+    let (totals, printed) = here.reconcile(&api.options(), true).await;
+    assert_eq!((told(&printed), totals.mended, totals.left()), (expected("yes").to_vec(), 7, 1));
+    let (totals, printed) = here.reconcile(&api.options(), false).await;
+    assert_eq!((totals.left(), totals.extra), (1, 1), "{:?}", printed.lines());
+    assert_eq!(here.check("customer/0003", "seats", None).await["accessDeniedReason"], "CustomerIsArchived");
+    assert_eq!(here.customer("customer/0000").await.unwrap().profile.name.as_deref(), Some("Renamed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_another_environment_deletes_nobody() {
+    let here = Here::new().await;
+    here.import(&serve(&data(5), Form::Pagination, 10).await.options()).await;
+    let other = serve(&Data { customers: vec![customer("elsewhere")], ..Data::default() }, Form::Pagination, 10).await;
+    let (totals, printed) = here.reconcile_with(&other.options(), true, 4, None, false).await;
+    assert_eq!((totals.extra, totals.mended), (5, 1), "{:?}", printed.lines());
+    for n in 0..5 {
+        assert_eq!(here.check(&format!("customer/000{n}"), "seats", None).await["hasAccess"], true);
+    }
+    let (totals, _) = here.reconcile_with(&other.options(), true, 5, None, false).await;
+    assert_eq!((totals.extra, totals.mended, totals.left()), (5, 5, 0));
+    assert_eq!(here.check("customer/0000", "seats", None).await["accessDeniedReason"], "CustomerIsArchived");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_on_its_way_is_no_difference_and_a_measurement_that_was_missed_is() {
+    let here = Here::new().await;
+    let mut data = data(1);
+    here.import(&serve(&data, Form::Pagination, 10).await.options()).await;
+    let scope = ("customer/0000".to_owned(), None);
+    data.states.get_mut(&scope).unwrap()["entitlements"][0]["currentUsage"] = 4.into();
+    for (updated_at, drift, differing) in [(Value::Null, 1, 0), (json!(jiff::Timestamp::now() + Duration::from_secs(60)), 1, 0)] {
+        data.states.get_mut(&scope).unwrap()["entitlements"][0]["usageUpdatedAt"] = updated_at.clone();
+        let api = serve(&data, Form::Pagination, 10).await;
+        let (totals, printed) = here.reconcile(&api.options(), true).await;
+        assert_eq!((totals.usage_drift, totals.differing), (drift, differing), "{updated_at}: {:?}", printed.lines());
+        assert_eq!(here.check("customer/0000", "seats", None).await["currentUsage"], 2);
+    }
+    data.states.get_mut(&scope).unwrap()["entitlements"][0]["usageUpdatedAt"] = json!(jiff::Timestamp::now());
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let api = serve(&data, Form::Pagination, 10).await;
+    let (totals, printed) = here.reconcile(&api.options(), true).await;
+    assert_eq!((totals.usage_drift, totals.differing, totals.mended), (0, 1, 1), "{:?}", printed.lines());
+    assert_eq!(here.check("customer/0000", "seats", None).await["currentUsage"], 4);
+
+    // an import takes over what it reads in any case
+    let state = data.states.get_mut(&scope).unwrap();
+    (state["entitlements"][0]["currentUsage"], state["entitlements"][0]["usageUpdatedAt"]) = (3.into(), Value::Null);
+    here.import(&serve(&data, Form::Pagination, 10).await.options()).await;
+    assert_eq!(here.check("customer/0000", "seats", None).await["currentUsage"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_with_credits_is_imported_whole_and_its_balance_is_mended() {
+    let here = Here::new().await;
+    let mut data = data(1);
+    let scope = ("customer/0000".to_owned(), None);
+    let with_credits = |used: u32| {
+        let entitlements = vec![entitlement("seats", 5, 2), paid_with("tokens", "answers"), paid_with("none", "images")];
+        state(entitlements, vec![wallet("other", 100, 100), wallet("tokens", 100, used)])
+    };
+    data.states.insert(scope.clone(), with_credits(30));
+    let (counts, _) = here.import(&serve(&data, Form::Pagination, 10).await.options()).await;
+    assert_eq!((counts.lists, counts.skipped), (1, 0));
+    let check = async |feature: &str| {
+        let check = here.check("customer/0000", feature, None).await;
+        json!([check["hasAccess"], check["accessDeniedReason"], check["remainingBalance"]])
+    };
+    assert_eq!(check("seats").await, json!([true, null, null]));
+    assert_eq!(check("answers").await, json!([true, null, 70]));
+    assert_eq!(check("images").await, json!([false, "InsufficientCredits", 0]));
+
+    let mut used_up = with_credits(100);
+    used_up["entitlementsV2"][4]["usageUpdatedAt"] = json!(jiff::Timestamp::now());
+    data.states.insert(scope, used_up);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let (totals, printed) = here.reconcile(&serve(&data, Form::Pagination, 10).await.options(), true).await;
+    assert_eq!((totals.differing, totals.mended, totals.skipped), (1, 1, 0), "{:?}", printed.lines());
+    assert_eq!(check("answers").await, json!([false, "InsufficientCredits", 0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_its_way_at_the_first_look_is_no_difference() {
+    let here = Arc::new(Here::new().await);
+    let mut data = data(2);
+    here.import(&serve(&data, Form::Pagination, 10).await.options()).await;
+    data.customers[0]["name"] = "Renamed".into();
+    let (ask, asked) = std::sync::mpsc::channel::<std::sync::mpsc::Sender<()>>();
+    let (webhook, runtime) = (here.clone(), tokio::runtime::Handle::current());
+    std::thread::spawn(move || {
+        for done in asked {
+            let event = json!({"type": "customer.updated", "id": "customer/0000", "timestamp": jiff::Timestamp::now(), "name": "Renamed",
+                               "email": "customer/0000@example.com", "billingId": "cus_customer/0000", "metadata": {"of": "customer/0000"}});
+            runtime.block_on(webhook.hear(event));
+            done.send(()).unwrap();
+        }
+    });
+    let ask = Mutex::new(ask);
+    let api = StandIn::start(move |asked| {
+        if asked.path() == ["api", "v1", "customers", "customer/0000"] {
+            let (done, wait) = std::sync::mpsc::channel();
+            ask.lock().unwrap().send(done).unwrap();
+            wait.recv().unwrap();
+        }
+        data.answer(asked, Form::Pagination, 10)
+    })
+    .await;
+    let (totals, printed) = here.reconcile(&api.options(), false).await;
+    assert_eq!(totals.left(), 0, "{:?}", printed.lines());
+    // it did look twice
+    assert!(api.asked().iter().any(|asked| asked.path() == ["api", "v1", "customers", "customer/0000"]));
+}
+
+/// Runs the binary itself.
+fn byos(api: &StandIn, here: &Here, folder: &Path, arguments: &[&str]) -> std::process::Output {
+    let uri = api.server.uri();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_byos"));
+    command
+        .args(arguments)
+        .args(["--stigg-url", &uri, "--stigg-edge-url", &uri, "--rate", "0", "--lag", "0"])
+        .args(["--dynamodb-endpoint", &here.embedded.endpoint])
+        .env("STIGG_API_KEY", "the-key")
+        .current_dir(folder);
+    command.output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_say_by_their_exit_codes_how_it_went() {
+    let here = Arc::new(Here::new().await);
+    let mut data = data(3);
+    let (good, requests) = (data.clone(), AtomicUsize::new(0));
+    let api = StandIn::start(move |asked| match requests.fetch_add(1, Ordering::SeqCst) {
+        0 => ResponseTemplate::new(403),
+        _ => good.answer(asked, Form::Pagination, 10),
+    });
+    let api = Arc::new(api.await);
+    data.customers[0]["name"] = "Renamed".into();
+    data.customers[1] = json!({"name": "no id"});
+    let changed = Arc::new(serve(&data, Form::Pagination, 10).await);
+    let runs = tokio::task::spawn_blocking(move || {
+        let folder = here.folder.path().to_owned();
+        let run = |api: &StandIn, arguments: &[&str]| {
+            let output = byos(api, &here, &folder, arguments);
+            let (out, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+            assert!(!out.contains("the-key") && !error.contains("the-key"), "{out}{error}");
+            (output.status.code().unwrap(), out, error)
+        };
+        vec![
+            run(&api, &["import"]),
+            run(&api, &["import"]),
+            run(&api, &["import", "--resume"]),
+            run(&api, &["reconcile", "--settle", "0"]),
+            run(&changed, &["reconcile", "--settle", "0", "--json"]),
+            run(&changed, &["import", "--json", "--state", "another.json"]),
+            run(&api, &["import", "--rate", "many"]),
+        ]
+    });
+    let runs = runs.await.unwrap();
+    let codes: Vec<i32> = runs.iter().map(|(code, ..)| *code).collect();
+    assert_eq!(codes, [1, 1, 0, 0, 3, 3, 2], "{runs:#?}");
+    assert!(runs[0].2.contains("Stigg does not take the key (403 Forbidden)"), "{}", runs[0].2);
+    assert!(runs[1].2.contains("--resume"), "{}", runs[1].2);
+    assert!(
+        runs[2].1.starts_with("Imported 3 customers, 3 subscriptions and 3 lists of entitlements: 15 writes"),
+        "{}",
+        runs[2].1
+    );
+    assert!(runs[3].1.starts_with("The replica says what Stigg says: 3 customers"), "{}", runs[3].1);
+    let last: Value = serde_json::from_str(runs[4].1.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["kind"], &last["differing"]), (&json!("summary"), &json!(1)), "{last}");
+}

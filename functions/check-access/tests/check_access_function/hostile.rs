@@ -1,0 +1,206 @@
+//! Hostile checks to the real binary: each is refused with what is wrong with it, or decided by what is
+//! stored; nothing is granted by being odd, and the same process answers to the end.
+
+use std::path::Path;
+
+use local::{embedded::Embedded, serve::Stack};
+use runtime::clock::Clock;
+use serde_json::{Value, json};
+use template::sample;
+use testkit::{hostile, runtime_api::Lambda};
+
+async fn start(embedded: &Embedded, token: &str, level: &str) -> Lambda {
+    let tables = embedded.store.tables();
+    let variables = [
+        ("CUSTOMERS_TABLE", tables.customers.as_str()),
+        ("SUBSCRIPTIONS_TABLE", tables.subscriptions.as_str()),
+        ("DYNAMODB_ENDPOINT", &embedded.endpoint),
+        ("CHECK_ACCESS_API_TOKEN", token),
+        ("RUST_LOG", level),
+    ];
+    Lambda::start(Path::new(env!("CARGO_BIN_EXE_check-access")), variables).await.unwrap()
+}
+
+/// The check of the story that is granted, by a feature of type BOOLEAN.
+fn granted() -> Value {
+    sample::events("check-access").into_iter().find(|(name, _)| name == "granted-boolean.json").unwrap().1
+}
+
+fn with_body(body: impl Into<String>) -> Value {
+    let mut event = granted();
+    event["body"] = body.into().into();
+    event
+}
+
+async fn seeded() -> Embedded {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
+    stack.seed("local-secret").await.unwrap();
+    embedded
+}
+
+#[tokio::test]
+async fn a_hostile_check_is_refused_or_denied() {
+    let embedded = seeded().await;
+    let lambda = start(&embedded, "local-token", "info").await;
+    let asked: Value = serde_json::from_str(granted()["body"].as_str().unwrap()).unwrap();
+    let (customer, feature) = (asked["customerId"].as_str().unwrap(), asked["featureId"].as_str().unwrap());
+    let with = |members: Value| {
+        let mut body = asked.clone();
+        body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        body.to_string()
+    };
+    let raw = |members: &str| format!(r#"{{"customerId":"{customer}","featureId":"{feature}"{members}}}"#);
+    let not_json = "the body is not JSON";
+    let long = "x".repeat(4_096);
+    for (body, error) in [
+        (String::new(), not_json),
+        ("\u{feff}{}".to_owned(), not_json),
+        ("[".repeat(60_000), not_json),
+        (raw(&format!(r#","requestedValues":{}{}"#, "[".repeat(200), "]".repeat(200))), not_json),
+        (raw(r#","requestedUsage":1e999"#), not_json),
+        (raw(r#","requestedUsage":-Infinity"#), not_json),
+        (raw(r#","requestedUsage":NaN"#), not_json),
+        (raw(r#","resourceId":"\ud800""#), not_json),
+        (with(json!({"requestedUsage": -5e-324})), "`requestedUsage` must be a finite number, not below 0"),
+        (with(json!({"requestedUsage": true})), "`requestedUsage` must be a number"),
+        (with(json!({"requestedUsage": {}})), "`requestedUsage` must be a number"),
+        (with(json!({"customerId": "a\u{0}b"})), "`customerId` must not contain the character U+0000"),
+        (with(json!({"customerId": long})), "`customerId` must be at most 500 bytes long"),
+        (with(json!({"featureId": long})), "`featureId` must be at most 500 bytes long"),
+        (with(json!({"resourceId": long})), "`resourceId` must be at most 500 bytes long"),
+        (with(json!({"resourceId": ""})), "`resourceId` must not be empty"),
+        (with(json!({"customerId": [customer]})), "`customerId` must be a string"),
+        (with(json!({"hasAccess": true})), "`hasAccess` is not known here"),
+        (with(json!({"__proto__": {"hasAccess": true}})), "`__proto__` is not known here"),
+        (with(json!({"requestedValues": [null]})), "`requestedValues[0]` must be a string"),
+    ] {
+        let answer = lambda.invoke(&with_body(body.clone())).await.unwrap();
+        let said: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+        let error_said = said["error"].as_str().unwrap();
+        assert_eq!(answer["statusCode"], 400, "{}: {said}", body.get(..200).unwrap_or(&body));
+        assert!(error_said.starts_with(error) && error_said.len() < 200, "{}: {said}", body.get(..200).unwrap_or(&body));
+        assert_eq!(said.get("hasAccess"), None);
+    }
+    let too_long = with(json!({"requestedValues": vec![long.as_str(); 20]}));
+    assert_eq!(lambda.invoke(&with_body(too_long)).await.unwrap()["statusCode"], 413);
+
+    for denied in [
+        json!({"customerId": format!("{customer}#")}),
+        json!({"customerId": format!("{customer}\u{1}")}),
+        json!({"customerId": format!(" {customer}")}),
+        json!({"customerId": customer.to_uppercase()}),
+        json!({"customerId": "PROFILE"}),
+        json!({"featureId": format!("{feature}#")}),
+        json!({"featureId": "#"}),
+        json!({"featureId": "__proto__"}),
+        json!({"featureId": format!("0##{feature}")}),
+        json!({"resourceId": "#"}),
+        json!({"resourceId": "PROFILE"}),
+        json!({"resourceId": format!("0##{feature}")}),
+        json!({"resourceId": "x".repeat(500), "featureId": "x".repeat(500), "customerId": "x".repeat(500)}),
+    ] {
+        let answer = lambda.invoke(&with_body(with(denied.clone()))).await.unwrap();
+        let said: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+        assert_eq!((&answer["statusCode"], &said["hasAccess"]), (&json!(403), &json!(false)), "{denied}: {said}");
+    }
+    // Of a member that comes twice the last one counts.
+    let twice = raw(r#","customerId":"nobody""#);
+    assert_eq!(lambda.invoke(&with_body(twice)).await.unwrap()["statusCode"], 403);
+
+    assert_eq!(lambda.invoke(&granted()).await.unwrap()["statusCode"], 200);
+    let log = lambda.stop().await.unwrap();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[tokio::test]
+async fn a_hostile_path_or_query_is_refused_or_shows_nothing() {
+    let embedded = seeded().await;
+    let lambda = start(&embedded, "local-token", "info").await;
+    let asked = |method: &str, path: &str, query: &str| {
+        let mut event = with_body("");
+        (event["rawPath"], event["rawQueryString"]) = (path.into(), query.into());
+        (event["requestContext"]["http"]["method"], event["requestContext"]["http"]["path"]) = (method.into(), path.into());
+        event
+    };
+    let long = "x".repeat(501);
+    let many = |count: usize| vec!["resourceIds=r"; count].join("&");
+    for (path, query, status) in [
+        ("/v1/c/../entitlements.json", "", 200),
+        ("/v1/c/../../check-access", "", 404),
+        ("/v1/c/customer-alder/../entitlements.json", "", 200),
+        ("/v1/c/customer-alder#/entitlements.json", "", 200),
+        ("/v1/c/customer-alder%23/entitlements-state.json", "", 200),
+        ("/v1/c/ customer-alder/subscriptions.json", "", 200),
+        ("/v1/c/CUSTOMER-ALDER/subscriptions.json", "", 200),
+        ("/v1/c/\u{202e}%/entitlements.json", "", 200),
+        ("/v1/c//entitlements.json", "", 400),
+        ("/v1/c/%00/entitlements.json", "", 400),
+        ("/v1/c/\u{0}/entitlements.json", "", 400),
+        ("/v1/c/%FF%FE/entitlements.json", "", 404),
+        (&format!("/v1/c/{long}/entitlements.json"), "", 400),
+        ("/v1/c/entitlements.json", "", 404),
+        ("/v1/c/customer-alder/paywall.json", "", 404),
+        ("/v1/customers/customer-alder/entitlements", "", 404),
+        ("/v1/", "", 404),
+        ("/v1", "", 404),
+        ("//v1/c/customer-alder/entitlements.json", "", 404),
+        ("/V1/c/customer-alder/entitlements.json", "", 404),
+        ("/v1/c/customer-alder/entitlements.json", "resourceId=%00", 400),
+        ("/v1/c/customer-alder/entitlements.json", "featureId=f&requestedUsage=1e999", 400),
+        ("/v1/c/customer-alder/entitlements.json", "featureId=f&requestedUsage=-0.1", 400),
+        ("/v1/c/customer-alder/subscriptions.json", &many(101), 400),
+        ("/v1/c/customer-alder/subscriptions.json", &many(10_000), 400),
+    ] {
+        let answer = lambda.invoke(&asked("GET", path, query)).await.unwrap();
+        let said: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+        assert_eq!(answer["statusCode"], status, "{path}: {said}");
+        assert_eq!(said["error"].is_string(), status != 200, "{path}: {said}");
+        // None of them is the customer that the replica knows.
+        let shown = said["data"].as_object().map(|data| data.values().next().unwrap().clone()).unwrap_or_default();
+        let listed = shown.get("entitlements").unwrap_or(&shown);
+        assert!(listed.as_array().is_none_or(Vec::is_empty), "{path}: {said}");
+    }
+    let flag = lambda.invoke(&asked("POST", &format!("/ofrep/v1/evaluate/flags/{long}"), "")).await.unwrap();
+    assert_eq!(flag["statusCode"], 400, "{flag}");
+    for method in ["PUT", "DELETE", "HEAD", "OPTIONS", "POST"] {
+        let answer = lambda.invoke(&asked(method, "/v1/c/customer-alder/entitlements.json", "")).await.unwrap();
+        assert_eq!((&answer["statusCode"], &answer["headers"]["allow"]), (&json!(405), &json!("GET")), "{method}");
+    }
+    assert_eq!(lambda.invoke(&granted()).await.unwrap()["statusCode"], 200);
+    let log = lambda.stop().await.unwrap();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[tokio::test]
+async fn nothing_secret_is_printed_at_any_level_of_logs() {
+    let embedded = seeded().await;
+    for level in ["error", "info", "debug", "trace", "trace,lambda_runtime=trace,aws_smithy_runtime=trace,hyper=trace"] {
+        let lambda = start(&embedded, "m4rk-token", level).await;
+        let bodies = [
+            granted()["body"].as_str().unwrap().to_owned(),
+            json!({"customerId": "c", "featureId": "f", "requestedValues": ["m4rk-value"]}).to_string(),
+            json!({"customerId": "c", "featureId": "f", "m4rk-value": "m4rk-value"}).to_string(),
+            json!({"customerId": "c", "featureId": ["m4rk-value"]}).to_string(),
+            "m4rk-value".to_owned(),
+        ];
+        for body in bodies {
+            for token in ["m4rk-token", "m4rk-guess"] {
+                let mut event = with_body(body.clone());
+                event["headers"]["authorization"] = format!("Bearer {token}").into();
+                event["rawQueryString"] = "token=m4rk-value".into();
+                let _ = lambda.invoke(&event).await.unwrap();
+            }
+        }
+        let mut event = with_body("m4rk-value");
+        event["headers"]["authorization"] = "Bearer m4rk-token".into();
+        for (_, event) in hostile::malformed(&event) {
+            let _ = lambda.invoke(&event).await.unwrap();
+        }
+        let log = lambda.stop().await.unwrap();
+        assert_eq!(log.is_empty(), level == "error", "{level}: {log}");
+        for marker in ["m4rk-token", "m4rk-guess", "m4rk-value"] {
+            assert!(!log.contains(marker), "{level}: the log holds {marker}");
+        }
+    }
+}

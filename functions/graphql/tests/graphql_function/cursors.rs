@@ -1,0 +1,107 @@
+//! Cursors survive writes between pages.
+
+use domain::customer::Profile;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::stack::{Stack, id, moment, version};
+
+/// What happens between two pages.
+#[derive(Clone, Debug)]
+enum Write {
+    Create(u8),
+    Rename(u8),
+    Delete(u8),
+}
+
+fn write() -> impl Strategy<Value = Write> {
+    (0_u8..40, 0..3).prop_map(|(customer, kind)| match kind {
+        0 => Write::Create(customer),
+        1 => Write::Rename(customer),
+        _ => Write::Delete(customer),
+    })
+}
+
+fn customer(n: u8) -> String {
+    format!("c{n:02}")
+}
+
+async fn apply(stack: &Stack, write: &Write, at: i64) {
+    match write {
+        Write::Create(n) => stack.customer(&customer(*n), at).await,
+        Write::Rename(n) => {
+            let profile = Profile { name: Some(format!("renamed at {at}")), ..Profile::default() };
+            let written = stack.store().write_profile(&id(&customer(*n)), &version(at), &profile, false, moment()).await;
+            let _ = written.unwrap();
+        }
+        Write::Delete(n) => stack.delete(&customer(*n), at).await,
+    }
+}
+
+/// Every customer there is with what this order sorts it by.
+async fn all(stack: &Stack, order: &str) -> Vec<(String, Value)> {
+    let name = if order.contains("NAME") { "name" } else { "" };
+    let data = stack.data(&format!("{{ customers {{ nodes {{ customerId createdAt {name} }} }} }}"), Value::Null).await;
+    let nodes = data["customers"]["nodes"].as_array().unwrap().clone();
+    nodes.into_iter().map(|node| (node["customerId"].as_str().unwrap().to_owned(), node)).collect()
+}
+
+async fn walk(order: &str, forward: bool, page: usize, before: &[u8], between: &[Vec<Write>]) {
+    let stack = Stack::start().await;
+    for (at, n) in before.iter().enumerate() {
+        stack.customer(&customer(*n), 1 + at as i64).await;
+    }
+    let mut there = all(&stack, order).await;
+    let (size, from, end, more) = if forward {
+        ("first", "after", "endCursor", "hasNextPage")
+    } else {
+        ("last", "before", "startCursor", "hasPreviousPage")
+    };
+    let query = format!(
+        "query($cursor: Cursor) {{ customers(orderBy: {order}, {size}: {page}, {from}: $cursor) {{ nodes {{ customerId }} \
+         pageInfo {{ {end} {more} }} }} }}"
+    );
+    let mut cursor = Value::Null;
+    let mut seen: Vec<String> = Vec::new();
+    let mut at = 1_000;
+    for step in 0.. {
+        let data = stack.data(&query, json!({"cursor": cursor})).await["customers"].clone();
+        let nodes = data["nodes"].as_array().unwrap();
+        let mut ids: Vec<String> = nodes.iter().map(|node| node["customerId"].as_str().unwrap().to_owned()).collect();
+        if !forward {
+            ids.reverse();
+        }
+        seen.extend(ids);
+        if data["pageInfo"][more] == json!(false) {
+            break;
+        }
+        assert_eq!(nodes.len(), page, "a page that is not the last is full");
+        cursor = data["pageInfo"][end].clone();
+        for write in between.get(step).into_iter().flatten() {
+            at += 1;
+            apply(&stack, write, at).await;
+        }
+        let now = all(&stack, order).await;
+        there.retain(|row| now.contains(row));
+    }
+    for (customer, _) in &there {
+        let times = seen.iter().filter(|seen| *seen == customer).count();
+        assert_eq!(times, 1, "{customer} was there throughout, and seen {times} times in {seen:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_row_that_was_there_throughout_is_skipped_or_repeated(
+        order in prop::sample::select(vec!["PRIMARY_KEY_ASC", "PRIMARY_KEY_DESC", "CREATED_AT_ASC", "CREATED_AT_DESC", "[CREATED_AT_ASC, NAME_ASC]"]),
+        forward in any::<bool>(),
+        page in 1_usize..6,
+        before in prop::collection::vec(0_u8..40, 5..30),
+        between in prop::collection::vec(prop::collection::vec(write(), 0..4), 0..10),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(walk(order, forward, page, &before, &between));
+    }
+}

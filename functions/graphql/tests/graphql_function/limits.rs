@@ -1,0 +1,207 @@
+//! What is refused, how soon, and what is let through.
+
+use std::time::{Duration, Instant};
+
+use graphql::{Graphql, Limits, Options};
+use lambda_http::http::StatusCode;
+use runtime::secret::Secret;
+use serde_json::{Value, json};
+use store::{Store, Tables};
+
+use crate::{
+    queries::README,
+    stack::{Stack, TOKEN, ask, body_of, headers, post},
+};
+
+/// What graphql-js asks for as its introspection query, with all its options.
+const INTROSPECTION: &str = include_str!("introspection.graphql");
+
+fn nested(levels: usize) -> String {
+    let open = "customer { subscriptions { nodes { ".repeat(levels - 1);
+    let close = " } } }".repeat(levels - 1);
+    format!("{{ subscriptions {{ nodes {{ {open} customer {{ customerId }} {close} }} }} }}")
+}
+
+#[tokio::test]
+async fn seven_levels_of_subscriptions_and_their_customers_are_refused_before_any_request() {
+    let stack = Stack::start().await;
+    for levels in [3, 7] {
+        let body = json!({"query": nested(levels)}).to_string();
+        let start = Instant::now();
+        let (response, spent) = stack.graphql.handle_metered(post(&body)).await;
+        println!("{levels} levels refused in {:?}", start.elapsed());
+        assert_eq!(body_of(&response)["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX");
+        assert_eq!(spent.requests, 0);
+    }
+    // What the customers of a page have is read once, wherever it is asked for.
+    let again = "{ customers { nodes { subscriptions { nodes { customer { entitlements } } } } } }";
+    assert_eq!(stack.data(again, Value::Null).await["customers"]["nodes"], json!([]));
+    let others = "{ customers(first: 1000) { nodes { resources { entitlementList { usageLimit } } } } }";
+    assert_eq!(stack.error(others).await.0, "QUERY_TOO_COMPLEX");
+    // Small pages may nest, up to the depth.
+    let small = nested(3).replace("subscriptions {", "subscriptions(first: 3) {");
+    assert_eq!(stack.data(&small, Value::Null).await["subscriptions"]["nodes"], json!([]));
+    let deep = nested(7).replace("subscriptions {", "subscriptions(first: 1) {");
+    assert_eq!(stack.error(&deep).await.0, "QUERY_TOO_COMPLEX");
+}
+
+#[tokio::test]
+async fn the_examples_query_and_the_introspection_query_pass() {
+    let stack = Stack::start().await;
+    assert_eq!(stack.data(README, Value::Null).await["customers"]["totalCount"], 0);
+    let schema = stack.data(INTROSPECTION, Value::Null).await;
+    let types = schema["__schema"]["types"].as_array().unwrap();
+    assert!(types.iter().any(|known| known["name"] == "Customer" && known["description"].is_string()));
+    assert_eq!(schema["__schema"]["mutationType"], Value::Null);
+}
+
+#[tokio::test]
+async fn what_would_take_the_library_long_is_refused_before_it_looks() {
+    let stack = Stack::start().await;
+    let fragments: String =
+        (0..60).map(|n| format!(" fragment f{n} on Query {{ query {{ ...f{m} ...f{m} }} }}", m = n + 1)).collect();
+    let brackets = format!("{{ customers(condition: {}", "[".repeat(100_000));
+    for query in [
+        format!("{{ ...f0 }} {fragments} fragment f60 on Query {{ __typename }}"),
+        "{a".repeat(100_000),
+        brackets,
+        format!("{{ {} }}", "a: __typename ".repeat(3_000)),
+        "{ ...a } fragment a on Query { query { ...a } }".to_owned(),
+    ] {
+        let (code, _) = stack.error(&query).await;
+        assert!(["QUERY_TOO_COMPLEX", "GRAPHQL_VALIDATION_FAILED"].contains(&code.as_str()), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn introspection_can_be_switched_off() {
+    let stack = Stack::with(Options { introspection: false, ..Options::default() }).await;
+    assert_eq!(stack.error("{ __schema { queryType { name } } }").await.0, "INTROSPECTION_DISABLED");
+    assert_eq!(stack.data("{ __typename }", Value::Null).await["__typename"], "Query");
+}
+
+#[tokio::test]
+async fn an_answer_that_lambda_could_not_return_is_an_error_that_says_so() {
+    let stack = Stack::start().await;
+    stack.tell_the_story().await;
+    let small = stack.under(Options { limits: Limits { answer: 500, ..Limits::default() }, ..Options::default() });
+    let answer = ask(&small, README, Value::Null).await;
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "ANSWER_TOO_LARGE");
+    assert_eq!(answer.get("data"), None);
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_an_error_without_internals() {
+    let nowhere = runtime::aws::local_dynamodb("http://127.0.0.1:9");
+    let tables = Tables { customers: "secret-table".to_owned(), subscriptions: String::new(), receipts: String::new() };
+    let options = Options { limits: Limits { time: Duration::ZERO, ..Limits::default() }, ..Options::default() };
+    let token = || Secret::new(TOKEN, None).unwrap();
+    let graphql = Graphql::new(Store::new(nowhere.clone(), tables.clone()), token(), Options::default());
+    let answer = ask(&graphql, "{ customers { totalCount } }", Value::Null).await;
+    let error = &answer["errors"][0];
+    assert_eq!(error["extensions"], json!({"code": "SERVICE_UNAVAILABLE"}));
+    assert_eq!(error["message"], "the store did not answer: the same query may succeed a little later");
+    assert_eq!(error["path"], json!(["customers", "totalCount"]));
+    assert_eq!(answer["data"], json!({"customers": null}));
+
+    let hurried = Graphql::new(Store::new(nowhere, tables), token(), options);
+    let response = hurried.handle(post(r#"{"query":"{ customers { totalCount } }"}"#)).await;
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(body_of(&response)["errors"][0]["extensions"]["code"], "TIMEOUT");
+}
+
+#[tokio::test]
+async fn at_most_64_requests_to_the_store_are_under_way_at_once() {
+    // A store that takes connections and never answers.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nowhere = runtime::aws::local_dynamodb(&format!("http://{}", listener.local_addr().unwrap()));
+    let connections = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok(Ok((connection, _))) = tokio::time::timeout(Duration::from_secs(1), listener.accept()).await {
+            held.push(connection);
+        }
+        held.len()
+    });
+    let tables = Tables { customers: "c".to_owned(), subscriptions: "s".to_owned(), receipts: String::new() };
+    let limits = Limits { time: Duration::from_millis(700), ..Limits::default() };
+    let options = Options { limits, ..Options::default() };
+    let graphql = Graphql::new(Store::new(nowhere, tables), Secret::new(TOKEN, None).unwrap(), options);
+    let checks: String = (0..120)
+        .map(|n| {
+            format!(
+                "a{n}: checkAccess(customerId: \"c{n}\", featureId: \"f\") {{ hasAccess }} b{n}: customers(condition: {{email: \"{n}\"}}) \
+                 {{ totalCount }} c{n}: customers {{ totalCount }} "
+            )
+        })
+        .collect();
+    let response = graphql.handle(post(&json!({"query": format!("{{ {checks} }}")}).to_string())).await;
+    assert_eq!(body_of(&response)["errors"][0]["extensions"]["code"], "TIMEOUT");
+    assert_eq!(connections.await.unwrap(), 64);
+}
+
+#[tokio::test]
+async fn a_list_is_counted_once_a_request_and_no_further_than_its_bound() {
+    let stack = Stack::start().await;
+    for n in 0..40 {
+        stack.customer(&format!("c{n}"), n).await;
+    }
+    let counts: String = (0..500).map(|n| format!("a{n}: customers {{ totalCount }} ")).collect();
+    let body = json!({"query": format!("{{ {counts} }}")}).to_string();
+    let (response, spent) = stack.graphql.handle_metered(post(&body)).await;
+    assert_eq!(body_of(&response)["data"]["a499"]["totalCount"], 40);
+    assert_eq!(spent.requests, 4);
+    for (count, is_counted) in [(40, true), (39, false)] {
+        let few = stack.under(Options { limits: Limits { count, ..Limits::default() }, ..Options::default() });
+        let answer = ask(&few, "{ customers { totalCount } }", Value::Null).await;
+        assert_eq!(answer.get("errors").is_none(), is_counted, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_token_comes_before_anything() {
+    let stack = Stack::start().await;
+    for authorization in [None, Some("Bearer wrong"), Some("Basic local-token"), Some("Bearer ")] {
+        for method in ["POST", "GET", "DELETE", "OPTIONS"] {
+            let mut request = post("not even JSON");
+            *request.method_mut() = method.parse().unwrap();
+            request.headers_mut().remove("authorization");
+            if let Some(authorization) = authorization {
+                request.headers_mut().insert("authorization", authorization.parse().unwrap());
+            }
+            let response = stack.graphql.handle(request).await;
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{method} {authorization:?}");
+            assert_eq!(response.headers()["www-authenticate"], "Bearer");
+            assert_eq!(body_of(&response)["errors"][0]["extensions"]["code"], "UNAUTHENTICATED");
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_the_configured_origin_is_told_that_it_may_read() {
+    let stack = Stack::start().await;
+    let query = r#"{"query":"{ __typename }"}"#;
+    let response = stack.graphql.handle(post(query)).await;
+    assert!(response.headers().get("access-control-allow-origin").is_none());
+
+    let origin = Some("https://console.example.com".to_owned());
+    let open = stack.under(Options { cors_origin: origin, ..Options::default() });
+    let response = open.handle(post(query)).await;
+    assert_eq!(response.headers()["access-control-allow-origin"], "https://console.example.com");
+    let mut preflight = post("");
+    *preflight.method_mut() = "OPTIONS".parse().unwrap();
+    preflight.headers_mut().remove("authorization");
+    let response = open.handle(preflight).await;
+    assert_eq!(
+        (response.status(), &response.headers()["access-control-allow-methods"]),
+        (StatusCode::NO_CONTENT, &"GET, POST".parse().unwrap())
+    );
+    assert!(headers(&[]).get("origin").is_none());
+}
+
+#[tokio::test]
+async fn nothing_can_be_changed() {
+    let stack = Stack::start().await;
+    for query in ["mutation { deleteCustomer { id } }", "subscription { customers { totalCount } }"] {
+        assert!(stack.ask(query, Value::Null).await.get("errors").is_some(), "{query}");
+    }
+}

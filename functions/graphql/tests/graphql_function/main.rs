@@ -1,0 +1,18 @@
+//! The function, as a library and as the binary that Lambda runs.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod cost;
+mod cursors;
+mod entitlements;
+mod execution;
+mod faults;
+mod hostile;
+mod http;
+mod lambda;
+mod limits;
+mod memory;
+mod paging;
+mod queries;
+mod schema;
+mod stack;
+mod validation;

@@ -1,0 +1,404 @@
+//! The real binary, driven over Lambda's Runtime API with the files of events/.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use local::embedded::Embedded;
+use runtime::signature::SigningKey;
+use serde_json::{Value, json};
+use template::sample;
+use testkit::{
+    fake_aws::{SecretsManager, Sqs},
+    hostile,
+    runtime_api::Lambda,
+};
+
+fn variables(embedded: &Embedded) -> Vec<(&'static str, String)> {
+    let tables = embedded.store.tables();
+    vec![
+        ("CUSTOMERS_TABLE", tables.customers.clone()),
+        ("SUBSCRIPTIONS_TABLE", tables.subscriptions.clone()),
+        ("RECEIPTS_TABLE", tables.receipts.clone()),
+        ("DYNAMODB_ENDPOINT", embedded.endpoint.clone()),
+        ("STIGG_WEBHOOK_SECRET", "local-secret".to_owned()),
+        ("STIGG_WEBHOOK_SECRET_PREVIOUS", "".to_owned()),
+        ("METRICS_NAMESPACE", "byos-stigg".to_owned()),
+    ]
+}
+
+async fn start(variables: Vec<(&'static str, String)>) -> Lambda {
+    Lambda::start(Path::new(env!("CARGO_BIN_EXE_webhook")), variables).await.unwrap()
+}
+
+fn body(answer: &Value) -> Value {
+    serde_json::from_str(answer["body"].as_str().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn every_event_of_the_story_is_applied_once_and_stale_when_it_comes_again() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let lambda = start(variables(&embedded)).await;
+    for (round, applied) in [(1, "applied"), (2, "stale")] {
+        for (name, event) in sample::events("webhook") {
+            let answer = lambda.invoke(&event).await.unwrap();
+            assert_eq!(answer["statusCode"], 200, "{name}: {answer}");
+            let expected = match name.as_str() {
+                "21-coupon.created-ignored.json" => "ignored",
+                // Its subscription went with its customer, and it names none: TTL sweeps what it leaves.
+                "15-subscription.expired-birch.json" => "applied",
+                _ => applied,
+            };
+            assert_eq!(body(&answer), json!({"success": true, "outcome": expected}), "{name}, round {round}");
+        }
+    }
+    let log = lambda.stop().await.unwrap();
+    let mut lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.remove(0)["connection_milliseconds"].is_f64(), "{log}");
+    assert_eq!(lines.len(), 2 * sample::events("webhook").len(), "one line of JSON a request");
+    assert!(lines.iter().all(|line| line["status"] == 200 && line["dynamodb_requests"].is_u64()));
+    assert!(lines.iter().all(|line| line["request_id"].is_string() && line["EventType"].is_string()));
+    let metrics_of = |line: &Value| -> Vec<String> {
+        let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+        directives.iter().map(|directive| directive["Metrics"][0]["Name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(metrics_of(&lines[0]), ["Events", "EventLag", "StoreLatency"]);
+    let ignored = lines.iter().find(|line| line["outcome"] == "ignored").unwrap();
+    assert_eq!((&ignored["event_type"], &ignored["EventType"]), (&json!("coupon.created"), &json!("other")));
+    let longest = log.lines().map(str::len).max().unwrap();
+    println!("the longest line has {longest} bytes");
+    assert!(longest <= 1_500);
+    for personal in ["alder.example", "Alder Analytics", "local-secret"] {
+        assert!(!log.contains(personal), "the log holds {personal}");
+    }
+}
+
+#[tokio::test]
+async fn a_function_without_its_secret_or_with_an_empty_one_does_not_start() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    for without in [None, Some(String::new())] {
+        let mut variables: Vec<_> =
+            variables(&embedded).into_iter().filter(|(name, _)| *name != "STIGG_WEBHOOK_SECRET").collect();
+        variables.extend(without.map(|value| ("STIGG_WEBHOOK_SECRET", value)));
+        let (succeeded, printed) = start(variables).await.ended().await.unwrap();
+        assert!(!succeeded && printed.contains("STIGG_WEBHOOK_SECRET"), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_can_not_be_reached_is_a_503_and_the_process_lives_on() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let lambda = start(without_store(&embedded)).await;
+    let (_, event) = sample::events("webhook").remove(0);
+    for _ in 0..2 {
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!((answer["statusCode"].as_u64(), &body(&answer)["success"]), (Some(503), &json!(false)), "{answer}");
+    }
+}
+
+fn without_store(embedded: &Embedded) -> Vec<(&'static str, String)> {
+    let mut variables = variables(embedded);
+    variables.retain(|(name, _)| *name != "DYNAMODB_ENDPOINT");
+    variables.push(("DYNAMODB_ENDPOINT", "http://127.0.0.1:1".to_owned()));
+    variables
+}
+
+/// The batch that Lambda's poller would make of what is in the queue.
+fn batch(sqs: &Sqs) -> Value {
+    let records = sqs.messages().into_iter().map(|(id, body)| {
+        json!({"messageId": id, "receiptHandle": id, "body": body, "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {},
+               "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:events", "awsRegion": "us-east-1"})
+    });
+    json!({ "Records": records.collect::<Vec<_>>() })
+}
+
+fn failures(answer: &Value) -> Vec<&str> {
+    answer["batchItemFailures"].as_array().unwrap().iter().map(|failure| failure["itemIdentifier"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_the_store_does_not_take_waits_in_the_queue_until_it_does() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let sqs = Sqs::start().await.unwrap();
+    let queue = [("QUEUE_URL", sqs.queue_url()), ("SQS_ENDPOINT", sqs.endpoint().to_owned())];
+    let cut_off = start(without_store(&embedded).into_iter().chain(queue.clone()).collect()).await;
+    let events: Vec<_> = sample::events("webhook").into_iter().take(3).collect();
+    for (name, event) in &events {
+        let answer = cut_off.invoke(event).await.unwrap();
+        assert_eq!(
+            (&answer["statusCode"], body(&answer)),
+            (&json!(202), json!({"success": true, "outcome": "queued"})),
+            "{name}"
+        );
+    }
+    sqs.put("no event at all");
+    assert_eq!(sqs.messages().len(), 4);
+
+    // While the store is away everything stays in the queue.
+    let answer = cut_off.invoke(&batch(&sqs)).await.unwrap();
+    assert_eq!(failures(&answer).len(), 4, "{answer}");
+    let log = cut_off.stop().await.unwrap();
+    assert!(log.contains("\"outcome\":\"queued\"") && log.contains("\"StoreErrors\":1"), "{log}");
+    assert!(!log.contains("alder.example") && !log.contains("Alder Analytics"), "{log}");
+
+    let lambda = start(variables(&embedded).into_iter().chain(queue).collect()).await;
+    let answer = lambda.invoke(&batch(&sqs)).await.unwrap();
+    assert_eq!(failures(&answer), ["message-4"], "{answer}");
+    let log = lambda.stop().await.unwrap();
+    assert_eq!(log.matches("\"outcome\":\"applied\"").count(), 3, "{log}");
+    assert!(log.lines().nth(1).unwrap().contains("\"queued_seconds\":"), "{log}");
+    assert!(log.contains("\"outcome\":\"not_parked\""), "{log}");
+}
+
+#[tokio::test]
+async fn an_event_that_neither_the_store_nor_the_queue_takes_is_a_503() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let sqs = Sqs::start().await.unwrap();
+    sqs.take(false);
+    let queue = [("QUEUE_URL", sqs.queue_url()), ("SQS_ENDPOINT", sqs.endpoint().to_owned())];
+    let lambda = start(without_store(&embedded).into_iter().chain(queue).collect()).await;
+    let (_, event) = sample::events("webhook").remove(0);
+    let answer = lambda.invoke(&event).await.unwrap();
+    let error = "the event could neither be stored nor queued; send it again";
+    assert_eq!((&answer["statusCode"], &body(&answer)["error"]), (&json!(503), &json!(error)), "{answer}");
+    assert!(sqs.messages().is_empty());
+
+    // Bytes that can't be made small enough for a message.
+    sqs.take(true);
+    let noise = noise(1_500_000);
+    let features = noise.as_bytes().chunks(100_000).enumerate().map(|(n, noise)| {
+        let noise = std::str::from_utf8(noise).unwrap();
+        json!({"feature": {"id": format!("f{n}"), "featureType": "BOOLEAN", "description": noise}})
+    });
+    let list = json!({"type": "entitlements.updated", "customer": {"id": "c"}, "resource": null, "entitlements": features.collect::<Vec<_>>()});
+    let mut large = event.clone();
+    large["body"] = list.to_string().into();
+    let answer = lambda.invoke(&large).await.unwrap();
+    assert_eq!((&answer["statusCode"], sqs.messages().len()), (&json!(503), 0), "{answer}");
+    assert!(lambda.stop().await.unwrap().contains("too large for the queue"));
+}
+
+/// The events that each cost a 400 and were lost, before members that decide nothing were told from others.
+#[tokio::test]
+async fn an_event_with_an_odd_member_is_applied_and_the_log_names_the_member() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let lambda = start(variables(&embedded)).await;
+    let (_, event) = sample::events("webhook").remove(0);
+    let list = |customer: Value, entitlement: Value| {
+        let boolean = json!({"feature": {"id": "f", "featureType": "BOOLEAN"}});
+        json!({"type": "entitlements.updated", "customer": customer, "resource": null, "entitlements": [boolean, entitlement]})
+    };
+    let metered = json!({"id": "g", "featureType": "NUMBER", "meterType": "FLUCTUATING"});
+    let canceled = json!({"type": "subscription.canceled", "id": "s", "customer": {"id": "c"}, "plan": {"id": "p"}, "startDate": "2026-09-01"});
+    let canceled = |name: &str, value: Value| {
+        let mut event = canceled.clone();
+        event[name] = value;
+        event
+    };
+    let c = || json!({"id": "c"});
+    let tries = [
+        (list(c(), json!({"feature": metered, "usagePeriodStart": "2026-09-01"})), None),
+        (list(json!({"id": "c", "billingId": 5}), json!({"feature": metered})), Some("customer.billingId")),
+        (
+            list(c(), json!({"feature": {"id": "g", "featureType": "BOOLEAN"}, "enumValues": [{}]})),
+            Some("entitlements[1].enumValues"),
+        ),
+        (list(c(), json!({"feature": null, "creditBalance": {"remainingBalance": 5}})), Some("entitlements[1].feature")),
+        (json!({"type": "customer.updated", "id": "c", "timestamp": ""}), Some("timestamp")),
+        (canceled("isTrialSubscription", json!("m4rk")), Some("isTrialSubscription")),
+        (canceled("addons", json!({})), Some("addons")),
+        (canceled("endDate", json!("")), Some("endDate")),
+    ];
+    for (n, (sent, _)) in tries.iter().enumerate() {
+        let mut sent = sent.clone();
+        sent["messageId"] = n.to_string().into();
+        let mut event = event.clone();
+        event["body"] = sent.to_string().into();
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!((&answer["statusCode"], &body(&answer)["outcome"]), (&json!(200), &json!("applied")), "{sent}: {answer}");
+    }
+    let log = lambda.stop().await.unwrap();
+    assert!(!log.contains("m4rk"), "{log}");
+    let lines: Vec<Value> = log.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (line, (sent, odd)) in lines.iter().zip(&tries) {
+        assert_eq!(line["odd_paths"].as_str(), *odd, "{sent}");
+        assert_eq!(line["OddMembers"].as_u64(), odd.map(|_| 1), "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn a_known_event_that_can_not_be_applied_is_set_aside_whole() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let sqs = Sqs::start().await.unwrap();
+    let queues = [("SET_ASIDE_QUEUE_URL", sqs.url_of("set-aside")), ("SQS_ENDPOINT", sqs.endpoint().to_owned())];
+    let with_queue = start(variables(&embedded).into_iter().chain(queues).collect()).await;
+    let alone = start(variables(&embedded)).await;
+    let (_, event) = sample::events("webhook").remove(0);
+    let send = async |lambda: &Lambda, sent: &str| {
+        let mut event = event.clone();
+        event["body"] = sent.into();
+        let answer = lambda.invoke(&event).await.unwrap();
+        let said = body(&answer);
+        let said = said["outcome"].as_str().or(said["error"].as_str()).unwrap().to_owned();
+        (answer["statusCode"].as_u64().unwrap(), said)
+    };
+    let entitlement = json!({"feature": {"id": "f", "featureType": "NUMBER", "meterType": "FLUCTUATING"}, "usageLimit": "m4rk"});
+    let list = json!({"type": "entitlements.updated", "messageId": "m", "customer": {"id": "c"}, "entitlements": [entitlement]})
+        .to_string();
+    let noise = noise(1_500_000);
+    let large = |text: &str| json!({"type": "customer.updated", "messageId": "m", "id": "c", "metadata": text}).to_string();
+    for (sent, refusal) in [
+        (list.clone(), 400),
+        (json!({"type": "customer.updated", "messageId": "m", "name": "m4rk"}).to_string(), 400),
+        (r#"{"type":"customer.updated","messageId":"m","id":"c","metadata":1e999}"#.to_owned(), 400),
+        (large(&"m4rk".repeat(200_000)), 413),
+    ] {
+        let before = sqs.messages_of("set-aside").len();
+        assert_eq!(send(&with_queue, &sent).await, (202, "set_aside".to_owned()), "{:.100}", sent);
+        let messages = sqs.messages_of("set-aside");
+        assert_eq!(messages.len(), before + 1);
+        let parked = runtime::parked::Parked::of_message(&messages[before].1, 1_000_000).unwrap();
+        assert_eq!((parked.body, parked.message_id.as_deref()), (sent.clone().into_bytes(), Some("m")));
+        assert_eq!(send(&alone, &sent).await.0, refusal, "{:.100}", sent);
+    }
+    // Too large for the queue as well, too large for anything, and no event that is known.
+    for (sent, status) in [
+        (large(&noise), 413),
+        (large(&"m4rk".repeat(1_100_000)), 413),
+        (r#"{"type":"customer.updated","messageId":"m","id":"c","name":"m4rk"#.to_owned(), 400),
+        (r#"{"messageId":"m","id":"c","name":"m4rk"}"#.to_owned(), 400),
+    ] {
+        assert_eq!(send(&with_queue, &sent).await.0, status, "{:.100}", sent);
+    }
+    assert_eq!(sqs.messages_of("set-aside").len(), 4);
+    sqs.take(false);
+    assert_eq!(send(&with_queue, &list).await.0, 503, "it comes again");
+
+    let log = with_queue.stop().await.unwrap();
+    assert!(!log.contains("m4rk"), "{log}");
+    let lines: Vec<Value> = log.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let outcomes: Vec<_> =
+        lines.iter().map(|line| (line["Outcome"].as_str().unwrap(), line["level"].as_str().unwrap())).collect();
+    let (set_aside, refused) = outcomes.split_at(4);
+    assert_eq!(set_aside, [("set_aside", "INFO"); 4]);
+    assert_eq!(
+        refused,
+        [
+            ("too_large", "ERROR"),
+            ("too_large", "ERROR"),
+            ("event_rejected", "ERROR"),
+            ("event_rejected", "ERROR"),
+            ("not_set_aside", "INFO")
+        ]
+    );
+    for line in &lines {
+        assert_eq!(line["message_id"], "m", "{line}");
+        assert_eq!(line["RefusedEvents"].as_u64(), (line["level"] == "ERROR").then_some(1), "{line}");
+    }
+    let subjects: Vec<_> = lines.iter().map(|line| line["subject"].as_str()).collect();
+    assert_eq!(subjects, [Some("c"), None, Some("c"), Some("c"), Some("c"), Some("c"), Some("c"), Some("c"), Some("c")]);
+}
+
+/// Text that gzip makes little smaller.
+fn noise(length: usize) -> String {
+    let mut state = 1_u32;
+    let character = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'0' + u8::try_from(state >> 26).unwrap() % 64)
+    });
+    character.map(|character| if character == '\\' { '-' } else { character }).take(length).collect()
+}
+
+#[tokio::test]
+async fn the_secret_comes_from_secrets_manager_and_while_it_is_not_set_the_answer_says_what_to_do() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let manager = SecretsManager::start(&json!({"secret": "", "previousSecret": "", "signingKey": "", "previousSigningKey": ""}))
+        .await
+        .unwrap();
+    let in_manager = |manager: &SecretsManager| -> Vec<_> {
+        let secret = [("SECRET_ARN", "arn:secret".to_owned()), ("SECRETS_MANAGER_ENDPOINT", manager.endpoint().to_owned())];
+        // What a variable says counts for nothing beside it.
+        variables(&embedded).into_iter().chain(secret).collect()
+    };
+    let (_, event) = sample::events("webhook").remove(0);
+    let lambda = start(in_manager(&manager)).await;
+    let answer = lambda.invoke(&event).await.unwrap();
+    assert_eq!(answer["statusCode"], 503, "{answer}");
+    assert!(body(&answer)["error"].as_str().unwrap().contains("WebhookSecret"), "{answer}");
+    assert_eq!(manager.reads(), 1, "read at the start, and not again for half a minute");
+
+    manager.put(Some(&json!({"secret": "another", "previousSecret": "local-secret"})));
+    let lambda = start(in_manager(&manager)).await;
+    assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
+    manager.put(None);
+    let lambda = start(in_manager(&manager)).await;
+    let answer = lambda.invoke(&event).await.unwrap();
+    assert_eq!(answer["statusCode"], 503, "nobody is let in before the secret is known: {answer}");
+    let log = lambda.stop().await.unwrap();
+    assert!(log.contains("ResourceNotFoundException") && log.contains("secret_unreadable"), "{log}");
+}
+
+#[tokio::test]
+async fn once_a_signing_key_is_set_only_signed_events_are_taken() {
+    const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let embedded = Embedded::in_memory().await.unwrap();
+    let key = [("WEBHOOK_SIGNING_KEY", KEY.to_owned())];
+    let lambda = start(variables(&embedded).into_iter().chain(key).collect()).await;
+    let (_, unsigned) = sample::events("webhook").remove(0);
+    let now = Timestamp::now().as_second();
+    let signed = |seconds: i64| {
+        let mut event = unsigned.clone();
+        let signature = SigningKey::parse(KEY).unwrap().sign("m", seconds, event["body"].as_str().unwrap().as_bytes());
+        event["headers"]["webhook-id"] = "m".into();
+        event["headers"]["webhook-timestamp"] = seconds.to_string().into();
+        event["headers"]["webhook-signature"] = signature.into();
+        event
+    };
+    let mut changed = signed(now);
+    changed["body"] = changed["body"].as_str().unwrap().replace("Alder", "Elder").into();
+    for (what, event, status) in [
+        ("unsigned", unsigned.clone(), 401),
+        ("old", signed(now - 400), 401),
+        ("changed", changed, 401),
+        ("signed", signed(now), 200),
+    ] {
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!(answer["statusCode"], status, "{what}: {answer}");
+    }
+    let log = lambda.stop().await.unwrap();
+    assert_eq!(log.matches("\"RejectedSecrets\":1").count(), 3, "{log}");
+}
+
+#[tokio::test]
+async fn events_from_elsewhere_than_the_listed_addresses_are_refused() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let (_, event) = sample::events("webhook").remove(0);
+    for (sources, status) in [("18.119.35.43", 403), ("18.119.35.43,203.0.113.0/24", 200)] {
+        let sources = [("WEBHOOK_ALLOWED_SOURCES", sources.to_owned())];
+        let lambda = start(variables(&embedded).into_iter().chain(sources).collect()).await;
+        assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], status);
+        let log = lambda.stop().await.unwrap();
+        assert_eq!(log.contains("\"RejectedSources\":1"), status == 403, "{log}");
+    }
+    let typing_error = [("WEBHOOK_ALLOWED_SOURCES", "18.119.35.43;10.0.0.1".to_owned())];
+    let lambda = start(variables(&embedded).into_iter().chain(typing_error).collect()).await;
+    let (succeeded, printed) = lambda.ended().await.unwrap();
+    assert!(!succeeded && printed.contains("WEBHOOK_ALLOWED_SOURCES"), "{printed}");
+}
+
+#[tokio::test]
+async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_on() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let lambda = start(variables(&embedded)).await;
+    let (_, event) = sample::events("webhook").remove(0);
+    for (what, event) in hostile::malformed(&event) {
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!(answer["statusCode"], 400, "{what}: {answer}");
+    }
+    for (what, event) in hostile::disguised(&event) {
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!(answer["statusCode"], 200, "{what}: {answer}");
+    }
+    assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
+    let log = lambda.stop().await.unwrap();
+    assert_eq!(log.matches("\"Outcome\":\"malformed\"").count(), hostile::malformed(&event).len(), "{log}");
+}

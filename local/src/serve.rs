@@ -1,0 +1,288 @@
+//! `byos serve`: the local stack.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use aws_config::BehaviorVersion;
+use axum::{Router, extract::DefaultBodyLimit, http::HeaderValue, middleware::map_response};
+use check_access::CheckAccess;
+use clap::{ArgAction, Args, builder::BoolishValueParser};
+use graphql::{Graphql, Options, OptionsError};
+use runtime::{
+    aws::{Budget, any_credentials, dynamodb, local_dynamodb},
+    clock::Clock,
+    secret::{EmptySecret, Secret},
+};
+use serde_json::Value;
+use store::Store;
+use tokio::net::TcpListener;
+use webhook::{Webhook, WebhookSecrets};
+
+use crate::{
+    embedded::{Embedded, EmbeddedError},
+    gateway::{Gateway, MAX_BODY_BYTES},
+};
+use template::{
+    sample,
+    tables::{self, TablesError},
+};
+
+/// Serve the three functions over HTTP on 127.0.0.1, on an embedded DynamoDB
+#[derive(Args, Debug)]
+pub struct Serve {
+    /// Deliver the files of events/webhook through the webhook first, so that there is something to see
+    #[arg(long, env = "BYOS_SEED", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub seed: bool,
+
+    /// The port to serve on; 0 takes a free one
+    #[arg(long, env = "BYOS_PORT", default_value_t = 8080)]
+    pub port: u16,
+
+    /// A folder to keep the embedded DynamoDB's data in; without it they live in memory
+    #[arg(long, env = "BYOS_DATA", value_name = "DIR", conflicts_with = "dynamodb_endpoint")]
+    pub data: Option<PathBuf>,
+
+    /// Another DynamoDB instead of the embedded one, AWS included; the tables are created there
+    #[arg(long, env = "DYNAMODB_ENDPOINT", value_name = "URL", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub dynamodb_endpoint: Option<String>,
+
+    /// The embedded DynamoDB's port, for other clients; 0 takes a free one
+    #[arg(long, env = "BYOS_DYNAMODB_PORT", default_value_t = 0, value_name = "PORT", conflicts_with = "dynamodb_endpoint")]
+    pub dynamodb_port: u16,
+
+    /// The embedded DynamoDB's address; containers of `sam local` need 0.0.0.0 on Linux
+    #[arg(long, env = "BYOS_DYNAMODB_ADDRESS", default_value = "127.0.0.1", value_name = "IP")]
+    pub dynamodb_address: IpAddr,
+
+    /// What events must present in the header Stigg-Webhooks-Secret
+    #[arg(long, env = "STIGG_WEBHOOK_SECRET", default_value = "local-secret", value_name = "SECRET", hide_env_values = true)]
+    pub webhook_secret: String,
+
+    /// The token of all readers
+    #[arg(long, env = "API_TOKEN", default_value = "local-token", value_name = "TOKEN", hide_env_values = true)]
+    pub api_token: String,
+}
+
+/// The local stack could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The port is taken, or not to be had.
+    #[error("the port {port} can't be used ({source}): take another with --port")]
+    Port {
+        /// The port.
+        port: u16,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The embedded DynamoDB did not start.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// The other DynamoDB did not take the tables.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+    /// A secret is empty.
+    #[error("--webhook-secret and --api-token must not be empty: {0}")]
+    Secret(#[from] EmptySecret),
+    /// A variable of GraphQL's has a value that it can't have.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// The story could not be delivered.
+    #[error("{file} could not be delivered: {reason}")]
+    Seed {
+        /// The file.
+        file: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The server stopped by itself.
+    #[error("the server stopped: {0}")]
+    Server(std::io::Error),
+}
+
+/// The local stack, ready to be served.
+#[derive(Debug)]
+pub struct Stack {
+    /// The functions.
+    pub gateway: Gateway,
+    /// The store that they share.
+    pub store: Store,
+    embedded: Option<Embedded>,
+    /// Where its DynamoDB is, for the commands to find.
+    dynamodb: Option<String>,
+}
+
+impl Stack {
+    /// The functions on this store, with one token for both readers.
+    ///
+    /// # Errors
+    /// If the secret or the token is empty.
+    pub fn on(store: Store, webhook_secret: &str, api_token: &str, clock: Clock) -> Result<Self, EmptySecret> {
+        Self::with_options(store, webhook_secret, api_token, clock, Options::default())
+    }
+
+    fn with_options(
+        store: Store,
+        webhook_secret: &str,
+        api_token: &str,
+        clock: Clock,
+        options: Options,
+    ) -> Result<Self, EmptySecret> {
+        let token = Secret::new(api_token, None)?;
+        let gateway = Gateway::new(
+            Webhook::new(store.clone(), WebhookSecrets::from(Secret::new(webhook_secret, None)?), clock.clone()),
+            Graphql::new(store.clone(), token.clone(), options).with_clock(clock.clone()),
+            CheckAccess::new(store.clone(), token, clock),
+        );
+        Ok(Self { gateway, store, embedded: None, dynamodb: None })
+    }
+
+    async fn start(options: &Serve) -> Result<Self, ServeError> {
+        let (store, embedded) = match &options.dynamodb_endpoint {
+            Some(endpoint) => (elsewhere(endpoint).await?, None),
+            None => {
+                let address = (options.dynamodb_address, options.dynamodb_port).into();
+                let embedded = Embedded::start(options.data.as_deref(), address).await?;
+                (embedded.store.clone(), Some(embedded))
+            }
+        };
+        let Serve { webhook_secret, api_token, .. } = options;
+        let stack = Self::with_options(store, webhook_secret, api_token, Clock::system(), Options::from_environment()?)?;
+        let dynamodb = embedded.as_ref().map(|embedded| embedded.endpoint.clone()).or_else(|| options.dynamodb_endpoint.clone());
+        Ok(Self { embedded, dynamodb, ..stack })
+    }
+
+    /// Delivers the files of events/webhook in the order of their names.
+    ///
+    /// # Errors
+    /// If one is not taken.
+    pub async fn seed(&self, webhook_secret: &str) -> Result<usize, ServeError> {
+        let events = sample::events("webhook");
+        let count = events.len();
+        for (name, mut event) in events {
+            let failed = |reason: String| ServeError::Seed { file: name.clone(), reason };
+            if let Some(Value::Object(headers)) = event.get_mut("headers") {
+                headers.insert("stigg-webhooks-secret".to_owned(), webhook_secret.into());
+            }
+            let answer = self.gateway.invoke(event).await.map_err(|error| failed(error.to_string()))?;
+            if answer.get("statusCode").and_then(Value::as_u64) != Some(200) {
+                return Err(failed(answer.to_string()));
+            }
+        }
+        Ok(count)
+    }
+
+    /// The routes as one HTTP service.
+    pub fn router(&self) -> Router {
+        let gateway = self.gateway.clone();
+        let serve = move |request: axum::http::Request<axum::body::Body>| {
+            let gateway = gateway.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                match axum::body::to_bytes(body, MAX_BODY_BYTES).await {
+                    Ok(body) => gateway.serve(axum::http::Request::from_parts(parts, body)).await,
+                    Err(_) => too_large(),
+                }
+            }
+        };
+        let router = Router::new().fallback(serve).layer(DefaultBodyLimit::disable());
+        match self.dynamodb.as_deref().and_then(|endpoint| HeaderValue::from_str(endpoint).ok()) {
+            Some(endpoint) => router.layer(map_response(move |mut response: axum::response::Response| {
+                response.headers_mut().insert(template::local::DYNAMODB_HEADER, endpoint.clone());
+                async move { response }
+            })),
+            None => router,
+        }
+    }
+}
+
+/// API Gateway's own answer to a body beyond its limit.
+fn too_large() -> axum::http::Response<axum::body::Body> {
+    let mut response = axum::http::Response::new(r#"{"message":"Request Entity Too Large"}"#.into());
+    *response.status_mut() = axum::http::StatusCode::PAYLOAD_TOO_LARGE;
+    response
+}
+
+/// The store on another DynamoDB: on this machine with any credentials, elsewhere with the ordinary
+/// credential chain.
+async fn elsewhere(endpoint: &str) -> Result<Store, ServeError> {
+    let client = if template::local::is_local(endpoint) {
+        local_dynamodb(endpoint)
+    } else {
+        let region = std::env::var("AWS_REGION").ok();
+        let chain = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(runtime::aws::http_client()).load().await;
+        let region = region.or_else(|| chain.region().map(ToString::to_string));
+        let credentials = chain.credentials_provider().unwrap_or_else(any_credentials);
+        dynamodb(region, credentials, Some(endpoint.to_owned()), Budget::WEBHOOK)
+    };
+    let names = tables::local_names();
+    tables::create(&client, &names).await?;
+    Ok(Store::new(client, names))
+}
+
+/// Serves until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn serve(options: Serve) -> Result<(), ServeError> {
+    let port = options.port;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(|source| ServeError::Port { port, source })?;
+    let address = listener.local_addr().map_err(|source| ServeError::Port { port, source })?;
+    let stack = Stack::start(&options).await?;
+    let delivered = if options.seed { Some(stack.seed(&options.webhook_secret).await?) } else { None };
+    let stop = stop_signal().map_err(ServeError::Server)?;
+    println!("{}", welcome(&options, &stack, address.port(), delivered));
+    axum::serve(listener, stack.router()).with_graceful_shutdown(stop).await.map_err(ServeError::Server)?;
+    if let Some(embedded) = stack.embedded {
+        embedded.stop().await;
+    }
+    println!("Stopped.");
+    Ok(())
+}
+
+/// Ends with Ctrl-C or SIGTERM. They are listened for from the call on, before anything is awaited:
+/// whoever reads that the stack is served may stop it.
+#[cfg(unix)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async { drop(tokio::signal::ctrl_c().await) })
+}
+
+/// What is served, with which secrets, and a line to copy.
+fn welcome(options: &Serve, stack: &Stack, port: u16, delivered: Option<usize>) -> String {
+    let Serve { webhook_secret, api_token, .. } = options;
+    let dynamodb = match (&stack.embedded, &options.dynamodb_endpoint, &options.data) {
+        (Some(embedded), _, Some(folder)) => format!("{} (embedded, data in {})", embedded.endpoint, folder.display()),
+        (Some(embedded), _, None) => format!("{} (embedded, in memory)", embedded.endpoint),
+        (None, endpoint, _) => endpoint.clone().unwrap_or_default(),
+    };
+    let seeded = delivered.map_or_else(String::new, |count| format!("\nDelivered {count} events of events/webhook.\n"));
+    let customer = if delivered.is_some() { "customer-alder" } else { "some-customer" };
+    format!(
+        r#"{seeded}
+The replica is served on http://127.0.0.1:{port} — Ctrl-C stops it.
+
+  POST /webhook        Stigg-Webhooks-Secret: {webhook_secret}
+  POST /check-access   Authorization: Bearer {api_token}
+  GET  /v1/c/…         X-API-KEY: {api_token} (baseEdgeUri of Stigg's SDKs)
+  POST /ofrep/v1/…     X-API-KEY: {api_token} (OpenFeature)
+  POST /graphql        Authorization: Bearer {api_token}
+  GET  /graphiql       in a browser
+  DynamoDB             {dynamodb}
+
+Try it:
+
+  curl -s http://127.0.0.1:{port}/check-access -H 'Authorization: Bearer {api_token}' \
+    -H 'Content-Type: application/json' -d '{{"customerId":"{customer}","featureId":"feature-api-calls"}}'
+"#
+    )
+}

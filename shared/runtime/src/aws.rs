@@ -1,0 +1,161 @@
+//! What the SDK's clients of a function have in common: where and as whom they call, over which HTTP
+//! client, and how long a call may take.
+
+use std::time::Duration;
+
+use aws_config::{SdkConfig, environment::EnvironmentVariableCredentialsProvider, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider},
+};
+use aws_sdk_dynamodb::{
+    config::{BehaviorVersion, Region, SharedHttpClient, StalledStreamProtectionConfig},
+    error::{ProvideErrorMetadata, SdkError},
+};
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+
+use crate::config::optional;
+
+/// How long a request to AWS may take. The SDK's defaults are for servers: they would outlast the
+/// function.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// For opening a connection.
+    pub connect: Duration,
+    /// For one attempt.
+    pub attempt: Duration,
+    /// For all attempts together.
+    pub total: Duration,
+    /// The most attempts.
+    pub attempts: u32,
+}
+
+impl Budget {
+    /// For a check, which stands in the path of a customer's request: an answer or none within two
+    /// seconds, the second, consistent read included.
+    pub const CHECK: Self = Self {
+        connect: Duration::from_millis(400),
+        attempt: Duration::from_millis(450),
+        total: Duration::from_millis(900),
+        attempts: 3,
+    };
+    /// For a webhook's writes: Stigg waits 30 s, API Gateway 30 s.
+    pub const WEBHOOK: Self =
+        Self { connect: Duration::from_secs(1), attempt: Duration::from_secs(3), total: Duration::from_secs(8), attempts: 4 };
+    /// For reads by people and back offices.
+    pub const READ: Self =
+        Self { connect: Duration::from_secs(1), attempt: Duration::from_secs(3), total: Duration::from_secs(8), attempts: 3 };
+    /// For reading a secret, which a request may have to wait for.
+    pub const SECRET: Self = Self {
+        connect: Duration::from_millis(400),
+        attempt: Duration::from_millis(600),
+        total: Duration::from_millis(900),
+        attempts: 2,
+    };
+    /// For parking an event in the queue, after the store has used up most of the time that there is.
+    pub const QUEUE: Self = Self {
+        connect: Duration::from_secs(1),
+        attempt: Duration::from_millis(2_500),
+        total: Duration::from_secs(5),
+        attempts: 3,
+    };
+}
+
+/// The HTTP client under the SDK, with TLS from ring.
+pub fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+/// What a client of the SDK is made from; another endpoint than AWS's if one is given.
+pub fn sdk_config(
+    region: Option<String>,
+    credentials: impl ProvideCredentials + 'static,
+    http_client: SharedHttpClient,
+    endpoint: Option<String>,
+    budget: Budget,
+) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(budget.connect)
+        .operation_attempt_timeout(budget.attempt)
+        .operation_timeout(budget.total)
+        .build();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(budget.attempts)
+        .with_initial_backoff(Duration::from_millis(25))
+        .with_max_backoff(budget.attempt);
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(region.map(Region::new))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(http_client)
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    config.set_endpoint_url(endpoint);
+    config.build()
+}
+
+/// A client for DynamoDB, or for the endpoint if one is given.
+pub fn dynamodb(
+    region: Option<String>,
+    credentials: impl ProvideCredentials + 'static,
+    endpoint: Option<String>,
+    budget: Budget,
+) -> aws_sdk_dynamodb::Client {
+    aws_sdk_dynamodb::Client::new(&sdk_config(region, credentials, http_client(), endpoint, budget))
+}
+
+/// A client for a DynamoDB that takes any credentials, as an emulator does.
+pub fn local_dynamodb(endpoint: &str) -> aws_sdk_dynamodb::Client {
+    dynamodb(Some("us-east-1".to_owned()), any_credentials(), Some(endpoint.to_owned()), Budget::WEBHOOK)
+}
+
+/// A function's client for DynamoDB; the variable `DYNAMODB_ENDPOINT` names another one than AWS's.
+pub fn function_dynamodb(environment: &FunctionEnvironment, budget: Budget) -> aws_sdk_dynamodb::Client {
+    aws_sdk_dynamodb::Client::new(&environment.service("DYNAMODB_ENDPOINT", budget))
+}
+
+/// Credentials for an endpoint that takes any.
+pub fn any_credentials() -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Credentials::new("local", "local", None, None, "local endpoint"))
+}
+
+/// Region and credentials as Lambda puts them into a function's environment, and one HTTP client for
+/// all services.
+#[derive(Clone, Debug)]
+pub struct FunctionEnvironment {
+    region: Option<String>,
+    http_client: SharedHttpClient,
+}
+
+impl FunctionEnvironment {
+    /// The environment of this process.
+    pub fn read() -> Self {
+        Self { region: optional("AWS_REGION").or_else(|| optional("AWS_DEFAULT_REGION")), http_client: http_client() }
+    }
+
+    /// What a service's client is made from. The variable names an endpoint for trying the function
+    /// against something else than AWS, which then takes any credentials.
+    pub fn service(&self, endpoint_variable: &str, budget: Budget) -> SdkConfig {
+        let Self { region, http_client } = self.clone();
+        match optional(endpoint_variable) {
+            Some(endpoint) if optional("AWS_ACCESS_KEY_ID").is_none() => {
+                let region = region.or_else(|| Some("us-east-1".to_owned()));
+                sdk_config(region, any_credentials(), http_client, Some(endpoint), budget)
+            }
+            endpoint => sdk_config(region, EnvironmentVariableCredentialsProvider::new(), http_client, endpoint, budget),
+        }
+    }
+}
+
+/// What went wrong with a call, for logs: AWS's name for the error, or why there was no answer. Nothing of
+/// an answer's body.
+pub fn problem<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
+    match error {
+        SdkError::ServiceError(refused) => refused.err().code().unwrap_or("an error without a code").to_owned(),
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::DispatchFailure(_) => "no connection".to_owned(),
+        SdkError::ConstructionFailure(_) => "the request could not be made".to_owned(),
+        _ => "the answer could not be read".to_owned(),
+    }
+}

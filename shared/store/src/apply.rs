@@ -1,0 +1,64 @@
+//! From an event to the writes that it makes.
+
+use jiff::Timestamp;
+
+use crate::{Outcome, Store, StoreError};
+use domain::event::{
+    Envelope, Event,
+    dating::{ReceiptNeed, Versions, receipt_key, receipt_need, versions},
+};
+
+/// When an event came, and when it is written: the same moment, unless it waited in between.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// When it was received: the time of an event that says none of its own.
+    pub received: Timestamp,
+    /// The present: what is kept for a while is kept from now.
+    pub now: Timestamp,
+}
+
+impl From<Timestamp> for Moment {
+    /// Received and written at once.
+    fn from(now: Timestamp) -> Self {
+        Self { received: now, now }
+    }
+}
+
+/// Writes what an event says.
+///
+/// # Errors
+/// If the store failed. The event again completes what was begun.
+pub async fn apply(
+    store: &Store,
+    envelope: &Envelope,
+    event: &Event,
+    Moment { received, now }: Moment,
+) -> Result<(Outcome, Versions), StoreError> {
+    let first_received = match receipt_need(envelope, received) {
+        ReceiptNeed::None => received,
+        ReceiptNeed::LookUp => store.first_receipt(&receipt_key(envelope)).await?.unwrap_or(received),
+        ReceiptNeed::Remember => store.remember_receipt(&receipt_key(envelope), received, now).await?,
+    };
+    let versions = versions(envelope, first_received);
+    let version = &versions.event;
+    let outcome = match event {
+        Event::Customer { customer_id, profile, created } => {
+            store.write_profile(customer_id, version, profile, *created, now).await
+        }
+        Event::CustomerDeleted { customer_id } => store.delete_customer(customer_id, version, now).await,
+        Event::Entitlements { customer_id, embedded, lists } => {
+            store.write_lists(customer_id, version, lists, (&versions.embedded, embedded), now).await
+        }
+        Event::Measurement { customer_id, resource_id, feature_id, usage } => {
+            store.write_usage(customer_id, resource_id.as_ref(), feature_id, version, usage, now).await
+        }
+        Event::CreditBalance { customer_id, resource_id, currency_id, balance } => {
+            store.write_balance(customer_id, resource_id.as_ref(), currency_id.as_str(), version, balance, now).await
+        }
+        Event::Subscription { subscription_id, change, alive } => {
+            let alive = alive.as_ref().map(|(customer_id, embedded)| (customer_id, embedded));
+            store.write_subscription(subscription_id, version, change, alive, now).await
+        }
+    }?;
+    Ok((outcome, versions))
+}

@@ -1,0 +1,112 @@
+//! Everything that is stored of a customer, visible or not, for an operator.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+
+use super::{
+    Store, StoreError,
+    attribute::{EXPIRES_AT, ITEM, POINTER_VERSION, SHARD, SUBSCRIPTION_ID, WAITING},
+    item::Item,
+    key::{PROFILE_ITEM, RESOURCES, SUBSCRIPTIONS, USAGES, subscription_key, usage_item},
+    read::id_after,
+};
+use domain::{
+    customer::CustomerRegisters, entitlement::ScopeRegisters, id::Id, subscription::SubscriptionRegisters, version::Version,
+};
+
+/// All that is stored of a customer.
+#[derive(Clone, Debug, Default)]
+pub struct StoredCustomer {
+    /// The registers of its PROFILE; none if it has no such item.
+    pub registers: CustomerRegisters,
+    /// When TTL removes the PROFILE.
+    pub expires_at: Option<Timestamp>,
+    /// Whether the customer is in the indexes.
+    pub is_listed: bool,
+    /// Whether subscriptions wait for the customer to become live.
+    pub has_waiting_subscriptions: bool,
+    /// The customer level (None), and each resource of which something is stored.
+    pub scopes: BTreeMap<Option<Id>, StoredScope>,
+    /// The subscriptions that it has pointers to.
+    pub subscriptions: Vec<StoredSubscription>,
+}
+
+/// All that is stored of a scope.
+#[derive(Clone, Debug, Default)]
+pub struct StoredScope {
+    /// Its registers.
+    pub registers: ScopeRegisters,
+    /// When TTL removes the first of its items.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// All that is stored of a subscription.
+#[derive(Clone, Debug)]
+pub struct StoredSubscription {
+    /// The subscription.
+    pub subscription_id: Id,
+    /// The version of the details that the customer's pointer was written for.
+    pub pointer: Option<Version>,
+    /// Its registers; none if the item is gone.
+    pub registers: SubscriptionRegisters,
+    /// When TTL removes it.
+    pub expires_at: Option<Timestamp>,
+    /// Whether it is in the indexes.
+    pub is_listed: bool,
+}
+
+impl Store {
+    /// All that is stored of a customer, by strongly consistent reads. None if nothing is.
+    pub async fn stored_customer(&self, customer_id: &Id) -> Result<Option<StoredCustomer>, StoreError> {
+        let items = self.query_prefix(customer_id, "", &[], true).await?;
+        if items.is_empty() {
+            return Ok(None);
+        }
+        let mut stored = StoredCustomer::default();
+        let mut pointers = Vec::new();
+        for item in &items {
+            let name = item.text(ITEM).ok_or(StoreError::Unreadable { attribute: ITEM })?;
+            if name == PROFILE_ITEM {
+                stored.registers = item.customer_registers()?;
+                stored.expires_at = expires_at(item);
+                stored.is_listed = item.has(SHARD);
+                stored.has_waiting_subscriptions = item.has(WAITING);
+                let scope = stored.scopes.entry(None).or_default();
+                let usage = std::mem::take(&mut scope.registers.usage);
+                scope.registers = ScopeRegisters { usage, ..item.scope(None)? };
+            } else if name.starts_with(RESOURCES) {
+                let scope = stored.scopes.entry(Some(id_after(item, RESOURCES)?)).or_default();
+                let usage = std::mem::take(&mut scope.registers.usage);
+                scope.registers = ScopeRegisters { usage, ..item.scope(None)? };
+                scope.expires_at = scope.expires_at.into_iter().chain(expires_at(item)).min();
+            } else if name.starts_with(USAGES) {
+                let resource_id = if name == usage_item(None) { None } else { Some(id_after(item, USAGES)?) };
+                let scope = stored.scopes.entry(resource_id).or_default();
+                scope.registers.usage = item.usage()?;
+                scope.expires_at = scope.expires_at.into_iter().chain(expires_at(item)).min();
+            } else if name.starts_with(SUBSCRIPTIONS) {
+                pointers.push((id_after(item, SUBSCRIPTIONS)?, item.version(POINTER_VERSION)?));
+            }
+        }
+        let keys = pointers.iter().map(|(id, _)| subscription_key(id)).collect();
+        let subscriptions = self.batch_get(&self.tables().subscriptions, keys, &[], true).await?;
+        let by_id = subscriptions.into_iter().map(|item| Ok((item.id(SUBSCRIPTION_ID)?, item)));
+        let mut by_id: HashMap<Id, Item> = by_id.collect::<Result<_, StoreError>>()?;
+        for (subscription_id, pointer) in pointers {
+            let item = by_id.remove(&subscription_id).unwrap_or_default();
+            stored.subscriptions.push(StoredSubscription {
+                registers: item.subscription_registers()?,
+                expires_at: expires_at(&item),
+                is_listed: item.has(SHARD),
+                subscription_id,
+                pointer,
+            });
+        }
+        Ok(Some(stored))
+    }
+}
+
+fn expires_at(item: &Item) -> Option<Timestamp> {
+    item.number(EXPIRES_AT).and_then(|seconds| Timestamp::from_second(i64::try_from(seconds).ok()?).ok())
+}

@@ -1,0 +1,467 @@
+//! The store against the embedded DynamoDB: what events cost, what a check reads, what deletions
+//! leave, and what an interruption at any point comes to.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{access::AccessRequest, id::Id, version::Version};
+use local::embedded::Embedded;
+use serde_json::{Value, json};
+use store::{ListIndex, Outcome, Parts, Range, SHARDS, Spent, Store};
+use testkit::{
+    proxy::Fault,
+    store::{applied, at, day, everything, id, items, proxied, write},
+};
+
+fn grant(feature: &str, limit: u32) -> Value {
+    json!({"feature": {"id": feature, "featureType": "NUMBER", "meterType": "Fluctuating"}, "usageLimit": limit, "currentUsage": 1})
+}
+
+fn list(resource: Option<&str>, features: &[&str]) -> Value {
+    let entitlements: Vec<Value> = features.iter().map(|feature| grant(feature, 10)).collect();
+    let resource = resource.map(|id| json!({ "id": id }));
+    json!({"type": "entitlements.updated", "customer": {"id": "c", "name": "n", "email": "e@example.com"},
+           "resource": resource, "entitlements": entitlements})
+}
+
+fn measurement(feature: &str) -> Value {
+    json!({"type": "measurement.reported", "customer": {"id": "c"}, "feature": {"id": feature}, "currentUsage": 5})
+}
+
+fn customer(kind: &str) -> Value {
+    json!({"type": format!("customer.{kind}"), "id": "c", "name": "n", "email": "e@example.com", "billingId": "b"})
+}
+
+fn subscription(kind: &str, status: &str) -> Value {
+    json!({"type": format!("subscription.{kind}"), "id": "s", "status": status, "startDate": "2026-01-01T00:00:00Z",
+           "customer": {"id": "c", "name": "n", "email": "e@example.com", "billingId": "b"}, "plan": {"id": "p", "name": "Plan"}})
+}
+
+fn check(feature: &str, resource: Option<&str>) -> AccessRequest {
+    AccessRequest {
+        customer_id: id("c"),
+        feature_id: id(feature),
+        resource_id: resource.map(id),
+        requested_usage: 0.0,
+        requested_values: Vec::new(),
+    }
+}
+
+async fn cost(store: &Store, n: u8, event: Value) -> (u32, f64) {
+    let store = store.metered();
+    assert_eq!(write(&store, n, event.clone()).await.unwrap(), Outcome::Applied, "{event}");
+    let Spent { requests, capacity } = store.spent();
+    (requests, capacity)
+}
+
+#[tokio::test]
+async fn each_event_costs_what_the_bill_is_reckoned_with() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    let many: Vec<String> = (0..50).map(|n| format!("f{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let trial_expired = json!({"type": "subscription.trial_expired", "id": "s", "status": "ACTIVE"});
+    let expired = json!({"type": "subscription.expired", "id": "s", "status": "ACTIVE", "startDate": "2026-01-01T00:00:00Z"});
+    let mut rows = Vec::new();
+    for (what, n, event, expected) in [
+        // a row, and a place in each of the four indexes
+        ("customer.created", 1, customer("created"), (1, 5.0)),
+        ("customer.updated", 2, customer("updated"), (1, 1.0)),
+        // pointer, the customer it shows, the subscription with a place in each of the three indexes
+        ("subscription.created", 3, subscription("created", "IN_TRIAL"), (3, 6.0)),
+        // the subscription, the customer it shows
+        ("subscription.updated", 4, subscription("updated", "ACTIVE"), (2, 2.0)),
+        // the list with the customer it shows
+        ("entitlements.updated, 1 feature", 5, list(None, &["f0"]), (1, 1.0)),
+        ("entitlements.updated, 50 features", 6, list(None, &many), (1, 2.0)),
+        // an update refused for want of the item, the item, a look at the customer, the confirmation, the customer
+        ("entitlements.updated, new resource", 7, list(Some("r"), &["f0"]), (5, 5.0)),
+        ("entitlements.updated, resource, 1 feature", 8, list(Some("r"), &["f0"]), (2, 3.0)),
+        ("measurement.reported", 9, measurement("f0"), (1, 1.0)),
+        ("subscription.canceled", 10, subscription("canceled", "CANCELED"), (1, 1.0)),
+        ("subscription.trial_expired", 11, trial_expired, (1, 1.0)),
+        ("subscription.expired", 12, expired, (1, 1.0)),
+        // two reads and the tombstone with four places in indexes, the resource, usage, the subscription with three
+        // places and its pointer
+        ("customer.deleted", 13, customer("deleted"), (8, 16.0)),
+    ] {
+        let spent = cost(store, n, event).await;
+        println!("{what}: {} requests, {} capacity units", spent.0, spent.1);
+        if spent != expected {
+            rows.push(format!("{what}: {spent:?} instead of {expected:?}"));
+        }
+    }
+    assert!(rows.is_empty(), "{rows:#?}");
+}
+
+#[tokio::test]
+async fn a_check_is_one_request_however_many_entitlements_there_are() {
+    for (count, own, of_resource) in [(5, 1.0, 1.5), (20, 1.0, 1.5), (100, 1.0, 1.5)] {
+        let embedded = Embedded::in_memory().await.unwrap();
+        applied(&embedded.store, 1, customer("created")).await;
+        let features: Vec<String> = (0..count).map(|n| format!("f{n}")).collect();
+        let features: Vec<&str> = features.iter().map(String::as_str).collect();
+        applied(&embedded.store, 2, list(None, &features)).await;
+        applied(&embedded.store, 2, list(Some("r"), &features)).await;
+        applied(&embedded.store, 3, measurement("f0")).await;
+        for (resource, capacity) in [(None, own), (Some("r"), of_resource)] {
+            let store = embedded.store.metered();
+            let view = store.access_view(&check("f0", resource)).await.unwrap();
+            assert!(view.entitlement.is_some());
+            let spent = store.spent();
+            assert_eq!(spent.requests, 1);
+            assert!(spent.capacity <= capacity, "{count} entitlements: {spent:?}");
+            // A feature that is denied takes one request too.
+            let store = embedded.store.metered();
+            assert_eq!(store.access_view(&check("absent", resource)).await.unwrap().entitlement, None);
+            assert_eq!(store.spent().requests, 1);
+        }
+    }
+}
+
+/// A list is one register in one item, written by one request: there is no moment at which half of it is stored.
+#[tokio::test]
+async fn a_reader_sees_a_list_whole_or_not_at_all() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    applied(&embedded.store, 1, customer("created")).await;
+    let features: Vec<String> = (0..300).map(|n| format!("f{n:03}")).collect();
+    let old: Vec<&str> = features.iter().take(200).map(String::as_str).collect();
+    let new: Vec<&str> = features.iter().skip(100).map(String::as_str).collect();
+    applied(&embedded.store, 2, list(None, &old)).await;
+    let reader = embedded.store.clone();
+    let (old_list, new_list) = (old.join(","), new.join(","));
+    let seen = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        while seen.last() != Some(&new_list) && seen.len() < 10_000 {
+            let row = reader.customers(&[id("c")], Parts::Entitlements).await.unwrap().pop().unwrap();
+            let list = row.scope.visible_list(None).unwrap();
+            seen.push(list.value.iter().map(|(feature, _)| feature).collect::<Vec<_>>().join(","));
+        }
+        seen
+    });
+    applied(&embedded.store, 3, list(None, &new)).await;
+    let mut seen = seen.await.unwrap();
+    seen.dedup();
+    assert!(seen == [old_list, new.join(",")] || seen == [new.join(",")], "{} lists", seen.len());
+    let requests = proxied(&embedded, 0).await;
+    assert!(write(&requests.store, 4, list(None, &old)).await.is_err());
+    assert_eq!(embedded.store.access_view(&check("f250", None)).await.unwrap().list, Some(200));
+}
+
+/// Lists in Stigg's form with usage of documented length: what the capacity of the frequent requests depends on.
+#[tokio::test]
+async fn hot_items_keep_their_byte_budgets() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    applied(store, 1, customer("created")).await;
+    let names: Vec<String> = (0..20).map(|n| format!("feature-number-{n:02}")).collect();
+    let entitlement = |name: &String| {
+        json!({
+            "feature": {"id": name, "name": format!("Feature {name}"), "description": "What this feature is about, in a few words",
+                        "featureType": "NUMBER", "meterType": "FLUCTUATING", "unit": "unit", "units": "units", "status": "ACTIVE",
+                        "enumConfiguration": null},
+            "usageLimit": 1_000, "hasUnlimitedUsage": false, "hasSoftLimit": false, "currentUsage": 10,
+            "usagePeriodAnchor": "2026-01-01T00:00:00.000Z", "usagePeriodStart": "2026-11-01T00:00:00.000Z",
+            "usagePeriodEnd": "2026-12-01T00:00:00.000Z", "resetPeriod": "MONTH",
+            "resetPeriodConfiguration": {"accordingTo": "SubscriptionStart"}, "enumValues": null, "creditBalance": null,
+        })
+    };
+    let mut event = list(None, &[]);
+    event["entitlements"] = names.iter().map(entitlement).collect();
+    applied(store, 2, event).await;
+    let digest = "d".repeat(32);
+    for name in names.iter().take(8) {
+        let usage = serde_json::from_value(json!({
+            "currentUsage": 1_234, "usagePeriodAnchor": "2026-01-01T00:00:00Z", "usagePeriodStart": "2026-11-01T00:00:00Z",
+            "usagePeriodEnd": "2026-12-01T00:00:00Z", "resetPeriod": "MONTH",
+        }))
+        .unwrap();
+        // The longest version: an event without a time, with its receipt's messageId and digest.
+        let version = Version::new(at(3), &format!("8c8a5f3c-0b3f-4c58-9d6f-1f3f3a1c2b4d|{digest}"));
+        assert_eq!(store.write_usage(&id("c"), None, &id(name), &version, &usage, at(3)).await.unwrap(), Outcome::Applied);
+    }
+    let output = store.client().scan().table_name(&store.tables().customers).send().await.unwrap();
+    for (name, budget) in [("PROFILE", 4_096), ("USAGE#", 1_024)] {
+        let item = output.items().iter().find(|item| item["item"].as_s().unwrap() == name).unwrap();
+        let length = |value: &AttributeValue| match value {
+            AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+            AttributeValue::B(bytes) => bytes.as_ref().len(),
+            other => panic!("{other:?}"),
+        };
+        let bytes: usize = item.iter().map(|(name, value)| name.len() + length(value)).sum();
+        println!("{name}: {bytes} bytes");
+        assert!(bytes <= budget, "{name} has {bytes} bytes");
+    }
+}
+
+/// Every item that is left after a deletion expires and holds nothing of the customer's.
+fn assert_only_tombstones(left: &[String], count: usize) {
+    assert_eq!(left.len(), count, "{left:#?}");
+    for item in left {
+        assert!(item.contains("tombstone") && item.contains("expiresAt"), "{item}");
+        assert!(!item.contains("example.com") && !item.contains("shard") && !item.contains("list="), "{item}");
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_leaves_only_tombstones_and_a_revival_removes_their_expiry() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    for event in
+        [customer("created"), subscription("created", "ACTIVE"), list(None, &["f"]), list(Some("r"), &["f"]), measurement("f")]
+    {
+        applied(store, 1, event).await;
+    }
+    assert_eq!(write(store, 2, customer("deleted")).await.unwrap(), Outcome::Applied);
+    // PROFILE, RESOURCE, USAGE and the subscription.
+    assert_only_tombstones(&everything(store).await, 4);
+
+    for event in [customer("updated"), subscription("created", "ACTIVE"), list(Some("r"), &["f"]), measurement("f")] {
+        applied(store, 3, event).await;
+    }
+    let left = everything(store).await;
+    assert!(left.len() == 5 && left.iter().all(|item| !item.contains("expiresAt")), "{left:#?}");
+}
+
+#[tokio::test]
+async fn late_events_from_before_a_deletion_leave_nothing_but_tombstones() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    applied(store, 5, customer("deleted")).await;
+    let before = everything(store).await;
+    assert_only_tombstones(&before, 2);
+    for event in [customer("created"), customer("updated"), list(None, &["f"]), measurement("f")] {
+        assert_eq!(write(store, 3, event.clone()).await.unwrap(), Outcome::Stale, "{event}");
+        assert_eq!(everything(store).await, before, "{event}");
+    }
+    // Of a subscription and a resource that the deletion did not know, tombstones are left.
+    for (count, event) in [(3, subscription("created", "ACTIVE")), (4, list(Some("r"), &["f"]))] {
+        assert_eq!(write(store, 3, event.clone()).await.unwrap(), Outcome::Stale, "{event}");
+        assert_only_tombstones(&everything(store).await, count);
+    }
+}
+
+/// The subscription is written, but its writer does not hear of it. The deletion gets no further than the tombstone. Then
+/// both are delivered again.
+#[tokio::test]
+async fn a_redelivered_event_leaves_the_pointer_of_a_subscription_that_is_not_swept_yet() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    applied(store, 1, customer("created")).await;
+    applied(store, 2, subscription("created", "ACTIVE")).await;
+    let cut_off = proxied(&embedded, 2).await;
+    assert!(write(&cut_off.store, 5, customer("deleted")).await.is_err());
+    assert_eq!(write(store, 2, subscription("created", "ACTIVE")).await.unwrap(), Outcome::Stale);
+    assert_eq!(write(store, 5, customer("deleted")).await.unwrap(), Outcome::Stale);
+    assert_only_tombstones(&everything(store).await, 3);
+}
+
+/// The cancellation that follows a deletion brings nobody back, and is listed if the customer comes
+/// back.
+#[tokio::test]
+async fn a_subscription_is_in_the_indexes_exactly_while_its_customer_is_live() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    let listed = || indexed(store, ListIndex::Subscriptions);
+    applied(store, 1, customer("created")).await;
+    applied(store, 2, subscription("created", "ACTIVE")).await;
+    assert_eq!(listed().await, [id("s")]);
+    applied(store, 3, customer("deleted")).await;
+    applied(store, 4, subscription("canceled", "CANCELED")).await;
+    assert_eq!(listed().await, Vec::<Id>::new());
+    applied(store, 5, customer("updated")).await;
+    assert_eq!(listed().await, [id("s")]);
+    let stored = items(store, &store.tables().subscriptions).await;
+    assert!(!stored[0].contains("expiresAt"), "{stored:?}");
+    applied(store, 6, customer("deleted")).await;
+    assert_eq!(listed().await, Vec::<Id>::new());
+}
+
+async fn indexed(store: &Store, index: ListIndex) -> Vec<Id> {
+    let mut ids = Vec::new();
+    for shard in 0..SHARDS {
+        let page = store.list_page(index, shard, &Range::default(), false, 10).await.unwrap();
+        ids.extend(page.places.into_iter().map(|place| place.id));
+    }
+    ids
+}
+
+/// DynamoDB can carry out a request after its sender has given up. Here a deletion comes in between, at each write of
+/// each event.
+#[tokio::test]
+async fn a_write_that_is_carried_out_after_a_later_deletion_brings_nothing_back() {
+    let mut resource_measurement = measurement("f");
+    resource_measurement["resource"] = json!({"id": "r"});
+    let events = [
+        customer("updated"),
+        subscription("created", "ACTIVE"),
+        subscription("canceled", "CANCELED"),
+        list(None, &["f"]),
+        list(Some("r"), &["f"]),
+        measurement("f"),
+        resource_measurement,
+    ];
+    let late = events.iter().flat_map(|event| (0..6).map(move |held| late_write(event.clone(), held)));
+    let writes: usize = futures_util::future::join_all(late).await.into_iter().sum();
+    println!("{writes} late writes");
+    assert!(writes > 12);
+}
+
+/// Holds one write of an event until a later deletion is done. Returns 0 if the event takes fewer writes.
+async fn late_write(event: Value, held: usize) -> usize {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    applied(store, 1, customer("created")).await;
+    let proxied = proxied(&embedded, usize::MAX).await;
+    let writes = AtomicUsize::new(0);
+    proxied.proxy.fail(move |operation, _| {
+        let is_write = ["UpdateItem", "PutItem", "DeleteItem"].contains(&operation);
+        (is_write && writes.fetch_add(1, Ordering::SeqCst) == held).then_some(Fault::Late(Duration::from_millis(1_500)))
+    });
+    if tokio::time::timeout(Duration::from_millis(700), write(&proxied.store, 3, event.clone())).await.is_ok() {
+        return 0;
+    }
+    applied(store, 5, customer("deleted")).await;
+    proxied.proxy.settled().await;
+    for index in [ListIndex::Customers, ListIndex::Subscriptions, ListIndex::SubscriptionsByCustomer] {
+        assert_eq!(indexed(store, index).await, [], "{event} {held}");
+    }
+    for item in everything(store).await {
+        assert!(item.contains("expiresAt") || item.contains("SUBSCRIPTION#"), "{event} {held}: {item}");
+    }
+    applied(store, 6, customer("updated")).await;
+    for resource in [None, Some("r")] {
+        assert_eq!(store.access_view(&check("f", resource)).await.unwrap().entitlement, None, "{event} {held}");
+    }
+    assert_eq!(indexed(store, ListIndex::Subscriptions).await, [], "{event} {held}");
+    1
+}
+
+/// One process is about to remove the mark that a subscription waits, when another deletes the customer again and marks
+/// it anew.
+#[tokio::test]
+async fn a_subscription_that_waits_again_is_not_forgotten_by_who_listed_it_before() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    applied(store, 1, customer("created")).await;
+    applied(store, 5, customer("deleted")).await;
+    applied(store, 9, subscription("canceled", "CANCELED")).await;
+    let proxied = proxied(&embedded, usize::MAX).await;
+    let is_held = Arc::new(AtomicBool::new(false));
+    let held = is_held.clone();
+    proxied.proxy.fail(move |operation, asked| {
+        let is_removal = operation == "UpdateItem"
+            && asked["UpdateExpression"].to_string().contains("REMOVE")
+            && asked["ExpressionAttributeNames"].to_string().contains("\"waiting\"");
+        held.fetch_or(is_removal, Ordering::SeqCst);
+        is_removal.then_some(Fault::Late(Duration::from_millis(1_000)))
+    });
+    let other = proxied.store.clone();
+    let revival = tokio::spawn(async move { write(&other, 7, customer("updated")).await });
+    while !is_held.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(indexed(store, ListIndex::Subscriptions).await, [id("s")]);
+    applied(store, 8, customer("deleted")).await;
+    assert_eq!(indexed(store, ListIndex::Subscriptions).await, []);
+    assert_eq!(revival.await.unwrap().unwrap(), Outcome::Applied);
+    applied(store, 10, customer("updated")).await;
+    assert_eq!(indexed(store, ListIndex::Subscriptions).await, [id("s")]);
+    let stored = items(store, &store.tables().subscriptions).await;
+    assert!(!stored[0].contains("expiresAt"), "{stored:?}");
+}
+
+/// An event whose handling is cut off after any number of requests is completed by its redelivery.
+#[tokio::test]
+async fn an_interruption_at_any_request_is_completed_by_the_redelivery() {
+    let history = [
+        (1, customer("created")),
+        (2, subscription("created", "ACTIVE")),
+        (3, list(None, &["f", "g"])),
+        (3, list(Some("r"), &["f"])),
+        (4, customer("deleted")),
+        (5, subscription("canceled", "CANCELED")),
+        (6, list(Some("r"), &["f"])),
+        (7, list(None, &["f"])),
+        (8, customer("updated")),
+        (3, subscription("updated", "ACTIVE")),
+        (9, customer("deleted")),
+        (8, list(Some("r2"), &["h"])),
+        (7, subscription("updated", "ACTIVE")),
+    ];
+    let whole = Embedded::in_memory().await.unwrap();
+    for (n, event) in history.clone() {
+        let _ = write(&whole.store, n, event).await.unwrap();
+    }
+    let expected = everything(&whole.store).await;
+    let mut interruptions = 0;
+    for cut in 0..40 {
+        let embedded = Embedded::in_memory().await.unwrap();
+        let mut was_cut = false;
+        for (n, event) in history.clone() {
+            let cut_off = proxied(&embedded, cut).await;
+            if write(&cut_off.store, n, event.clone()).await.is_err() {
+                was_cut = true;
+                interruptions += 1;
+                let _ = write(&embedded.store, n, event).await.unwrap();
+            }
+        }
+        assert_eq!(everything(&embedded.store).await, expected, "cut off after {cut} requests");
+        if !was_cut {
+            println!("{interruptions} interruptions");
+            assert!(interruptions > 30);
+            return;
+        }
+    }
+    panic!("an event takes more than 40 requests");
+}
+
+#[tokio::test]
+async fn the_longest_ids_are_stored_and_found() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    let longest = "#".repeat(Id::MAX_BYTES);
+    let mut events = [list(Some(&longest), &[&longest]), subscription("created", "ACTIVE")];
+    events[0]["customer"]["id"] = longest.clone().into();
+    events[1]["customer"]["id"] = longest.clone().into();
+    events[1]["id"] = longest.clone().into();
+    for event in events {
+        assert_eq!(write(store, 1, event).await.unwrap(), Outcome::Applied);
+    }
+    let request = AccessRequest { customer_id: id(&longest), ..check(&longest, Some(&longest)) };
+    assert!(store.access_view(&request).await.unwrap().entitlement.is_some());
+    assert_eq!(store.subscription_ids(&id(&longest)).await.unwrap(), [id(&longest)]);
+}
+
+#[tokio::test]
+async fn a_receipt_is_remembered_as_it_first_was() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    assert_eq!(store.first_receipt("m").await.unwrap(), None);
+    assert_eq!(store.remember_receipt("m", at(1), at(1)).await.unwrap(), at(1));
+    assert_eq!(store.remember_receipt("m", at(2), at(2)).await.unwrap(), at(1));
+    assert_eq!(store.first_receipt("m").await.unwrap(), Some(at(1)));
+    let stored = items(store, &store.tables().receipts).await;
+    assert!(stored.len() == 1 && stored[0].contains("expiresAt"), "{stored:?}");
+}
+
+#[tokio::test]
+async fn an_empty_or_overlong_email_is_no_key_and_takes_no_event_down() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    for (n, email) in [(1, "".to_owned()), (2, "e".repeat(3_000)), (3, "e@example.com".to_owned())] {
+        let mut event = customer("updated");
+        event["email"] = email.into();
+        assert_eq!(write(store, n, event).await.unwrap(), Outcome::Applied);
+    }
+    assert_eq!(store.customers_by_email("e@example.com", 10).await.unwrap(), [id("c")]);
+    assert_eq!(store.customers_by_email("", 10).await.unwrap(), Vec::<Id>::new());
+    assert_eq!(day(1).time(), at(1));
+}

@@ -1,0 +1,258 @@
+//! Stand-ins for the services of AWS that the functions call beside DynamoDB, as far as they call them:
+//! for tests, over HTTP on loopback, through the SDK's own clients.
+//!
+//! Source of the forms: the services' API references (AWS JSON 1.1 and 1.0). .ci/run holds the functions
+//! to an independent implementation too.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use runtime::aws::{Budget, http_client, sdk_config};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use runtime::aws::any_credentials;
+
+/// What a stand-in remembers, and where it serves. It stops when it is dropped.
+#[derive(Debug)]
+struct Served<S> {
+    endpoint: String,
+    state: Arc<Mutex<S>>,
+    server: JoinHandle<()>,
+}
+
+/// A service: answers an operation's JSON with JSON, or with the name of an error.
+trait Service: Send + 'static {
+    fn answer(&mut self, operation: &str, input: &Value) -> Result<Value, &'static str>;
+}
+
+impl<S: Service> Served<S> {
+    async fn start(service: S) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let endpoint = format!("http://{}", listener.local_addr()?);
+        let state = Arc::new(Mutex::new(service));
+        let router = Router::new().fallback(serve::<S>).with_state(state.clone());
+        let server = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "a stand-in stopped");
+            }
+        });
+        Ok(Self { endpoint, state, server })
+    }
+
+    fn state(&self) -> MutexGuard<'_, S> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Drop for Served<S> {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve<S: Service>(State(state): State<Arc<Mutex<S>>>, headers: HeaderMap, body: String) -> Response {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let operation = target.rsplit('.').next().unwrap_or_default();
+    let input = serde_json::from_str(&body).unwrap_or_default();
+    let answer = state.lock().unwrap_or_else(PoisonError::into_inner).answer(operation, &input);
+    match answer {
+        Ok(output) => output.to_string().into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, json!({ "__type": error }).to_string()).into_response(),
+    }
+}
+
+/// Secrets Manager with one secret.
+#[derive(Debug)]
+pub struct SecretsManager(Served<Secret>);
+
+#[derive(Debug)]
+struct Secret {
+    value: Option<String>,
+    reads: usize,
+}
+
+impl Service for Secret {
+    fn answer(&mut self, operation: &str, input: &Value) -> Result<Value, &'static str> {
+        if operation != "GetSecretValue" {
+            return Err("UnknownOperationException");
+        }
+        self.reads += 1;
+        let value = self.value.as_ref().ok_or("ResourceNotFoundException")?;
+        Ok(json!({ "ARN": input.get("SecretId"), "SecretString": value }))
+    }
+}
+
+impl SecretsManager {
+    /// One whose secret, whatever it is called, holds this JSON.
+    ///
+    /// # Errors
+    /// If it can't be served.
+    pub async fn start(value: &Value) -> std::io::Result<Self> {
+        Ok(Self(Served::start(Secret { value: Some(value.to_string()), reads: 0 }).await?))
+    }
+
+    /// Where it serves.
+    pub fn endpoint(&self) -> &str {
+        &self.0.endpoint
+    }
+
+    /// A client for it, with the time that a function gives it.
+    pub fn client(&self) -> aws_sdk_secretsmanager::Client {
+        aws_sdk_secretsmanager::Client::new(&local_config(&self.0.endpoint, Budget::SECRET))
+    }
+
+    /// Puts another value into the secret; with none it is gone.
+    pub fn put(&self, value: Option<&Value>) {
+        self.0.state().value = value.map(ToString::to_string);
+    }
+
+    /// How often it was read.
+    pub fn reads(&self) -> usize {
+        self.0.state().reads
+    }
+}
+
+/// SQS with as many queues as are named.
+#[derive(Debug)]
+pub struct Sqs(Served<Queues>);
+
+#[derive(Debug)]
+struct Queues {
+    takes: bool,
+    messages: VecDeque<Message>,
+    /// Received and not deleted: they come again once it is said that their time is over.
+    in_flight: Vec<Message>,
+    count: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Message {
+    /// The last part of its queue's URL.
+    queue: String,
+    id: String,
+    body: String,
+}
+
+impl Queues {
+    fn put(&mut self, queue: &str, body: String) -> String {
+        self.count += 1;
+        let id = format!("message-{}", self.count);
+        self.messages.push_back(Message { queue: queue.to_owned(), id: id.clone(), body });
+        id
+    }
+}
+
+impl Service for Queues {
+    fn answer(&mut self, operation: &str, input: &Value) -> Result<Value, &'static str> {
+        let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let url = text("QueueUrl");
+        let queue = url.rsplit('/').next().unwrap_or_default();
+        match operation {
+            "SendMessage" if !self.takes => Err("InternalError"),
+            "SendMessage" => Ok(json!({ "MessageId": self.put(queue, text("MessageBody")) })),
+            "ReceiveMessage" => {
+                let most = input.get("MaxNumberOfMessages").and_then(Value::as_u64).unwrap_or(1);
+                let mut received = Vec::new();
+                for _ in 0..most {
+                    let next = self.messages.iter().position(|message| message.queue == queue);
+                    let Some(message) = next.and_then(|next| self.messages.remove(next)) else { break };
+                    received.push(json!({ "MessageId": message.id, "ReceiptHandle": message.id, "Body": message.body }));
+                    self.in_flight.push(message);
+                }
+                Ok(json!({ "Messages": received }))
+            }
+            "GetQueueAttributes" => {
+                let count = self.messages.iter().filter(|message| message.queue == queue).count();
+                Ok(json!({ "Attributes": { "ApproximateNumberOfMessages": count.to_string() } }))
+            }
+            "DeleteMessage" => {
+                let handle = text("ReceiptHandle");
+                self.in_flight.retain(|message| message.id != handle);
+                Ok(json!({}))
+            }
+            _ => Err("UnknownOperationException"),
+        }
+    }
+}
+
+impl Sqs {
+    /// One whose queues are empty.
+    ///
+    /// # Errors
+    /// If it can't be served.
+    pub async fn start() -> std::io::Result<Self> {
+        let queues = Queues { takes: true, messages: VecDeque::new(), in_flight: Vec::new(), count: 0 };
+        Ok(Self(Served::start(queues).await?))
+    }
+
+    /// Where it serves.
+    pub fn endpoint(&self) -> &str {
+        &self.0.endpoint
+    }
+
+    /// The event queue's URL.
+    pub fn queue_url(&self) -> String {
+        self.url_of("events")
+    }
+
+    /// The URL of the queue with this name.
+    pub fn url_of(&self, queue: &str) -> String {
+        format!("{}/000000000000/{queue}", self.0.endpoint)
+    }
+
+    /// A client for it, with the time that a function gives it.
+    pub fn client(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&local_config(&self.0.endpoint, Budget::QUEUE))
+    }
+
+    /// From now on it takes messages, or fails.
+    pub fn take(&self, takes: bool) {
+        self.0.state().takes = takes;
+    }
+
+    /// Puts a message into the event queue.
+    pub fn put(&self, body: impl Into<String>) {
+        self.put_into("events", body);
+    }
+
+    /// Puts a message into the queue with this name.
+    pub fn put_into(&self, queue: &str, body: impl Into<String>) {
+        self.0.state().put(queue, body.into());
+    }
+
+    /// What is in the event queue, ids and bodies, without receiving it.
+    pub fn messages(&self) -> Vec<(String, String)> {
+        self.messages_of("events")
+    }
+
+    /// What is in the queue with this name, likewise.
+    pub fn messages_of(&self, queue: &str) -> Vec<(String, String)> {
+        let queues = self.0.state();
+        let messages = queues.messages.iter().filter(|message| message.queue == queue);
+        messages.map(|message| (message.id.clone(), message.body.clone())).collect()
+    }
+
+    /// Lets the time of the messages that were received and not deleted pass: they are in their queues again.
+    pub fn let_come_again(&self) {
+        let queues = &mut *self.0.state();
+        queues.messages.extend(queues.in_flight.drain(..));
+    }
+
+    /// Takes the messages away that Lambda's poller would delete: all of the event queue but these.
+    pub fn delete_all_but(&self, failures: &[&str]) {
+        self.0.state().messages.retain(|message| message.queue != "events" || failures.contains(&message.id.as_str()));
+    }
+}
+
+fn local_config(endpoint: &str, budget: Budget) -> aws_config::SdkConfig {
+    sdk_config(Some("us-east-1".to_owned()), any_credentials(), http_client(), Some(endpoint.to_owned()), budget)
+}

@@ -1,0 +1,317 @@
+//! Random histories, and a replica that answers every question that there is about one.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use domain::{
+    event::{self, Received, dating::receipt_key},
+    id::Id,
+};
+use jiff::Timestamp;
+use local::{embedded::Embedded, serve::Stack};
+use proptest::{
+    prelude::*,
+    strategy::ValueTree as _,
+    test_runner::{RngAlgorithm, TestRng, TestRunner},
+};
+use runtime::clock::Clock;
+use serde_json::{Value, json};
+use store::{ListIndex, Parts, Range, SHARDS, Store, Tables};
+
+use crate::model::{BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time};
+
+/// A query for all that the example's API shows.
+const EVERYTHING: &str = "{
+    customers(orderBy: CREATED_AT_DESC) {
+        totalCount
+        nodes {
+            customerId name email billingId createdAt updatedAt entitlements
+            subscriptions { nodes { subscriptionId status } }
+        }
+    }
+    subscriptions {
+        totalCount
+        nodes {
+            subscriptionId customerId status planId planName startDate endDate createdAt updatedAt
+            customer { customerId name }
+        }
+    }
+}";
+
+/// A stack whose clock the test sets.
+pub struct Replica {
+    stack: Stack,
+    pub embedded: Arc<Embedded>,
+    pub now: Arc<AtomicI64>,
+}
+
+impl Replica {
+    pub async fn empty() -> Self {
+        Self::at(Arc::new(Embedded::in_memory().await.unwrap()), BASE)
+    }
+
+    /// Another stack on a store that may have others.
+    pub fn at(embedded: Arc<Embedded>, now: i64) -> Self {
+        let now = Arc::new(AtomicI64::new(now));
+        let stack = Stack::on(embedded.store.clone(), "secret", "token", clock_at(&now)).unwrap();
+        Self { stack, embedded, now }
+    }
+
+    /// The answer of the function that serves the event's path.
+    pub async fn invoke(&self, event: Value) -> Value {
+        self.stack.gateway.invoke(event).await.unwrap()
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Value {
+        self.invoke(post(path, body)).await
+    }
+
+    /// Delivers an event at its first receipt, or some time later if it is a repeat.
+    pub async fn deliver(&self, event: &Event, is_repeat: bool) {
+        let later = if is_repeat { 30 * 3_600_000 } else { 0 };
+        self.now.store(event.receipt() + later, Ordering::SeqCst);
+        let body = if is_repeat { event.repeated_body() } else { event.body() };
+        let answer = self.post("/webhook", &body).await;
+        assert_eq!(answer["statusCode"], 200, "{answer}");
+    }
+
+    /// Delivers an event as Stigg does, again where it was not taken.
+    pub async fn deliver_until_taken(&self, event: &Event) {
+        for _ in 0..7 {
+            let answer = self.post("/webhook", &event.body()).await;
+            if answer["statusCode"] == 200 {
+                return;
+            }
+            assert_eq!(answer["statusCode"], 503, "{answer}");
+        }
+        panic!("not taken: {event:?}");
+    }
+
+    /// Every answer to every question, at a moment after all events.
+    pub async fn answers(&self) -> Value {
+        self.now.store(BASE + 6 * 3_600_000, Ordering::SeqCst);
+        let mut checks = Vec::new();
+        for customer in CUSTOMERS {
+            for resource in RESOURCES {
+                for feature in FEATURES {
+                    let body = json!({"customerId": customer, "featureId": feature, "resourceId": resource, "requestedUsage": 1});
+                    let answer = self.post("/check-access", &body.to_string()).await;
+                    let mut body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+                    body["status"] = answer["statusCode"].clone();
+                    checks.push(body);
+                }
+            }
+        }
+        let graphql = self.post("/graphql", &json!({ "query": EVERYTHING }).to_string()).await;
+        assert_eq!(graphql["statusCode"], 200, "{graphql}");
+        let graphql: Value = serde_json::from_str(graphql["body"].as_str().unwrap()).unwrap();
+        assert!(graphql["errors"].is_null(), "{graphql}");
+        json!({ "checks": checks, "graphql": graphql, "state": visible_state(&self.embedded.store).await })
+    }
+}
+
+/// A clock that says what the test sets.
+pub fn clock_at(now: &Arc<AtomicI64>) -> Clock {
+    let now = now.clone();
+    Clock::of(move || Timestamp::from_millisecond(now.load(Ordering::SeqCst)).unwrap())
+}
+
+/// The event that API Gateway makes of a request with the secret and the token of [`Replica`].
+pub fn post(path: &str, body: &str) -> Value {
+    json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
+        "headers": {"content-type": "application/json", "stigg-webhooks-secret": "secret", "authorization": "Bearer token"},
+        "requestContext": {"http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": ""},
+                           "accountId": "0", "apiId": "0", "requestId": "0", "routeKey": "$default", "stage": "$default",
+                           "time": "", "timeEpoch": 0},
+        "body": body, "isBase64Encoded": false,
+    })
+}
+
+/// What readers can see in both tables: rows by the lists, and by their keys.
+async fn visible_state(store: &Store) -> Value {
+    let mut lists = serde_json::Map::new();
+    for index in [
+        ListIndex::Customers,
+        ListIndex::CustomersByCreation,
+        ListIndex::Subscriptions,
+        ListIndex::SubscriptionsByCustomer,
+        ListIndex::SubscriptionsByCreation,
+    ] {
+        let mut places = Vec::new();
+        for shard in 0..SHARDS {
+            places.extend(store.list_page(index, shard, &Range::default(), false, 100).await.unwrap().places);
+        }
+        places.sort();
+        lists.insert(format!("{index:?}"), places.iter().map(|place| json!([place.sort, place.id])).collect());
+    }
+    let mut customers = serde_json::Map::new();
+    for row in store.customers(&ids(&CUSTOMERS), Parts::Profiles).await.unwrap() {
+        let Some(customer) = row.registers.visible() else { continue };
+        let mut subscriptions = serde_json::Map::new();
+        for subscription in store.subscriptions(&store.subscription_ids(&row.customer_id).await.unwrap()).await.unwrap() {
+            if let Some(visible) = subscription.registers.visible(row.registers.tombstone.as_ref()) {
+                subscriptions.insert(subscription.subscription_id.to_string(), json!(format!("{visible:?}")));
+            }
+        }
+        let email = customer.profile.email.clone().unwrap_or_default();
+        customers.insert(
+            row.customer_id.to_string(),
+            json!({
+                "profile": customer.profile,
+                "createdAt": customer.created_at,
+                "updatedAt": customer.updated_at,
+                "subscriptions": subscriptions,
+                "foundByEmail": store.customers_by_email(&email, 10).await.unwrap(),
+            }),
+        );
+    }
+    json!({ "lists": lists, "customers": customers })
+}
+
+fn ids(texts: &[&str]) -> Vec<Id> {
+    texts.iter().map(|&text| Id::try_from(text).unwrap()).collect()
+}
+
+/// The parts of the answers that the model speaks of.
+pub fn as_the_model_says(answers: &Value) -> Value {
+    let checks = answers["checks"].as_array().unwrap().iter().map(|check| {
+        let reason = &check["accessDeniedReason"];
+        json!([
+            check["customerId"],
+            check["resourceId"],
+            check["featureId"],
+            reason,
+            check["currentUsage"],
+            check["usageLimit"],
+            check["remainingBalance"]
+        ])
+    });
+    let listed = |name: &str| -> Vec<Value> {
+        answers["state"]["lists"][name].as_array().unwrap().iter().map(|place| place[1].clone()).collect()
+    };
+    let mut subscriptions = listed("Subscriptions");
+    subscriptions.sort_by_key(Value::to_string);
+    let customers = answers["state"]["customers"].as_object().unwrap().iter().map(|(id, customer)| {
+        json!({
+            "id": id,
+            "name": customer["profile"]["name"],
+            "createdAt": customer["createdAt"],
+            "subscriptions": customer["subscriptions"],
+            "isFoundByEmail": customer["foundByEmail"].as_array().unwrap().contains(&json!(id)),
+        })
+    });
+    let customers = customers.map(|mut customer| {
+        customer["subscriptions"] = customer["subscriptions"].as_object().unwrap().keys().cloned().collect();
+        customer
+    });
+    let shown = |list: &str, fields: &[&str]| -> Vec<Value> {
+        let nodes = answers["graphql"]["data"][list]["nodes"].as_array().unwrap();
+        assert_eq!(answers["graphql"]["data"][list]["totalCount"], nodes.len());
+        let row = |node: &Value| fields.iter().map(|field| node[field].clone()).collect::<Value>();
+        let mut rows: Vec<Value> = nodes.iter().map(row).collect();
+        rows.sort_by_key(|row| row[0].as_str().unwrap().to_owned());
+        rows
+    };
+    json!({
+        "shownCustomers": shown("customers", &["customerId"]).into_iter().map(|row| row[0].clone()).collect::<Vec<_>>(),
+        "shownSubscriptions": shown("subscriptions", &["subscriptionId", "status", "planId"]),
+        "checks": checks.collect::<Vec<_>>(),
+        "customers": customers.collect::<Vec<_>>(),
+        "listedCustomers": listed("Customers"),
+        "listedSubscriptions": subscriptions,
+    })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let kind = prop_oneof![
+        2 => Just(Kind::CustomerCreated),
+        2 => Just(Kind::CustomerUpdated),
+        3 => Just(Kind::CustomerDeleted),
+        4 => Just(Kind::EntitlementsUpdated),
+        2 => Just(Kind::MeasurementReported),
+        1 => Just(Kind::UsageExceeded),
+        2 => Just(Kind::CreditBalance),
+        3 => Just(Kind::SubscriptionCreated),
+        2 => Just(Kind::SubscriptionUpdated),
+        2 => Just(Kind::SubscriptionCanceled),
+        1 => Just(Kind::SubscriptionExpired),
+        1 => Just(Kind::SubscriptionTrialExpired),
+    ];
+    // The fourth is ahead of its receipt by some three minutes, and believed.
+    let time = prop_oneof![
+        6 => (1..9_i64).prop_map(Time::Own),
+        1 => Just(Time::None),
+        1 => Just(Time::TooFarAhead),
+        1 => (1..9_i64).prop_map(|later| Time::Own(180_000 + later)),
+    ];
+    (
+        (kind, time, 1..9_i64, 1..9_i64, 0..CUSTOMERS.len(), 0..SUBSCRIPTIONS.len()),
+        (
+            0..RESOURCES.len(),
+            0..FEATURES.len(),
+            prop::collection::vec(prop::option::weighted(0.7, any::<bool>()), FEATURES.len()),
+        ),
+        (
+            any::<bool>(),
+            any::<bool>(),
+            any::<bool>(),
+            prop::option::weighted(0.3, 0..9_u32),
+            any::<bool>(),
+            prop::bool::weighted(0.2),
+        ),
+    )
+        .prop_map(|(who, what, carries)| Event::random(who, what, carries))
+}
+
+/// A history, and orders of arrival: indices into it, each at least once.
+pub fn history() -> impl Strategy<Value = (Vec<Event>, Vec<Vec<usize>>)> {
+    prop::collection::vec(event(), 2..13).prop_flat_map(|mut events| {
+        for (number, event) in events.iter_mut().enumerate() {
+            event.number = number;
+        }
+        let count = events.len();
+        let arrival = prop::collection::vec(0..count, 0..4)
+            .prop_flat_map(move |repeats| Just((0..count).chain(repeats).collect::<Vec<_>>()).prop_shuffle());
+        (Just(events), prop::collection::vec(arrival, 2))
+    })
+}
+
+/// The history of this seed.
+pub fn of_seed(seed: u64) -> (Vec<Event>, Vec<Vec<usize>>) {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let bytes: Vec<u8> = seed.to_le_bytes().into_iter().cycle().take(32).collect();
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    history().new_tree(&mut runner).unwrap().current()
+}
+
+/// Takes everything out of the tables.
+pub async fn wipe(store: &Store) {
+    let Tables { customers, subscriptions, receipts } = store.tables();
+    let tables: [(&String, &[&str]); 3] =
+        [(customers, &["customerId", "item"]), (subscriptions, &["subscriptionId"]), (receipts, &["receipt"])];
+    for (table, key) in tables {
+        for mut item in store.client().scan().table_name(table).send().await.unwrap().items.unwrap_or_default() {
+            item.retain(|name, _| key.contains(&name.as_str()));
+            store.client().delete_item().table_name(table).set_key(Some(item)).send().await.unwrap();
+        }
+    }
+}
+
+/// Tells each event that its receipt dates which receipt the store remembers. It has to be one of those that
+/// it had, where they are known.
+pub async fn remember_receipts(store: &Store, events: &mut [Event], received: Option<&[Vec<i64>]>) -> Result<(), String> {
+    for (index, event) in events.iter_mut().enumerate().filter(|(_, event)| event.receipt_dates_it()) {
+        let Received::Handled(handled) = event::parse(event.body().as_bytes()).unwrap() else { panic!("not handled: {event:?}") };
+        let remembered = store.first_receipt(&receipt_key(&handled.envelope)).await.unwrap();
+        event.remembered = remembered.map(Timestamp::as_millisecond);
+        if let (Some(remembered), Some(received)) = (event.remembered, received.map(|received| &received[index]))
+            && !received.contains(&remembered)
+        {
+            return Err(format!("received at {remembered}, which is none of its deliveries {received:?}: {event:?}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! What the workspace's tests share.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod fake_aws;
+pub mod histories;
+pub mod hostile;
+pub mod http;
+pub mod model;
+pub mod proxy;
+pub mod runtime_api;
+pub mod store;

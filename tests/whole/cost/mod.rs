@@ -1,0 +1,58 @@
+//! docs/cost.md: its tables are what the functions' measured requests come to at AWS's prices, and
+//! nothing else. `BYOS_BLESS=1 cargo test --workspace --test whole cost` writes them anew.
+
+mod assumptions;
+mod events;
+mod measured;
+mod model;
+mod prices;
+mod tables;
+
+use std::path::Path;
+
+/// The page with what stands between a table's marks replaced.
+fn with(page: &str, name: &str, table: &str) -> String {
+    let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->\n"));
+    let (before, rest) = page.split_once(&start).unwrap_or_else(|| panic!("docs/cost.md has no {start}"));
+    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("docs/cost.md has no {end}"));
+    format!("{before}{start}{table}{end}{after}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_says_what_measured_requests_cost() {
+    let measured = measured::measure().await;
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cost.md");
+    let written = std::fs::read_to_string(&page).unwrap();
+    let mut computed = written.clone();
+    for (name, table) in [
+        ("month", tables::month(&measured)),
+        ("beside", tables::beside(&measured)),
+        ("millions", tables::millions(&measured)),
+        ("fixed", tables::base()),
+        ("load", tables::load(&measured)),
+        ("prices", tables::prices()),
+    ] {
+        computed = with(&computed, name, &table);
+    }
+    if std::env::var_os("BYOS_BLESS").is_some() {
+        std::fs::write(&page, &computed).unwrap();
+    } else {
+        assert!(
+            computed == written,
+            "docs/cost.md is not what is measured: BYOS_BLESS=1 cargo test --workspace --test whole cost"
+        );
+    }
+    println!("longest log line: {} bytes", measured.longest_line);
+    assert!((1.0..=assumptions::LOG_LINE).contains(&(measured.longest_line as f64)), "{}", measured.longest_line);
+}
+
+#[test]
+fn the_template_has_what_the_page_bills() {
+    let template = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap();
+    let count = |what: &str| template.lines().filter(|line| line.trim().starts_with(what)).count() as f64;
+    assert_eq!(count("Type: AWS::SecretsManager::Secret"), assumptions::SECRETS);
+    assert_eq!(count("MetricName:"), assumptions::ALARM_METRICS);
+    assert_eq!(count("Type: AWS::CloudWatch::Dashboard"), assumptions::DASHBOARDS);
+    let memory: Vec<&str> = template.lines().filter_map(|line| line.trim().strip_prefix("MemorySize: ")).collect();
+    assert_eq!(memory, [assumptions::MEMORY_MB, assumptions::GRAPHQL_MEMORY_MB].map(|megabytes| megabytes.to_string()));
+}

@@ -1,0 +1,335 @@
+//! The promise under faults of the store: random histories, sent as Stigg sends them, to a webhook whose
+//! store fails in every way that there is, end in what the sequential model says.
+//!
+//! Stigg sends an event again when it gets no 2XX: three times at once, and three times every 30 seconds.
+//! That time is simulated. What is not taken even then is lost with Stigg, which is counted, and comes
+//! once more, as Stigg's support would send it.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::config::retry::RetryPartition;
+use local::{gateway, serve::Stack};
+use runtime::aws::any_credentials;
+use runtime::{
+    aws::{Budget, http_client, sdk_config},
+    secret::Secret,
+};
+use serde_json::{Value, json};
+use store::Store;
+use testkit::fake_aws::Sqs;
+use testkit::histories::{Replica, as_the_model_says, clock_at, of_seed, post, remember_receipts, wipe};
+use testkit::model::{BASE, CUSTOMERS, Event, FEATURES, RESOURCES};
+use testkit::proxy::{Dice, Proxy};
+use webhook::{Batch, Message, Queue, Webhook, WebhookSecrets};
+
+/// The functions' budgets in small, so that a hang does not take seconds.
+const BUDGET: Budget = Budget {
+    connect: Duration::from_millis(500),
+    attempt: Duration::from_millis(500),
+    total: Duration::from_millis(1_200),
+    attempts: 2,
+};
+
+/// How much later a slow request is answered: after its sender has given it up.
+const SLOW: Duration = Duration::from_millis(550);
+
+/// How many histories are under way at once.
+const AT_ONCE: u64 = 12;
+
+/// When an event that was not taken comes again, in seconds.
+const RETRIES: [i64; 6] = [0, 0, 0, 30, 30, 30];
+
+#[derive(Debug, Default)]
+struct Counts {
+    events: AtomicUsize,
+    deliveries: AtomicUsize,
+    refused: AtomicUsize,
+    parked: AtomicUsize,
+    lost: AtomicUsize,
+    checks: AtomicUsize,
+    undecided: AtomicUsize,
+    met: Mutex<BTreeMap<&'static str, usize>>,
+}
+
+impl Counts {
+    fn add(&self, met: BTreeMap<&'static str, usize>) {
+        let mut all = self.met.lock().unwrap();
+        for (fault, more) in met {
+            *all.entry(fault).or_default() += more;
+        }
+    }
+}
+
+fn count(counter: &AtomicUsize, more: usize) {
+    counter.fetch_add(more, Ordering::Relaxed);
+}
+
+/// A delivery to come: when, in milliseconds of simulated time, which event, and after how many tries.
+type Delivery = Reverse<(i64, usize, usize, usize)>;
+
+/// A store that one history after the other is written to, with a proxy before it and a queue.
+struct Place {
+    /// On the store itself, as the readers' twin behind the proxy.
+    replica: Replica,
+    readers: Stack,
+    proxy: Proxy,
+    sqs: Sqs,
+    sqs_client: aws_sdk_sqs::Client,
+    config: SdkConfig,
+}
+
+impl Place {
+    async fn start() -> Self {
+        let replica = Replica::empty().await;
+        let proxy = Proxy::start(&replica.embedded.endpoint, 0, None).await.unwrap();
+        let sqs = Sqs::start().await.unwrap();
+        let region = Some("us-east-1".to_owned());
+        let config = sdk_config(region, any_credentials(), http_client(), Some(proxy.endpoint.clone()), BUDGET);
+        let store = Store::new(aws_sdk_dynamodb::Client::new(&config), replica.embedded.store.tables().clone());
+        let readers = Stack::on(store, "secret", "token", clock_at(&replica.now)).unwrap();
+        Self { replica, readers, proxy, sqs_client: sqs.client(), sqs, config }
+    }
+
+    fn queue(&self) -> Queue {
+        Queue::new(self.sqs_client.clone(), self.sqs.queue_url())
+    }
+}
+
+/// One history's webhook, and who sends to it.
+struct Run<'a> {
+    place: &'a Place,
+    /// On a store behind the proxy, with a queue in every other history.
+    webhook: Webhook,
+    has_queue: bool,
+    /// Simulated time, in milliseconds.
+    time: Arc<AtomicI64>,
+    dice: Arc<Mutex<Dice>>,
+    counts: &'a Counts,
+}
+
+impl<'a> Run<'a> {
+    fn start(seed: u64, place: &'a Place, counts: &'a Counts) -> Self {
+        // Clients of one process share what they may retry; each of these stands for a process.
+        let config = aws_sdk_dynamodb::config::Builder::from(&place.config);
+        let config = config.retry_partition(RetryPartition::new(seed.to_string())).build();
+        let store = Store::new(aws_sdk_dynamodb::Client::from_conf(config), place.replica.embedded.store.tables().clone());
+        let has_queue = seed.is_multiple_of(2);
+        let clock = clock_at(&place.replica.now);
+        let webhook = Webhook::new(store, secrets(), clock).with_queue(has_queue.then(|| place.queue()));
+        let (time, dice) = (Arc::new(AtomicI64::new(0)), Arc::new(Mutex::new(Dice(seed))));
+        Self { place, webhook, has_queue, time, dice, counts }
+    }
+
+    /// The store is away, by and large, in this window of simulated time, and ails outside it.
+    fn fail(&self, away: std::ops::Range<i64>) {
+        let (time, dice) = (self.time.clone(), self.dice.clone());
+        self.place.proxy.fail(move |_, _| {
+            let mut dice = dice.lock().unwrap();
+            let often = if away.contains(&time.load(Ordering::SeqCst)) { 85 } else { 8 };
+            dice.happens(often).then(|| dice.fault(SLOW))
+        });
+    }
+
+    async fn status(&self, event: &Event, received: i64) -> u64 {
+        self.place.replica.now.store(received, Ordering::SeqCst);
+        let answer = gateway::call(|request| self.webhook.handle(request), post("/webhook", &event.body())).await.unwrap();
+        count(&self.counts.deliveries, 1);
+        answer["statusCode"].as_u64().unwrap()
+    }
+
+    /// Under faults a check says what it says without them, or nothing.
+    async fn check(&self) -> Result<(), String> {
+        // What is carried out late would change the truth in between.
+        self.place.proxy.settled().await;
+        let body = {
+            let mut dice = self.dice.lock().unwrap();
+            let (customer, resource) = (CUSTOMERS[dice.below(CUSTOMERS.len())], RESOURCES[dice.below(RESOURCES.len())]);
+            json!({"customerId": customer, "featureId": FEATURES[dice.below(FEATURES.len())], "resourceId": resource})
+        };
+        let event = post("/check-access", &body.to_string());
+        let answer = self.place.readers.gateway.invoke(event.clone()).await.unwrap();
+        let truth = self.place.replica.invoke(event).await;
+        count(&self.counts.checks, 1);
+        match answer["statusCode"].as_u64() {
+            Some(503) => count(&self.counts.undecided, 1),
+            _ if answer["body"] == truth["body"] => {}
+            _ => return Err(format!("{answer} instead of {truth}")),
+        }
+        Ok(())
+    }
+
+    /// Under faults a list may lag, and lack what is there, but shows nothing that is not.
+    async fn list(&self) -> Result<(), String> {
+        self.place.proxy.settled().await;
+        let query = "{ customers { nodes { customerId name } } subscriptions { nodes { subscriptionId status planId } } }";
+        let event = post("/graphql", &json!({ "query": query }).to_string());
+        let answer = self.place.readers.gateway.invoke(event.clone()).await.unwrap();
+        let [answer, truth] = [answer, self.place.replica.invoke(event).await]
+            .map(|answer| serde_json::from_str::<Value>(answer["body"].as_str().unwrap()).unwrap());
+        for list in ["customers", "subscriptions"] {
+            let [shown, there] = [&answer, &truth].map(|answer| answer["data"][list]["nodes"].as_array());
+            if shown.into_iter().flatten().any(|node| !there.is_some_and(|there| there.contains(node))) {
+                return Err(format!("{answer} instead of {truth}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is in the queue, the newest first; what fails stays.
+    async fn drain(&self, webhook: &Webhook) {
+        let messages = self.place.sqs.messages().into_iter().rev().map(|(message_id, body)| Message { message_id, body });
+        let failures = webhook.drain(Batch { messages: messages.collect() }, None).await;
+        let failures: Vec<_> = failures.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+        self.place.sqs.delete_all_but(&failures);
+        self.place.proxy.settled().await;
+    }
+}
+
+fn secrets() -> WebhookSecrets {
+    WebhookSecrets::from(Secret::new("secret", None).unwrap())
+}
+
+/// One history under its faults.
+async fn run(seed: u64, place: &Place, counts: &Counts) -> Result<(), String> {
+    let (mut events, arrivals) = of_seed(seed);
+    wipe(&place.replica.embedded.store).await;
+    let run = Run::start(seed, place, counts);
+    count(&counts.events, events.len());
+
+    let mut deliveries = BinaryHeap::<Delivery>::new();
+    let mut time = 0;
+    for (turn, index) in arrivals[0].iter().enumerate() {
+        let mut dice = run.dice.lock().unwrap();
+        time += i64::try_from(dice.below(20_000)).unwrap();
+        deliveries.push(Reverse((time, turn, *index, 0)));
+    }
+    let away = {
+        let mut dice = run.dice.lock().unwrap();
+        let begin = i64::try_from(dice.below(usize::try_from(time).unwrap() + 1)).unwrap();
+        // Some are away for longer than Stigg tries.
+        let longest = if dice.happens(15) { 150_000 } else { 45_000 };
+        begin..begin + i64::try_from(dice.below(longest)).unwrap()
+    };
+    run.fail(away);
+
+    let mut begun: Vec<Option<i64>> = vec![None; events.len()];
+    let mut received: Vec<Vec<i64>> = vec![Vec::new(); events.len()];
+    let mut given_up = Vec::new();
+    while let Some(Reverse((time, turn, index, tries))) = deliveries.pop() {
+        run.time.store(time, Ordering::SeqCst);
+        let event = &events[index];
+        let at = event.receipt() + time - *begun[index].get_or_insert(time);
+        received[index].push(at);
+        match run.status(event, at).await {
+            200 => {}
+            202 => count(&counts.parked, 1),
+            503 => {
+                count(&counts.refused, 1);
+                match RETRIES.get(tries) {
+                    Some(wait) => deliveries.push(Reverse((time + wait * 1_000, turn, index, tries + 1))),
+                    None => given_up.push(index),
+                }
+            }
+            status => return Err(format!("{status} for {event:?}")),
+        }
+        if tries == 0 && turn % 4 == 3 {
+            run.check().await?;
+        }
+        if tries == 0 && turn % 6 == 5 {
+            run.list().await?;
+        }
+    }
+    // The queue is read while the store still ails, and after it is well again.
+    if run.has_queue {
+        run.drain(&run.webhook).await;
+    }
+    place.proxy.settled().await;
+    place.proxy.heal();
+    let later = BASE + 5 * 3_600_000;
+    place.replica.now.store(later, Ordering::SeqCst);
+    let well = Webhook::new(place.replica.embedded.store.clone(), secrets(), clock_at(&place.replica.now));
+    run.drain(&well).await;
+    if !place.sqs.messages().is_empty() {
+        return Err("a message stays in the queue".to_owned());
+    }
+    count(&counts.lost, given_up.len());
+    for index in given_up {
+        received[index].push(later);
+        let answer = place.replica.invoke(post("/webhook", &events[index].body())).await;
+        if answer["statusCode"] != 200 {
+            return Err(format!("{answer} after the faults"));
+        }
+    }
+
+    remember_receipts(&place.replica.embedded.store, &mut events, Some(&received)).await?;
+    let answers = place.replica.answers().await;
+    for list in ["customers", "subscriptions"] {
+        let page = &answers["graphql"]["data"][list];
+        if page["totalCount"] != page["nodes"].as_array().unwrap().len() {
+            let stored = testkit::store::everything(&place.replica.embedded.store).await;
+            return Err(format!("{list}: {page:#}\n{stored:#?}\n{events:#?}"));
+        }
+    }
+    let (found, expected) = (as_the_model_says(&answers), testkit::model::answers(&events));
+    if found != expected {
+        return Err(format!("{found:#}\ninstead of\n{expected:#}\n{events:#?}"));
+    }
+    Ok(())
+}
+
+/// As many histories as `BYOS_HISTORIES` says, from the one that `BYOS_FIRST_HISTORY` says.
+#[test]
+fn random_histories_under_random_faults_end_in_what_the_model_says() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let (first, histories) = (number("BYOS_FIRST_HISTORY").unwrap_or(1), number("BYOS_HISTORIES").unwrap_or(1_000));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (counts, next, failed) = (Arc::new(Counts::default()), Arc::new(AtomicU64::new(first)), Arc::new(AtomicBool::new(false)));
+    let started = Instant::now();
+    let failures = runtime.block_on(async {
+        let workers: Vec<_> = (0..AT_ONCE)
+            .map(|_| {
+                let (counts, next, failed) = (counts.clone(), next.clone(), failed.clone());
+                tokio::spawn(async move {
+                    let place = Place::start().await;
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::SeqCst);
+                        if seed >= first + histories || failed.load(Ordering::SeqCst) {
+                            counts.add(place.proxy.met());
+                            return None;
+                        }
+                        if (seed - first) % 100 == 99 {
+                            println!("history {seed} begins after {:.0?}", started.elapsed());
+                        }
+                        if let Err(failure) = run(seed, &place, &counts).await {
+                            failed.store(true, Ordering::SeqCst);
+                            return Some(format!("BYOS_FIRST_HISTORY={seed} BYOS_HISTORIES=1: {failure}"));
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut failures = Vec::new();
+        for worker in workers {
+            failures.extend(worker.await.unwrap());
+        }
+        failures
+    });
+    println!("{histories} histories from {first} in {:.0?}: {counts:?}", started.elapsed());
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let met = counts.met.lock().unwrap();
+    let of = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+    if histories >= 1_000 {
+        // Every fault was met, and every way out was gone.
+        assert!(met.len() == 14 && met.values().all(|met| *met > 20), "{met:?}");
+        assert!(of(&counts.refused) > 500 && of(&counts.parked) > 200 && of(&counts.lost) > 0 && of(&counts.undecided) > 20);
+    }
+}

@@ -1,0 +1,133 @@
+//! Requests over HTTP that no client of Stigg's would send: headers twice, other content types, other
+//! encodings, no token. Each is answered, and nothing is let in by it.
+
+use local::{embedded::Embedded, serve::Stack};
+use reqwest::{Client, Method, header::HeaderMap};
+use runtime::clock::Clock;
+use serde_json::{Value, json};
+
+struct Local {
+    url: String,
+    client: Client,
+    _embedded: Embedded,
+}
+
+async fn local() -> Local {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = Stack::on(embedded.store.clone(), "secret", "token", Clock::system()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, stack.router()).await });
+    Local { url, client: testkit::http::client(), _embedded: embedded }
+}
+
+impl Local {
+    async fn send(&self, method: Method, path: &str, headers: &[(&str, &[u8])], body: impl Into<reqwest::Body>) -> (u16, Value) {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name: reqwest::header::HeaderName = name.parse().unwrap();
+            map.append(name, reqwest::header::HeaderValue::from_bytes(value).unwrap());
+        }
+        let response = self.client.request(method, format!("{}{path}", self.url)).headers(map).body(body).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap_or_default())
+    }
+}
+
+const EVENT: &str = r#"{"type":"customer.created","id":"c","messageId":"m","timestamp":"2026-11-01T00:00:00Z"}"#;
+
+#[tokio::test]
+async fn an_event_is_what_its_bytes_say_whatever_the_headers_do() {
+    let local = local().await;
+    let secret: (&str, &[u8]) = ("stigg-webhooks-secret", b"secret");
+    for more in [
+        vec![],
+        vec![("content-type", &b"text/plain"[..])],
+        vec![("content-type", b"application/x-www-form-urlencoded")],
+        vec![("content-type", b"application/json; charset=utf-16")],
+        vec![("content-type", b"multipart/form-data; boundary=x")],
+        vec![("content-type", b"\xff\xfe")],
+        vec![("content-type", b"application/json"), ("content-type", b"text/xml")],
+        vec![("x-forwarded-proto", b"not a scheme")],
+        vec![("x-forwarded-proto", b"https, http"), ("x-forwarded-for", b"1.2.3.4"), ("forwarded", b"host=x")],
+        vec![("x-http-method-override", b"DELETE"), ("x-original-url", b"/graphql")],
+        vec![("cookie", b"a=b; \"c\""), ("cookie", b"d")],
+        vec![("accept-encoding", b"gzip"), ("expect", b"")],
+        // It says that it is compressed and is not: the bytes are an event all the same.
+        vec![("content-type", b"application/json"), ("content-encoding", b"gzip")],
+    ] {
+        let headers: Vec<_> = [secret].into_iter().chain(more).collect();
+        let (status, answer) = local.send(Method::POST, "/webhook", &headers, EVENT).await;
+        assert_eq!((status, &answer["success"]), (200, &json!(true)), "{headers:?}: {answer}");
+    }
+    let gzip: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0, 0x43, 0xbf, 0xa6, 0xa3, 2, 0, 0, 0];
+    for body in [gzip, &[0xff, 0xfe, b'{', 0, b'}', 0], b"\xef\xbb\xbf{}", b""] {
+        for kind in [&b"application/json"[..], b"application/octet-stream"] {
+            let headers = [secret, ("content-type", kind), ("content-encoding", b"gzip")];
+            let (status, answer) = local.send(Method::POST, "/webhook", &headers, body).await;
+            assert!(status == 400 && answer["error"].as_str().unwrap().starts_with("the body is not JSON"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_secrets_are_none() {
+    let local = local().await;
+    for values in [
+        [&b"secret"[..], b"secret"],
+        [b"secret", b"wrong"],
+        [b"wrong", b"secret"],
+        [b"", b"secret"],
+        [b"secret", b""],
+        [b"secret\xff", b"s"],
+    ] {
+        let headers = values.map(|value| ("stigg-webhooks-secret", value));
+        assert_eq!(local.send(Method::POST, "/webhook", &headers, EVENT).await.0, 401, "{values:?}");
+        let tokens = values.map(|value| [b"Bearer ", value].concat()).map(|value| value.replace(b"secret", b"token"));
+        let headers = [
+            ("authorization", tokens[0].as_slice()),
+            ("authorization", tokens[1].as_slice()),
+            ("content-type", b"application/json"),
+        ];
+        for path in ["/check-access", "/graphql"] {
+            let status = local.send(Method::POST, path, &headers, r#"{"query":"{ __typename }"}"#).await.0;
+            assert_eq!(status, 401, "{path} {values:?}");
+        }
+    }
+}
+
+trait Replace {
+    fn replace(&self, from: &[u8], to: &[u8]) -> Vec<u8>;
+}
+
+impl Replace for Vec<u8> {
+    fn replace(&self, from: &[u8], to: &[u8]) -> Vec<u8> {
+        match self.windows(from.len()).position(|window| window == from) {
+            Some(at) => [&self[..at], to, &self[at + from.len()..]].concat(),
+            None => self.clone(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_reader_answers_without_a_token_and_no_preflight_without_cors() {
+    let local = local().await;
+    let query = r#"[{"query":"{ customers { totalCount } }"}]"#;
+    let preflight: [(&str, &[u8]); 3] = [
+        ("origin", b"https://example.com"),
+        ("access-control-request-method", b"POST"),
+        ("access-control-request-headers", b"authorization"),
+    ];
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "PROPFIND"] {
+        let method: Method = method.parse().unwrap();
+        for path in [
+            "/check-access",
+            "/graphql",
+            "/graphql?query=%7Bcustomers%7BtotalCount%7D%7D",
+            "/check-access?customerId=c&featureId=f&token=token",
+        ] {
+            let (status, answer) = local.send(method.clone(), path, &preflight, query).await;
+            assert_eq!(status, 401, "{method} {path}: {answer}");
+            assert!(answer.get("data").is_none() && answer.get("hasAccess").is_none(), "{answer}");
+        }
+    }
+}

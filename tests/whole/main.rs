@@ -1,0 +1,12 @@
+//! Tests of the whole replica.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::cast_precision_loss)]
+
+mod convergence;
+mod cost;
+mod deployed;
+mod faults;
+mod hostile;
+mod http;
+mod lints;
+mod metrics;
+mod policies;
