@@ -119,7 +119,7 @@ pub enum TargetError {
     TablesUnknown(String),
     /// No local stack answers.
     #[error(
-        "no local stack answers on {url}: start it with `byos serve`, or say which deployment is meant with --stack, \
+        "no local stack answers on {url}: start it with `cargo run`, or say which deployment is meant with --stack, \
          or with --url and --dynamodb-endpoint ({reason})"
     )]
     NotServed {

@@ -135,7 +135,11 @@ impl Stack {
         Ok(Self { gateway, store, embedded: None, dynamodb: None })
     }
 
-    async fn start(options: &Serve) -> Result<Self, ServeError> {
+    /// The functions and their DynamoDB, as the options say.
+    ///
+    /// # Errors
+    /// If a port, the DynamoDB or a variable can't be used.
+    pub async fn start(options: &Serve) -> Result<Self, ServeError> {
         let (store, embedded) = match &options.dynamodb_endpoint {
             Some(endpoint) => (elsewhere(endpoint).await?, None),
             None => {

@@ -58,31 +58,6 @@ fn dynamodb_is_served_at_the_address_given() {
 }
 
 #[test]
-fn commands_find_the_local_stack_and_its_dynamodb_without_being_told() {
-    // a free port, which the commands read where the stack does
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let byos = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
-        command.args(arguments).env_clear().env("BYOS_PORT", &port).stdin(Stdio::null());
-        command
-    };
-    let output = byos(&["show", "customer-alder"]).output().unwrap();
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && error.contains("no local stack answers") && error.contains(&port), "{error}");
-
-    let mut process = byos(&["--seed"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap());
-    let mut printed = String::new();
-    while !printed.contains("curl") {
-        assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{printed}");
-    }
-    let output = byos(&["show", "customer-alder"]).output().unwrap();
-    assert!(output.status.success() && String::from_utf8(output.stdout).unwrap().contains("Alder Analytics GmbH"));
-    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
-    assert!(process.wait().unwrap().success());
-}
-
-#[test]
 fn a_taken_port_is_a_clear_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -1,8 +1,7 @@
 //! Tests of the whole replica.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::cast_precision_loss)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod convergence;
-mod cost;
 mod deployed;
 mod faults;
 mod hostile;

@@ -5,6 +5,7 @@ mod aws;
 mod check;
 mod doctor;
 mod import;
+mod local_stack;
 mod replay;
 mod send;
 mod show;

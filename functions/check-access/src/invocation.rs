@@ -1,8 +1,7 @@
 //! What the function is called with: API Gateway's event, a function URL's, which has the same form, or checks as plain
 //! JSON by `lambda:InvokeFunction`.
 
-use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use runtime::gateway::{GatewayEvent, Malformed};
+use runtime::gateway::{GatewayEvent, GatewayResponse, Malformed};
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
@@ -21,7 +20,7 @@ pub enum Invocation {
 #[serde(untagged)]
 pub enum Reply {
     /// A response over HTTP.
-    Http(Box<ApiGatewayV2httpResponse>),
+    Http(Box<GatewayResponse>),
     /// A decision, a list of them, or an error.
     Direct(Box<RawValue>),
 }

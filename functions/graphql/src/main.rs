@@ -30,7 +30,7 @@ async fn main() -> Result<(), Error> {
     let graphql = &Graphql::new(store, auth?, Options::from_environment()?);
     let answer = |event: LambdaEvent<GatewayEvent>| async move {
         let response = gateway::answer(|request: Request| graphql.handle(request), event).await;
-        Ok::<_, Error>(gateway::in_json(&response)?)
+        Ok::<_, Error>(response.to_json()?)
     };
     lambda_runtime::run(service_fn(answer)).await
 }

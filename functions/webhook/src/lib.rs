@@ -14,12 +14,11 @@ use domain::event::{self, EventError, Handled, Outline, Received, dating::Versio
 use jiff::Timestamp;
 use lambda_http::{
     Body, Context, Error, LambdaEvent, Request, RequestExt as _, Response,
-    aws_lambda_events::apigw::ApiGatewayV2httpResponse,
     http::{Method, StatusCode},
 };
 use runtime::{
     clock::Clock,
-    gateway::{self, Malformed},
+    gateway::{self, GatewayResponse, Malformed},
     keyring::Keyring,
     parked::Parked,
     reply,
@@ -192,7 +191,7 @@ impl From<Outcome> for Taken {
 #[serde(untagged)]
 pub enum Answer {
     /// To a request.
-    Response(Box<ApiGatewayV2httpResponse>),
+    Response(Box<GatewayResponse>),
     /// To a batch.
     Failures(BatchFailures),
 }

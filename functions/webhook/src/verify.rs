@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use lambda_http::{Request, RequestExt as _, request::RequestContext};
+use lambda_http::Request;
 use runtime::{
     config::{self, ConfigError, optional},
+    gateway::Caller,
     keyring::Secrets,
     secret::Secret,
     signature::{ID_HEADER, SIGNATURE_HEADER, SignatureError, SignedHeaders, SigningKeys, TIMESTAMP_HEADER},
@@ -60,12 +61,7 @@ impl AllowedSources {
     /// Whether API Gateway took the request from one of them.
     pub(crate) fn check(&self, request: &Request) -> Result<(), Unverified> {
         let Some(blocks) = &self.0 else { return Ok(()) };
-        let source: Option<IpAddr> = match request.request_context_ref() {
-            Some(RequestContext::ApiGatewayV2(context)) => {
-                context.http.source_ip.as_deref().and_then(|address| address.parse().ok())
-            }
-            _ => None,
-        };
+        let source = request.extensions().get::<Caller>().and_then(|caller| caller.source_ip);
         let is_allowed = source.is_some_and(|source| blocks.iter().any(|block| block.contains(&source)));
         if is_allowed { Ok(()) } else { Err(Unverified::Source) }
     }
@@ -151,7 +147,8 @@ fn signing_keys(current: Option<&str>, previous: Option<&str>) -> Result<Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lambda_http::{Body, request::LambdaRequest};
+    use lambda_http::{Body, Context};
+    use runtime::gateway::GatewayEvent;
     use runtime::signature::SigningKey;
     use serde_json::json;
 
@@ -164,7 +161,7 @@ mod tests {
         let headers: serde_json::Map<_, _> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
         let event = json!({"version": "2.0", "routeKey": "$default", "rawPath": "/webhook", "rawQueryString": "",
             "headers": headers, "requestContext": context, "body": BODY, "isBase64Encoded": false});
-        serde_json::from_value::<LambdaRequest>(event).unwrap().into()
+        GatewayEvent::read(&event.to_string()).into_request(Context::default())
     }
 
     #[test]

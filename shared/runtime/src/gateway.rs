@@ -1,58 +1,105 @@
-//! What API Gateway calls a function with, made into a request whatever it holds.
+//! API Gateway's events (HTTP API, payload format 2.0) as HTTP requests, and responses in the form that it takes.
 //!
-//! lambda_http's own conversion panics on what it takes for granted: a body in base64, a host and a query
-//! that form a URI, no more headers than fit. A panic ends the function's process. API Gateway should
-//! send no such event, but whoever may invoke the function can, and what of a request line it passes on
-//! as it came is not documented. So an event is put right here before it is converted; what can't be put
-//! right reaches the handler as a request that is [`Malformed`], and is refused there.
+//! A Lambda function URL sends the same format. lambda_http's own conversion panics on an event with a body that is
+//! not base64, with a host that forms no URI, or with more headers than fit, and a panic ends the function's process.
+//! Anyone who may invoke the function can send such an event. So the event is read by a plain type here; one that
+//! can't be a request reaches the handler as [`Malformed`], and is rejected there.
 
-use std::fmt::Write as _;
+use std::{collections::HashMap, net::IpAddr};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use lambda_http::{
-    Body, LambdaEvent, Request, RequestExt as _, Response,
-    aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
-    http::header,
-    request::LambdaRequest,
+    Body, Context, LambdaEvent, Request, RequestExt as _, Response,
+    aws_lambda_events::query_map::QueryMap,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
 };
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
-};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-/// The most bytes of a path or a query. API Gateway takes 10,240 for the request line and all headers.
+/// Maximum bytes of a path, and of a query. API Gateway accepts 10,240 for the request line and all headers.
 ///
 /// Source: Amazon API Gateway, quotas of HTTP APIs.
 const MAX_LINE_BYTES: usize = 10_240;
 
-/// The most headers; each takes more than ten of the bytes that API Gateway allows.
+/// Maximum number of headers. Each takes more than ten of the bytes that API Gateway accepts.
 const MAX_HEADERS: usize = 1_024;
 
-/// An event with fewer bytes can't hold so many headers that they would not fit.
-const FEW_BYTES: usize = 128 * 1024;
+/// Bytes that a URI's query can't hold unescaped.
+const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
 
-/// A request that can't be read. The message is fit for the caller.
+/// Bytes that a URI's path can't hold unescaped.
+const PATH: &AsciiSet = &QUERY.add(b'?').add(b'`').add(b'{').add(b'}');
+
+/// The event can't be a request. The message is fit for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// The event is none of API Gateway's, or a header or the method is none of HTTP's.
+    /// It is not in API Gateway's format, or its method or a header is not valid in HTTP.
     #[error("the request can't be read: it is not in the form of API Gateway's")]
     Event,
     /// It has more than API Gateway passes on.
-    #[error("the request's path, query or headers are longer than API Gateway takes")]
+    #[error("the request's path, query or headers are longer than API Gateway accepts")]
     TooLong,
-    /// The body is not what the event says.
+    /// The body is not in base64 as the event says.
     #[error("the body is not in base64, though the request says that it is")]
     Base64,
 }
 
-/// An event of API Gateway's in payload format 2.0. Anything that is JSON can be read as one.
+/// What API Gateway knows about the caller of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The caller's address; None if the event has none.
+    pub source_ip: Option<IpAddr>,
+    /// Which of API Gateway's authorizers accepted the request.
+    pub authorizer: Option<Authorizer>,
+}
+
+/// API Gateway's built-in authorizers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorizer {
+    /// A JSON Web Token of the issuer, for the audience and scope of the route.
+    Jwt,
+    /// A request signed by an AWS identity that may invoke the route.
+    Iam,
+}
+
+/// An event in payload format 2.0, read as a request. Any JSON can be read as one.
 #[derive(Debug)]
-pub struct GatewayEvent {
-    request: Box<ApiGatewayV2httpRequest>,
-    /// The body that was in base64.
-    body: Option<Vec<u8>>,
-    malformed: Option<Malformed>,
+pub struct GatewayEvent(Result<Box<Request>, Malformed>);
+
+/// The members of an event that are used.
+///
+/// Source: Amazon API Gateway, "AWS Lambda proxy integrations for HTTP APIs", payload format 2.0.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    raw_path: Option<String>,
+    raw_query_string: Option<String>,
+    #[serde(default)]
+    headers: HashMap<String, String>,
+    request_context: EventContext,
+    body: Option<String>,
+    #[serde(default)]
+    is_base64_encoded: bool,
+}
+
+#[derive(Deserialize)]
+struct EventContext {
+    http: EventHttp,
+    authorizer: Option<EventAuthorizer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EventHttp {
+    method: String,
+    source_ip: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct EventAuthorizer {
+    jwt: Option<IgnoredAny>,
+    iam: Option<IgnoredAny>,
 }
 
 impl<'de> Deserialize<'de> for GatewayEvent {
@@ -64,140 +111,134 @@ impl<'de> Deserialize<'de> for GatewayEvent {
 impl GatewayEvent {
     /// Reads an event's JSON.
     pub fn read(json: &str) -> Self {
-        Self::checked(json).unwrap_or_else(|malformed| Self { request: Box::default(), body: None, malformed: Some(malformed) })
+        Self(serde_json::from_str(json).map_err(|_| Malformed::Event).and_then(request).map(Box::new))
     }
 
-    /// What is wrong with it; None for an event that can be answered.
+    /// Why the event can't be a request; None if it is one.
     pub fn malformed(&self) -> Option<Malformed> {
-        self.malformed
+        self.0.as_ref().err().copied()
     }
 
-    fn checked(json: &str) -> Result<Self, Malformed> {
-        if json.len() > FEW_BYTES && count_headers(json)? > MAX_HEADERS {
-            return Err(Malformed::TooLong);
-        }
-        let mut request: Box<ApiGatewayV2httpRequest> = serde_json::from_str(json).map_err(|_| Malformed::Event)?;
-        // The URI is made of path and query alone, which always form one.
-        request.headers.remove(header::HOST);
-        request.request_context.domain_name = None;
-        let path = request.raw_path.get_or_insert_default();
-        let stage = request.request_context.stage.as_deref().unwrap_or_default();
-        let query = request.raw_query_string.get_or_insert_default();
-        if path.len() + stage.len() > MAX_LINE_BYTES || query.len() > MAX_LINE_BYTES {
-            return Err(Malformed::TooLong);
-        }
-        if !path.starts_with('/') {
-            path.insert(0, '/');
-        }
-        if !query.bytes().all(is_of_queries) {
-            *query = escaped(query);
-        }
-        let mut body = None;
-        if request.is_base64_encoded {
-            request.is_base64_encoded = false;
-            let decoded = request.body.take().map(|text| BASE64_STANDARD.decode(text));
-            body = decoded.transpose().map_err(|_| Malformed::Base64)?;
-        }
-        Ok(Self { request, body, malformed: None })
+    /// The request. For a malformed event an empty one, which [`check`] rejects.
+    pub fn into_request(self, context: Context) -> Request {
+        let request = self.0.map_or_else(
+            |malformed| {
+                let mut request = Request::default();
+                request.extensions_mut().insert(malformed);
+                request
+            },
+            |request| *request,
+        );
+        request.with_lambda_context(context)
     }
 }
 
-/// Answers an event by a function's handler: what comes back is what Lambda hands on to API Gateway.
-///
-/// lambda_http's own adapter would decode and copy the body twice on its way, for it takes bodies of any
-/// kind and charset; ours are texts.
-pub async fn answer<F, A>(handle: F, event: LambdaEvent<GatewayEvent>) -> ApiGatewayV2httpResponse
-where
-    F: FnOnce(Request) -> A,
-    A: Future<Output = Response<Body>>,
-{
-    let LambdaEvent { payload: GatewayEvent { request, body, malformed }, context } = event;
-    let mut request = Request::from(LambdaRequest::ApiGatewayV2(*request)).with_lambda_context(context);
-    if let Some(bytes) = body {
-        *request.body_mut() = Body::Binary(bytes);
+fn request(event: Event) -> Result<Request, Malformed> {
+    let EventContext { http, authorizer } = event.request_context;
+    let path = event.raw_path.unwrap_or_default();
+    let query = event.raw_query_string.unwrap_or_default();
+    if path.len() > MAX_LINE_BYTES || query.len() > MAX_LINE_BYTES || event.headers.len() > MAX_HEADERS {
+        return Err(Malformed::TooLong);
     }
-    if let Some(malformed) = malformed {
-        request.extensions_mut().insert(malformed);
+    let body = match event.body {
+        Some(text) if event.is_base64_encoded => Body::Binary(BASE64_STANDARD.decode(text).map_err(|_| Malformed::Base64)?),
+        Some(text) => Body::Text(text),
+        None => Body::Empty,
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::from_bytes(http.method.as_bytes()).map_err(|_| Malformed::Event)?;
+    *request.uri_mut() = uri(&path, &query)?;
+    for (name, value) in event.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Malformed::Event)?;
+        let value = HeaderValue::from_str(&value).map_err(|_| Malformed::Event)?;
+        if name != header::HOST {
+            request.headers_mut().append(name, value);
+        }
     }
-    let (parts, body) = handle(request).await.into_parts();
-    let mut response = ApiGatewayV2httpResponse::default();
-    response.status_code = parts.status.as_u16().into();
-    response.headers = parts.headers;
-    response.is_base64_encoded = matches!(body, Body::Binary(_));
-    response.body = (!matches!(body, Body::Empty)).then_some(body);
-    response
+    request.extensions_mut().insert(Caller {
+        source_ip: http.source_ip.and_then(|address| address.parse().ok()),
+        authorizer: authorizer
+            .and_then(|EventAuthorizer { jwt, iam }| jwt.map(|_| Authorizer::Jwt).or_else(|| iam.map(|_| Authorizer::Iam))),
+    });
+    let parameters: QueryMap = query.parse().unwrap_or_default();
+    Ok(request.with_query_string_parameters(parameters).with_raw_http_path(path))
 }
 
-/// A response in the JSON that Lambda takes, for bodies of hundreds of kilobytes. The runtime would write the
-/// same, by code that is compiled with the function and thus for size, which escapes at half the speed.
-///
-/// # Errors
-/// If a header is not a text.
-pub fn in_json(response: &ApiGatewayV2httpResponse) -> serde_json::Result<Box<RawValue>> {
-    serde_json::value::to_raw_value(response)
+/// The path and query as a URI, which has neither scheme nor host. What a URI can't hold is percent-encoded.
+fn uri(path: &str, query: &str) -> Result<Uri, Malformed> {
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let path = utf8_percent_encode(path, PATH);
+    let uri = match query {
+        "" => format!("{slash}{path}"),
+        query => format!("{slash}{path}?{}", utf8_percent_encode(query, QUERY)),
+    };
+    let path_and_query = uri.try_into().map_err(|_| Malformed::Event)?;
+    let mut parts = lambda_http::http::uri::Parts::default();
+    parts.path_and_query = Some(path_and_query);
+    Uri::from_parts(parts).map_err(|_| Malformed::Event)
 }
 
 /// Whether the request could be read.
 ///
 /// # Errors
-/// If it could not.
+/// Why it could not.
 pub fn check(request: &Request) -> Result<(), Malformed> {
     request.extensions().get::<Malformed>().map_or(Ok(()), |malformed| Err(*malformed))
 }
 
-/// Whether a byte may stand in the query of a URI as it is.
-fn is_of_queries(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>')
+/// A response in the form that API Gateway takes from a function.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayResponse {
+    status_code: u16,
+    #[serde(serialize_with = "headers")]
+    headers: HeaderMap,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Body>,
+    is_base64_encoded: bool,
 }
 
-/// The same query with what may not stand in it percent-encoded.
-fn escaped(query: &str) -> String {
-    query.bytes().fold(String::with_capacity(query.len() * 2), |mut escaped, byte| {
-        if is_of_queries(byte) {
-            escaped.push(byte.into());
-        } else {
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-        escaped
-    })
+/// Several headers of one name become one, separated by commas.
+fn headers<S: Serializer>(headers: &HeaderMap, output: S) -> Result<S::Ok, S::Error> {
+    let values = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",");
+    output.collect_map(headers.keys().map(|name| (name.as_str(), values(name))))
 }
 
-/// How many headers an event holds, without keeping them.
-fn count_headers(json: &str) -> Result<usize, Malformed> {
-    #[derive(Deserialize)]
-    struct Counted {
-        headers: Option<Count>,
-    }
-    struct Count(usize);
-    impl<'de> Deserialize<'de> for Count {
-        fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-            struct Members;
-            impl<'de> Visitor<'de> for Members {
-                type Value = Count;
-
-                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                    f.write_str("headers")
-                }
-
-                fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Count, M::Error> {
-                    let mut count = 0;
-                    while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-                        count += 1;
-                    }
-                    Ok(Count(count))
-                }
-            }
-            input.deserialize_map(Members)
+impl From<Response<Body>> for GatewayResponse {
+    fn from(response: Response<Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self {
+            status_code: parts.status.as_u16(),
+            headers: parts.headers,
+            is_base64_encoded: matches!(body, Body::Binary(_)),
+            body: (!matches!(body, Body::Empty)).then_some(body),
         }
     }
-    let counted: Counted = serde_json::from_str(json).map_err(|_| Malformed::Event)?;
-    Ok(counted.headers.map_or(0, |Count(count)| count))
+}
+
+impl GatewayResponse {
+    /// The response as JSON, for bodies of hundreds of kilobytes: the runtime would escape them at half the speed,
+    /// since it is compiled for size with the function.
+    ///
+    /// # Errors
+    /// None in practice: text and header values always serialize.
+    pub fn to_json(&self) -> serde_json::Result<Box<RawValue>> {
+        serde_json::value::to_raw_value(self)
+    }
+}
+
+/// Answers an event by a function's handler.
+pub async fn answer<F, A>(handle: F, event: LambdaEvent<GatewayEvent>) -> GatewayResponse
+where
+    F: FnOnce(Request) -> A,
+    A: Future<Output = Response<Body>>,
+{
+    handle(event.payload.into_request(event.context)).await.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lambda_http::Context;
     use serde_json::{Value, json};
 
     fn event(changes: Value) -> Value {
@@ -233,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_lambda_https_conversion_would_panic_on_is_put_right() {
+    async fn an_event_that_lambda_https_conversion_panics_on_becomes_a_request() {
         for (changes, path, q) in [
             (json!({"headers": {"host": "a b"}}), "/graphql", None),
             (json!({"headers": {"host": "example.com:http"}}), "/graphql", None),
@@ -241,7 +282,7 @@ mod tests {
             (json!({"headers": {"host": ""}}), "/graphql", None),
             (json!({"rawPath": "graphql"}), "/graphql", None),
             (json!({"rawPath": "/a b\u{0}\u{7f}<é>\"^|"}), "/a%20b%00%7F%3C%C3%A9%3E%22^|", None),
-            (json!({"rawPath": "/\\//[::1]:99999999/"}), "////[::1]:99999999/", None),
+            (json!({"rawPath": "/\\//[::1]:99999999/"}), "/\\//[::1]:99999999/", None),
             (json!({"rawQueryString": "q={ a(b: \"<é>\") }&r=#\u{7f}"}), "/graphql", Some("{ a(b: \"<é>\") }")),
             (json!({"rawQueryString": "q=%7B%20a%20%7D+b"}), "/graphql", Some("{ a } b")),
             (json!({"rawPath": null, "rawQueryString": null}), "/", None),
@@ -278,7 +319,7 @@ mod tests {
             let event = LambdaEvent::new(GatewayEvent::read(&event(json!({})).to_string()), Context::default());
             let response = answer(handle, event).await;
             let answer = serde_json::to_value(&response).unwrap();
-            assert_eq!(in_json(&response).unwrap().get(), serde_json::to_string(&response).unwrap());
+            assert_eq!(response.to_json().unwrap().get(), serde_json::to_string(&response).unwrap());
             assert_eq!((&answer["statusCode"], &answer["headers"]["allow"]), (&json!(403), &json!("GET")));
             assert_eq!((&answer["isBase64Encoded"], answer.get("body")), (&expected["isBase64Encoded"], expected.get("body")));
         }

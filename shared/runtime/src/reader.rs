@@ -1,16 +1,15 @@
 //! Who may read: those with the bearer token, or those that API Gateway's authorizer let through.
 
 use lambda_http::{
-    Request, RequestExt as _,
-    aws_lambda_events::apigw::ApiGatewayRequestAuthorizer,
+    Request,
     http::{HeaderValue, StatusCode, header},
-    request::RequestContext,
 };
 use serde::Deserialize;
 
 use crate::{
     aws::FunctionEnvironment,
     config::{self, ConfigError, optional},
+    gateway::{Authorizer, Caller},
     keyring::{Keyring, Secrets},
     secret::Secret,
 };
@@ -44,15 +43,6 @@ pub enum ReaderAuth {
     /// By what API Gateway's authorizer says in the event. The function looks, so that a route which was
     /// left without its authorizer lets nobody in.
     Gateway(Authorizer),
-}
-
-/// The kinds of API Gateway's authorizers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Authorizer {
-    /// A JSON Web Token of the issuer, for the audience and scope of the route.
-    Jwt,
-    /// A request signed by an identity of AWS that may invoke the route.
-    Iam,
 }
 
 /// Why a request may not read. The message is fit for the caller.
@@ -147,21 +137,9 @@ impl ReaderAuth {
                 keyring.check(accepts).await.map_err(|_| ReaderRefusal::Unreadable)?
             }
             Self::Gateway(authorizer) => {
-                let vouched = match request.request_context_ref() {
-                    Some(RequestContext::ApiGatewayV2(context)) => context.authorizer.as_ref(),
-                    _ => None,
-                };
-                if vouched.is_some_and(|vouched| authorizer.vouched(vouched)) { Ok(()) } else { Err(ReaderRefusal::NotVouched) }
+                let accepted_by = request.extensions().get::<Caller>().and_then(|caller| caller.authorizer);
+                if accepted_by == Some(*authorizer) { Ok(()) } else { Err(ReaderRefusal::NotVouched) }
             }
-        }
-    }
-}
-
-impl Authorizer {
-    fn vouched(self, said: &ApiGatewayRequestAuthorizer) -> bool {
-        match self {
-            Self::Jwt => said.jwt.is_some(),
-            Self::Iam => said.iam.is_some(),
         }
     }
 }
@@ -169,7 +147,8 @@ impl Authorizer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lambda_http::request::LambdaRequest;
+    use crate::gateway::GatewayEvent;
+    use lambda_http::Context;
     use serde_json::{Value, json};
 
     fn request(authorization: Option<&str>, authorizer: Value) -> Request {
@@ -181,7 +160,7 @@ mod tests {
         let headers = authorization.map(|value| json!({ "authorization": value })).unwrap_or(json!({}));
         let event = json!({"version": "2.0", "routeKey": "$default", "rawPath": "/check-access", "rawQueryString": "",
             "headers": headers, "requestContext": context, "isBase64Encoded": false});
-        serde_json::from_value::<LambdaRequest>(event).unwrap().into()
+        GatewayEvent::read(&event.to_string()).into_request(Context::default())
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! What is assumed. To put in your own figures, change them here and run
-//! `BYOS_BLESS=1 cargo test --workspace --test whole cost`.
+//! `BYOS_BLESS=1 cargo test --workspace --test cost`.
 
-use crate::cost::measured::Kind;
+use crate::measured::Kind;
 
 /// How often each thing happens in a month, for each customer.
 pub(crate) const LOAD: &[(Kind, f64)] = &[
@@ -69,7 +69,7 @@ pub(crate) const DASHBOARDS: f64 = 1.0;
 pub(crate) const METRICS: f64 = 30.0;
 
 /// Lambda waits for parked events with five pollers, of 20 seconds a request.
-pub(crate) const QUEUE_REQUESTS: f64 = 5.0 * 3_600.0 / 20.0 * crate::cost::prices::HOURS;
+pub(crate) const QUEUE_REQUESTS: f64 = 5.0 * 3_600.0 / 20.0 * crate::prices::HOURS;
 
 /// How often an environment reads its secret again.
 pub(crate) const SECRET_READS_AN_HOUR: f64 = 12.0;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::cost::{
+use crate::{
     assumptions::{LOAD, PEAK, SIZES, TASK_VCPU},
     measured::{Kind, Measured},
     model::{KINDS, Month, Usage, always_on, billed_ms, fargate_vcpu, fixed, million},

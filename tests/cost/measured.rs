@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use store::Store;
 use tokio::task::JoinSet;
 
-use crate::cost::assumptions::{GRAPHQL_MEMORY_MB, MEMORY_MB};
-use crate::cost::events::{FEATURES, event, history, list, measurement, subscription};
+use crate::assumptions::{GRAPHQL_MEMORY_MB, MEMORY_MB};
+use crate::events::{FEATURES, event, history, list, measurement, subscription};
 
 /// Customers in the store when a page is read.
 const CUSTOMERS: usize = 50;

@@ -1,6 +1,6 @@
 //! What measured requests and assumptions come to, at AWS's prices.
 
-use crate::cost::{
+use crate::{
     assumptions::{
         ALARM_METRICS, CPU_MS, CPU_MS_A_REQUEST, DASHBOARDS, DISK_GB, HEADERS, LOAD, LOG_LINE, MEMORY_OF_A_VCPU_MB, METRICS,
         PEAK, PLATFORM_LOGS, QUEUE_REQUESTS, SECRET_READS_AN_HOUR, SECRETS, TASK_GB, TASK_VCPU, TRACED, WAIT_MS, node_cpu_ms,

@@ -1,0 +1,34 @@
+//! The commands find the local stack by the variables that it is started with.
+
+use local::serve::{Serve, Stack};
+
+use crate::stack::run;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_find_the_local_stack_and_its_dynamodb_without_being_told() {
+    // A free port, which the commands read where the stack does.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    drop(listener);
+    let show = async || run(&["show", "customer-alder"], &[("BYOS_PORT", &port)], "").await;
+    let ran = show().await;
+    assert!(ran.code == 1 && ran.err.contains("no local stack answers") && ran.err.contains(&port), "{ran:?}");
+
+    let options = Serve {
+        seed: true,
+        port: port.parse().unwrap(),
+        data: None,
+        dynamodb_endpoint: None,
+        dynamodb_port: 0,
+        dynamodb_address: [127, 0, 0, 1].into(),
+        webhook_secret: template::local::WEBHOOK_SECRET.to_owned(),
+        api_token: template::local::API_TOKEN.to_owned(),
+    };
+    let stack = Stack::start(&options).await.unwrap();
+    stack.seed(template::local::WEBHOOK_SECRET).await.unwrap();
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", options.port)).await.unwrap();
+    let router = stack.router();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let ran = show().await;
+    assert!(ran.code == 0 && ran.out.contains("Alder Analytics GmbH"), "{ran:?}");
+}
