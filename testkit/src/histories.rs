@@ -22,6 +22,11 @@ use store::{ListIndex, Parts, Range, SHARDS, Store, Tables};
 
 use crate::model::{BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time};
 
+/// How many random histories a test runs: `thorough` with `BYOS_THOROUGH` set, as CI has it, else an eighth.
+pub fn count(thorough: u32) -> u32 {
+    if std::env::var_os("BYOS_THOROUGH").is_some() { thorough } else { thorough / 8 }
+}
+
 /// A query for all that the example's API shows.
 const EVERYTHING: &str = "{
     customers(orderBy: CREATED_AT_DESC) {

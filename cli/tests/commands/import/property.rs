@@ -31,7 +31,7 @@ use super::{
     world::{STEP, data_at, moment, realistic},
 };
 use testkit::{
-    histories::{Replica, as_the_model_says},
+    histories::{self, Replica, as_the_model_says},
     model::{self, BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time},
 };
 
@@ -222,7 +222,7 @@ fn expected(case: &Case) -> Value {
 fn for_each_case(count: u32, check: impl AsyncFn(Case) -> Result<(), TestCaseError>) {
     let wanted = std::env::var("BYOS_HISTORIES").ok().and_then(|count| count.parse().ok());
     let config = ProptestConfig {
-        cases: wanted.unwrap_or(count),
+        cases: wanted.unwrap_or_else(|| histories::count(count)),
         failure_persistence: None,
         max_shrink_iters: 300,
         ..ProptestConfig::default()

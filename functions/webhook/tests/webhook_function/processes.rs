@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use local::embedded::Embedded;
 use serde_json::Value;
 use store::Store;
-use testkit::histories::{Replica, as_the_model_says, of_seed, post, remember_receipts, wipe};
+use testkit::histories::{self, Replica, as_the_model_says, of_seed, post, remember_receipts, wipe};
 use testkit::model::{BASE, Event};
 use testkit::proxy::{Dice, Fault, Proxy};
 use testkit::runtime_api::Lambda;
@@ -38,10 +38,10 @@ fn timely_history(seed: u64) -> (Vec<Event>, Vec<usize>) {
     (events, arrival)
 }
 
-fn seeds(default: u64) -> std::ops::Range<u64> {
+fn seeds(thorough: u32) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = number("BYOS_FIRST_HISTORY").unwrap_or(1);
-    first..first + number("BYOS_HISTORIES").unwrap_or(default)
+    first..first + number("BYOS_HISTORIES").unwrap_or_else(|| histories::count(thorough).into())
 }
 
 async fn hold_to_the_model(replica: &Replica, mut events: Vec<Event>, seed: u64) {
