@@ -10,6 +10,7 @@ mod attribute;
 mod client;
 mod customer;
 mod deletion;
+mod environment;
 mod error;
 mod inspect;
 mod item;
@@ -30,6 +31,7 @@ use aws_sdk_dynamodb::Client;
 use jiff::{SignedDuration, Timestamp};
 
 pub use client::{Budget, connect, from_environment, http_client};
+pub use environment::{Environment, Witness, Witnesses};
 pub use error::{Outcome, StoreError};
 pub use inspect::{StoredCustomer, StoredScope, StoredSubscription};
 pub use key::{SHARDS, creation_order, customer_order, shard_of};
