@@ -4,10 +4,13 @@
 //! [`target`].
 
 pub mod check;
+pub mod consent;
 pub mod delivery;
 pub mod doctor;
 pub mod embedded;
+pub mod environment;
 pub mod gateway;
+pub mod guard;
 pub mod hostile;
 pub mod http;
 pub mod import;

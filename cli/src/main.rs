@@ -5,6 +5,7 @@ use std::{error::Error, process::ExitCode};
 use byos::{
     check::{Check, check},
     doctor::{Doctor, doctor},
+    environment::{EnvironmentOptions, environment},
     import::{Import, import},
     outcome::{Ended, in_one_line},
     reconcile::{Reconcile, reconcile},
@@ -12,8 +13,9 @@ use byos::{
     send::{Send, send},
     serve::{Serve, serve},
     show::{Show, show},
+    target::Target,
 };
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use shared::telemetry;
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -40,6 +42,24 @@ enum Command {
     Doctor(Box<Doctor>),
     Import(Import),
     Reconcile(Reconcile),
+    Environment(Box<EnvironmentOptions>),
+}
+
+impl Command {
+    /// The deployment that it speaks to.
+    fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Serve(_) => None,
+            Self::Send(options) => Some(&options.target),
+            Self::Show(options) => Some(&options.target),
+            Self::Check(options) => Some(&options.target),
+            Self::Replay(options) => Some(&options.target),
+            Self::Doctor(options) => Some(&options.target),
+            Self::Import(options) => Some(&options.target),
+            Self::Reconcile(options) => Some(&options.target),
+            Self::Environment(options) => Some(&options.target),
+        }
+    }
 }
 
 /// The functions have the C library's, which takes less memory and is quicker to start.
@@ -50,6 +70,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     let Cli { command, serve: options } = Cli::parse();
     let command = command.unwrap_or(Command::Serve(options));
+    if let Some(conflict) = command.target().and_then(Target::conflict) {
+        Cli::command().error(ErrorKind::ArgumentConflict, conflict).exit();
+    }
     log(matches!(command, Command::Serve(_)));
     let ended: Result<Ended, Box<dyn Error>> = match command {
         Command::Serve(options) => serve(options).await.map(|()| Ended::Well).map_err(Into::into),
@@ -59,6 +82,7 @@ async fn main() -> ExitCode {
         Command::Replay(options) => replay(*options).await.map_err(Into::into),
         Command::Doctor(options) => doctor(*options).await.map_err(Into::into),
         Command::Import(options) => import(options).await.map_err(Into::into),
+        Command::Environment(options) => environment(*options).await.map_err(Into::into),
         Command::Reconcile(options) => reconcile(options).await.map_err(Into::into),
     };
     ended.map_or_else(

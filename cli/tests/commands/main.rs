@@ -8,3 +8,5 @@ mod replay;
 mod send;
 mod show;
 mod stack;
+#[path = "../../../shared/tests/support/mod.rs"]
+mod support;

@@ -12,6 +12,7 @@ use std::{
 };
 
 use byos::{
+    guard::Guards,
     import::{self, Checkpoint},
     mirror::{Mirror, Mode},
     reconcile::{self, Settings, Totals},
@@ -197,7 +198,8 @@ impl World {
         self.now.store(moment(self.case.events.len()) + 3_600_000, Ordering::SeqCst);
         let api = self.api().await;
         let options = Options { lag: LAG, ..api.options() };
-        let settings = Settings { concurrency: 4, settle: Duration::ZERO, max_deletions: 100 };
+        let guards = Guards { max_deletions: Some(100), ..Guards::default() };
+        let settings = Settings { concurrency: 4, settle: Duration::ZERO, guards };
         let report = Report::to(Box::new(std::io::sink()), true, true);
         reconcile::run(self.mirror(&options, Mode::Look), fix, settings, None, report).await.unwrap()
     }
