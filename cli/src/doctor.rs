@@ -8,9 +8,10 @@ use clap::{ArgAction, Args};
 use serde::Serialize;
 
 use crate::{
+    consent::announce_writes,
     outcome::Ended,
     show::plain,
-    target::{Deployment, Target, TargetError},
+    target::{Deployment, Place, Target, TargetError},
 };
 
 /// Check a deployment, and say what to mend
@@ -113,6 +114,10 @@ struct Report<'a> {
 /// If the deployment is not found: then there is nothing to look at.
 pub async fn doctor(options: Doctor) -> Result<Ended, TargetError> {
     let deployment = options.target.find().await?;
+    if !options.read_only && deployment.place != Place::Local {
+        // It asks for no consent: its test customer is its own, and is deleted.
+        announce_writes(&deployment);
+    }
     let mut findings = Findings::default();
     look(&options, &deployment, &mut findings).await;
     let (ok, warnings, failures) = (findings.count(Verdict::Ok), findings.count(Verdict::Warn), findings.count(Verdict::Fail));

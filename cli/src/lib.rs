@@ -1,8 +1,11 @@
 //! The commands of an operator, on any deployment of the replica: see [`target`].
 
 pub mod check;
+pub mod consent;
 pub mod delivery;
 pub mod doctor;
+pub mod environment;
+pub mod guard;
 pub mod http;
 pub mod import;
 pub mod mirror;

@@ -5,14 +5,16 @@ use std::{error::Error, process::ExitCode};
 use byos::{
     check::{Check, check},
     doctor::{Doctor, doctor},
+    environment::{EnvironmentOptions, environment},
     import::{Import, import},
     outcome::{Ended, in_one_line},
     reconcile::{Reconcile, reconcile},
     replay::{Replay, replay},
     send::{Send, send},
     show::{Show, show},
+    target::Target,
 };
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use runtime::telemetry;
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -39,11 +41,32 @@ enum Command {
     Doctor(Box<Doctor>),
     Import(Import),
     Reconcile(Reconcile),
+    Environment(Box<EnvironmentOptions>),
+}
+
+impl Command {
+    /// The deployment that it speaks to.
+    fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Serve { .. } => None,
+            Self::Send(options) => Some(&options.target),
+            Self::Show(options) => Some(&options.target),
+            Self::Check(options) => Some(&options.target),
+            Self::Replay(options) => Some(&options.target),
+            Self::Doctor(options) => Some(&options.target),
+            Self::Import(options) => Some(&options.target),
+            Self::Reconcile(options) => Some(&options.target),
+            Self::Environment(options) => Some(&options.target),
+        }
+    }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
+    if let Some(conflict) = command.target().and_then(Target::conflict) {
+        Cli::command().error(ErrorKind::ArgumentConflict, conflict).exit();
+    }
     log();
     let ended: Result<Ended, Box<dyn Error>> = match command {
         Command::Serve { .. } => {
@@ -56,6 +79,7 @@ async fn main() -> ExitCode {
         Command::Replay(options) => replay(*options).await.map_err(Into::into),
         Command::Doctor(options) => doctor(*options).await.map_err(Into::into),
         Command::Import(options) => import(options).await.map_err(Into::into),
+        Command::Environment(options) => environment(*options).await.map_err(Into::into),
         Command::Reconcile(options) => reconcile(options).await.map_err(Into::into),
     };
     ended.map_or_else(

@@ -15,12 +15,15 @@ pub enum Ended {
     WithFindings,
     /// It is done, and what it found or got is bad: exit code 1.
     Badly,
+    /// It was not confirmed, and nothing was done: exit code 2.
+    NotBegun,
 }
 
 impl From<Ended> for ExitCode {
     fn from(ended: Ended) -> Self {
         match ended {
             Ended::Well => Self::SUCCESS,
+            Ended::NotBegun => Self::from(2),
             Ended::WithFindings => Self::from(3),
             Ended::Badly => Self::FAILURE,
         }

@@ -9,6 +9,7 @@ use aws_sdk_sqs::types::Message;
 use clap::{ArgAction, Args, ValueEnum};
 use domain::{
     event::{self, Envelope, EventError, Handled, Received},
+    id::Id,
     time::{self, to_fixed_width},
 };
 use futures_util::future::join_all;
@@ -20,6 +21,7 @@ use store::{
 };
 
 use crate::{
+    consent::Consent,
     delivery::Label,
     outcome::{self, Ended},
     recorded::{self, Recorded, RecordedError},
@@ -84,6 +86,10 @@ pub struct Replay {
     #[arg(long)]
     pub json: bool,
 
+    /// Whether to ask first.
+    #[command(flatten)]
+    pub consent: Consent,
+
     /// The deployment.
     #[command(flatten)]
     pub target: Target,
@@ -108,6 +114,9 @@ pub enum ReplayError {
     /// The queue does not answer.
     #[error("the queue can't be read: {0}")]
     Queue(String),
+    /// The store does not tell the replica's environment.
+    #[error("the environment of the replica can't be read: {0}")]
+    Environment(#[source] StoreError),
     /// The store does not take an event.
     #[error("stopped at {name}; what was not written is where it was, and the same command goes on: {source}")]
     Store {
@@ -164,6 +173,8 @@ struct Counts {
 
 struct Replaying<'a> {
     store: Store,
+    /// The Stigg environment that the replica belongs to, if that is decided.
+    environment_id: Option<Id>,
     options: &'a Replay,
     counts: Counts,
 }
@@ -181,7 +192,12 @@ pub async fn replay(options: Replay) -> Result<Ended, ReplayError> {
     if events.is_empty() && queues.is_empty() {
         return Err(ReplayError::NoSource);
     }
-    let mut replaying = Replaying { store: deployment.store().await?, options: &options, counts: Counts::default() };
+    let store = deployment.store().await?;
+    if !options.consent.ask(&deployment, &store).await {
+        return Ok(Ended::NotBegun);
+    }
+    let environment_id = store.environment().await.map_err(ReplayError::Environment)?.environment_id;
+    let mut replaying = Replaying { store, environment_id, options: &options, counts: Counts::default() };
     let result = if events.is_empty() {
         replaying.queues(&deployment.sdk.sqs().await?, &queues).await
     } else {
@@ -276,11 +292,16 @@ impl Replaying<'_> {
     async fn write(&self, event: &Recorded) -> Result<Became, ReplayError> {
         let now = Timestamp::now();
         let received = event.received.or(self.options.received_at).unwrap_or(now);
-        let Handled { envelope, event: said, .. } = match event::parse(&event.body) {
+        let Handled { envelope, event: said, kind, .. } = match event::parse(&event.body) {
             Ok(Received::Handled(handled)) => *handled,
             Ok(Received::Ignored { .. }) => return Ok(Became::Ignored),
             Err(error) => return Ok(Became::Refused(error.into())),
         };
+        if let (Some(own), Some(named)) = (&self.environment_id, &envelope.environment_id)
+            && own != named
+        {
+            return Ok(Became::Refused(Refused::Event(EventError::OtherEnvironment { kind: kind.as_str() })));
+        }
         let time = oldest(&envelope, received);
         if now.duration_since(time) > GRACE_PERIOD && !self.options.force {
             return Ok(Became::Refused(Refused::TooOld { time: to_fixed_width(time) }));

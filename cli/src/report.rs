@@ -114,7 +114,6 @@ fn in_words(difference: &Difference) -> String {
         Mended::No => "",
         Mended::Yes => ": mended",
         Mended::Newer => ": not mended, something newer came meanwhile",
-        Mended::Impossible => ": no event can mend it",
     };
     format!("customer {customer_id}{of}: {how}{values}{mended}")
 }

@@ -11,6 +11,7 @@ use runtime::{
 use serde::Serialize;
 
 use crate::{
+    consent::Consent,
     delivery::{Delivery, Label, Schedule, Sender},
     http,
     outcome::Ended,
@@ -57,6 +58,10 @@ pub struct Send {
     /// Print a JSON object for each event
     #[arg(long)]
     pub json: bool,
+
+    /// Whether to ask first.
+    #[command(flatten)]
+    pub consent: Consent,
 
     #[command(flatten)]
     /// The deployment.
@@ -113,6 +118,9 @@ pub async fn send(options: Send) -> Result<Ended, SendError> {
     let deployment = options.target.find().await?;
     let schedule = if options.no_retry { Schedule::ONCE } else { Schedule::STIGG };
     let sender = sender(&deployment, options.secret.as_deref(), options.signing_key.as_deref(), schedule).await?;
+    if !options.consent.ask_to_send(&deployment, &sender.url) {
+        return Ok(Ended::NotBegun);
+    }
     let width = events.iter().map(|event| event.name.chars().count()).max().unwrap_or_default();
     let mut taken = 0;
     for event in &events {

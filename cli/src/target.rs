@@ -139,6 +139,33 @@ fn given(option: Option<&String>) -> Option<&str> {
 }
 
 impl Target {
+    /// What contradicts `--stack`, in words: a table or an endpoint that is named beside it, and any other address that a
+    /// variable of the environment names. Such a variable is easily forgotten, and would redirect a command silently.
+    pub fn conflict(&self) -> Option<String> {
+        let stack = given(self.stack.as_ref())?;
+        // The last column: given on the command line, the option is an addition to the stack.
+        let others = [
+            (&self.customers_table, "--customers-table", "CUSTOMERS_TABLE", false),
+            (&self.subscriptions_table, "--subscriptions-table", "SUBSCRIPTIONS_TABLE", false),
+            (&self.receipts_table, "--receipts-table", "RECEIPTS_TABLE", false),
+            (&self.dynamodb_endpoint, "--dynamodb-endpoint", "DYNAMODB_ENDPOINT", false),
+            (&self.url, "--url", "BYOS_URL", true),
+            (&self.sqs_endpoint, "--sqs-endpoint", "SQS_ENDPOINT", true),
+            (&self.secrets_manager_endpoint, "--secrets-manager-endpoint", "SECRETS_MANAGER_ENDPOINT", true),
+        ];
+        others.into_iter().find_map(|(value, option, variable, is_addition)| {
+            let value = given(value.as_ref())?;
+            let is_of_environment = std::env::var(variable).is_ok_and(|set| set == value);
+            match (is_of_environment, is_addition) {
+                (true, _) => Some(format!(
+                    "the stack {stack} conflicts with the variable {variable}={value}: unset {variable}, or name no stack"
+                )),
+                (false, false) => Some(format!("the stack {stack} conflicts with {option} {value}: name one of them")),
+                (false, true) => None,
+            }
+        })
+    }
+
     /// Finds the deployment. Reads a stack's outputs; reaches for nothing else.
     ///
     /// # Errors
@@ -158,8 +185,9 @@ impl Target {
                 place: Place::Stack(stack.to_owned()),
                 urls: Some(url.map_or_else(|| outputs.urls.clone(), Urls::under)),
                 resources: outputs.resources,
-                tables: Some(self.named_tables().unwrap_or(outputs.tables)),
-                dynamodb_endpoint: dynamodb_endpoint.map(str::to_owned),
+                arn: outputs.arn,
+                tables: Some(outputs.tables),
+                dynamodb_endpoint: None,
                 local_api: None,
                 sdk,
             });
@@ -182,6 +210,7 @@ impl Target {
         Ok(Deployment {
             urls: api.as_deref().map(Urls::under),
             resources: Resources::default(),
+            arn: None,
             tables,
             dynamodb_endpoint: dynamodb_endpoint.map(str::to_owned),
             local_api: api,

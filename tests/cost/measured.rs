@@ -224,6 +224,8 @@ const ONE: &str = "{ customer(customerId: \"customer-0003\") { createdAt updated
 async fn requests(stacks: &Stacks) -> Vec<(Kind, Taken)> {
     let check = |resource: Value| json!({"customerId": "customer-0001", "featureId": "feature-sso-00", "resourceId": resource});
     let steps = [
+        // A deployed process reads the replica's environment while it starts, this one with the first event.
+        (None, "/webhook", event("01-customer.created", 9_999, 1)),
         (Some(Kind::CustomerCreated), "/webhook", event("01-customer.created", 0, 1)),
         (Some(Kind::CustomerUpdated), "/webhook", event("10-customer.updated", 0, 2)),
         (Some(Kind::SubscriptionCreated), "/webhook", subscription("12-subscription.created", 0, 0, 3)),

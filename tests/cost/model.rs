@@ -105,9 +105,9 @@ pub(crate) fn million(taken: &Taken) -> Bill {
 pub(crate) fn fixed() -> [(&'static str, f64); 5] {
     [
         ("secrets, three", SECRET.of(SECRETS)),
-        ("alarms, by the 20 metrics that they look at", ALARM.of(ALARM_METRICS)),
+        ("alarms, by the 21 metrics that they look at", ALARM.of(ALARM_METRICS)),
         ("a dashboard", DASHBOARD.of(DASHBOARDS)),
-        ("custom metrics, 30, each sent in every hour", METRIC.of(METRICS)),
+        ("custom metrics, 31, each sent in every hour", METRIC.of(METRICS)),
         ("waiting for parked events", QUEUE.of(QUEUE_REQUESTS)),
     ]
 }

@@ -290,7 +290,8 @@ async fn run(seed: u64, place: &Place, counts: &Counts) -> Result<(), String> {
 #[test]
 fn random_histories_under_random_faults_end_in_what_the_model_says() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let (first, histories) = (number("BYOS_FIRST_HISTORY").unwrap_or(1), number("BYOS_HISTORIES").unwrap_or_else(|| histories::count(1_000).into()));
+    let (first, histories) =
+        (number("BYOS_FIRST_HISTORY").unwrap_or(1), number("BYOS_HISTORIES").unwrap_or_else(|| histories::count(1_000).into()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (counts, next, failed) = (Arc::new(Counts::default()), Arc::new(AtomicU64::new(first)), Arc::new(AtomicBool::new(false)));
     let started = Instant::now();

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub use checkpoint::{Checkpoint, CheckpointError};
 
 use crate::{
+    consent::Consent,
+    guard::{GuardError, Guards},
     mirror::{Fatal, Found, Mirror, Mode, Progress},
     outcome::Ended,
     report::Report,
@@ -26,9 +28,9 @@ use crate::{
 #[command(after_help = "Examples:
   STIGG_API_KEY=… byos import --stack my-replica
   STIGG_API_KEY=… byos import --stack my-replica --resume        after Ctrl-C, a crash or an outage
-  STIGG_API_KEY=… byos import --stack my-replica --rate 90 --expect 1000000
+  STIGG_API_KEY=… byos import --stack my-replica --yes --rate 90 --expect 1000000
 
-Exit codes: 0 all is imported; 1 it failed, go on with --resume; 2 bad usage; 3 records were passed over.")]
+Exit codes: 0 all is imported; 1 it failed, go on with --resume; 2 bad usage, or not confirmed; 3 records were passed over.")]
 pub struct Import {
     /// Where the deployment is.
     #[command(flatten)]
@@ -49,6 +51,14 @@ pub struct Import {
     /// About how many customers there are, for the time left: Stigg's API does not tell
     #[arg(long, value_name = "N")]
     pub expect: Option<u64>,
+
+    /// What may be written.
+    #[command(flatten)]
+    pub guards: Guards,
+
+    /// Whether to ask first.
+    #[command(flatten)]
+    pub consent: Consent,
 
     /// One JSON object a line, the summary last
     #[arg(long)]
@@ -86,6 +96,9 @@ pub enum ImportError {
     /// The state's file is no use.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The key is of another environment, or too many customers are unknown to Stigg.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// Stigg or the store failed.
     #[error("{0}. What is imported stays: go on with --resume")]
     Fatal(#[from] Fatal),
@@ -114,12 +127,22 @@ struct Summary<'a> {
 /// See [`ImportError`].
 pub async fn import(options: Import) -> Result<Ended, ImportError> {
     let key = Key::from_environment()?;
-    let store = options.target.find().await?.store().await?;
+    let deployment = options.target.find().await?;
+    let store = deployment.store().await?;
+    if !options.consent.ask(&deployment, &store).await {
+        return Ok(Ended::NotBegun);
+    }
     let stigg = Stigg::new(&options.stigg, key, Clock::system())?;
     let mut checkpoint =
         Checkpoint::open(&options.state, options.resume, options.stigg.stigg_url.as_str(), &store.tables().customers)?;
     let mirror = Mirror::new(stigg, store, Mode::Import);
     let mut report = Report::new(options.json, false);
+    if let Err(refused) = options.guards.before_import(&mirror, &mut report).await {
+        if !options.resume {
+            checkpoint.remove()?;
+        }
+        return Err(refused.into());
+    }
     let run = run(&mirror, &mut checkpoint, options.stigg.concurrency.into(), options.expect, &mut report);
     tokio::select! {
         counts = run => {

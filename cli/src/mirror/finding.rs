@@ -75,8 +75,6 @@ pub enum Mended {
     Yes,
     /// The replica has heard something newer than what was read, or something as new is on its way.
     Newer,
-    /// No event could mend it.
-    Impossible,
 }
 
 /// A part of a record that was passed over.
@@ -104,9 +102,26 @@ pub struct Found {
     pub writes: u64,
     /// What was passed over.
     pub skipped: Vec<Skipped>,
+    /// Whether Stigg answered 404 for a record that it may know all the same: see [`Found::doubt`].
+    pub is_doubtful: bool,
 }
 
 impl Found {
+    /// Passes a record over for which Stigg answered 404, as it did for every other one of the replica.
+    pub(super) fn doubt(&mut self, record: &'static str, id: &Id) {
+        let reason = "Stigg answers 404 for it, and for every other one of the replica: are the address and the key right?";
+        self.skip(record, id, reason);
+        self.is_doubtful = true;
+    }
+
+    /// Whether Stigg lacks the customer or a subscription of it, so that mending deletes something.
+    pub fn has_deletion(&self) -> bool {
+        let is_deletion = |difference: &Difference| {
+            difference.difference == How::Extra && matches!(difference.of, Of::Customer | Of::Subscription { .. })
+        };
+        self.differences.iter().any(is_deletion)
+    }
+
     /// Adds what else was found.
     pub fn add(&mut self, other: Self) {
         self.differences.extend(other.differences);
@@ -114,6 +129,7 @@ impl Found {
         self.drift += other.drift;
         self.lists += other.lists;
         self.writes += other.writes;
+        self.is_doubtful |= other.is_doubtful;
     }
 
     /// Notes a part of a record as passed over.

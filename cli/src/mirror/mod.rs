@@ -19,6 +19,7 @@ mod compare;
 mod customer;
 mod entitlements;
 mod finding;
+mod known;
 mod subscription;
 mod walk;
 mod whole;
@@ -41,6 +42,7 @@ pub use whole::extra_customer;
 
 use crate::stigg::{BadRecord, Records, Stigg, StiggError};
 use compare::Field;
+use known::Known;
 
 /// How often a write is tried that met another writer at every turn.
 const TRIES: usize = 3;
@@ -108,6 +110,7 @@ pub struct Mirror {
     mode: Mode,
     plans: Arc<tokio::sync::Mutex<Plans>>,
     compared: Mutex<Recent>,
+    known: Arc<Known>,
 }
 
 /// Plans as events carry them; None is one that Stigg did not tell of.
@@ -140,13 +143,14 @@ impl Recent {
 impl Mirror {
     /// The two beside one another.
     pub fn new(stigg: Stigg, store: Store, mode: Mode) -> Self {
-        Self { stigg: Arc::new(stigg), store, mode, plans: Arc::default(), compared: Mutex::default() }
+        Self { stigg: Arc::new(stigg), store, mode, plans: Arc::default(), compared: Mutex::default(), known: Arc::default() }
     }
 
     /// The same for another look, which may do other things about differences.
     pub fn again(&self, mode: Mode) -> Self {
-        let Self { stigg, store, plans, .. } = self;
-        Self { stigg: stigg.clone(), store: store.clone(), mode, plans: plans.clone(), compared: Mutex::default() }
+        let Self { stigg, store, plans, known, .. } = self;
+        let (stigg, store, plans, known) = (stigg.clone(), store.clone(), plans.clone(), known.clone());
+        Self { stigg, store, mode, plans, compared: Mutex::default(), known }
     }
 
     fn writes(&self) -> bool {

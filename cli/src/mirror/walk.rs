@@ -83,6 +83,9 @@ impl Mirror {
                         Err(skipped) => return Ok(unread(skipped)),
                     };
                     let found = self.customer(&record, page.read_at, rows.get(&record.id)).await?;
+                    if rows.contains_key(&record.id) {
+                        self.known.note(records, &record.id);
+                    }
                     Ok(Progress::Record { ids: Some((record.id.clone(), record.id)), found })
                 };
                 told(stream::iter(read.into_iter().map(compare)).buffer_unordered(concurrency), on).await
@@ -97,6 +100,9 @@ impl Mirror {
                     };
                     let customer = customers.get(&record.customer_id);
                     let found = self.subscription(&record, page.read_at, rows.get(&record.id), customer).await?;
+                    if rows.contains_key(&record.id) {
+                        self.known.note(records, &record.id);
+                    }
                     Ok(Progress::Record { ids: Some((record.id, record.customer_id)), found })
                 };
                 told(stream::iter(read.into_iter().map(compare)).buffer_unordered(concurrency), on).await

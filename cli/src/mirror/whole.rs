@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use domain::{customer::Standing, id::Id};
+use domain::{customer::Standing, id::Id, version::Version};
 
 use super::{Difference, Fatal, Found, How, Mended, Mirror, Of, Trouble, Whole, difference, or_skip};
-use crate::stigg::{Cursor, CustomerRecord, Records, SubscriptionRecord};
+use crate::stigg::{Cursor, CustomerRecord, MESSAGE_ID, Records, SubscriptionRecord};
 
 impl Mirror {
     /// Compares one customer, its entitlements and its subscriptions, and mends what may be mended. One
@@ -39,8 +39,12 @@ impl Mirror {
         };
         let held = row().await?;
         let Some(record) = record else {
-            let is_live = held.is_some_and(|row| row.registers.standing() == Standing::Live);
-            whole.unknown_at = is_live.then_some(read_at);
+            if held.is_some_and(|row| row.registers.standing() == Standing::Live) {
+                match self.confirms(Records::Customers).await? {
+                    true => whole.unknown_at = Some(read_at),
+                    false => whole.found.doubt("customer", customer_id),
+                }
+            }
             return Ok(());
         };
         let record = CustomerRecord::read(&record)?;
@@ -87,8 +91,8 @@ impl Mirror {
         Ok(())
     }
 
-    /// The subscriptions that the replica shows beside those that Stigg lists. Stigg keeps them all, so
-    /// one that it does not know at all never was: no event takes such a one back.
+    /// The subscriptions that the replica shows and Stigg does not list. Stigg has no event for a subscription that it no
+    /// longer knows, so mending gives it a tombstone.
     async fn subscriptions_beside(
         &self,
         customer_id: &Id,
@@ -109,9 +113,17 @@ impl Mirror {
                 (Some(record), read_at) => {
                     self.one_subscription(&SubscriptionRecord::read(&record)?, read_at, customer, found).await?;
                 }
-                (None, _) => {
+                (None, _) if !self.confirms(Records::Subscriptions).await? => found.doubt("subscription", &id),
+                (None, read_at) => {
+                    let mut mended = Mended::No;
+                    if self.writes() {
+                        let version = Version::new(read_at, MESSAGE_ID);
+                        let deleted = self.store.delete_subscription(&id, customer_id, &version, self.stigg.now()).await?;
+                        mended = super::mended(deleted);
+                        found.writes += 1;
+                    }
                     let of = Of::Subscription { subscription_id: id };
-                    found.differences.push(Difference { mended: Mended::Impossible, ..difference(customer_id, How::Extra, of) });
+                    found.differences.push(Difference { mended, ..difference(customer_id, How::Extra, of) });
                 }
             }
         }

@@ -13,6 +13,8 @@ use store::StoreError;
 pub use run::run;
 
 use crate::{
+    consent::Consent,
+    guard::{GuardError, Guards},
     mirror::{Fatal, Mirror, Mode},
     outcome::Ended,
     report::Report,
@@ -28,9 +30,9 @@ use crate::{
 #[command(after_help = "Examples:
   STIGG_API_KEY=… byos reconcile --stack my-replica
   STIGG_API_KEY=… byos reconcile --stack my-replica --customer customer-alder --values
-  STIGG_API_KEY=… byos reconcile --stack my-replica --fix --json
+  STIGG_API_KEY=… byos reconcile --stack my-replica --fix --yes --json
 
-Exit codes: 0 both are equal, or all is mended; 1 it failed; 2 bad usage; 3 differences are left, or records were passed over.")]
+Exit codes: 0 both are equal, or all is mended; 1 it failed; 2 bad usage, or not confirmed; 3 differences are left, or records were passed over.")]
 pub struct Reconcile {
     /// Where the deployment is.
     #[command(flatten)]
@@ -44,13 +46,17 @@ pub struct Reconcile {
     #[arg(long, value_name = "ID", value_parser = id)]
     pub customer: Option<Id>,
 
-    /// Write what is missing or differs, and delete what Stigg does not have
+    /// After looking at everything, write what is missing or differs, and delete what Stigg does not have
     #[arg(long)]
     pub fix: bool,
 
-    /// The most customers to delete because Stigg does not know them. If there are more, none is
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub max_deletions: usize,
+    /// What may be written.
+    #[command(flatten)]
+    pub guards: Guards,
+
+    /// Whether to ask first.
+    #[command(flatten)]
+    pub consent: Consent,
 
     /// After how many seconds to look a second time at what differs
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
@@ -84,6 +90,9 @@ pub enum ReconcileError {
     /// Stigg or the store failed.
     #[error(transparent)]
     Fatal(#[from] Fatal),
+    /// The key is of another environment.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// Results could not be written.
     #[error("results can't be written: {0}")]
     Output(#[from] io::Error),
@@ -149,8 +158,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// When to look a second time.
     pub settle: Duration,
-    /// The most customers to delete because Stigg does not know them.
-    pub max_deletions: usize,
+    /// What may be written.
+    pub guards: Guards,
 }
 
 /// Reconciles all customers, or one.
@@ -159,13 +168,17 @@ pub struct Settings {
 /// See [`ReconcileError`].
 pub async fn reconcile(options: Reconcile) -> Result<Ended, ReconcileError> {
     let key = Key::from_environment()?;
-    let store = options.target.find().await?.store().await?;
+    let deployment = options.target.find().await?;
+    let store = deployment.store().await?;
+    if options.fix && !options.consent.ask(&deployment, &store).await {
+        return Ok(Ended::NotBegun);
+    }
     let stigg = Stigg::new(&options.stigg, key, Clock::system())?;
     let mirror = Mirror::new(stigg, store, Mode::Look);
     let settings = Settings {
         concurrency: options.stigg.concurrency.into(),
         settle: Duration::from_secs(options.settle.into()),
-        max_deletions: options.max_deletions,
+        guards: options.guards,
     };
     let report = Report::new(options.json, options.values);
     Ok(run(mirror, options.fix, settings, options.customer.as_ref(), report).await?.ended())

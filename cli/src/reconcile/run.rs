@@ -1,8 +1,8 @@
-//! A reconciliation: a first look at all, a second at what differs, and what Stigg does not know last.
+//! A reconciliation: a first look at everything and a second at what differs, neither of which writes; then, with `--fix`,
+//! the guard, and the writes last.
 
 use std::{
     collections::HashSet,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::atomic::AtomicU64,
     time::{Duration, Instant},
 };
@@ -14,6 +14,7 @@ use store::{ListIndex, Place, Range, SHARDS};
 
 use super::{ReconcileError, Settings, Summary, Totals, in_words};
 use crate::{
+    guard::{TooMany, hash, remember_environment},
     mirror::{Difference, Found, How, Mended, Mirror, Mode, Progress, Whole, extra_customer},
     report::Report,
     stigg::Records,
@@ -25,7 +26,7 @@ const SUSPECTS: usize = 1_000;
 /// How many places of a list are read at once.
 const PLACES: usize = 1_000;
 
-/// The most customers of the replica that are counted for the time left.
+/// The most customers of the replica that are counted.
 const COUNTED: u64 = 1_000_000;
 
 /// Reconciles, and tells what it found.
@@ -40,6 +41,7 @@ pub async fn run(
     report: Report,
 ) -> Result<Totals, ReconcileError> {
     let begun = Instant::now();
+    settings.guards.recognize(&mirror.stigg, &mirror.store).await?;
     let mut run = Run {
         mirror: &mirror,
         fix,
@@ -48,8 +50,10 @@ pub async fn run(
         totals: Totals::default(),
         suspects: Vec::new(),
         looked_at: HashSet::new(),
+        held: None,
+        to_mend: Vec::new(),
         unknown: Vec::new(),
-        is_refusing: false,
+        doubtful: 0,
     };
     match customer {
         Some(customer) => {
@@ -59,7 +63,9 @@ pub async fn run(
         }
         None => run.all().await?,
     }
-    run.delete_unknown().await?;
+    if fix {
+        run.fix(customer.is_none()).await?;
+    }
     let asked = mirror.stigg.counts();
     let Run { mut report, totals, .. } = run;
     let summary = Summary {
@@ -83,19 +89,24 @@ struct Run<'a> {
     suspects: Vec<Id>,
     /// The customers that were looked at again, as hashes: once is enough.
     looked_at: HashSet<u64>,
-    /// Customers that Stigg does not know, and when it did not.
+    /// How many customers the replica has; None if they were not counted.
+    held: Option<u64>,
+    /// With `--fix`, the customers that differ at the second look, and what was found.
+    to_mend: Vec<(Id, Found)>,
+    /// Likewise the customers that Stigg does not know, and when it did not.
     unknown: Vec<(Id, Timestamp)>,
-    /// There are too many of them.
-    is_refusing: bool,
+    /// Other customers for which Stigg answered 404, as for all that it was asked for.
+    doubtful: usize,
 }
 
 impl Run<'_> {
     async fn all(&mut self) -> Result<(), ReconcileError> {
-        // A hash of each id, eight bytes: what Stigg lists. Should two ids share one, an extra one goes
-        // unnoticed, and nothing worse.
+        // A hash of each id, eight bytes: what Stigg lists.
         let mut customers: Vec<u64> = Vec::new();
         let mut subscriptions: Vec<u64> = Vec::new();
         let held = self.count().await?;
+        self.held = Some(held);
+        let held = Some(held).filter(|held| (1..=COUNTED).contains(held));
         self.report.begin("customers", held);
         self.first_look(Records::Customers, &mut customers).await?;
         self.report.begin("subscriptions", None);
@@ -108,13 +119,13 @@ impl Run<'_> {
         self.look_again(self.settings.settle).await
     }
 
-    /// How many customers the replica has, for the time left.
-    async fn count(&self) -> Result<Option<u64>, ReconcileError> {
+    /// How many customers the replica has, up to [`COUNTED`] and a few more: for the time left, and the guard's share.
+    async fn count(&self) -> Result<u64, ReconcileError> {
         let total = AtomicU64::new(0);
         for shard in 0..SHARDS {
             self.mirror.store.count(ListIndex::Customers, shard, &total, COUNTED).await?;
         }
-        Ok(Some(total.into_inner()).filter(|total| (1..=COUNTED).contains(total)))
+        Ok(total.into_inner())
     }
 
     async fn first_look(&mut self, records: Records, listed: &mut Vec<u64>) -> Result<(), ReconcileError> {
@@ -151,7 +162,8 @@ impl Run<'_> {
         self.tell(&found)
     }
 
-    /// Looks at the suspects again, each whole, and mends what still differs if that is asked for.
+    /// Looks at the suspects again, each whole, and tells what still differs; with `--fix`, keeps it until it is clear
+    /// whether it may be mended.
     async fn look_again(&mut self, settle: Duration) -> Result<(), ReconcileError> {
         let looked_at = &mut self.looked_at;
         let mut suspects = std::mem::take(&mut self.suspects);
@@ -160,7 +172,7 @@ impl Run<'_> {
             return Ok(());
         }
         tokio::time::sleep(settle).await;
-        let mirror = self.mirror.again(if self.fix { Mode::Mend } else { Mode::Look });
+        let mirror = self.mirror.again(Mode::Look);
         let looks = suspects.into_iter().map(async |id| {
             let whole = mirror.whole_customer(&id).await;
             (id, whole)
@@ -168,41 +180,63 @@ impl Run<'_> {
         let mut looks = stream::iter(looks).buffer_unordered(self.settings.concurrency);
         while let Some((id, whole)) = looks.next().await {
             let Whole { found, unknown_at } = whole?;
-            self.tell(&found)?;
-            if let Some(at) = unknown_at {
-                self.unknown(id, at)?;
+            match unknown_at {
+                Some(at) if self.fix => self.unknown.push((id, at)),
+                Some(_) => self.tell_difference(&extra_customer(&id))?,
+                None if self.fix && !found.differences.is_empty() => self.to_mend.push((id, found)),
+                None if found.is_doubtful => {
+                    self.doubtful += 1;
+                    self.tell(&found)?;
+                }
+                None => self.tell(&found)?,
             }
         }
         Ok(())
     }
 
-    /// Keeps a customer that Stigg does not know until it is clear how many there are.
-    fn unknown(&mut self, customer_id: Id, at: Timestamp) -> Result<(), ReconcileError> {
-        self.unknown.push((customer_id, at));
-        if !self.fix || self.is_refusing || self.unknown.len() > self.settings.max_deletions {
-            self.is_refusing = self.fix;
-            for (customer_id, _) in std::mem::take(&mut self.unknown) {
-                self.tell_difference(&extra_customer(&customer_id))?;
+    /// Mends what was found, unless the guard speaks; then nothing is written.
+    async fn fix(&mut self, is_of_all: bool) -> Result<(), ReconcileError> {
+        let (to_mend, unknown) = (std::mem::take(&mut self.to_mend), std::mem::take(&mut self.unknown));
+        if let Err(too_many) = self.guard(&to_mend, &unknown) {
+            eprintln!("byos: {too_many}");
+            for (_, found) in &to_mend {
+                self.tell(found)?;
             }
+            for (customer_id, _) in &unknown {
+                self.tell_difference(&extra_customer(customer_id))?;
+            }
+            return Ok(());
+        }
+        let mirror = self.mirror.again(Mode::Mend);
+        if is_of_all {
+            remember_environment(&mirror.stigg, &mirror.store).await?;
+        }
+        let mend = |(id, _): (Id, Found)| async {
+            let whole = mirror.whole_customer(&id).await;
+            (id, whole)
+        };
+        let mut mended = stream::iter(to_mend).map(mend).buffer_unordered(self.settings.concurrency);
+        while let Some((id, whole)) = mended.next().await {
+            let Whole { found, unknown_at } = whole?;
+            self.tell(&found)?;
+            if unknown_at.is_some() {
+                // Since the second look: the next run's matter, since the guard did not count it.
+                self.tell_difference(&extra_customer(&id))?;
+            }
+        }
+        for (customer_id, at) in unknown {
+            let found = mirror.delete_unknown(&customer_id, at).await?;
+            self.tell(&found)?;
         }
         Ok(())
     }
 
-    /// Deletes the customers that Stigg does not know, unless there are too many: so many missing at
-    /// once are rather a key of another environment.
-    async fn delete_unknown(&mut self) -> Result<(), ReconcileError> {
-        if self.is_refusing {
-            eprintln!(
-                "byos: Stigg does not know more than {} customers of the replica, so none was deleted: is the key one of the same \
-                 environment? If it is, raise --max-deletions",
-                self.settings.max_deletions
-            );
-        }
-        for (customer_id, at) in std::mem::take(&mut self.unknown) {
-            let found = self.mirror.delete_unknown(&customer_id, at).await?;
-            self.tell(&found)?;
-        }
-        Ok(())
+    /// Whether so many customers may go or lose a subscription. A single customer always may.
+    fn guard(&self, to_mend: &[(Id, Found)], unknown: &[(Id, Timestamp)]) -> Result<(), TooMany> {
+        let Some(held) = self.held else { return Ok(()) };
+        let is_losing = |(_, found): &&(Id, Found)| found.has_deletion() || found.is_doubtful;
+        let losing = unknown.len() + self.doubtful + to_mend.iter().filter(is_losing).count();
+        self.settings.guards.check(losing as u64, held)
     }
 
     /// Goes through a list of the replica's for what Stigg did not list.
@@ -264,10 +298,4 @@ impl Run<'_> {
         self.totals.mended += u64::from(difference.mended == Mended::Yes);
         Ok(self.report.difference(difference)?)
     }
-}
-
-fn hash(id: &Id) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
 }

@@ -74,6 +74,8 @@ pub struct Deployment {
     pub resources: Resources,
     /// AWS's services, as this command reaches them.
     pub sdk: Sdk,
+    /// The stack's ARN, which names region and account.
+    pub arn: Option<String>,
     pub(super) tables: Option<Tables>,
     pub(super) dynamodb_endpoint: Option<String>,
     /// The local stack's address, which tells where its DynamoDB is.
@@ -129,6 +131,11 @@ impl Deployment {
         let response = client.get(&url).timeout(LOCAL_TIMEOUT).send().await.map_err(not_served)?;
         let endpoint = response.headers().get(template::local::DYNAMODB_HEADER).and_then(|value| value.to_str().ok());
         endpoint.map(str::to_owned).ok_or(TargetError::NotLocalStack(url))
+    }
+
+    /// Its tables, as far as they were named.
+    pub fn tables(&self) -> Option<&Tables> {
+        self.tables.as_ref()
     }
 
     /// What it is called in messages.

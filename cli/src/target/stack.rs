@@ -13,6 +13,8 @@ pub(super) struct Outputs {
     pub(super) tables: Tables,
     pub(super) urls: Urls,
     pub(super) resources: Resources,
+    /// The stack's ARN, which names region and account.
+    pub(super) arn: Option<String>,
 }
 
 /// Reads a stack's outputs.
@@ -22,7 +24,7 @@ pub(super) async fn outputs(stack: &str, sdk: &Sdk) -> Result<Outputs, TargetErr
     let answer = answer.map_err(|error| failed(outcome::of_aws(&error)))?;
     let described = answer.stacks().first().ok_or_else(|| failed("there is no such stack".to_owned()))?;
     let outputs = described.outputs().iter().filter_map(|output| Some((output.output_key()?, output.output_value()?)));
-    read(stack, &outputs.collect())
+    Ok(Outputs { arn: described.stack_id().map(str::to_owned), ..read(stack, &outputs.collect())? })
 }
 
 fn read(stack: &str, outputs: &HashMap<&str, &str>) -> Result<Outputs, TargetError> {
@@ -48,6 +50,7 @@ fn read(stack: &str, outputs: &HashMap<&str, &str>) -> Result<Outputs, TargetErr
             dead_letter_queue: optional("EventDeadLetterQueueUrl"),
             set_aside_queue: optional("SetAsideQueueUrl"),
         },
+        arn: None,
     })
 }
 

@@ -41,7 +41,7 @@ impl Aws {
             .map(|(key, value)| format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"));
         let found = format!(
             "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>replica</StackName>\
-             <CreationTime>2026-11-24T00:00:00Z</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus>\
+             <StackId>arn:aws:cloudformation:eu-central-1:123456789012:stack/replica/1</StackId><CreationTime>2026-11-24T00:00:00Z</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus>\
              <Outputs>{}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>",
             outputs.concat()
         );
@@ -62,23 +62,32 @@ impl Aws {
 
     /// Runs the binary with AWS's environment and nothing else.
     pub(crate) async fn byos(&self, arguments: &[&str]) -> Ran {
-        let environment = [
+        self.byos_with(arguments, &[]).await
+    }
+
+    /// The same with more of an environment.
+    pub(crate) async fn byos_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Ran {
+        run(arguments, &[&self.environment()[..], more].concat(), "").await
+    }
+
+    /// AWS's environment.
+    pub(crate) fn environment(&self) -> [(&'static str, &str); 7] {
+        [
             ("AWS_REGION", "eu-central-1"),
             ("AWS_ACCESS_KEY_ID", "id"),
             ("AWS_SECRET_ACCESS_KEY", "key"),
             ("AWS_ENDPOINT_URL_CLOUDFORMATION", &self.cloudformation),
             ("AWS_ENDPOINT_URL_DYNAMODB", &self.local.embedded.endpoint),
-            ("SQS_ENDPOINT", self.sqs.endpoint()),
-            ("SECRETS_MANAGER_ENDPOINT", self.secrets.endpoint()),
-        ];
-        run(arguments, &environment, "").await
+            ("AWS_ENDPOINT_URL_SQS", self.sqs.endpoint()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets.endpoint()),
+        ]
     }
 }
 
 #[tokio::test]
 async fn a_stack_is_known_by_its_name_alone() {
     let aws = Aws::start().await;
-    let ran = aws.byos(&["send", "--story", "--stack", "replica"]).await;
+    let ran = aws.byos(&["send", "--story", "--stack", "replica", "--yes"]).await;
     assert!(ran.code == 0 && ran.out.ends_with("21 taken.\n"), "{ran:?}");
     let ran = aws.byos(&["show", "customer-alder", "--stack", "replica", "--json"]).await;
     assert_eq!(ran.json()["visible"]["name"], "Alder Analytics GmbH");
@@ -90,6 +99,77 @@ async fn a_stack_is_known_by_its_name_alone() {
 async fn a_secret_that_is_not_set_is_told_before_anything_is_sent() {
     let aws = Aws::start().await;
     aws.secrets.put(Some(&json!({"secret": ""})));
-    let ran = aws.byos(&["send", "--story", "--stack", "replica"]).await;
+    let ran = aws.byos(&["send", "--story", "--stack", "replica", "--yes"]).await;
     assert!(ran.code == 1 && ran.out.is_empty() && ran.err.contains("arn:webhook holds no value yet"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_stack_conflicts_with_tables_and_addresses_that_are_named_beside_it() {
+    let aws = Aws::start().await;
+    let show = ["show", "customer-alder", "--stack", "replica"];
+    for variable in [
+        "CUSTOMERS_TABLE",
+        "SUBSCRIPTIONS_TABLE",
+        "RECEIPTS_TABLE",
+        "DYNAMODB_ENDPOINT",
+        "BYOS_URL",
+        "SQS_ENDPOINT",
+        "SECRETS_MANAGER_ENDPOINT",
+    ] {
+        for command in [&show[..], &["replay", "--stack", "replica", "--yes"], &["import", "--stack", "replica", "--yes"]] {
+            let ran = aws.byos_with(command, &[(variable, "http://127.0.0.1:1")]).await;
+            assert!(ran.code == 2 && ran.out.is_empty() && ran.err.contains(variable), "{command:?} {variable}: {ran:?}");
+        }
+    }
+    // An empty variable is none.
+    assert_ne!(aws.byos_with(&show, &[("CUSTOMERS_TABLE", "")]).await.code, 2);
+    for option in ["--customers-table", "--dynamodb-endpoint"] {
+        let ran = aws.byos(&[&show[..], &[option, "http://127.0.0.1:1"]].concat()).await;
+        assert!(ran.code == 2 && ran.err.contains(option), "{ran:?}");
+    }
+    let ran = aws.byos_with(&["show", "customer-alder"], &[("BYOS_STACK", "replica"), ("CUSTOMERS_TABLE", "t")]).await;
+    assert!(ran.code == 2 && ran.err.contains("CUSTOMERS_TABLE"), "{ran:?}");
+    // An address beside the stack is an addition if it is given on purpose.
+    let url = aws.local.url.clone();
+    let ran = aws.byos(&["send", "--story", "--stack", "replica", "--url", &url, "--yes"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[tokio::test]
+async fn without_a_terminal_a_command_that_writes_to_aws_takes_yes_and_says_where_it_writes() {
+    let aws = Aws::start().await;
+    let key = [("STIGG_API_KEY", "key")];
+    // Nothing listens there, and nothing gets that far.
+    let stigg = ["--stigg-url", "http://127.0.0.1:1", "--stigg-edge-url", "http://127.0.0.1:1"];
+    for command in [
+        &["replay"][..],
+        &["send", "--story"],
+        &["environment", "--set", "e"],
+        &[&["import"], &stigg[..]].concat(),
+        &[&["reconcile", "--fix"], &stigg[..]].concat(),
+    ] {
+        let ran = aws.byos_with(&[command, &["--stack", "replica"]].concat(), &key).await;
+        assert!(ran.code == 2 && ran.out.is_empty() && ran.err.contains("--yes"), "{command:?}: {ran:?}");
+        for said in ["the stack replica", "123456789012", "eu-central-1", "byos-customers, byos-subscriptions, byos-receipts"] {
+            assert!(ran.err.contains(said), "{command:?} {said}: {ran:?}");
+        }
+    }
+    assert_eq!(aws.byos(&["environment", "--stack", "replica", "--json"]).await.json()["environmentId"], json!(null));
+    let ran = aws.byos(&["environment", "--stack", "replica", "--set", "e", "--json", "--yes"]).await;
+    assert_eq!((ran.code, &ran.json()["environmentId"]), (0, &json!("e")));
+    let ran = aws.byos(&["environment", "--stack", "replica", "--forget", "--json", "-y"]).await;
+    assert_eq!((ran.code, &ran.json()["environmentId"]), (0, &json!(null)));
+    // The local stack can be made anew.
+    assert_eq!(aws.local.byos(&["send", "--story"]).await.code, 0);
+    // Tables in AWS are as serious as a stack; DynamoDB says whose they are.
+    let tables = [
+        "--customers-table",
+        "byos-customers",
+        "--subscriptions-table",
+        "byos-subscriptions",
+        "--receipts-table",
+        "byos-receipts",
+    ];
+    let ran = aws.byos(&[&["environment", "--forget"], &tables[..]].concat()).await;
+    assert!(ran.code == 2 && ran.err.contains("--yes") && ran.err.contains("account"), "{ran:?}");
 }

@@ -1,10 +1,19 @@
 //! `byos replay`.
 
+use std::{
+    process::Stdio,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
 use domain::time::to_fixed_width;
 use jiff::{SignedDuration, Timestamp};
 use runtime::parked::Parked;
 use serde_json::{Value, json};
-use testkit::fake_aws::Sqs;
+use testkit::{
+    fake_aws::Sqs,
+    proxy::{Fault, Proxy},
+};
 
 use crate::{aws::Aws, stack::Local};
 
@@ -43,7 +52,7 @@ async fn a_queue_is_written_with_its_receipts_and_emptied_of_what_was_written() 
     let aws = Aws::start().await;
     let received_at = ago(3);
     fill(&aws.sqs, received_at);
-    let ran = aws.byos(&["replay", "--stack", "replica", "--json"]).await;
+    let ran = aws.byos(&["replay", "--yes", "--stack", "replica", "--json"]).await;
     let lines = ran.json_lines();
     let count = |outcome: &str| lines.iter().filter(|line| line["outcome"] == outcome).count();
     assert_eq!((ran.code, count("applied"), count("ignored"), count("refused")), (3, 14, 1, 2), "{ran:?}");
@@ -57,7 +66,7 @@ async fn a_queue_is_written_with_its_receipts_and_emptied_of_what_was_written() 
     // what was refused is still there, and the rest is not
     aws.sqs.let_come_again();
     assert_eq!(aws.sqs.messages().len(), 2);
-    let ran = aws.byos(&["replay", "--stack", "replica", "--force"]).await;
+    let ran = aws.byos(&["replay", "--yes", "--stack", "replica", "--force"]).await;
     assert!(ran.code == 3 && ran.out.ends_with("1 applied, 0 stale, 0 ignored, 1 refused.\n"), "{ran:?}");
     assert_eq!(standing(&aws.local, "old").await, "live");
     aws.sqs.let_come_again();
@@ -73,13 +82,13 @@ async fn what_was_set_aside_is_written_once_it_can_be_applied_and_else_stays() {
     let dead_letter = parked(&created("dead-letter", Some(ago(1))), ago(1));
     aws.sqs.put(dead_letter.clone());
 
-    let ran = aws.byos(&["replay", "--stack", "replica", "--queue", "dead-letter"]).await;
+    let ran = aws.byos(&["replay", "--yes", "--stack", "replica", "--queue", "dead-letter"]).await;
     assert!(ran.code == 0 && ran.out.ends_with("1 applied, 0 stale, 0 ignored, 0 refused.\n"), "{ran:?}");
     assert_eq!(standing(&aws.local, "set-aside").await, "unknown");
     assert_eq!((aws.sqs.messages().len(), aws.sqs.messages_of("set-aside").len()), (0, 2));
 
     aws.sqs.put(dead_letter);
-    let ran = aws.byos(&["replay", "--stack", "replica"]).await;
+    let ran = aws.byos(&["replay", "--yes", "--stack", "replica"]).await;
     assert!(ran.code == 3 && ran.out.ends_with("1 applied, 1 stale, 0 ignored, 1 refused.\n"), "{ran:?}");
     let page = aws.local.byos(&["show", "set-aside", "--json"]).await.json();
     let received = page["registers"]["profile"]["time"].as_str().unwrap().parse::<Timestamp>().unwrap();
@@ -96,7 +105,7 @@ async fn what_the_store_does_not_take_stays_in_the_queue() {
     let arguments = ["replay", "--queue-url", &sqs.queue_url(), "--sqs-endpoint", sqs.endpoint()];
     let tables = ["--customers-table", "none", "--subscriptions-table", "none", "--receipts-table", "none"];
     let ran = local.byos(&[&arguments[..], &tables[..]].concat()).await;
-    assert!(ran.code == 1 && ran.err.contains("DynamoDB refused PutItem"), "{ran:?}");
+    assert!(ran.code == 1 && ran.err.contains("DynamoDB refused GetItem"), "{ran:?}");
     sqs.let_come_again();
     assert_eq!(sqs.messages().len(), 1);
     let ran = local.byos(&arguments).await;
@@ -137,4 +146,79 @@ async fn without_files_or_a_queue_there_is_nothing_to_replay() {
     let ran = local.byos(&["replay"]).await;
     assert!(ran.code == 1 && ran.err.contains("--queue-url"), "{ran:?}");
     assert_eq!(local.byos(&["replay", "file", "--queue-url", "http://127.0.0.1:1"]).await.code, 2);
+}
+
+/// The command is killed while DynamoDB hangs, after so many requests. Whatever has left a queue by then is written.
+#[tokio::test]
+async fn nothing_leaves_a_queue_before_its_write_is_durable_wherever_the_command_is_killed() {
+    let mut was_partly_done = false;
+    for passes in [0, 1, 2, 5, 9, 13_usize] {
+        let aws = Aws::start().await;
+        let customers: Vec<String> = (0..12).map(|n| format!("customer-{n}")).collect();
+        let bodies: Vec<String> = customers.iter().map(|customer| parked(&created(customer, Some(ago(1))), ago(1))).collect();
+        for (n, body) in bodies.iter().enumerate() {
+            aws.sqs.put_into(if n % 2 == 0 { "events" } else { "set-aside" }, body.clone());
+        }
+        let proxy = Proxy::start(&aws.local.embedded.endpoint, 0, None).await.unwrap();
+        let left = AtomicUsize::new(passes);
+        proxy.fail(move |_, _| {
+            let passes = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            passes.is_err().then_some(Fault::Hang)
+        });
+        let mut process = tokio::process::Command::new(env!("CARGO_BIN_EXE_byos"))
+            .args(["replay", "--yes", "--stack", "replica"])
+            .env_clear()
+            .envs(aws.environment())
+            .env("AWS_ENDPOINT_URL_DYNAMODB", &proxy.endpoint)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        // Those that passed are done by the time that nothing more happens.
+        for _ in 0..200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if proxy.met().contains_key("Hang") || process.try_wait().unwrap().is_some() {
+                break;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        process.kill().await.unwrap();
+        aws.sqs.let_come_again();
+        let waiting: Vec<String> =
+            ["events", "set-aside"].iter().flat_map(|queue| aws.sqs.messages_of(queue)).map(|(_, body)| body).collect();
+        let mut written = 0;
+        for (customer, body) in customers.iter().zip(&bodies) {
+            let is_written = standing(&aws.local, customer).await == "live";
+            assert!(is_written || waiting.contains(body), "{customer} is lost, killed after {passes} requests");
+            written += usize::from(is_written);
+        }
+        was_partly_done |= (1..customers.len()).contains(&written);
+        // The same command completes it.
+        let ran = aws.byos(&["replay", "--yes", "--stack", "replica"]).await;
+        assert_eq!((ran.code, aws.sqs.messages().len(), aws.sqs.messages_of("set-aside").len()), (0, 0, 0), "{ran:?}");
+        for customer in &customers {
+            assert_eq!(standing(&aws.local, customer).await, "live", "{customer}");
+        }
+    }
+    assert!(was_partly_done);
+}
+
+#[tokio::test]
+async fn an_event_of_another_environment_stays_in_its_queue() {
+    let aws = Aws::start().await;
+    let event = |id: &str, environment: &str| {
+        let mut event = created(id, Some(ago(1)));
+        event["environmentId"] = environment.into();
+        parked(&event, ago(1))
+    };
+    aws.sqs.put_into("set-aside", event("own", "production"));
+    aws.sqs.put_into("set-aside", event("foreign", "staging"));
+    let ran = aws.byos(&["environment", "--set", "production", "--yes", "--stack", "replica"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = aws.byos(&["replay", "--yes", "--stack", "replica"]).await;
+    assert!(ran.code == 3 && ran.out.contains("`environmentId` is not the environment of this replica"), "{ran:?}");
+    assert_eq!((standing(&aws.local, "own").await, standing(&aws.local, "foreign").await), ("live".into(), "unknown".into()));
+    aws.sqs.let_come_again();
+    assert_eq!(aws.sqs.messages_of("set-aside").len(), 1);
 }

@@ -7,7 +7,9 @@ use domain::event::{self, EventError, Received};
 use runtime::parked::Parked;
 use store::{Store, StoreError, apply::Moment};
 
-use crate::{Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, NotStored, STORE_LIMIT, Taken, Webhook, log::Line, write};
+use crate::{
+    Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, NotStored, Refusal, STORE_LIMIT, Taken, Webhook, Written, log::Line,
+};
 
 /// When the write of a batch's last message is given up: a function that Lambda stops at its 28 seconds says
 /// of none of its messages that it is done.
@@ -72,10 +74,13 @@ impl Webhook {
             Err(error) => return self.set_aside_parked(error, &parked, line).await,
         };
         line.is_of(&handled, parked.received_at);
-        match write(store, &handled, Moment { received: parked.received_at, now }, limit).await {
-            Ok((outcome, versions)) => {
+        match self.write(store, &handled, Moment { received: parked.received_at, now }, limit).await {
+            Ok(Written::Done(outcome, versions)) => {
                 line.disbelieved = versions.disbelieved;
                 Drained::Done(outcome.into())
+            }
+            Ok(Written::OtherEnvironment) => {
+                drained(self.set_foreign_aside(&handled, parked.received_at, &parked.body, line).await)
             }
             Err(NotStored::Store(StoreError::TooLarge)) => {
                 self.set_aside_parked(EventError::too_large_to_store(handled.kind), &parked, line).await
@@ -89,9 +94,13 @@ impl Webhook {
     }
 
     async fn set_aside_parked(&self, error: EventError, parked: &Parked, line: &mut Line) -> Drained {
-        match self.set_aside(error, parked.received_at, &parked.body, line).await {
-            Ok(taken) => Drained::Done(taken),
-            Err(refusal) => Drained::Failed(refusal.label()),
-        }
+        drained(self.set_aside(error, parked.received_at, &parked.body, line).await)
+    }
+}
+
+fn drained(result: Result<Taken, Refusal>) -> Drained {
+    match result {
+        Ok(taken) => Drained::Done(taken),
+        Err(refusal) => Drained::Failed(refusal.label()),
     }
 }

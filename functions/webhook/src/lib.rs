@@ -3,6 +3,7 @@
 //! aside in another queue, which a person empties with `byos replay`.
 
 mod drain;
+mod environment;
 mod incoming;
 mod log;
 mod queue;
@@ -25,7 +26,7 @@ use runtime::{
 };
 use serde::Serialize;
 use store::{
-    Outcome, Store, StoreError,
+    Environment, Outcome, Store, StoreError,
     apply::{Moment, apply},
 };
 
@@ -35,7 +36,7 @@ pub use queue::Queue;
 pub use runtime::parked::MAX_BODY_BYTES;
 pub use verify::{AllowedSources, WebhookSecrets};
 
-use crate::{log::Line, queue::ParkError, verify::Unverified};
+use crate::{environment::OwnEnvironment, log::Line, queue::ParkError, verify::Unverified};
 
 /// When an event's writes are given up where there is no queue to park it in. Stigg and API Gateway wait for 30
 /// seconds, Lambda stops the function after 28.
@@ -53,6 +54,7 @@ pub struct Webhook {
     allowed: AllowedSources,
     queue: Option<Queue>,
     set_aside_queue: Option<Queue>,
+    environment: OwnEnvironment,
     clock: Clock,
 }
 
@@ -177,6 +179,13 @@ impl Taken {
     }
 }
 
+/// The result of [`Webhook::write`].
+enum Written {
+    Done(Outcome, Versions),
+    /// The event names another environment; nothing was written.
+    OtherEnvironment,
+}
+
 impl From<Outcome> for Taken {
     fn from(outcome: Outcome) -> Self {
         match outcome {
@@ -199,7 +208,15 @@ pub enum Answer {
 impl Webhook {
     /// A handler that writes to this store what comes with these secrets, from anywhere.
     pub fn new(store: Store, secrets: impl Into<Keyring<WebhookSecrets>>, clock: Clock) -> Self {
-        Self { store, secrets: secrets.into(), allowed: AllowedSources::default(), queue: None, set_aside_queue: None, clock }
+        Self {
+            store,
+            secrets: secrets.into(),
+            allowed: AllowedSources::default(),
+            queue: None,
+            set_aside_queue: None,
+            environment: OwnEnvironment::default(),
+            clock,
+        }
     }
 
     /// The same for events from these addresses alone.
@@ -218,6 +235,12 @@ impl Webhook {
     #[must_use]
     pub fn with_set_aside_queue(self, set_aside_queue: Option<Queue>) -> Self {
         Self { set_aside_queue, ..self }
+    }
+
+    /// The same for the environment that was read while the function started; None leaves the read to the first event.
+    #[must_use]
+    pub fn with_environment(self, environment: Option<Environment>) -> Self {
+        Self { environment: OwnEnvironment::new(environment), ..self }
     }
 
     /// Answers what Lambda calls the function with.
@@ -285,11 +308,12 @@ impl Webhook {
         };
         line.is_of(&handled, now);
         let limit = if self.queue.is_some() { PARKING_LIMIT } else { STORE_LIMIT };
-        match write(store, &handled, now.into(), limit).await {
-            Ok((outcome, versions)) => {
+        match self.write(store, &handled, now.into(), limit).await {
+            Ok(Written::Done(outcome, versions)) => {
                 line.disbelieved = versions.disbelieved;
                 Ok(outcome.into())
             }
+            Ok(Written::OtherEnvironment) => self.set_foreign_aside(&handled, now, body, line).await,
             // Waiting does not make it smaller.
             Err(NotStored::Store(StoreError::TooLarge)) => {
                 self.set_aside(EventError::too_large_to_store(handled.kind), now, body, line).await
@@ -311,6 +335,31 @@ impl Webhook {
                 Ok(Taken::Queued)
             }
         }
+    }
+
+    /// Writes an event of the replica's environment, unless that takes longer than the limit.
+    async fn write(&self, store: &Store, handled: &Handled, moment: Moment, limit: Duration) -> Result<Written, NotStored> {
+        let write = async {
+            if !self.environment.has(store, &handled.envelope, moment.received).await? {
+                return Ok(Written::OtherEnvironment);
+            }
+            let (outcome, versions) = apply(store, &handled.envelope, &handled.event, moment).await?;
+            Ok::<_, StoreError>(Written::Done(outcome, versions))
+        };
+        Ok(tokio::time::timeout(limit, write).await.map_err(|_| NotStored::TimedOut(limit))??)
+    }
+
+    /// Sets an event of another environment aside, whole: an operator decides whether the replica's environment is right.
+    async fn set_foreign_aside(
+        &self,
+        handled: &Handled,
+        received: Timestamp,
+        body: &[u8],
+        line: &mut Line,
+    ) -> Result<Taken, Refusal> {
+        line.other_environment = true;
+        let error = EventError::OtherEnvironment { kind: handled.kind.as_str() };
+        self.set_aside(error, received, body, line).await
     }
 
     /// Puts an event that can't be applied where somebody finds it, whole. Only an event of a type that is
@@ -346,12 +395,6 @@ impl Webhook {
 
 fn request_id(context: &Context) -> String {
     context.request_id.clone()
-}
-
-/// Writes an event, unless that takes longer than the limit.
-async fn write(store: &Store, handled: &Handled, moment: Moment, limit: Duration) -> Result<(Outcome, Versions), NotStored> {
-    let applied = tokio::time::timeout(limit, apply(store, &handled.envelope, &handled.event, moment));
-    Ok(applied.await.map_err(|_| NotStored::TimedOut(limit))??)
 }
 
 #[derive(Serialize)]

@@ -16,6 +16,7 @@ pub static METRICS: MetricSet = MetricSet {
         Metric { name: "DisbelievedTimes", unit: "Count", dimensions: &[], value: Count::Where("time_disbelieved") },
         Metric { name: "OddMembers", unit: "Count", dimensions: &[], value: Count::Field("odd_members") },
         Metric { name: "RefusedEvents", unit: "Count", dimensions: &[], value: Count::Where("event_refused") },
+        Metric { name: "ForeignEvents", unit: "Count", dimensions: &[], value: Count::Where("other_environment") },
         Metric { name: "RejectedSources", unit: "Count", dimensions: &[], value: Count::Where("source_rejected") },
     ],
 };
@@ -37,6 +38,8 @@ pub(crate) struct Line {
     pub(crate) odd: Odd,
     /// It had the secret and is refused for good: it is lost, unless Stigg's support sends it again.
     pub(crate) refused: bool,
+    /// It names another environment than the replica's.
+    pub(crate) other_environment: bool,
     /// How long it waited in the queue.
     pub(crate) queued_seconds: Option<i64>,
     pub(crate) store_failed: bool,
@@ -58,6 +61,7 @@ impl Line {
             disbelieved: false,
             odd: Odd::default(),
             refused: false,
+            other_environment: false,
             queued_seconds: None,
             store_failed: false,
             secret_rejected: false,
@@ -119,6 +123,7 @@ impl Line {
                     odd_members = (self.odd.count > 0).then_some(self.odd.count),
                     odd_paths = (self.odd.count > 0).then(|| self.odd.paths.join(", ")),
                     event_refused = self.refused.then_some(true),
+                    other_environment = self.other_environment.then_some(true),
                     store_failed = self.store_failed.then_some(true),
                     secret_rejected = self.secret_rejected.then_some(true),
                     source_rejected = self.source_rejected.then_some(true),

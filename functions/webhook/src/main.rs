@@ -24,11 +24,13 @@ async fn main() -> Result<(), Error> {
     let connecting = Instant::now();
     let environment = FunctionEnvironment::read();
     let store = Store::new(function_dynamodb(&environment, Budget::WEBHOOK), tables);
-    let (secrets, ()) = tokio::join!(Keyring::of_function(&environment, WebhookSecrets::of_environment), store.open_for_writes());
+    let (secrets, own_environment) =
+        tokio::join!(Keyring::of_function(&environment, WebhookSecrets::of_environment), store.open_for_writes());
     telemetry::connected(connecting.elapsed());
     let [queue, set_aside_queue] = Queue::of_function(&environment);
     let webhook = &Webhook::new(store, secrets?, Clock::system())
         .with_allowed_sources(AllowedSources::of_environment()?)
+        .with_environment(own_environment)
         .with_queue(queue)
         .with_set_aside_queue(set_aside_queue);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Incoming>| webhook.call(event))).await

@@ -67,6 +67,12 @@ pub enum EventError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The event names another environment of Stigg's than the replica belongs to.
+    #[error("{kind}: `environmentId` is not the environment of this replica")]
+    OtherEnvironment {
+        /// The event's type.
+        kind: &'static str,
+    },
     /// All parts together are larger than an item of the store can be.
     #[error("{kind}: the event is too large: DynamoDB stores at most 400 KB in an item")]
     TooLargeToStore {
@@ -84,7 +90,11 @@ impl EventError {
     /// Whether this is an event of a type that is handled, so that it must not be lost.
     pub fn is_of_known_event(&self) -> bool {
         match self {
-            Self::Undecodable { .. } | Self::Field { .. } | Self::TooLarge { .. } | Self::TooLargeToStore { .. } => true,
+            Self::Undecodable { .. }
+            | Self::Field { .. }
+            | Self::TooLarge { .. }
+            | Self::TooLargeToStore { .. }
+            | Self::OtherEnvironment { .. } => true,
             Self::NotJson { .. } | Self::NoType => false,
         }
     }
@@ -215,6 +225,8 @@ pub struct Envelope {
     pub timestamp: Option<Timestamp>,
     /// When a list of entitlements was made, which orders lists.
     pub entitlements_updated_at: Option<Timestamp>,
+    /// Stigg's id of the environment that it is from.
+    pub environment_id: Option<Id>,
     /// What identifies its content: see [`digest`].
     pub digest: String,
 }

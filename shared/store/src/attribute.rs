@@ -53,6 +53,10 @@ pub(super) const DETAILS_VERSION: &str = "detailsVersion";
 
 pub(super) const RECEIVED_AT: &str = "receivedAt";
 
+pub(super) const ENVIRONMENT_ID: &str = "environmentId";
+pub(super) const WITNESSES: &str = "witnesses";
+pub(super) const WITNESSED_AT: &str = "witnessedAt";
+
 /// What the names of usage registers begin with; the feature's id follows.
 pub(super) const USAGE_PREFIX: &str = "#";
 

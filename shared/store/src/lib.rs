@@ -10,6 +10,7 @@ pub mod apply;
 mod attribute;
 mod customer;
 mod deletion;
+mod environment;
 mod error;
 mod inspect;
 mod item;
@@ -29,6 +30,7 @@ use std::{sync::Arc, time::Duration};
 use aws_sdk_dynamodb::Client;
 use jiff::{SignedDuration, Timestamp};
 
+pub use environment::{Environment, Witness, Witnesses};
 pub use error::{Outcome, StoreError};
 pub use inspect::{StoredCustomer, StoredScope, StoredSubscription};
 pub use key::{SHARDS, creation_order, customer_order, shard_of};

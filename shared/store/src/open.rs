@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    Store,
+    Environment, Store,
     attribute::{CUSTOMER_ID, ITEM},
     key::{Key, PROFILE_ITEM, text},
 };
@@ -14,13 +14,14 @@ use super::{
 const LIMIT: Duration = Duration::from_secs(1);
 
 impl Store {
-    /// Opens the connection by a request that a writer may make, for an item that can't be there. What
-    /// becomes of it is the first real request's matter.
-    pub async fn open_for_writes(&self) {
-        let _ = timeout(LIMIT, self.get(&self.tables.customers, nobody(), &[])).await;
+    /// Opens the connection for a writer, by the read of the environment. None if that failed or took too long: the
+    /// first event reads it then.
+    pub async fn open_for_writes(&self) -> Option<Environment> {
+        timeout(LIMIT, self.environment()).await.ok()?.ok()
     }
 
-    /// The same by a request that a reader may make.
+    /// Opens the connection for a reader, by a request for an item that does not exist. A failure is left to the first
+    /// real request.
     pub async fn open_for_reads(&self) {
         let _ = timeout(LIMIT, self.batch_get(&self.tables.customers, vec![nobody()], &[ITEM], false)).await;
     }

@@ -11,7 +11,7 @@
 //! that it finds. So a replacement that was decided before another change of the customer is refused, however late
 //! DynamoDB carries it out, and its writer decides anew.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, slice};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
@@ -171,11 +171,41 @@ impl Store {
         Err(StoreError::Contended)
     }
 
+    /// Deletes a subscription of this customer at this version: registers at or below it are removed, later ones stay.
+    /// For a subscription that Stigg does not know; Stigg has no event that says so.
+    ///
+    /// The tombstone stays for the grace period and keeps late events out, as after the deletion of a customer. Stale if
+    /// a register is later, or if the subscription is unknown or another customer's.
+    ///
+    /// # Errors
+    /// The same again completes what an error interrupted.
+    pub async fn delete_subscription(
+        &self,
+        subscription_id: &Id,
+        customer_id: &Id,
+        version: &Version,
+        now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let mut items = self.subscription_items(slice::from_ref(subscription_id)).await?;
+        let read = items.remove(subscription_id).unwrap_or_default();
+        let plan = Settle { store: self, subscription_id, customer_id, read: &read, tombstone: Some(version), now };
+        let (outcome, item) = match self.write(plan).await? {
+            Written::Done(item) => (Outcome::Applied, item.unwrap_or_default()),
+            Written::Unchanged(item) if item == Item::default() => (Outcome::Stale, read),
+            Written::Unchanged(item) => (Outcome::Stale, item),
+        };
+        if has_register(&item) {
+            return Ok(Outcome::Stale);
+        }
+        self.remove_pointer(customer_id, subscription_id, version).await?;
+        Ok(outcome)
+    }
+
     /// Brings a subscription into line with its customer: registers at or below the tombstone go, and it is in the
     /// indexes exactly while it is complete and the customer is live. Returns the item as it is then. A subscription of
     /// another customer stays as it is.
     async fn settle(&self, subscription_id: &Id, customer_id: &Id, read: Item, now: Timestamp) -> Result<Item, StoreError> {
-        let plan = Settle { store: self, subscription_id, customer_id, read: &read, now };
+        let plan = Settle { store: self, subscription_id, customer_id, read: &read, tombstone: None, now };
         Ok(match self.write(plan).await? {
             Written::Done(item) => item.unwrap_or_default(),
             Written::Unchanged(item) if item == Item::default() => read,
@@ -281,7 +311,7 @@ struct Merged {
     outcome: Outcome,
     /// The customer of the subscription.
     owner: Option<Id>,
-    /// That customer's tombstone.
+    /// The higher one of that customer's tombstone and the subscription's own.
     tombstone: Option<Version>,
 }
 
@@ -310,22 +340,25 @@ impl Plan for Merge<'_> {
             (Some(owner), Some((customer_id, state))) if owner == customer_id && is_absent => Some(state),
             (Some(owner), _) => Some(self.store.customer_state(owner).await?),
         };
-        let is_deleted = state.as_ref().is_some_and(|state| state.is_deleted(self.version));
         arrange(&mut new, self.subscription_id, state.as_ref(), self.now)?;
+        let tombstone = new.version(TOMBSTONE)?;
+        let is_deleted = tombstone.as_ref().is_some_and(|tombstone| self.version <= tombstone);
         let outcome = if is_newer && !is_deleted { Outcome::Applied } else { Outcome::Stale };
-        *self.merged = Merged { outcome, owner, tombstone: state.and_then(|state| state.tombstone) };
+        *self.merged = Merged { outcome, owner, tombstone };
         // An event from before a deletion leaves a tombstone, whether the subscription is known or not: only the write's
         // condition shows whether there is an item to sweep.
         Ok((new != *found).then(|| self.store.replace_subscription(self.subscription_id, found, new)))
     }
 }
 
-/// See [`Store::settle`].
+/// See [`Store::settle`] and [`Store::delete_subscription`].
 struct Settle<'a> {
     store: &'a Store,
     subscription_id: &'a Id,
     customer_id: &'a Id,
     read: &'a Item,
+    /// A tombstone of the subscription's own.
+    tombstone: Option<&'a Version>,
     now: Timestamp,
 }
 
@@ -337,6 +370,9 @@ impl Plan for Settle<'_> {
         }
         let state = self.store.customer_state(self.customer_id).await?;
         let mut new = found.clone();
+        if let Some(tombstone) = self.tombstone {
+            new.raise_tombstone(tombstone)?;
+        }
         arrange(&mut new, self.subscription_id, Some(&state), self.now)?;
         Ok((new != *found).then(|| self.store.replace_subscription(self.subscription_id, found, new)))
     }

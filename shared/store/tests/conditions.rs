@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{access::AccessRequest, id::Id, version::Version};
 use local::embedded::Embedded;
 use serde_json::{Value, json};
-use store::{ListIndex, Outcome, Parts, Range, SHARDS, Spent, Store};
+use store::{Environment, ListIndex, Outcome, Parts, Range, SHARDS, Spent, Store, Witness, Witnesses};
 use testkit::{
     proxy::Fault,
     store::{applied, at, day, everything, id, items, proxied, write},
@@ -464,4 +464,54 @@ async fn an_empty_or_overlong_email_is_no_key_and_takes_no_event_down() {
     assert_eq!(store.customers_by_email("e@example.com", 10).await.unwrap(), [id("c")]);
     assert_eq!(store.customers_by_email("", 10).await.unwrap(), Vec::<Id>::new());
     assert_eq!(day(1).time(), at(1));
+}
+
+/// The deletion of a subscription that Stigg does not know, cut off after any number of requests.
+#[tokio::test]
+async fn a_subscriptions_deletion_is_completed_by_the_same_again_and_loses_against_newer_events() {
+    for passes in 0..5 {
+        let embedded = Embedded::in_memory().await.unwrap();
+        let store = &embedded.store;
+        applied(store, 1, customer("created")).await;
+        applied(store, 2, subscription("created", "ACTIVE")).await;
+        let (subscription_id, customer_id) = (id("s"), id("c"));
+        let delete = async |store: &Store| store.delete_subscription(&subscription_id, &customer_id, &day(5), at(5)).await;
+        let held = async || store.stored_customer(&customer_id).await.unwrap().unwrap().subscriptions;
+
+        let _ = delete(&proxied(&embedded, passes).await.store).await;
+        let _ = delete(store).await.unwrap();
+        assert_eq!(held().await.len(), 0, "after {passes} requests");
+        assert_eq!(write(store, 4, subscription("canceled", "CANCELED")).await.unwrap(), Outcome::Stale);
+        assert_eq!(write(store, 4, json!({"type": "subscription.expired", "id": "s"})).await.unwrap(), Outcome::Stale);
+        assert_eq!(held().await.len(), 0, "a late event leaves nothing");
+        applied(store, 6, subscription("updated", "ACTIVE")).await;
+        assert!(matches!(&held().await[..], [held] if held.is_listed));
+        assert_eq!(delete(store).await.unwrap(), Outcome::Stale);
+        assert!(matches!(&held().await[..], [held] if held.is_listed), "what is newer stays");
+        let other = id("other");
+        assert_eq!(store.delete_subscription(&subscription_id, &other, &day(7), at(7)).await.unwrap(), Outcome::Stale);
+        assert!(matches!(&held().await[..], [held] if held.is_listed), "it is another customer's");
+    }
+}
+
+#[tokio::test]
+async fn the_first_environment_stays_until_it_is_replaced_and_no_customer_shares_its_item() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let store = &embedded.store;
+    let (first, second) = (id("first"), id("second"));
+    assert_eq!(store.environment().await.unwrap(), Environment::default());
+    assert_eq!(store.remember_environment_id(&first).await.unwrap(), first);
+    assert_eq!(store.remember_environment_id(&second).await.unwrap(), first);
+    store.replace_environment_id(Some(&second)).await.unwrap();
+    let customers = vec![Witness { customer_id: id("c"), created_at: at(1) }];
+    let witnesses = Witnesses { read_at: at(2), customers };
+    store.replace_witnesses(&witnesses).await.unwrap();
+    let remembered = Environment { environment_id: Some(second), witnesses: Some(witnesses.clone()) };
+    assert_eq!(store.environment().await.unwrap(), remembered);
+    store.replace_environment_id(None).await.unwrap();
+    assert_eq!(store.environment().await.unwrap(), Environment { environment_id: None, witnesses: Some(witnesses) });
+    assert!(Id::try_from("\0").is_err());
+    // A customer with the item's name as its id is one like any other.
+    applied(store, 1, json!({"type": "customer.created", "id": "ENVIRONMENT"})).await;
+    assert_eq!(store.remember_environment_id(&first).await.unwrap(), first);
 }

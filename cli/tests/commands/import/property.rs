@@ -12,6 +12,7 @@ use std::{
 };
 
 use byos::{
+    guard::Guards,
     import::{self, Checkpoint},
     mirror::{Mirror, Mode},
     reconcile::{self, Settings, Totals},
@@ -31,7 +32,7 @@ use super::{
     world::{STEP, data_at, moment, realistic},
 };
 use testkit::{
-    histories::{self, Replica, as_the_model_says},
+    histories::{Replica, as_the_model_says},
     model::{self, BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time},
 };
 
@@ -199,7 +200,8 @@ impl World {
         self.now.store(moment(self.case.events.len()) + 3_600_000, Ordering::SeqCst);
         let api = self.api().await;
         let options = Options { lag: LAG, ..api.options() };
-        let settings = Settings { concurrency: 4, settle: Duration::ZERO, max_deletions: 100 };
+        let guards = Guards { max_deletions: Some(100), ..Guards::default() };
+        let settings = Settings { concurrency: 4, settle: Duration::ZERO, guards };
         let report = Report::to(Box::new(std::io::sink()), true, true);
         reconcile::run(self.mirror(&options, Mode::Look), fix, settings, None, report).await.unwrap()
     }
@@ -222,7 +224,7 @@ fn expected(case: &Case) -> Value {
 fn for_each_case(count: u32, check: impl AsyncFn(Case) -> Result<(), TestCaseError>) {
     let wanted = std::env::var("BYOS_HISTORIES").ok().and_then(|count| count.parse().ok());
     let config = ProptestConfig {
-        cases: wanted.unwrap_or_else(|| histories::count(count)),
+        cases: wanted.unwrap_or_else(|| testkit::histories::count(count)),
         failure_persistence: None,
         max_shrink_iters: 300,
         ..ProptestConfig::default()

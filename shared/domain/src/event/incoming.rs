@@ -47,7 +47,7 @@ use crate::{
 };
 
 /// The members of the envelope that are read.
-const ENVELOPE: [&str; 3] = ["messageId", "timestamp", "entitlementsUpdatedAt"];
+const ENVELOPE: [&str; 4] = ["messageId", "timestamp", "entitlementsUpdatedAt", "environmentId"];
 
 /// Reads an event of a kind that is handled: what all events say, what this one says, and what was left out.
 pub(super) fn read(kind: Kind, json: &RawValue) -> Result<(Envelope, Event, Odd), EventError> {
@@ -91,7 +91,8 @@ fn envelope(reader: &mut Reader, event: &Object<'_>, digest: String) -> Envelope
     let mut date = |name| reader.tolerant(event, name).map(|Date(time)| time);
     let timestamp = date("timestamp");
     let entitlements_updated_at = if is_list { date("entitlementsUpdatedAt") } else { None };
-    Envelope { message_id: reader.tolerant(event, "messageId"), timestamp, entitlements_updated_at, digest }
+    let environment_id = reader.tolerant(event, "environmentId");
+    Envelope { message_id: reader.tolerant(event, "messageId"), timestamp, entitlements_updated_at, environment_id, digest }
 }
 
 const PROFILE: [&str; 9] =

@@ -1,0 +1,109 @@
+//! Before a command writes: where it writes to, and whether the operator agrees.
+
+use std::io::{self, BufRead, IsTerminal as _, Write as _};
+
+use clap::Args;
+use store::{Store, Tables};
+
+use crate::{
+    outcome,
+    target::{Deployment, Place},
+};
+
+/// How an operator agrees in advance.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Consent {
+    /// Write without asking; needed without a terminal, except for the local stack
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+impl Consent {
+    /// Prints where the command writes, and asks for consent on a terminal. False if there is none: then nothing may be
+    /// written.
+    ///
+    /// The local stack takes no consent. Without a terminal nobody can be asked, so that takes `--yes`.
+    pub async fn ask(self, deployment: &Deployment, store: &Store) -> bool {
+        let described = match (&deployment.arn, &deployment.place) {
+            (None, Place::Named) => table_arn(store).await,
+            (arn, _) => Ok(arn.clone()),
+        };
+        announce(deployment, &described, Some(store.tables()), None);
+        self.agreed(deployment)
+    }
+
+    /// The same for a command that writes through the webhook alone.
+    pub fn ask_to_send(self, deployment: &Deployment, url: &str) -> bool {
+        announce(deployment, &Ok(deployment.arn.clone()), deployment.tables(), Some(url));
+        self.agreed(deployment)
+    }
+
+    fn agreed(self, deployment: &Deployment) -> bool {
+        if self.yes || deployment.place == Place::Local {
+            return true;
+        }
+        if !io::stdin().is_terminal() {
+            eprintln!("byos: not confirmed, so nothing was done: without a terminal, add --yes");
+            return false;
+        }
+        eprint!("Write there? [y/N] ");
+        let _ = io::stderr().flush();
+        let agreed = is_yes(&mut io::stdin().lock());
+        if !agreed {
+            eprintln!("byos: not confirmed, so nothing was done");
+        }
+        agreed
+    }
+}
+
+/// Prints where a command that asks for no consent writes.
+pub fn announce_writes(deployment: &Deployment) {
+    announce(deployment, &Ok(deployment.arn.clone()), deployment.tables(), None);
+}
+
+/// Prints where a command writes, on standard error: standard output is for results. The ARN is of the stack or of a
+/// table; an error is why DynamoDB did not tell it.
+fn announce(deployment: &Deployment, arn: &Result<Option<String>, String>, tables: Option<&Tables>, url: Option<&str>) {
+    let mut lines = vec![format!("This command writes to {}", deployment.name())];
+    match arn {
+        Ok(arn) => {
+            // arn:aws:<service>:<region>:<account>:…
+            let parts: Vec<&str> = arn.iter().flat_map(|arn| arn.splitn(6, ':')).collect();
+            if let [_, _, _, region, account, _] = parts[..] {
+                lines.push(format!("  account  {account}\n  region   {region}"));
+            }
+        }
+        Err(reason) => lines.push(format!("  account  not known: {reason}")),
+    }
+    if let Some(Tables { customers, subscriptions, receipts }) = tables {
+        lines.push(format!("  tables   {customers}, {subscriptions}, {receipts}"));
+    }
+    lines.extend(url.map(|url| format!("  through  {url}")));
+    eprintln!("{}", lines.join("\n"));
+}
+
+/// The ARN of the customers' table, which names account and region.
+async fn table_arn(store: &Store) -> Result<Option<String>, String> {
+    let described = store.client().describe_table().table_name(&store.tables().customers).send().await;
+    let described = described.map_err(|error| outcome::of_aws(&error))?;
+    Ok(described.table.and_then(|table| table.table_arn))
+}
+
+fn is_yes(input: &mut impl BufRead) -> bool {
+    let mut line = String::new();
+    input.read_line(&mut line).is_ok() && matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for (typed, agreed) in
+            [("y\n", true), (" YES \n", true), ("\n", false), ("", false), ("yess\n", false), ("n\ny\n", false)]
+        {
+            assert_eq!(is_yes(&mut typed.as_bytes()), agreed, "{typed:?}");
+        }
+    }
+}

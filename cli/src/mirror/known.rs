@@ -1,0 +1,69 @@
+//! When a 404 counts as "Stigg does not know it": only if another record of the replica was found in the same run. A
+//! wrong address answers every request with 404.
+
+use std::sync::OnceLock;
+
+use domain::id::Id;
+use store::{ListIndex, Range, SHARDS};
+use tokio::sync::OnceCell;
+
+use super::{Mirror, Trouble};
+use crate::stigg::Records;
+
+/// How many records of each shard are asked for until Stigg knows one.
+const CANDIDATES: usize = 5;
+
+/// What a run knows of the replica's records at Stigg, by kind.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    customers: OfKind,
+    subscriptions: OfKind,
+}
+
+#[derive(Debug, Default)]
+struct OfKind {
+    /// A record of the replica that Stigg has listed.
+    listed: OnceLock<Id>,
+    /// Whether Stigg has found one of the replica's records by its id.
+    is_confirmed: OnceCell<bool>,
+}
+
+impl Known {
+    fn of(&self, records: Records) -> &OfKind {
+        match records {
+            Records::Subscriptions => &self.subscriptions,
+            Records::Customers | Records::Plans => &self.customers,
+        }
+    }
+
+    /// Notes a record of the replica that Stigg lists.
+    pub(super) fn note(&self, records: Records, id: &Id) {
+        self.of(records).listed.get_or_init(|| id.clone());
+    }
+}
+
+impl Mirror {
+    /// Whether a 404 counts: Stigg finds another record of this kind that the replica has, by the same kind of request.
+    /// Asks once a run.
+    pub(super) async fn confirms(&self, records: Records) -> Result<bool, Trouble> {
+        self.known.of(records).is_confirmed.get_or_try_init(|| self.finds_any(records)).await.copied()
+    }
+
+    async fn finds_any(&self, records: Records) -> Result<bool, Trouble> {
+        let mut candidates: Vec<Id> = self.known.of(records).listed.get().cloned().into_iter().collect();
+        let index = match records {
+            Records::Subscriptions => ListIndex::Subscriptions,
+            Records::Customers | Records::Plans => ListIndex::Customers,
+        };
+        for shard in 0..SHARDS {
+            let page = self.store.list_page(index, shard, &Range::default(), false, CANDIDATES).await?;
+            candidates.extend(page.places.into_iter().map(|place| place.id));
+        }
+        for id in candidates {
+            if self.stigg.record(records, id.as_str()).await?.0.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

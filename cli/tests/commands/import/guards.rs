@@ -1,0 +1,296 @@
+//! What keeps `byos import` and `byos reconcile --fix` from writing with another environment's key, through the binary.
+
+use domain::{
+    access::{AccessRequest, decide},
+    id::Id,
+};
+use local::embedded::Embedded;
+use runtime::clock::Clock;
+use serde_json::{Value, json};
+use wiremock::ResponseTemplate;
+
+use super::standin::{Data, Form, StandIn, customer, data, entitlement, state, subscription};
+
+/// A replica and the folder that commands run in.
+struct Replica {
+    embedded: Embedded,
+    folder: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn summary(&self) -> Value {
+        self.lines().pop().unwrap_or_else(|| panic!("{self:?}"))
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Replica {
+    /// One that holds what this import brought.
+    async fn of(data: &Data) -> Self {
+        let replica = Self { embedded: Embedded::in_memory().await.unwrap(), folder: tempfile::tempdir().unwrap() };
+        let ran = replica.byos(&serve(data).await, &["import"]).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        replica
+    }
+
+    async fn byos(&self, api: &StandIn, arguments: &[&str]) -> Ran {
+        let uri = api.server.uri();
+        let settle: &[&str] = if arguments[0] == "reconcile" { &["--settle", "0"] } else { &[] };
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_byos"))
+            .args(arguments)
+            .args(settle)
+            .args(["--json", "--stigg-url", &uri, "--stigg-edge-url", &uri, "--rate", "0", "--lag", "0"])
+            .args(["--dynamodb-endpoint", &self.embedded.endpoint])
+            .env("STIGG_API_KEY", "the-key")
+            .current_dir(self.folder.path())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .unwrap();
+        Ran {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    async fn has_access(&self, customer: usize, feature: &str) -> bool {
+        let request = AccessRequest {
+            customer_id: Id::try_from(format!("customer/{customer:04}").as_str()).unwrap(),
+            feature_id: Id::try_from(feature).unwrap(),
+            requested_usage: 1.0,
+            requested_values: Vec::new(),
+            resource_id: None,
+        };
+        let view = self.embedded.store.access_view(&request).await.unwrap();
+        decide(&view, &request, Clock::system().now()).has_access()
+    }
+
+    /// The same without what is remembered of the environment.
+    async fn data(&self) -> Vec<String> {
+        let mut items = self.everything().await;
+        items.retain(|item| !item.contains(r#"S("ENVIRONMENT")"#));
+        items
+    }
+
+    /// Every item of every table, to tell whether a command wrote anything.
+    async fn everything(&self) -> Vec<String> {
+        let tables = self.embedded.store.tables();
+        let mut items = Vec::new();
+        for table in [&tables.customers, &tables.subscriptions, &tables.receipts] {
+            let scanned = self.embedded.store.client().scan().table_name(table).send().await.unwrap();
+            items.extend(scanned.items().iter().map(|item| {
+                let sorted: std::collections::BTreeMap<_, _> = item.iter().collect();
+                format!("{sorted:?}")
+            }));
+        }
+        items.sort();
+        items
+    }
+}
+
+async fn serve(data: &Data) -> StandIn {
+    let data = data.clone();
+    StandIn::start(move |asked| data.answer(asked, Form::Pagination, 10)).await
+}
+
+/// What every customer is entitled to in the other environment.
+fn generous() -> Value {
+    state(vec![entitlement("seats", 5_000, 0), entitlement("calls", 5_000, 0)], Vec::new())
+}
+
+/// Another environment with the same ids: some of them archived there, everybody else entitled to more.
+fn elsewhere(count: usize, archived: usize) -> Data {
+    let mut other = data(count);
+    for record in &mut other.customers {
+        record["createdAt"] = "2025-06-01T12:00:00.000Z".into();
+    }
+    for record in &mut other.customers[..archived] {
+        record["archivedAt"] = "2026-02-01T00:00:00.000Z".into();
+    }
+    other.states.values_mut().for_each(|held| *held = generous());
+    other
+}
+
+/// The same environment, in which so many customers were archived and one was renamed.
+fn archived(count: usize, archived: usize) -> Data {
+    let mut data = data(count);
+    for record in &mut data.customers[..archived] {
+        record["archivedAt"] = "2026-02-01T00:00:00.000Z".into();
+    }
+    data.customers[count - 1]["name"] = "Renamed".into();
+    data
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_an_environment_with_the_same_ids_writes_nothing() {
+    let replica = Replica::of(&data(40)).await;
+    let before = replica.everything().await;
+    let api = serve(&elsewhere(40, 30)).await;
+    for arguments in
+        [&["reconcile", "--fix"][..], &["reconcile", "--fix", "--customer", "customer/0035"], &["reconcile"], &["import"]]
+    {
+        let ran = replica.byos(&api, arguments).await;
+        assert_eq!(replica.everything().await, before, "{arguments:?}: {ran:?}");
+        assert_eq!(ran.code, 1, "{arguments:?}: {ran:?}");
+        assert!(ran.err.contains("another environment") && ran.err.contains("--accept-environment"), "{ran:?}");
+    }
+    // Whoever means it can do it, within the other guard.
+    let ran = replica.byos(&api, &["reconcile", "--fix", "--accept-environment"]).await;
+    assert_eq!((ran.code, &ran.summary()["mended"]), (3, &json!(0)), "{ran:?}");
+    assert!(ran.err.contains("--max-deletions 30"), "{ran:?}");
+    let ran = replica.byos(&api, &["reconcile", "--fix", "--accept-environment", "--max-deletions", "30"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(!replica.has_access(0, "seats").await && replica.has_access(39, "calls").await);
+    // From now on that is the replica's environment.
+    assert_eq!(replica.byos(&api, &["reconcile"]).await.code, 0);
+    assert_eq!(replica.byos(&serve(&data(40)).await, &["reconcile"]).await.code, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_beyond_the_share_block_every_write_of_a_reconciliation() {
+    let replica = Replica::of(&data(40)).await;
+    let before = replica.everything().await;
+    // 5 % of 40 are 2.
+    let api = serve(&archived(40, 3)).await;
+    let ran = replica.byos(&api, &["reconcile", "--fix"]).await;
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let summary = ran.summary();
+    assert_eq!([&summary["extra"], &summary["differing"], &summary["mended"]], [3, 1, 0], "{ran:?}");
+    assert!(ran.err.contains("3 of 40 customers") && ran.err.contains("--max-deletions 3"), "{ran:?}");
+    assert_eq!(replica.everything().await, before);
+    let ran = replica.byos(&api, &["reconcile", "--fix", "--max-deletions", "3"]).await;
+    assert_eq!((ran.code, &ran.summary()["mended"]), (0, &json!(4)), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_deletions_are_written_however_small_the_replica_is() {
+    let replica = Replica::of(&data(4)).await;
+    let ran = replica.byos(&serve(&archived(4, 2)).await, &["reconcile", "--fix"]).await;
+    assert_eq!((ran.code, &ran.summary()["mended"]), (0, &json!(3)), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_would_lose_many_customers_writes_nothing() {
+    let replica = Replica::of(&data(40)).await;
+    let api = serve(&archived(40, 3)).await;
+    let before = replica.everything().await;
+    let ran = replica.byos(&api, &["import"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("3 of 40 customers") && ran.err.contains("--max-deletions 3"), "{ran:?}");
+    assert_eq!(replica.everything().await, before);
+    let ran = replica.byos(&api, &["import", "--max-deletions", "3"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(!replica.has_access(0, "seats").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_only_events_filled_is_guarded_by_the_share_alone() {
+    let replica = Replica { embedded: Embedded::in_memory().await.unwrap(), folder: tempfile::tempdir().unwrap() };
+    for n in 0..4 {
+        hear(
+            &replica,
+            &json!({"type": "customer.created", "id": format!("customer/{n:04}"), "timestamp": "2026-01-01T00:00:00Z"}),
+        )
+        .await;
+    }
+    let before = replica.everything().await;
+    let other = Data { customers: vec![customer("elsewhere")], ..Data::default() };
+    for command in [&["import"][..], &["reconcile", "--fix"]] {
+        let ran = replica.byos(&serve(&other).await, command).await;
+        assert!(ran.code != 0 && replica.everything().await == before, "{ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_404_deletes_nobody_unless_another_known_id_was_found() {
+    let replica = Replica::of(&data(2)).await;
+    let before = replica.everything().await;
+    // Pages are empty and every record is a 404, as behind a wrong address.
+    let empty = serve(&Data::default()).await;
+    for arguments in [
+        &["reconcile", "--fix", "--accept-environment"][..],
+        &["reconcile", "--fix", "--customer", "customer/0000", "--accept-environment"],
+    ] {
+        let ran = replica.byos(&empty, arguments).await;
+        assert_eq!((ran.code, &ran.summary()["mended"]), (3, &json!(0)), "{ran:?}");
+        assert!(ran.out.contains("404"), "{ran:?}");
+        assert_eq!(replica.everything().await, before, "{ran:?}");
+    }
+    // With one that is known the other one's 404 counts.
+    let mut one = data(2);
+    one.customers.remove(0);
+    let ran = replica.byos(&serve(&one).await, &["reconcile", "--fix", "--customer", "customer/0000"]).await;
+    assert_eq!((ran.code, &ran.summary()["mended"]), (0, &json!(1)), "{ran:?}");
+    assert!(!replica.has_access(0, "seats").await && replica.has_access(1, "seats").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_stigg_does_not_know_gets_a_tombstone() {
+    let mut all = data(3);
+    let replica = Replica::of(&all).await;
+    all.subscriptions.remove(0);
+    let api = serve(&all).await;
+    let ran = replica.byos(&api, &["reconcile", "--fix"]).await;
+    assert_eq!((ran.code, &ran.summary()["extra"], &ran.summary()["mended"]), (0, &json!(1), &json!(1)), "{ran:?}");
+    let ran = replica.byos(&api, &["reconcile", "--fix"]).await;
+    assert_eq!((ran.code, &ran.summary()["extra"]), (0, &json!(0)), "{ran:?}");
+    // What is older stays away, and what is newer comes back.
+    let event = |time: &str| {
+        json!({"type": "subscription.updated", "id": "subscription of customer/0000", "timestamp": time, "status": "ACTIVE",
+               "startDate": "2026-01-01T00:00:00Z", "customer": {"id": "customer/0000"}, "plan": {"id": "plan-a", "name": "Plan A"}})
+    };
+    hear(&replica, &event("2026-01-02T00:00:00Z")).await;
+    assert_eq!(replica.byos(&api, &["reconcile"]).await.code, 0);
+    hear(&replica, &event(&jiff::Timestamp::now().to_string())).await;
+    assert_eq!(replica.byos(&api, &["reconcile"]).await.code, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_of_many_customers_are_not_deleted_either() {
+    let mut all = data(40);
+    let replica = Replica::of(&all).await;
+    let before = replica.everything().await;
+    all.subscriptions.drain(..3);
+    let ran = replica.byos(&serve(&all).await, &["reconcile", "--fix"]).await;
+    assert_eq!((ran.code, &ran.summary()["extra"], &ran.summary()["mended"]), (3, &json!(3), &json!(0)), "{ran:?}");
+    assert_eq!(replica.everything().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriptions_404_counts_only_if_another_one_was_found() {
+    let all = data(2);
+    let replica = Replica::of(&all).await;
+    let before = replica.data().await;
+    let api = StandIn::start(move |asked| match asked.path()[..] {
+        ["api", "v1", "subscriptions", ..] if asked.path.len() == 4 => ResponseTemplate::new(404),
+        ["api", "v1", "subscriptions"] => {
+            Data { subscriptions: vec![subscription("other", "nobody")], ..Data::default() }.answer(asked, Form::Pagination, 10)
+        }
+        _ => all.answer(asked, Form::Pagination, 10),
+    })
+    .await;
+    let ran = replica.byos(&api, &["reconcile", "--fix"]).await;
+    assert_eq!((ran.code, &ran.summary()["mended"]), (3, &json!(0)), "{ran:?}");
+    assert_eq!(replica.data().await, before);
+}
+
+/// An event that Stigg's webhook sent.
+async fn hear(replica: &Replica, event: &Value) {
+    let body = event.to_string();
+    let domain::event::Received::Handled(handled) = domain::event::parse(body.as_bytes()).unwrap() else {
+        panic!("ignored: {body}")
+    };
+    let now = jiff::Timestamp::now();
+    let _ = store::apply::apply(&replica.embedded.store, &handled.envelope, &handled.event, now.into()).await.unwrap();
+}
