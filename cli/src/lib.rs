@@ -3,6 +3,7 @@
 //! workspace run on it. Beside it, the commands of an operator, which speak to any deployment: see
 //! [`target`].
 
+pub mod browse;
 pub mod check;
 pub mod delivery;
 pub mod doctor;
@@ -15,6 +16,7 @@ pub mod mirror;
 pub mod outcome;
 pub mod reconcile;
 pub mod recorded;
+pub mod recorder;
 pub mod replay;
 pub mod report;
 pub mod runtime_api;

@@ -3,11 +3,13 @@
 use std::{error::Error, process::ExitCode};
 
 use byos::{
+    browse::{Browse, browse},
     check::{Check, check},
     doctor::{Doctor, doctor},
     import::{Import, import},
     outcome::{Ended, in_one_line},
     reconcile::{Reconcile, reconcile},
+    recorder::Recorder,
     replay::{Replay, replay},
     send::{Send, send},
     serve::{Serve, serve},
@@ -36,6 +38,7 @@ enum Command {
     Send(Box<Send>),
     Show(Box<Show>),
     Check(Box<Check>),
+    Console(Box<Browse>),
     Replay(Box<Replay>),
     Doctor(Box<Doctor>),
     Import(Import),
@@ -50,12 +53,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     let Cli { command, serve: options } = Cli::parse();
     let command = command.unwrap_or(Command::Serve(options));
-    log(matches!(command, Command::Serve(_)));
+    let recorder = Recorder::default();
+    log(matches!(command, Command::Serve(_)), recorder.clone());
     let ended: Result<Ended, Box<dyn Error>> = match command {
-        Command::Serve(options) => serve(options).await.map(|()| Ended::Well).map_err(Into::into),
+        Command::Serve(options) => serve(options, recorder).await.map(|()| Ended::Well).map_err(Into::into),
         Command::Send(options) => send(*options).await.map_err(Into::into),
         Command::Show(options) => show(*options).await.map_err(Into::into),
         Command::Check(options) => check(*options).await.map_err(Into::into),
+        Command::Console(options) => browse(*options).await.map_err(Into::into),
         Command::Replay(options) => replay(*options).await.map_err(Into::into),
         Command::Doctor(options) => doctor(*options).await.map_err(Into::into),
         Command::Import(options) => import(options).await.map_err(Into::into),
@@ -72,10 +77,10 @@ async fn main() -> ExitCode {
 
 /// The stack's log lines are what it has to say. A command's own words go to standard output, so its
 /// log goes beside them, and only what is wrong.
-fn log(is_serving: bool) {
+fn log(is_serving: bool, recorder: Recorder) {
     let log = tracing_subscriber::fmt().compact().with_target(false);
     if is_serving {
-        log.with_env_filter(telemetry::filter()).finish().with(telemetry::MOST).init();
+        log.with_env_filter(telemetry::filter()).finish().with(telemetry::MOST).with(recorder).init();
     } else {
         let log = log.with_env_filter(telemetry::filter_with_default(LevelFilter::WARN));
         log.with_writer(std::io::stderr).finish().with(telemetry::MOST).init();

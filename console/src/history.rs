@@ -1,0 +1,139 @@
+//! "History of a decision": the registers behind it in the order of their versions, with their age, and what the next
+//! event has to be newer than.
+//!
+//! A register holds its newest version alone, so this is how far each part of the decision is, not every state it has
+//! been in. When an event arrived is not stored either; the webhook's log has it.
+
+use axum::{
+    extract::{Query, State, rejection::QueryRejection},
+    http::StatusCode,
+    response::Response,
+};
+use jiff::Timestamp;
+use maud::{Markup, html};
+use shared::access::AccessRequest;
+
+use crate::{
+    Console,
+    ask::{Asked, Problems, form},
+    evidence::{self, Decided, Evidence, behind, counts},
+    layout::{Tab, Tone, badge, id, id_of, message_id, moment, name},
+    text::{distance, duration},
+    url,
+};
+
+pub(crate) async fn page(State(console): State<Console>, asked: Result<Query<Asked>, QueryRejection>) -> Response {
+    let Ok(Query(asked)) = asked else {
+        return console.bad_request(Tab::History, "The address takes `customer`, `feature` and `resource`, each once.");
+    };
+    let now = Timestamp::now();
+    if asked.is_empty() {
+        return console.ok(Tab::History, "History", &html! { (intro()) (form("history", &asked, &Problems::default(), &[])) });
+    }
+    match asked.request() {
+        Ok(request) => match evidence::decide(&console.0.store, &request, now).await {
+            Ok(decided) => {
+                let main = html! {
+                    (intro())
+                    div.split {
+                        (form("history", &asked, &Problems::default(), &decided.features))
+                        div.answer { (timeline(&request, &decided, now)) }
+                    }
+                    (floors(&decided, now))
+                };
+                console.ok(Tab::History, "History", &main)
+            }
+            Err(error) => console.store_failed(Tab::History, &error),
+        },
+        Err(problems) => {
+            let main = html! { (intro()) (form("history", &asked, &problems, &[])) };
+            console.respond(StatusCode::BAD_REQUEST, Some(Tab::History), "History", &main)
+        }
+    }
+}
+
+fn intro() -> Markup {
+    html! {
+        header.intro {
+            h1 { "History of a decision" }
+            p.lead { "The newest event of each register that the decision stands on, and what the next one has to be newer than." }
+        }
+    }
+}
+
+/// The registers that are there, newest first.
+fn timeline(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Markup {
+    let mut written: Vec<_> = decided.registers.iter().filter_map(|evidence| Some((evidence, evidence.part.as_ref()?))).collect();
+    written.sort_by(|(_, one), (_, other)| other.version.cmp(&one.version));
+    let newest = decided.newest();
+    let decision = &decided.explanation.decision;
+    html! {
+        section aria-labelledby="timeline" {
+            h2 #timeline {
+                "Now: "
+                @match decision.denied {
+                    None => (badge(Tone::Good, "Granted")),
+                    Some(reason) => { (badge(Tone::Bad, "Denied")) " " code { (format!("{reason:?}")) } }
+                }
+            }
+            p { a href=(url::decision("ask", &request.customer_id, &request.feature_id, request.resource_id.as_ref())) { "Explain this decision" } }
+            @if written.is_empty() {
+                (crate::layout::empty("No event has come that this decision could stand on."))
+            } @else {
+                ol.timeline {
+                    @for (evidence, part) in &written {
+                        li class=[evidence.counts.then_some("counts")] {
+                            p.when { (moment(part.version.time(), now)) @if let Some(behind) = behind(part, newest) { span.far { " · " (duration(behind)) " behind the newest" } } }
+                            p { b { (name(&evidence.name)) } " " (counts(evidence)) }
+                            p.far { (evidence.role) }
+                            p { (message_id(&part.message_id)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn floors(decided: &Decided, now: Timestamp) -> Markup {
+    let newest = decided.newest();
+    html! {
+        section aria-labelledby="floors" {
+            h2 #floors { "What the next event has to be newer than" }
+            div.scroll.card tabindex="0" role="region" aria-labelledby="floors" {
+                table {
+                    thead { tr {
+                        th scope="col" { "Register" }
+                        th scope="col" { "Age" }
+                        th scope="col" { "Behind the newest" }
+                        th scope="col" { "Its next event counts if it is newer than" }
+                    } }
+                    tbody { @for evidence in &decided.registers { (row(evidence, newest, now)) } }
+                }
+            }
+            div.hint {
+                p { "Versions are ordered by the event's time, then by its messageId. An older or equal event is answered with `stale` and changes nothing. A list replaces the usage that it carries; one without usage leaves the measured one." }
+                p { "A register holds its newest version alone, and not when it arrived. The webhook's log has both for every event: look for the messageId, and its field " code { "lag_seconds" } "." }
+            }
+        }
+    }
+}
+
+fn row(evidence: &Evidence, newest: Option<Timestamp>, now: Timestamp) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (name(&evidence.name)) span.far.under { (evidence.written_by) } }
+            @match &evidence.part {
+                Some(part) => {
+                    td { (distance(part.version.time(), now)) }
+                    td { @match behind(part, newest) { Some(behind) => (duration(behind)), None => "is the newest" } }
+                }
+                None => { td { span.far { "none has come" } } td { span.far { "–" } } }
+            }
+            td { @match &evidence.floor {
+                Some(floor) => { time { (floor.time_text()) } " " (id(id_of(floor))) }
+                None => { "anything: the first one counts" }
+            } }
+        }
+    }
+}
