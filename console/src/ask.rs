@@ -19,7 +19,7 @@ use crate::{
     Console,
     evidence::{self, Decided, Evidence, counts},
     find::standing,
-    layout::{Tab, Tone, bar, event, fact, id, mark, moment_of, name},
+    layout::{Tab, Tone, bar, event, id, mark, moment_of, name},
     text::number,
     url::{self, link},
 };
@@ -82,13 +82,15 @@ impl Asked {
         let requested_usage = usage.map_err(|problem| problems.usage = Some(problem.to_owned())).ok();
         let values = self.values.lines().map(str::trim).filter(|value| !value.is_empty());
         match (customer_id, feature_id, requested_usage) {
-            (Some(customer_id), Some(feature_id), Some(requested_usage)) if problems == Problems::default() => Ok(AccessRequest {
-                customer_id,
-                feature_id,
-                resource_id,
-                requested_usage,
-                requested_values: values.map(str::to_owned).collect(),
-            }),
+            (Some(customer_id), Some(feature_id), Some(requested_usage)) if problems == Problems::default() => {
+                Ok(AccessRequest {
+                    customer_id,
+                    feature_id,
+                    resource_id,
+                    requested_usage,
+                    requested_values: values.map(str::to_owned).collect(),
+                })
+            }
             _ => Err(problems),
         }
     }
@@ -96,7 +98,8 @@ impl Asked {
 
 pub(crate) async fn page(State(console): State<Console>, asked: Result<Query<Asked>, QueryRejection>) -> Response {
     let Ok(Query(asked)) = asked else {
-        return console.bad_request(Tab::Ask, "The address takes `customer`, `feature`, `resource`, `usage` and `values`, each once.");
+        return console
+            .bad_request(Tab::Ask, "The address takes `customer`, `feature`, `resource`, `usage` and `values`, each once.");
     };
     let now = Timestamp::now();
     if asked.is_empty() {
@@ -109,10 +112,9 @@ pub(crate) async fn page(State(console): State<Console>, asked: Result<Query<Ask
                     (intro())
                     div.split {
                         (form("ask", &asked, &Problems::default(), &decided.features))
-                        div.answer { (answer(&request, &decided, now)) }
+                        div.answer { (answer(&request, &decided, now)) (steps(&decided)) }
                     }
-                    (steps(&decided))
-                    (stands_on(&request, &decided, now))
+                    (stands_on(&decided, now))
                 };
                 console.ok(Tab::Ask, "Ask", &main)
             }
@@ -164,7 +166,7 @@ pub(crate) fn form(page: &str, asked: &Asked, problems: &Problems, features: &[S
             @if is_ask {
                 (field("usage", "Requested usage", "How much more is about to be used", &asked.usage, problems.usage.as_ref(), false, ""))
                 div.control {
-                    label for="values" { "Requested values" }
+                    label for="values" { "Requested values" span.far { " optional" } }
                     textarea #values name="values" rows="2" aria-describedby="values-hint" spellcheck="false" { (asked.values) }
                     p.hint #values-hint { "Of an ENUM feature, one a line" }
                 }
@@ -200,17 +202,21 @@ fn answer(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Markup 
             @if let Some(reason) = decision.denied { p.code { code { (format!("{reason:?}")) } } }
             p.lead { (name_long(&decision.reason)) }
         }
-        (numbers(request, decision, now))
-        dl.facts.card {
-            (fact("Customer", &html! { a href=(url::customer(&request.customer_id)) { (id(request.customer_id.as_str())) } " " @if decided.standing != Standing::Live { (standing(decided.standing)) } }))
-            (fact("Feature", &id(request.feature_id.as_str())))
-            (fact("Scope", &html! { @match &request.resource_id { Some(resource) => { "Resource " (id(resource.as_str())) }, None => "Customer level" } }))
-            (fact("Decided at", &moment_of(&shared::time::to_fixed_width(now), now)))
-            @if let (Some(start), Some(end)) = (&decided_on.usage_period_start, &decided_on.usage_period_end) {
-                (fact("Usage period", &html! { (moment_of(start, now)) " to " (moment_of(end, now)) }))
-            } @else if let Some(end) = &decided_on.usage_period_end {
-                (fact("Usage period ends", &moment_of(end, now)))
+        (numbers(request, decision))
+        @if let Some(end) = &decided_on.usage_period_end {
+            p.hint {
+                "Usage period: "
+                @if let Some(start) = &decided_on.usage_period_start { "from " (moment_of(start, now)) " " }
+                "to " (moment_of(end, now))
             }
+        }
+        p.hint {
+            "Decided at " (now.strftime("%H:%M:%S")) " for "
+            @match &request.resource_id { Some(resource) => { "the resource " (id(resource.as_str())) " of " }, None => "" }
+            a href=(url::customer(&request.customer_id)) { (id(request.customer_id.as_str())) }
+            @if decided.standing != Standing::Live { " " (standing(decided.standing)) }
+            " · "
+            a href=(url::decision("history", &request.customer_id, &request.feature_id, request.resource_id.as_ref())) { "History of this decision" }
         }
     }
 }
@@ -221,8 +227,7 @@ fn name_long(text: &str) -> Markup {
 }
 
 /// The numbers of a decision, as far as the feature has such.
-fn numbers(request: &AccessRequest, decision: &Decision, now: Timestamp) -> Markup {
-    let _ = now;
+fn numbers(request: &AccessRequest, decision: &Decision) -> Markup {
     let DecidedOn { current_usage, usage_limit, has_unlimited_usage, has_soft_limit, enum_values, remaining_balance, .. } =
         &decision.decided_on;
     let of = |value: &Option<Value>| value.as_ref().and_then(Value::as_f64);
@@ -262,7 +267,7 @@ fn steps(decided: &Decided) -> Markup {
                         span.number aria-hidden="true" { (row.number()) }
                         span.condition { (row.condition()) }
                         span.found { bdi { (crate::text::shortened(found, 1_000).0) } }
-                        span.outcome { @if *decides { b { "Decides" } } @else { "Does not hold" } }
+                        span class={ "outcome" @if !decides { " hidden" } } { @if *decides { "Decides" } @else { "Does not hold." } }
                     }
                 }
             }
@@ -270,17 +275,16 @@ fn steps(decided: &Decided) -> Markup {
     }
 }
 
-fn stands_on(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Markup {
+fn stands_on(decided: &Decided, now: Timestamp) -> Markup {
     html! {
         section aria-labelledby="registers" {
-            h2 #registers { "What it stands on" }
-            div.scroll.card tabindex="0" role="region" aria-labelledby="registers" {
+            h2 #registers { "Registers it stands on" }
+            div.scroll.card tabindex="0" role="group" aria-labelledby="registers" {
                 table {
                     thead { tr { th scope="col" { "Register" } th scope="col" { "In this decision" } th scope="col" { "Written by the event" } } }
                     tbody { @for evidence in &decided.registers { (row(evidence, now)) } }
                 }
             }
-            p { a href=(url::decision("history", &request.customer_id, &request.feature_id, request.resource_id.as_ref())) { "History of this decision" } ": ages, and what the next event has to be newer than" }
         }
     }
 }
@@ -290,7 +294,7 @@ fn row(evidence: &Evidence, now: Timestamp) -> Markup {
         tr {
             th scope="row" { (name(&evidence.name)) span.far.under { (evidence.written_by) } }
             td { (counts(evidence)) span.why { (evidence.role) } }
-            td { @match &evidence.part { Some(part) => (event(part, now)), None => span.far { "none has come" } } }
+            td { @match &evidence.part { Some(part) => (event(part, now)), None => span.far { "not stored" } } }
         }
     }
 }
@@ -319,7 +323,8 @@ mod tests {
     #[test]
     fn values_are_one_a_line() {
         let text = |text: &str| text.to_owned();
-        let asked = Asked { customer: text("c"), feature: text("f"), values: text("chat\r\n\r\n phone, fax \n"), ..Asked::default() };
+        let asked =
+            Asked { customer: text("c"), feature: text("f"), values: text("chat\r\n\r\n phone, fax \n"), ..Asked::default() };
         assert_eq!(asked.request().unwrap().requested_values, ["chat", "phone, fax"]);
     }
 }

@@ -16,7 +16,7 @@ use shared::{entitlement::Balance, id::Id, period::ResetPeriod};
 use crate::{
     Console,
     find::standing,
-    layout::{Tab, Tone, Window, badge, bar, empty, event, fact, id, moment_of, name, notice, tile, value},
+    layout::{self, Tab, Tone, Window, badge, bar, empty, event, fact, id, moment_of, name, notice, tile, value},
     report::{Entitlement, Part, Report, Scope, Subscription},
     text::{count, number},
     url::{self, link},
@@ -62,7 +62,11 @@ pub(crate) async fn page(State(console): State<Console>, asked: Result<Query<Ask
         return console.respond(StatusCode::NOT_FOUND, Some(Tab::Find), "No such customer", &main);
     };
     match Report::of(&customer_id, &stored, now) {
-        Ok(report) => console.ok(Tab::Find, customer_id.as_str(), &View { report: &report, asked: &asked, now }.page(stored.registers.standing())),
+        Ok(report) => console.ok(
+            Tab::Find,
+            customer_id.as_str(),
+            &View { report: &report, asked: &asked, now }.page(stored.registers.standing()),
+        ),
         Err(error) => console.store_failed(Tab::Find, &error),
     }
 }
@@ -98,10 +102,10 @@ impl View<'_> {
         };
         html! {
             header.subject {
-                p.crumb { a href=(link("", &[])) { "Customers" } }
                 h1 {
                     @match profile.and_then(|profile| profile.name.as_ref()) { Some(text) => (name(text)), None => (id(customer_id.as_str())) }
                     " " (standing(is))
+                    a.act href=(link("ask", &[("customer", customer_id.as_str())])) { "Ask for a decision" }
                 }
                 dl.facts {
                     (fact("Id", &id(customer_id.as_str())))
@@ -116,7 +120,6 @@ impl View<'_> {
                         }))
                         (fact("Updated", &moment_of(&visible.updated_at, self.now)))
                     }
-                    (fact("Read at", &html! { (moment_of(&self.report.read_at, self.now)) }))
                 }
             }
         }
@@ -133,15 +136,14 @@ impl View<'_> {
         let seen = self.report.subscriptions.iter().filter(|subscription| subscription.hidden.is_none()).count();
         let unseen = self.report.subscriptions.len() - seen;
         let plans: Vec<&str> = self.report.subscriptions.iter().filter(|it| it.hidden.is_none()).filter_map(plan_of).collect();
-        let hidden = if unseen > 0 { format!("{unseen} hidden") } else { plans.join(", ").chars().take(40).collect() };
+        let hidden = if unseen > 0 { format!("{unseen} hidden") } else { plans.join(", ") };
         let tone = |count: usize, tone: Tone| if count == 0 { Tone::Neutral } else { tone };
-        let large = |count: usize| crate::text::count(count, "").trim().trim_end_matches('s').trim().to_owned();
         html! {
             ul.tiles aria-label="Summary" {
-                (tile(&large(granted), "granted", "checks that request nothing", tone(granted, Tone::Good)))
-                (tile(&large(denied), "denied", "", tone(denied, Tone::Bad)))
-                (tile(&large(near), "near or at the limit", "80 % or more is used", tone(near, Tone::Warn)))
-                (tile(&large(seen), if seen == 1 { "subscription" } else { "subscriptions" }, &hidden, Tone::Neutral))
+                (tile(&layout::number_of(granted), "granted", "by a check that requests nothing", tone(granted, Tone::Good)))
+                (tile(&layout::number_of(denied), "denied", "", tone(denied, Tone::Bad)))
+                (tile(&layout::number_of(near), "near or at the limit", "80 % or more is used", tone(near, Tone::Warn)))
+                (tile(&layout::number_of(seen), if seen == 1 { "subscription" } else { "subscriptions" }, &hidden, Tone::Neutral))
             }
         }
     }
@@ -157,7 +159,8 @@ impl View<'_> {
         ];
         let below: Vec<&str> = below.into_iter().filter(|(_, is_below)| *is_below).map(|(what, _)| what).collect();
         let subscriptions: Vec<&Subscription> = report.subscriptions.iter().filter(|it| it.hidden.is_some()).collect();
-        let orphaned: usize = report.scopes.iter().filter(|scope| scope.list.is_none()).map(|scope| scope.entitlements.len()).sum();
+        let orphaned: usize =
+            report.scopes.iter().filter(|scope| scope.list.is_none()).map(|scope| scope.entitlements.len()).sum();
         let mut points: Vec<Markup> = Vec::new();
         if report.standing == "deleted" {
             points.push(html! {
@@ -265,7 +268,7 @@ impl View<'_> {
                     }
                 }
                 @if total == 0 {
-                    (empty("No list of entitlements has come for this customer, and no usage."))
+                    (empty("Nothing is stored: no list of entitlements, no usage."))
                 } @else if shown.is_empty() {
                     (empty("No entitlement matches."))
                 }
@@ -288,11 +291,11 @@ impl View<'_> {
                             p { (count(list.value, "entitlement")) " in the newest list" @if !list.exists { ", below the deletion" } }
                             (event(list, self.now))
                         }
-                        None => { p { "No list has come" } }
+                        None => { p { "No list is stored" } }
                     }
                     @if let Some(time) = &scope.expires_at { p { "Removed by TTL after " (moment_of(time, self.now)) } }
                 }
-                div.scroll tabindex="0" role="region" aria-labelledby=(heading) {
+                div.scroll tabindex="0" role="group" aria-labelledby=(heading) {
                     table.entitlements {
                         thead { tr {
                             th scope="col" { "Feature" }
@@ -357,7 +360,13 @@ impl View<'_> {
         }
         if let Some(share) = self.share(entitlement) {
             let (used, limit) = (used.unwrap_or_default(), grant.usage_limit.unwrap_or_default());
-            let tone = if share >= 1.0 { Tone::Bad } else if share >= NEAR { Tone::Warn } else { Tone::Good };
+            let tone = if share >= 1.0 {
+                Tone::Bad
+            } else if share >= NEAR {
+                Tone::Warn
+            } else {
+                Tone::Good
+            };
             return html! {
                 div.gauge {
                     p { b { (number(used)) } " of " (number(limit)) span.far { (number((share * 100.0).round())) " %" @if merged.has_soft_limit() { ", soft limit" } } }
@@ -393,8 +402,8 @@ impl View<'_> {
             @match (&decided.usage_period_end, &resets) {
                 (None, None) => { span.far { "–" } }
                 (end, resets) => {
-                    @if let Some(end) = end { div { span.far { "until " } (moment_of(end, self.now)) } }
-                    @if let Some(resets) = resets { div.far { (name(resets)) } }
+                    @if let Some(end) = end { div { span.far { "until " } (moment_of(end, self.now)) @if let Some(resets) = resets { span.far { ", " (name(resets)) } } } }
+                    @else if let Some(resets) = resets { div.far { (name(resets)) } }
                     @if is_over { div.far { (number(merged.current_usage.unwrap_or_default())) " used in the period before" } }
                 }
             }
@@ -412,13 +421,14 @@ impl View<'_> {
             }
         }
         let unused = self.report.scopes.iter().flat_map(|scope| scope.balances.iter().map(move |balance| (scope, balance)));
-        let unused: Vec<_> =
-            unused.filter(|(scope, (currency, _))| !credits.contains_key(&(scope.resource_id.as_ref(), currency.as_str()))).collect();
+        let unused: Vec<_> = unused
+            .filter(|(scope, (currency, _))| !credits.contains_key(&(scope.resource_id.as_ref(), currency.as_str())))
+            .collect();
         html! {
             @if !credits.is_empty() || !unused.is_empty() {
                 section aria-labelledby="credits" {
                     h2 #credits { "Credits" }
-                    div.scroll.card tabindex="0" role="region" aria-labelledby="credits" {
+                    div.scroll.card tabindex="0" role="group" aria-labelledby="credits" {
                         table {
                             thead { tr { th scope="col" { "Currency" } th scope="col" { "Scope" } th scope="col" { "Balance" } th scope="col" { "From" } } }
                             tbody {
@@ -428,7 +438,7 @@ impl View<'_> {
                                         td { (scope_name(scope)) }
                                         td { (credits_left(balance)) }
                                         td {
-                                            @match register.or(None) {
+                                            @match register {
                                                 Some(register) => { "a balance event" (event(register, self.now)) }
                                                 None => { "the list" @if let Some(list) = &scope.list { (event(list, self.now)) } }
                                             }
@@ -458,7 +468,7 @@ impl View<'_> {
         html! {
             section aria-labelledby="subscriptions" {
                 h2 #subscriptions { "Subscriptions" }
-                @if all.is_empty() { (empty("No subscription has come for this customer.")) } @else {
+                @if all.is_empty() { (empty("Nothing is stored: no subscription.")) } @else {
                     ul.cards {
                         @for subscription in all.iter().skip(start).take(end - start) { li.card { (self.subscription(subscription)) } }
                     }
@@ -503,7 +513,7 @@ impl View<'_> {
                     @if let Some(of) = detail(name).filter(|of| name != "customerId" || of.as_str() != Some(self.report.customer_id.as_str())) { (fact(term, &value(of))) }
                 }
                 @if let Some((_, time, message)) = newest {
-                    (fact("Last event", &html! { div.event { (moment_of(time, self.now)) (crate::layout::message_id(message)) } }))
+                    (fact("Last event", &html! { div.event { (moment_of(time, self.now)) (layout::message_id(message)) } }))
                 }
                 @if let Some(time) = expires_at { (fact("Removed by TTL after", &moment_of(time, self.now))) }
             }
@@ -514,15 +524,23 @@ impl View<'_> {
     fn registers(&self) -> Markup {
         let registers = &self.report.registers;
         let rows: [(&str, &str, Option<(Markup, bool)>); 4] = [
-            ("Profile", "customer.created, customer.updated", registers.profile.as_ref().map(|part| (event(part, self.now), part.exists))),
-            ("Embedded", "subscriptions and lists that show it live", registers.embedded.as_ref().map(|part| (event(part, self.now), part.exists))),
+            (
+                "Profile",
+                "customer.created, customer.updated",
+                registers.profile.as_ref().map(|part| (event(part, self.now), part.exists)),
+            ),
+            (
+                "Embedded",
+                "subscriptions and lists that show it live",
+                registers.embedded.as_ref().map(|part| (event(part, self.now), part.exists)),
+            ),
             ("Creation", "customer.created", registers.creation.as_ref().map(|part| (event(part, self.now), part.exists))),
             ("Tombstone", "customer.deleted", registers.tombstone.as_ref().map(|part| (event(part, self.now), part.exists))),
         ];
         html! {
             section aria-labelledby="registers" {
                 h2 #registers { "Events behind the customer" }
-                div.scroll.card tabindex="0" role="region" aria-labelledby="registers" {
+                div.scroll.card tabindex="0" role="group" aria-labelledby="registers" {
                     table {
                         thead { tr { th scope="col" { "Register" } th scope="col" { "Written by" } th scope="col" { "Last event" } th scope="col" { "Seen" } } }
                         tbody {
@@ -532,22 +550,17 @@ impl View<'_> {
                                     td.far { (by) }
                                     @match written {
                                         Some((event, exists)) => { td { (event) } td { @if *exists { "yes" } @else { (badge(Tone::Warn, "Below the deletion")) } } }
-                                        None => { td { span.far { "none has come" } } td { span.far { "–" } } }
+                                        None => { td { span.far { "not stored" } } td { span.far { "–" } } }
                                     }
                                 }
                             }
                         }
                     }
                 }
-                p.hint { "Everything at once, for machines: " code { "byos show " (shared_id(&self.report.customer_id)) " --json" } }
+                p.hint { "Read consistently at " (self.now.strftime("%Y-%m-%d %H:%M:%S")) ". Everything at once, for machines: " code { "byos show --json" } }
             }
         }
     }
-}
-
-/// An id where a command is shown.
-fn shared_id(id: &Id) -> String {
-    crate::text::shortened(id.as_str(), 80).0
 }
 
 fn scope_name(scope: &Scope) -> Markup {

@@ -224,7 +224,11 @@ mod tests {
     }
 
     fn live(tombstone: Option<Version>) -> CustomerRegisters<(), ()> {
-        CustomerRegisters { profile: Some(Register { version: version(2), value: () }), tombstone, ..CustomerRegisters::default() }
+        CustomerRegisters {
+            profile: Some(Register { version: version(2), value: () }),
+            tombstone,
+            ..CustomerRegisters::default()
+        }
     }
 
     #[test]

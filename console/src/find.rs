@@ -11,7 +11,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Redirect, Response},
 };
-use futures_util::future::{try_join3, try_join_all};
+use futures_util::future::{try_join_all, try_join3};
 use maud::{Markup, html};
 use serde::Deserialize;
 use shared::{
@@ -206,7 +206,7 @@ fn found(term: &str, rows: &[Row], has_more: bool) -> Markup {
 
 fn table(caption: &str, rows: &[Row], with_by: bool) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-label=(caption) {
+        div.scroll tabindex="0" role="group" aria-label=(caption) {
             table {
                 caption.hidden { (caption) }
                 thead { tr {

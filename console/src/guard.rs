@@ -204,7 +204,9 @@ mod tests {
         for host in ["127.0.0.1:8080", "localhost:8080", "[::1]:8080"] {
             assert_eq!(guard.is_same_origin(&request("GET", &[("host", host)])), Ok(()), "{host}");
         }
-        for host in ["attacker.example:8080", "127.0.0.1", "127.0.0.1:80", "127.0.0.1:8080.attacker.example", "localhost:8081", ""] {
+        for host in
+            ["attacker.example:8080", "127.0.0.1", "127.0.0.1:80", "127.0.0.1:8080.attacker.example", "localhost:8081", ""]
+        {
             assert_eq!(guard.is_same_origin(&request("GET", &[("host", host)])), Err(Refused::Host), "{host}");
         }
         let two = [("host", "127.0.0.1:8080"), ("host", "attacker.example")];

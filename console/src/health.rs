@@ -98,7 +98,7 @@ fn queue(queue: &Queue, now: Timestamp) -> Markup {
 
 fn waiting(queue: &str, events: &[WaitingEvent], now: Timestamp) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-label={ "Events in the " (queue) } {
+        div.scroll tabindex="0" role="group" aria-label={ "Events in the " (queue) } {
             table {
                 thead { tr { th scope="col" { "Type" } th scope="col" { "messageId" } th scope="col" { "Received" } th scope="col" { "Why it waits" } } }
                 tbody {
@@ -154,7 +154,7 @@ fn decisions(activity: &Activity) -> Markup {
     by.sort_by(|one, other| other.1.cmp(one.1));
     html! {
         @if by.is_empty() { (empty("No check has been decided.")) } @else {
-            div.card.scroll tabindex="0" role="region" aria-label="Decisions by reason" {
+            div.card.scroll tabindex="0" role="group" aria-label="Decisions by reason" {
                 table {
                     thead { tr { th scope="col" { "Decision" } th scope="col" { "Number" } th scope="col" { "Share" } } }
                     tbody { @for (reason, count) in by {

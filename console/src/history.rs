@@ -78,7 +78,7 @@ fn timeline(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Marku
             }
             p { a href=(url::decision("ask", &request.customer_id, &request.feature_id, request.resource_id.as_ref())) { "Explain this decision" } }
             @if written.is_empty() {
-                (crate::layout::empty("No event has come that this decision could stand on."))
+                (crate::layout::empty("Nothing is stored that this decision could stand on."))
             } @else {
                 ol.timeline {
                     @for (evidence, part) in &written {
@@ -100,7 +100,7 @@ fn floors(decided: &Decided, now: Timestamp) -> Markup {
     html! {
         section aria-labelledby="floors" {
             h2 #floors { "What the next event has to be newer than" }
-            div.scroll.card tabindex="0" role="region" aria-labelledby="floors" {
+            div.scroll.card tabindex="0" role="group" aria-labelledby="floors" {
                 table {
                     thead { tr {
                         th scope="col" { "Register" }
@@ -112,7 +112,7 @@ fn floors(decided: &Decided, now: Timestamp) -> Markup {
                 }
             }
             div.hint {
-                p { "Versions are ordered by the event's time, then by its messageId. An older or equal event is answered with `stale` and changes nothing. A list replaces the usage that it carries; one without usage leaves the measured one." }
+                p { "Versions are ordered by the event's time, then by its messageId. An older or equal event is answered with " code { "stale" } " and changes nothing. A list replaces the usage that it carries; one without usage leaves the measured one." }
                 p { "A register holds its newest version alone, and not when it arrived. The webhook's log has both for every event: look for the messageId, and its field " code { "lag_seconds" } "." }
             }
         }
@@ -128,10 +128,10 @@ fn row(evidence: &Evidence, newest: Option<Timestamp>, now: Timestamp) -> Markup
                     td { (distance(part.version.time(), now)) }
                     td { @match behind(part, newest) { Some(behind) => (duration(behind)), None => "is the newest" } }
                 }
-                None => { td { span.far { "none has come" } } td { span.far { "–" } } }
+                None => { td { span.far { "not stored" } } td { span.far { "–" } } }
             }
             td { @match &evidence.floor {
-                Some(floor) => { time { (floor.time_text()) } " " (id(id_of(floor))) }
+                Some(floor) => { div.event { time datetime=(floor.time_text()) { (floor.time_text()) } (id(id_of(floor))) } }
                 None => { "anything: the first one counts" }
             } }
         }

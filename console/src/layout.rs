@@ -84,7 +84,7 @@ pub(crate) fn shell(deployment: &str, tab: Option<Tab>, title: &str, main: &Mark
                                 }
                             }
                         }
-                        p.place { span.lamp aria-hidden="true" {} bdi { (plain(deployment)) } span.mode { "read-only" } }
+                        p.place { bdi { (plain(deployment)) } span.mode { "read-only" } }
                     }
                 }
                 main #main tabindex="-1" { (main) }
@@ -118,13 +118,15 @@ pub(crate) fn id(text: &str) -> Markup {
 pub(crate) fn name(text: &str) -> Markup {
     let (start, is_cut) = shortened(text, NAME);
     html! {
-        bdi { (start) }
+        // A link, or the head of a row, with nothing in it can't be told from others by a screen reader.
+        @if start.trim().is_empty() { span.far { "empty" } } @else { bdi { (start) } }
         @if is_cut { span.cut { "… (" (number_of(text.chars().count())) " characters)" } }
     }
 }
 
+/// A count with its thousands separated.
 #[expect(clippy::cast_precision_loss, reason = "for people")]
-fn number_of(count: usize) -> String {
+pub(crate) fn number_of(count: usize) -> String {
     number(count as f64)
 }
 
@@ -188,7 +190,7 @@ pub(crate) fn tile(value: &str, label: &str, note: &str, tone: Tone) -> Markup {
         li class={ "tile " (tone.class()) } {
             span.value { (value) }
             span.label { (label) }
-            @if !note.is_empty() { span.note { (note) } }
+            @if !note.is_empty() { span.note { (shortened(note, NAME).0) } }
         }
     }
 }
@@ -249,10 +251,10 @@ impl Window {
     }
 }
 
-/// A mark before a step: it was passed, or it decides. The text beside it says the same.
+/// A mark before a step: empty if it was passed; a check or a cross if it decides. The text beside it says the same.
 pub(crate) fn mark(decides: bool, is_granted: bool) -> Markup {
     let path = match (decides, is_granted) {
-        (false, _) => "M8 5v6",
+        (false, _) => "",
         (true, true) => "M4.5 8.2l2.4 2.4 4.6-5",
         (true, false) => "M5.2 5.2l5.6 5.6M10.8 5.2l-5.6 5.6",
     };

@@ -130,7 +130,8 @@ impl Console {
 
     /// The page for a read that failed. The details of it go to the log.
     fn store_failed(&self, tab: Tab, error: &StoreError) -> Response {
-        let source = std::error::Error::source(error).map(ToString::to_string);
+        let sources = std::iter::successors(std::error::Error::source(error), |&source| source.source());
+        let source = sources.map(ToString::to_string).collect::<Vec<_>>().join(": ");
         tracing::warn!(kind = error.label(), source, "the console could not read: {error}");
         let (status, advice) = match error {
             StoreError::Unavailable { .. } | StoreError::Contended => (

@@ -62,7 +62,12 @@ impl Aws {
 
     /// Runs the binary with AWS's environment and nothing else.
     pub(crate) async fn byos(&self, arguments: &[&str]) -> Ran {
-        let environment = [
+        run(arguments, &self.environment(), "").await
+    }
+
+    /// The variables by which the binary finds it.
+    pub(crate) fn environment(&self) -> [(&str, &str); 7] {
+        [
             ("AWS_REGION", "eu-central-1"),
             ("AWS_ACCESS_KEY_ID", "id"),
             ("AWS_SECRET_ACCESS_KEY", "key"),
@@ -70,8 +75,7 @@ impl Aws {
             ("AWS_ENDPOINT_URL_DYNAMODB", &self.local.embedded.endpoint),
             ("SQS_ENDPOINT", self.sqs.endpoint()),
             ("SECRETS_MANAGER_ENDPOINT", self.secrets.endpoint()),
-        ];
-        run(arguments, &environment, "").await
+        ]
     }
 }
 

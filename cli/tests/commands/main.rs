@@ -3,6 +3,7 @@
 
 mod aws;
 mod check;
+mod console;
 mod doctor;
 mod replay;
 mod send;
