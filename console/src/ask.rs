@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::{
-    access::{AccessRequest, DecidedOn, Decision, Step},
+    access::{AccessRequest, DecidedOn, Explanation, Row, Step},
     customer::Standing,
     id::Id,
 };
@@ -19,13 +19,16 @@ use crate::{
     Console,
     evidence::{self, Decided, Evidence, counts},
     find::standing,
-    layout::{Tab, Tone, bar, event, id, mark, moment_of, name},
-    text::number,
+    layout::{Tab, Tone, bar, event, id, mark, moment_of, name, table},
+    text::{number, number_of},
     url::{self, link},
 };
 
 /// Most features that are suggested.
 const SUGGESTIONS: usize = 300;
+
+/// Most granted values that are shown.
+const VALUES: usize = 100;
 
 /// The parameters of the pages on one decision.
 #[derive(Debug, Default, Deserialize)]
@@ -196,13 +199,14 @@ fn answer(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Markup 
     let is_granted = decision.has_access();
     let tone = if is_granted { Tone::Good } else { Tone::Bad };
     let decided_on = &decision.decided_on;
+    let history = url::decision("history", &request.customer_id, &request.feature_id, request.resource_id.as_ref());
     html! {
         section class={ "verdict " (tone.class()) } aria-labelledby="verdict" {
             h2 #verdict { (mark(true, is_granted)) @if is_granted { "Granted" } @else { "Denied" } }
             @if let Some(reason) = decision.denied { p.code { code { (format!("{reason:?}")) } } }
             p.lead { (name_long(&decision.reason)) }
         }
-        (numbers(request, decision))
+        (numbers(request, &decided.explanation))
         @if let Some(end) = &decided_on.usage_period_end {
             p.hint {
                 "Usage period: "
@@ -216,7 +220,7 @@ fn answer(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Markup 
             a href=(url::customer(&request.customer_id)) { (id(request.customer_id.as_str())) }
             @if decided.standing != Standing::Live { " " (standing(decided.standing)) }
             " · "
-            a href=(url::decision("history", &request.customer_id, &request.feature_id, request.resource_id.as_ref())) { "History of this decision" }
+            a href=(history) { "History of this decision" }
         }
     }
 }
@@ -226,30 +230,49 @@ fn name_long(text: &str) -> Markup {
     html! { bdi { (crate::text::shortened(text, 2_000).0) } }
 }
 
-/// The numbers of a decision, as far as the feature has such.
-fn numbers(request: &AccessRequest, decision: &Decision) -> Markup {
-    let DecidedOn { current_usage, usage_limit, has_unlimited_usage, has_soft_limit, enum_values, remaining_balance, .. } =
-        &decision.decided_on;
+/// The numbers that a decision was taken on: usage only where it was come to.
+fn numbers(request: &AccessRequest, Explanation { steps, decision }: &Explanation) -> Markup {
+    let DecidedOn { current_usage, enum_values, remaining_balance, .. } = &decision.decided_on;
     let of = |value: &Option<Value>| value.as_ref().and_then(Value::as_f64);
+    let row = steps.last().map(|step| step.row);
+    let is_by_usage = matches!(row, Some(Row::Unlimited | Row::WithinLimit | Row::BeyondLimit));
     html! {
-        @if let Some(used) = of(current_usage) {
+        @if let Some(left) = of(remaining_balance) { div.card.sum { p { span { b { (number(left)) } " credits left" } } } }
+        @if let Some(used) = of(current_usage).filter(|_| is_by_usage) { (sum(used, request.requested_usage, &decision.decided_on)) }
+        @if let (Some(values), Some(Row::Enum)) = (enum_values, row) {
             div.card.sum {
-                @match of(usage_limit).filter(|_| !has_unlimited_usage) {
-                    Some(limit) => {
-                        p {
-                            span { b { (number(used)) } " used" } span.sign { "+" } span { b { (number(request.requested_usage)) } " requested" }
-                            span.sign { @if used + request.requested_usage <= limit { "≤" } @else { ">" } }
-                            span { b { (number(limit)) } @if *has_soft_limit { " soft limit" } @else { " limit" } }
-                        }
-                        (bar(if limit > 0.0 { (used + request.requested_usage) / limit } else { 1.0 }, if used + request.requested_usage <= limit { Tone::Good } else { Tone::Bad }))
-                    }
-                    None => { p { span { b { (number(used)) } " used" } span.sign { "+" } span { b { (number(request.requested_usage)) } " requested" } span { @if *has_unlimited_usage { "no limit" } @else { "no limit given, which counts as 0" } } } }
-                }
+                p { "Values granted" }
+                ul.chips { @for value in values.iter().take(VALUES) { li { (name(value)) } } }
+                @if values.is_empty() { p.far { "none" } }
+                @if values.len() > VALUES { p.far { "and " (number_of(values.len() - VALUES)) " more" } }
             }
         }
-        @if let Some(left) = of(remaining_balance) { div.card.sum { p { span { b { (number(left)) } " credits left" } } } }
-        @if let Some(values) = enum_values {
-            div.card.sum { p { "Values granted" } ul.chips { @for value in values.iter().take(100) { li { (name(value)) } } } @if values.is_empty() { p.far { "none" } } }
+    }
+}
+
+/// Used and requested, beside the limit.
+fn sum(used: f64, requested: f64, DecidedOn { usage_limit, has_unlimited_usage, has_soft_limit, .. }: &DecidedOn) -> Markup {
+    let limit = usage_limit.as_ref().and_then(Value::as_f64).unwrap_or_default();
+    let total = used + requested;
+    let (sign, tone) = match total <= limit {
+        true => ("≤", Tone::Good),
+        false => (">", if *has_soft_limit { Tone::Warn } else { Tone::Bad }),
+    };
+    html! {
+        div.card.sum {
+            p {
+                span { b { (number(used)) } " used" } span.sign { "+" } span { b { (number(requested)) } " requested" }
+                @if *has_unlimited_usage {
+                    span { "no limit" }
+                } @else {
+                    span.sign { (sign) }
+                    span {
+                        b { (number(limit)) } @if *has_soft_limit { " soft limit" } @else { " limit" }
+                        @if usage_limit.is_none() { ", since none is given" }
+                    }
+                }
+            }
+            @if !has_unlimited_usage { (bar(if limit > 0.0 { total / limit } else { 1.0 }, tone)) }
         }
     }
 }
@@ -267,7 +290,9 @@ fn steps(decided: &Decided) -> Markup {
                         span.number aria-hidden="true" { (row.number()) }
                         span.condition { (row.condition()) }
                         span.found { bdi { (crate::text::shortened(found, 1_000).0) } }
-                        span class={ "outcome" @if !decides { " hidden" } } { @if *decides { "Decides" } @else { "Does not hold." } }
+                        span class={ "outcome" @if !decides { " hidden" } } {
+                            @if *decides { "Decides" } @else { "Does not hold." }
+                        }
                     }
                 }
             }
@@ -276,15 +301,11 @@ fn steps(decided: &Decided) -> Markup {
 }
 
 fn stands_on(decided: &Decided, now: Timestamp) -> Markup {
+    let rows = html! { @for evidence in &decided.registers { (row(evidence, now)) } };
     html! {
         section aria-labelledby="registers" {
             h2 #registers { "Registers it stands on" }
-            div.scroll.card tabindex="0" role="group" aria-labelledby="registers" {
-                table {
-                    thead { tr { th scope="col" { "Register" } th scope="col" { "In this decision" } th scope="col" { "Written by the event" } } }
-                    tbody { @for evidence in &decided.registers { (row(evidence, now)) } }
-                }
-            }
+            (table("registers", "", &["Register", "In this decision", "Written by the event"], &rows))
         }
     }
 }

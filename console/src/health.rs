@@ -10,21 +10,24 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Redirect, Response},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     Console,
-    layout::{Tab, Tone, badge, bar, empty, id, moment, tile},
-    source::{Activity, Finding, Queue, QueueContent, Verdict, WaitingEvent},
-    text::{count, duration, number, plain},
+    layout::{Tab, Tone, badge, bar, empty, id, moment, table, tile},
+    source::{Activity, Finding, Lag, Queue, QueueContent, Verdict, WaitingEvent},
+    text::{count, duration, number, number_of, plain},
     url::link,
 };
 
 /// How long the results of the checks are shown again instead of running them again: at most three refused requests
 /// in five minutes.
 const FRESH: Duration = Duration::from_secs(120);
+
+/// A median lag of more seconds than this needs a look: the threshold of the alarm EventLag.
+const LATE: i64 = 300;
 
 /// The last run of the checks.
 #[derive(Default)]
@@ -42,7 +45,10 @@ pub(crate) async fn page(State(console): State<Console>) -> Response {
     let queues = console.0.source.queues().await;
     let run = console.0.doctor.0.lock().await.clone();
     let main = html! {
-        header.intro { h1 { "Health" } p.lead { "What waits, what happened in the last hour, and whether the deployment is as it should be." } }
+        header.intro {
+            h1 { "Health" }
+            p.lead { "What waits, what happened in the last hour, and whether the deployment is as it should be." }
+        }
         (self::queues(&queues, now))
         (activity(console.0.source.activity().as_ref()))
         (doctor(run.as_ref(), now))
@@ -53,7 +59,7 @@ pub(crate) async fn page(State(console): State<Console>) -> Response {
 /// Runs the checks, unless they have just run.
 pub(crate) async fn run(State(console): State<Console>) -> Response {
     let mut run = console.0.doctor.0.lock().await;
-    if !run.as_ref().is_some_and(|run| run.since.elapsed() < FRESH) {
+    if run.as_ref().is_none_or(|run| run.since.elapsed() >= FRESH) {
         let findings = console.0.source.doctor().await;
         *run = Some(Run { since: Instant::now(), at: Timestamp::now(), findings });
     }
@@ -65,22 +71,23 @@ fn queues(queues: &[Queue], now: Timestamp) -> Markup {
         section aria-labelledby="queues" {
             h2 #queues { "Events that wait" }
             @if queues.is_empty() {
-                (empty("This deployment has no queues that are known here. The local stack has none: it answers 400 or 503 instead of keeping an event."))
+                (empty("No queues are known here. The local stack has none: it answers 400 or 503 instead of keeping an event."))
             }
-            @for queue in queues { (self::queue(queue, now)) }
+            @for (index, queue) in queues.iter().enumerate() { (self::queue(index, queue, now)) }
         }
     }
 }
 
-fn queue(queue: &Queue, now: Timestamp) -> Markup {
+fn queue(index: usize, queue: &Queue, now: Timestamp) -> Markup {
+    let heading = format!("queue-{index}");
     html! {
-        section.card aria-label=(queue.name) {
+        section.card aria-labelledby=(heading) {
             header.card-head {
-                h3 {
+                h3 id=(heading) {
                     (queue.name) " "
                     @match &queue.content {
                         Ok(QueueContent { count: 0, .. }) => (badge(Tone::Good, "Empty")),
-                        Ok(content) => (badge(Tone::Warn, &format!("about {}", count(usize::try_from(content.count).unwrap_or(usize::MAX), "event")))),
+                        Ok(content) => (badge(Tone::Warn, &format!("about {}", count(content.count, "event")))),
                         Err(_) => (badge(Tone::Bad, "Not readable")),
                     }
                 }
@@ -89,85 +96,98 @@ fn queue(queue: &Queue, now: Timestamp) -> Markup {
             @match &queue.content {
                 Err(error) => { p.why-hidden { (plain(error)) } }
                 Ok(QueueContent { count: 0, .. }) => {}
-                Ok(QueueContent { events: None, .. }) => { p.hint { "Not looked into: reading it would count as a try to write the events." } }
-                Ok(QueueContent { events: Some(events), .. }) => { (waiting(queue.name, events, now)) }
+                Ok(QueueContent { events: None, .. }) => {
+                    p.hint { "Not looked into: reading it would count as a try to write the events." }
+                }
+                Ok(QueueContent { events: Some(events), .. }) => { (waiting(&heading, events, now)) }
             }
         }
     }
 }
 
-fn waiting(queue: &str, events: &[WaitingEvent], now: Timestamp) -> Markup {
-    html! {
-        div.scroll tabindex="0" role="group" aria-label={ "Events in the " (queue) } {
-            table {
-                thead { tr { th scope="col" { "Type" } th scope="col" { "messageId" } th scope="col" { "Received" } th scope="col" { "Why it waits" } } }
-                tbody {
-                    @for event in events {
-                        tr {
-                            th scope="row" { @match &event.kind { Some(kind) => (id(kind)), None => span.far { "not told" } } }
-                            td { @match &event.message_id { Some(message) => (id(message)), None => span.far { "none" } } }
-                            td { @match event.received { Some(time) => (moment(time, now)), None => span.far { "not told" } } }
-                            td { @match &event.problem {
-                                Some(problem) => (plain(problem)),
-                                None => "This version can apply it: `byos replay` writes it.",
-                            } }
-                        }
+fn waiting(heading: &str, events: &[WaitingEvent], now: Timestamp) -> Markup {
+    let rows = html! {
+        @for event in events {
+            tr {
+                th scope="row" { @match &event.kind { Some(kind) => (id(kind)), None => span.far { "not told" } } }
+                td { @match &event.message_id { Some(message) => (id(message)), None => span.far { "none" } } }
+                td { @match event.received { Some(time) => (moment(time, now)), None => span.far { "not told" } } }
+                td {
+                    @match &event.problem {
+                        Some(problem) => (plain(problem)),
+                        None => { "This version can apply it: " code { "byos replay" } " writes it." }
                     }
                 }
             }
         }
+    };
+    html! {
+        (table(heading, "", &["Type", "messageId", "Received", "Why it waits"], &rows))
         p.hint { "A sample: SQS shows some of a queue's messages at a time. Looking leaves them where they are." }
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for people")]
 fn activity(activity: Option<&Activity>) -> Markup {
-    let seconds = |seconds: i64| duration(jiff::SignedDuration::from_secs(seconds.max(0)));
     html! {
         section aria-labelledby="activity" {
             h2 #activity { "The last hour" }
             @match activity {
                 None => div.empty {
                     p { "The functions' metrics are in CloudWatch, which this console does not read." }
-                    p { "The stack's dashboard has the decisions by reason and the lag of events; docs/operations.md has the queries of their logs." }
-                },
-                Some(activity) => {
-                    ul.tiles aria-label="Events and decisions" {
-                        (tile(&number(activity.events.values().sum::<u64>() as f64), "events", &activity.events.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect::<Vec<_>>().join(", "), Tone::Neutral))
-                        @if let Some(lag) = activity.lag {
-                            (tile(&seconds(lag.median), "median event lag", &format!("at most {}", seconds(lag.highest)), if lag.median > 300 { Tone::Warn } else { Tone::Neutral }))
-                        }
-                        (tile(&number(activity.decisions.values().sum::<u64>() as f64), "decisions", "", Tone::Neutral))
+                    p {
+                        "The stack's dashboard has the decisions by reason and the lag of events; docs/operations.md has the"
+                        " queries of their logs."
                     }
-                    (decisions(activity))
-                    p.hint { "Of this process, since it started. The sample data are dated in the past, so their lag is long." }
-                }
+                },
+                Some(activity) => { (last_hour(activity)) }
             }
         }
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for people")]
-fn decisions(activity: &Activity) -> Markup {
-    let total = activity.decisions.values().sum::<u64>().max(1) as f64;
+fn last_hour(activity: &Activity) -> Markup {
+    let seconds = |seconds: i64| duration(SignedDuration::from_secs(seconds.max(0)));
+    let outcomes: Vec<String> = activity.events.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    let total: u64 = activity.decisions.values().sum();
+    html! {
+        ul.tiles aria-label="Events and decisions" {
+            (tile(&number_of(activity.events.values().sum::<u64>()), "events", &outcomes.join(", "), Tone::Neutral))
+            @if let Some(Lag { median, highest }) = activity.lag {
+                @let tone = if median > LATE { Tone::Warn } else { Tone::Neutral };
+                (tile(&seconds(median), "median event lag", &format!("at most {}", seconds(highest)), tone))
+            }
+            (tile(&number_of(total), "decisions", "", Tone::Neutral))
+        }
+        @if total == 0 { (empty("No check has been decided.")) } @else { (decisions(activity, total)) }
+        p.hint { "Of this process, since it started. The sample data are dated in the past, so their lag is long." }
+    }
+}
+
+fn decisions(activity: &Activity, total: u64) -> Markup {
     let mut by: Vec<_> = activity.decisions.iter().collect();
     by.sort_by(|one, other| other.1.cmp(one.1));
-    html! {
-        @if by.is_empty() { (empty("No check has been decided.")) } @else {
-            div.card.scroll tabindex="0" role="group" aria-label="Decisions by reason" {
-                table {
-                    thead { tr { th scope="col" { "Decision" } th scope="col" { "Number" } th scope="col" { "Share" } } }
-                    tbody { @for (reason, count) in by {
-                        tr {
-                            th scope="row" { @match reason { None => (badge(Tone::Good, "Granted")), Some(reason) => { (badge(Tone::Bad, "Denied")) " " (id(reason)) } } }
-                            td { (number(*count as f64)) }
-                            td { div.gauge { p { (number((*count as f64 / total * 100.0).round())) " %" } (bar(*count as f64 / total, if reason.is_none() { Tone::Good } else { Tone::Bad })) } }
-                        }
-                    } }
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let share = |count: u64| count as f64 / total as f64;
+    let rows = html! {
+        @for (reason, count) in by {
+            tr {
+                th scope="row" {
+                    @match reason {
+                        None => (badge(Tone::Good, "Granted")),
+                        Some(reason) => { (badge(Tone::Bad, "Denied")) " " (id(reason)) }
+                    }
+                }
+                td { (number_of(*count)) }
+                td {
+                    div.gauge {
+                        p { (number((share(*count) * 100.0).round())) " %" }
+                        (bar(share(*count), if reason.is_none() { Tone::Good } else { Tone::Bad }))
+                    }
                 }
             }
         }
-    }
+    };
+    table("activity", "", &["Decision", "Number", "Share"], &rows)
 }
 
 fn doctor(run: Option<&Run>, now: Timestamp) -> Markup {
@@ -175,11 +195,16 @@ fn doctor(run: Option<&Run>, now: Timestamp) -> Markup {
         section aria-labelledby="doctor" {
             div.headline {
                 h2 #doctor { "Checks of the deployment" }
-                form method="post" action=(link("health", &[])) { button { @if run.is_some() { "Run again" } @else { "Run the checks" } } }
+                form method="post" action=(link("health", &[])) {
+                    button { @if run.is_some() { "Run again" } @else { "Run the checks" } }
+                }
             }
             @match run {
                 None => div.empty {
-                    p { "Not run yet. They are those of " code { "byos doctor --read-only" } ": tables, safeguards, secrets, queues, what the functions answer to strangers, and the clock. They send no events." }
+                    p {
+                        "Not run yet. They are those of " code { "byos doctor --read-only" } ": tables, safeguards, secrets,"
+                        " queues, what the functions answer to strangers, and the clock. They send no events."
+                    }
                     p { "One of them presents a wrong secret to the webhook, so results are kept for two minutes." }
                 },
                 Some(run) => {

@@ -17,7 +17,7 @@ use crate::{
     Console,
     ask::{Asked, Problems, form},
     evidence::{self, Decided, Evidence, behind, counts},
-    layout::{Tab, Tone, badge, id, id_of, message_id, moment, name},
+    layout::{Tab, Tone, badge, empty, id, id_of, message_id, moment, name, table},
     text::{distance, duration},
     url,
 };
@@ -67,6 +67,7 @@ fn timeline(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Marku
     written.sort_by(|(_, one), (_, other)| other.version.cmp(&one.version));
     let newest = decided.newest();
     let decision = &decided.explanation.decision;
+    let ask = url::decision("ask", &request.customer_id, &request.feature_id, request.resource_id.as_ref());
     html! {
         section aria-labelledby="timeline" {
             h2 #timeline {
@@ -76,14 +77,19 @@ fn timeline(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Marku
                     Some(reason) => { (badge(Tone::Bad, "Denied")) " " code { (format!("{reason:?}")) } }
                 }
             }
-            p { a href=(url::decision("ask", &request.customer_id, &request.feature_id, request.resource_id.as_ref())) { "Explain this decision" } }
+            p { a href=(ask) { "Explain this decision" } }
             @if written.is_empty() {
-                (crate::layout::empty("Nothing is stored that this decision could stand on."))
+                (empty("Nothing is stored that this decision could stand on."))
             } @else {
                 ol.timeline {
                     @for (evidence, part) in &written {
                         li class=[evidence.counts.then_some("counts")] {
-                            p.when { (moment(part.version.time(), now)) @if let Some(behind) = behind(part, newest) { span.far { " · " (duration(behind)) " behind the newest" } } }
+                            p.when {
+                                (moment(part.version.time(), now))
+                                @if let Some(behind) = behind(part, newest) {
+                                    span.far { " · " (duration(behind)) " behind the newest" }
+                                }
+                            }
                             p { b { (name(&evidence.name)) } " " (counts(evidence)) }
                             p.far { (evidence.role) }
                             p { (message_id(&part.message_id)) }
@@ -97,23 +103,22 @@ fn timeline(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Marku
 
 fn floors(decided: &Decided, now: Timestamp) -> Markup {
     let newest = decided.newest();
+    let columns = ["Register", "Age", "Behind the newest", "Its next event counts if it is newer than"];
+    let rows = html! { @for evidence in &decided.registers { (row(evidence, newest, now)) } };
     html! {
         section aria-labelledby="floors" {
             h2 #floors { "What the next event has to be newer than" }
-            div.scroll.card tabindex="0" role="group" aria-labelledby="floors" {
-                table {
-                    thead { tr {
-                        th scope="col" { "Register" }
-                        th scope="col" { "Age" }
-                        th scope="col" { "Behind the newest" }
-                        th scope="col" { "Its next event counts if it is newer than" }
-                    } }
-                    tbody { @for evidence in &decided.registers { (row(evidence, newest, now)) } }
-                }
-            }
+            (table("floors", "", &columns, &rows))
             div.hint {
-                p { "Versions are ordered by the event's time, then by its messageId. An older or equal event is answered with " code { "stale" } " and changes nothing. A list replaces the usage that it carries; one without usage leaves the measured one." }
-                p { "A register holds its newest version alone, and not when it arrived. The webhook's log has both for every event: look for the messageId, and its field " code { "lag_seconds" } "." }
+                p {
+                    "Versions are ordered by the event's time, then by its messageId. An event that is not newer than its"
+                    " register is answered with " code { "stale" } " and changes nothing. A measurement that is newer than its"
+                    " register, but not than a list that carries usage, is written and does not count."
+                }
+                p {
+                    "A register holds its newest version alone, and not when it arrived. The webhook's log has both for every"
+                    " event: look for the messageId, and its field " code { "lag_seconds" } "."
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use shared::{time::to_fixed_width, version::Version};
 use crate::{
     guard::{ICON_PATH, STYLE_PATH},
     report::Part,
-    text::{distance, number, plain, shortened},
+    text::{distance, number, number_of, plain, shortened},
     url::link,
 };
 
@@ -124,12 +124,6 @@ pub(crate) fn name(text: &str) -> Markup {
     }
 }
 
-/// A count with its thousands separated.
-#[expect(clippy::cast_precision_loss, reason = "for people")]
-pub(crate) fn number_of(count: usize) -> String {
-    number(count as f64)
-}
-
 /// A moment, and how far away it is.
 pub(crate) fn moment(time: Timestamp, now: Timestamp) -> Markup {
     html! {
@@ -175,6 +169,25 @@ pub(crate) fn bar(share: f64, tone: Tone) -> Markup {
         svg.bar viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" focusable="false" {
             rect.track width="100" height="6" {}
             rect class={ "fill " (tone.class()) } width=(percent) height="6" {}
+        }
+    }
+}
+
+/// A table in a box of its own that scrolls, labelled by the element of this id. A column without a title is one of
+/// links.
+pub(crate) fn table(labelled_by: &str, class: &str, columns: &[&str], rows: &Markup) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="group" aria-labelledby=(labelled_by) {
+            table class=[Some(class).filter(|class| !class.is_empty())] {
+                thead {
+                    tr {
+                        @for column in columns {
+                            th scope="col" { @if column.is_empty() { span.hidden { "More" } } @else { (column) } }
+                        }
+                    }
+                }
+                tbody { (rows) }
+            }
         }
     }
 }

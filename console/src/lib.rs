@@ -140,7 +140,8 @@ impl Console {
             ),
             StoreError::Refused { .. } => (
                 StatusCode::BAD_GATEWAY,
-                "Check the region, the tables' names, and that your credentials may read the tables: docs/commands.md lists the permissions.",
+                "Check the region, the tables' names, and that your credentials may read the tables: docs/commands.md lists the \
+                 permissions.",
             ),
             StoreError::TooLarge | StoreError::Unreadable { .. } => {
                 (StatusCode::BAD_GATEWAY, "Use the console of the version that wrote it.")

@@ -46,12 +46,17 @@ pub(crate) fn number(number: f64) -> String {
     format!("{sign}{grouped}{rest}")
 }
 
-/// A count with its noun: `1 event`, `2 events`.
-pub(crate) fn count(count: usize, noun: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
+/// A count with its thousands separated.
+pub(crate) fn number_of(count: impl TryInto<u64>) -> String {
     #[expect(clippy::cast_precision_loss, reason = "for people")]
-    let count = number(count as f64);
-    format!("{count} {noun}{s}")
+    let count = count.try_into().unwrap_or(u64::MAX) as f64;
+    number(count)
+}
+
+/// A count with its noun: `1 event`, `2 events`.
+pub(crate) fn count(count: impl TryInto<u64>, noun: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    format!("{} {noun}{}", number_of(count), if count == 1 { "" } else { "s" })
 }
 
 /// A length of time in its largest unit: `3 days`.
@@ -65,7 +70,7 @@ pub(crate) fn duration(duration: SignedDuration) -> String {
         5_184_000..63_072_000 => (seconds / 2_592_000, "month"),
         _ => (seconds / 31_536_000, "year"),
     };
-    count(usize::try_from(amount).unwrap_or(usize::MAX), unit)
+    count(amount, unit)
 }
 
 /// How long ago a moment was, or how far ahead it is.
