@@ -122,8 +122,12 @@ fn waiting(heading: &str, events: &[WaitingEvent], now: Timestamp) -> Markup {
         }
     };
     html! {
-        (table(heading, "", &["Type", "messageId", "Received", "Why it waits"], &rows))
-        p.hint { "A sample: SQS shows some of a queue's messages at a time. Looking leaves them where they are." }
+        @if events.is_empty() {
+            p.hint { "SQS showed none of them this time: reload the page." }
+        } @else {
+            (table(heading, "", &["Type", "messageId", "Received", "Why it waits"], &rows))
+            p.hint { "A sample: SQS shows some of a queue's messages at a time. Looking leaves them where they are." }
+        }
     }
 }
 
