@@ -1,6 +1,7 @@
 //! `byos check`: a decision, row by row, by the code that decides.
 
 use clap::Args;
+use console::requested_usage;
 use domain::{
     access::{AccessDeniedReason, AccessRequest, DecidedOn, Explanation, explain},
     entitlement::to_number,
@@ -36,7 +37,7 @@ pub struct Check {
     pub feature: Id,
 
     /// How much more of a metered feature is about to be used
-    #[arg(long, value_name = "N", default_value_t = 0.0, value_parser = usage)]
+    #[arg(long, value_name = "N", default_value_t = 0.0, value_parser = requested_usage)]
     pub usage: f64,
 
     /// A value of an ENUM feature that is about to be used; may be given several times
@@ -54,13 +55,6 @@ pub struct Check {
     /// The deployment.
     #[command(flatten)]
     pub target: Target,
-}
-
-/// The same numbers that a check takes.
-fn usage(text: &str) -> Result<f64, &'static str> {
-    const EXPECTED: &str = "must be a finite number, not below 0";
-    let usage: f64 = text.parse().map_err(|_| EXPECTED)?;
-    if usage.is_finite() && usage >= 0.0 { Ok(usage) } else { Err(EXPECTED) }
 }
 
 #[derive(Serialize)]
@@ -144,17 +138,4 @@ fn as_text(request: &AccessRequest, Explanation { steps, decision }: &Explanatio
         text.push_str(&format!("{mark} {number:>2}  {condition:31}  {found}\n"));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn usage_is_what_a_check_would_take() {
-        assert_eq!((usage("0"), usage("2.5")), (Ok(0.0), Ok(2.5)));
-        for wrong in ["-1", "NaN", "inf", "", "1e999", "one"] {
-            assert!(usage(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -5,7 +5,10 @@ mod journey;
 mod storage;
 
 use clap::{ArgAction, Args};
+use console::{Finding, Verdict};
 use serde::Serialize;
+
+pub(crate) use storage::waiting;
 
 use crate::{
     consent::announce_writes,
@@ -51,30 +54,6 @@ pub struct Doctor {
     /// The deployment.
     #[command(flatten)]
     pub target: Target,
-}
-
-/// What a look at one thing comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    /// As it should be.
-    Ok,
-    /// It works, and something wants a look.
-    Warn,
-    /// It does not work, or lets in whom it should not.
-    Fail,
-}
-
-/// A look at one thing.
-#[derive(Debug, Serialize)]
-struct Finding {
-    /// The thing.
-    name: String,
-    verdict: Verdict,
-    /// What was found.
-    found: String,
-    /// What to do about it.
-    mend: Option<String>,
 }
 
 /// All that was looked at, in order.
@@ -133,6 +112,15 @@ pub async fn doctor(options: Doctor) -> Result<Ended, TargetError> {
         (0, _) => Ended::WithFindings,
         _ => Ended::Badly,
     })
+}
+
+/// Looks without sending events, as `--read-only` does.
+pub(crate) async fn look_only(deployment: &Deployment) -> Vec<Finding> {
+    let options =
+        Doctor { read_only: true, secret: None, signing_key: None, token: None, json: false, target: Target::default() };
+    let mut findings = Findings::default();
+    look(&options, deployment, &mut findings).await;
+    findings.0
 }
 
 async fn look(options: &Doctor, deployment: &Deployment, findings: &mut Findings) {

@@ -1,5 +1,6 @@
 //! The commands of an operator, on any deployment of the replica: see [`target`].
 
+pub mod browse;
 pub mod check;
 pub mod consent;
 pub mod delivery;

@@ -3,6 +3,7 @@
 use std::{error::Error, process::ExitCode};
 
 use byos::{
+    browse::{Browse, browse},
     check::{Check, check},
     doctor::{Doctor, doctor},
     environment::{EnvironmentOptions, environment},
@@ -37,6 +38,7 @@ enum Command {
     Send(Box<Send>),
     Show(Box<Show>),
     Check(Box<Check>),
+    Console(Box<Browse>),
     Replay(Box<Replay>),
     Doctor(Box<Doctor>),
     Import(Import),
@@ -49,6 +51,7 @@ impl Command {
     fn target(&self) -> Option<&Target> {
         match self {
             Self::Serve { .. } => None,
+            Self::Console(options) => Some(&options.target),
             Self::Send(options) => Some(&options.target),
             Self::Show(options) => Some(&options.target),
             Self::Check(options) => Some(&options.target),
@@ -76,6 +79,7 @@ async fn main() -> ExitCode {
         Command::Send(options) => send(*options).await.map_err(Into::into),
         Command::Show(options) => show(*options).await.map_err(Into::into),
         Command::Check(options) => check(*options).await.map_err(Into::into),
+        Command::Console(options) => browse(*options).await.map_err(Into::into),
         Command::Replay(options) => replay(*options).await.map_err(Into::into),
         Command::Doctor(options) => doctor(*options).await.map_err(Into::into),
         Command::Import(options) => import(options).await.map_err(Into::into),

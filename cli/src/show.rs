@@ -1,9 +1,10 @@
 //! `byos show`: a customer as the replica has it, for whoever has to say why.
 
-mod page;
 mod text;
 
 use clap::Args;
+use console::report::Report;
+pub(crate) use console::text::plain;
 use domain::id::Id;
 use jiff::Timestamp;
 use store::StoreError;
@@ -12,8 +13,6 @@ use crate::{
     outcome::Ended,
     target::{Target, TargetError},
 };
-use page::Page;
-pub(crate) use text::plain;
 
 /// Show a customer as the replica has it: what is seen of it, what each part of it comes from, and what the
 /// next check of each feature would say, and why
@@ -70,13 +69,13 @@ pub async fn show(options: Show) -> Result<Ended, ShowError> {
     let store = deployment.store().await?;
     let stored = store.stored_customer(&options.customer).await?;
     let is_known = stored.is_some();
-    let page = Page::of(&options.customer, &stored.unwrap_or_default(), Timestamp::now())?;
+    let page = Report::of(&options.customer, &stored.unwrap_or_default(), Timestamp::now())?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&page).unwrap_or_default());
     } else if is_known {
         print!("{}", text::of(&page));
     } else {
-        println!("Nothing is stored of a customer {} in {}.", text::plain(options.customer.as_str()), deployment.name());
+        println!("Nothing is stored of a customer {} in {}.", plain(options.customer.as_str()), deployment.name());
     }
     Ok(if is_known { Ended::Well } else { Ended::WithFindings })
 }

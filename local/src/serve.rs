@@ -6,6 +6,7 @@ use aws_config::BehaviorVersion;
 use axum::{Router, extract::DefaultBodyLimit, http::HeaderValue, middleware::map_response};
 use check_access::CheckAccess;
 use clap::{ArgAction, Args, builder::BoolishValueParser};
+use console::{Console, ConsoleError};
 use graphql::{Graphql, Options, OptionsError};
 use runtime::{
     aws::{Budget, any_credentials, dynamodb, local_dynamodb},
@@ -18,8 +19,10 @@ use tokio::net::TcpListener;
 use webhook::{Webhook, WebhookSecrets};
 
 use crate::{
+    console_source::LocalSource,
     embedded::{Embedded, EmbeddedError},
     gateway::{Gateway, MAX_BODY_BYTES},
+    recorder::Recorder,
 };
 use template::{
     sample,
@@ -93,6 +96,9 @@ pub enum ServeError {
         /// What went wrong.
         reason: String,
     },
+    /// The console did not start.
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
     /// The server stopped by itself.
     #[error("the server stopped: {0}")]
     Server(std::io::Error),
@@ -105,6 +111,7 @@ pub struct Stack {
     pub gateway: Gateway,
     /// The store that they share.
     pub store: Store,
+    console: Option<Console>,
     embedded: Option<Embedded>,
     /// Where its DynamoDB is, for the commands to find.
     dynamodb: Option<String>,
@@ -132,7 +139,7 @@ impl Stack {
             Graphql::new(store.clone(), token.clone(), options).with_clock(clock.clone()),
             CheckAccess::new(store.clone(), token, clock),
         );
-        Ok(Self { gateway, store, embedded: None, dynamodb: None })
+        Ok(Self { gateway, store, console: None, embedded: None, dynamodb: None })
     }
 
     /// The functions and their DynamoDB, as the options say.
@@ -152,6 +159,13 @@ impl Stack {
         let stack = Self::with_options(store, webhook_secret, api_token, Clock::system(), Options::from_environment()?)?;
         let dynamodb = embedded.as_ref().map(|embedded| embedded.endpoint.clone()).or_else(|| options.dynamodb_endpoint.clone());
         Ok(Self { embedded, dynamodb, ..stack })
+    }
+
+    /// Gives it a console, which is reached at this port.
+    fn open_console(&mut self, port: u16, recorder: Recorder) -> Result<(), ServeError> {
+        let source = LocalSource::new(self.store.clone(), recorder);
+        self.console = Some(Console::new(self.store.clone(), source, port)?);
+        Ok(())
     }
 
     /// Delivers the files of events/webhook in the order of their names.
@@ -188,6 +202,7 @@ impl Stack {
             }
         };
         let router = Router::new().fallback(serve).layer(DefaultBodyLimit::disable());
+        let router = router.merge(self.console.as_ref().map(Console::router).unwrap_or_default());
         match self.dynamodb.as_deref().and_then(|endpoint| HeaderValue::from_str(endpoint).ok()) {
             Some(endpoint) => router.layer(map_response(move |mut response: axum::response::Response| {
                 response.headers_mut().insert(template::local::DYNAMODB_HEADER, endpoint.clone());
@@ -226,13 +241,14 @@ async fn elsewhere(endpoint: &str) -> Result<Store, ServeError> {
 ///
 /// # Errors
 /// See [`ServeError`].
-pub async fn serve(options: Serve) -> Result<(), ServeError> {
+pub async fn serve(options: Serve, recorder: Recorder) -> Result<(), ServeError> {
     let port = options.port;
     let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(|source| ServeError::Port { port, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Port { port, source })?;
-    let stack = Stack::start(&options).await?;
+    let mut stack = Stack::start(&options).await?;
+    stack.open_console(address.port(), recorder)?;
     let delivered = if options.seed { Some(stack.seed(&options.webhook_secret).await?) } else { None };
-    let stop = stop_signal().map_err(ServeError::Server)?;
+    let stop = console::stop_signal().map_err(ServeError::Server)?;
     println!("{}", welcome(&options, &stack, address.port(), delivered));
     axum::serve(listener, stack.router()).with_graceful_shutdown(stop).await.map_err(ServeError::Server)?;
     if let Some(embedded) = stack.embedded {
@@ -240,25 +256,6 @@ pub async fn serve(options: Serve) -> Result<(), ServeError> {
     }
     println!("Stopped.");
     Ok(())
-}
-
-/// Ends with Ctrl-C or SIGTERM. They are listened for from the call on, before anything is awaited:
-/// whoever reads that the stack is served may stop it.
-#[cfg(unix)]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-#[cfg(not(unix))]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async { drop(tokio::signal::ctrl_c().await) })
 }
 
 /// What is served, with which secrets, and a line to copy.
@@ -270,10 +267,15 @@ fn welcome(options: &Serve, stack: &Stack, port: u16, delivered: Option<usize>) 
         (None, endpoint, _) => endpoint.clone().unwrap_or_default(),
     };
     let seeded = delivered.map_or_else(String::new, |count| format!("\nDelivered {count} events of events/webhook.\n"));
+    let console = stack.console.as_ref().map(Console::address).unwrap_or_default();
     let customer = if delivered.is_some() { "customer-alder" } else { "some-customer" };
     format!(
         r#"{seeded}
 The replica is served on http://127.0.0.1:{port} — Ctrl-C stops it.
+
+Look at it in a browser, read-only, with the token that is in the address:
+
+  {console}
 
   POST /webhook        Stigg-Webhooks-Secret: {webhook_secret}
   POST /check-access   Authorization: Bearer {api_token}

@@ -3,8 +3,8 @@
 #![cfg(unix)]
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
-    net::TcpListener,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     process::{Command, Stdio},
 };
 
@@ -27,9 +27,29 @@ fn it_serves_says_what_and_stops_cleanly() {
     {
         assert!(printed.contains(expected), "{expected} is not in {printed}");
     }
+    let (_, address) = printed.split_once("served on http://").unwrap();
+    let address = address.split(' ').next().unwrap();
+    let (_, token) = printed.split_once(&format!("http://{address}/console?token=")).unwrap();
+    let token = token.split_whitespace().next().unwrap();
+    // `/` leads to the console, and does not let anybody in.
+    let answer = get(address, "/");
+    assert!(answer.starts_with("HTTP/1.1 303") && answer.contains("\r\nlocation: /console\r\n"), "{answer}");
+    assert!(get(address, "/console").starts_with("HTTP/1.1 401"), "{answer}");
+    assert!(!answer.contains(token) && !answer.contains("set-cookie"), "{answer}");
+    let answer = get(address, &format!("/console?token={token}"));
+    assert!(answer.contains("\r\nset-cookie: byos-console-"), "{answer}");
     assert!(Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap().success());
     lines.read_to_string(&mut printed).unwrap();
     assert!(process.wait().unwrap().success() && printed.ends_with("Stopped.\n"), "{printed}");
+}
+
+/// What is answered to a request for this path, head and body.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// Linux has more loopback addresses than one. Containers reach this one at the bridge's.
@@ -51,7 +71,7 @@ fn dynamodb_is_served_at_the_address_given() {
         let (_, endpoint) = printed.split_once("DynamoDB             http://").unwrap();
         let endpoint = endpoint.split(' ').next().unwrap();
         assert!(endpoint.starts_with(reached), "{endpoint}");
-        std::net::TcpStream::connect(endpoint).unwrap();
+        TcpStream::connect(endpoint).unwrap();
         assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
         assert!(process.wait().unwrap().success());
     }

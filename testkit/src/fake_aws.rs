@@ -161,13 +161,16 @@ impl Service for Queues {
             "SendMessage" => Ok(json!({ "MessageId": self.put(queue, text("MessageBody")) })),
             "ReceiveMessage" => {
                 let most = input.get("MaxNumberOfMessages").and_then(Value::as_u64).unwrap_or(1);
-                let mut received = Vec::new();
+                // With no time to be invisible in, a message stays where others receive it.
+                let stays = input.get("VisibilityTimeout").and_then(Value::as_u64) == Some(0);
+                let (mut received, mut staying) = (Vec::new(), Vec::new());
                 for _ in 0..most {
                     let next = self.messages.iter().position(|message| message.queue == queue);
                     let Some(message) = next.and_then(|next| self.messages.remove(next)) else { break };
                     received.push(json!({ "MessageId": message.id, "ReceiptHandle": message.id, "Body": message.body }));
-                    self.in_flight.push(message);
+                    if stays { staying.push(message) } else { self.in_flight.push(message) }
                 }
+                self.messages.extend(staying);
                 Ok(json!({ "Messages": received }))
             }
             "GetQueueAttributes" => {

@@ -179,7 +179,8 @@ pub(super) async fn queues(deployment: &Deployment, findings: &mut Findings) {
     }
 }
 
-async fn waiting(deployment: &Deployment, url: &str) -> Result<u64, String> {
+/// Approximate number of messages in a queue.
+pub(crate) async fn waiting(deployment: &Deployment, url: &str) -> Result<u64, String> {
     let sqs = deployment.sdk.sqs().await.map_err(|error| error.to_string())?;
     let name = QueueAttributeName::ApproximateNumberOfMessages;
     let answer = sqs.get_queue_attributes().queue_url(url).attribute_names(name.clone()).send().await;

@@ -5,13 +5,15 @@ use std::fmt::Write as _;
 use domain::entitlement::{Balance, Usage, to_number};
 use serde_json::{Map, Value};
 
-use super::page::{Check, Entitlement, Page, Part, Scope, Subscription};
+use console::report::{Check, Entitlement, Part, Report, Scope, Subscription};
+
+use super::plain;
 
 /// The width of the column of names.
 const NAME: usize = 13;
 
 /// The page, each line ended.
-pub(super) fn of(page: &Page) -> String {
+pub(super) fn of(page: &Report) -> String {
     let mut text = String::new();
     let line = &mut |line: String| {
         let _ = writeln!(text, "{}", line.trim_end());
@@ -29,7 +31,7 @@ pub(super) fn of(page: &Page) -> String {
     text
 }
 
-fn customer(page: &Page, line: &mut impl FnMut(String)) {
+fn customer(page: &Report, line: &mut impl FnMut(String)) {
     if let Some(visible) = &page.visible {
         line(String::new());
         if let Ok(Value::Object(members)) = serde_json::to_value(&visible.profile) {
@@ -67,7 +69,7 @@ fn scope_lines(scope: &Scope, line: &mut impl FnMut(String)) {
         let says = |balance: &Balance| format!("{} of {} left", to_number(balance.remaining_balance), plain(currency));
         line(part("balance", Some(balance), says));
     }
-    for Entitlement { feature_id, grant, usage, check } in &scope.entitlements {
+    for Entitlement { feature_id, grant, usage, check, .. } in &scope.entitlements {
         line(format!("  {}: {}", plain(feature_id.as_str()), verdict(check)));
         line(format!("    {}", plain(&check.reason)));
         line(format!("    Row {}, {}: {}", check.row, check.condition, plain(&check.found)));
@@ -175,25 +177,12 @@ fn word(value: &Value) -> String {
     }
 }
 
-/// A text that can't steer a terminal: it comes from outside.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut plain, character| {
-        if character.is_control() {
-            plain.extend(character.escape_default())
-        } else {
-            plain.push(character)
-        }
-        plain
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_comes_from_outside_can_not_steer_a_terminal() {
-        assert_eq!(plain("a\u{1b}[31m\nb é"), "a\\u{1b}[31m\\nb é");
         assert_eq!(word(&serde_json::json!("x\u{7}")), "x\\u{7}");
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{retry::RetryConfig, timeout::TimeoutConfig};
-use runtime::aws::dynamodb;
+use runtime::aws::{Budget, dynamodb};
 use store::{Store, Tables};
 
 use super::{PATIENT, Sdk, TargetError};
@@ -88,6 +88,14 @@ impl Deployment {
     /// # Errors
     /// If its tables are not known, or it is the local stack and that is not served.
     pub async fn store(&self) -> Result<Store, TargetError> {
+        self.store_within(PATIENT).await
+    }
+
+    /// Its store, with another budget of time.
+    ///
+    /// # Errors
+    /// As [`Deployment::store`].
+    pub async fn store_within(&self, budget: Budget) -> Result<Store, TargetError> {
         let endpoint = match (&self.dynamodb_endpoint, &self.tables) {
             (Some(endpoint), _) => Some(endpoint.clone()),
             (None, Some(_)) => None,
@@ -96,23 +104,23 @@ impl Deployment {
         let tables = self.tables.clone().unwrap_or_else(tables::local_names);
         let client = match endpoint {
             Some(endpoint) if template::local::is_local(&endpoint) => {
-                dynamodb(Some("us-east-1".to_owned()), any_credentials(), Some(endpoint), PATIENT)
+                dynamodb(Some("us-east-1".to_owned()), any_credentials(), Some(endpoint), budget)
             }
-            endpoint => self.dynamodb(endpoint).await?,
+            endpoint => self.dynamodb(endpoint, budget).await?,
         };
         Ok(Store::new(client, tables))
     }
 
     /// AWS's DynamoDB, or another one by AWS's credentials.
-    async fn dynamodb(&self, endpoint: Option<String>) -> Result<aws_sdk_dynamodb::Client, TargetError> {
+    async fn dynamodb(&self, endpoint: Option<String>, budget: Budget) -> Result<aws_sdk_dynamodb::Client, TargetError> {
         let chain = self.sdk.chain().await?;
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(PATIENT.connect)
-            .operation_attempt_timeout(PATIENT.attempt)
-            .operation_timeout(PATIENT.total);
+            .connect_timeout(budget.connect)
+            .operation_attempt_timeout(budget.attempt)
+            .operation_timeout(budget.total);
         let mut config = aws_sdk_dynamodb::config::Builder::from(chain)
             .timeout_config(timeouts.build())
-            .retry_config(RetryConfig::standard().with_max_attempts(PATIENT.attempts));
+            .retry_config(RetryConfig::standard().with_max_attempts(budget.attempts));
         if endpoint.is_some() {
             config.set_endpoint_url(endpoint);
         }

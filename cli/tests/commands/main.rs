@@ -3,6 +3,7 @@
 
 mod aws;
 mod check;
+mod console;
 mod doctor;
 mod import;
 mod local_stack;

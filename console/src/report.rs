@@ -1,11 +1,12 @@
-//! What is shown of a customer, as JSON has it.
+//! What is stored of a customer, and what the next check of each feature would say, as `byos show` prints it in
+//! JSON and the console shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     access::{AccessDeniedReason, AccessRequest, AccessView, DecidedOn, explain},
     customer::{Customer, Profile, Register, Standing, is_above},
-    entitlement::{Balance, EntitlementList, Usage},
+    entitlement::{self, Balance, EntitlementList, Usage},
     id::Id,
     time::to_fixed_width,
     version::Version,
@@ -18,114 +19,153 @@ use store::{StoreError, StoredCustomer, StoredScope, StoredSubscription};
 /// A customer.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Page {
-    pub(super) customer_id: Id,
-    pub(super) standing: &'static str,
+pub struct Report {
+    /// The customer.
+    pub customer_id: Id,
+    /// Live, deleted or unknown.
+    pub standing: &'static str,
     /// When it was read: what a check says depends on it.
-    pub(super) read_at: String,
+    pub read_at: String,
     /// What readers see.
-    pub(super) visible: Option<Visible>,
-    pub(super) is_listed: bool,
-    pub(super) has_waiting_subscriptions: bool,
-    pub(super) expires_at: Option<String>,
-    pub(super) registers: Registers,
+    pub visible: Option<Visible>,
+    /// Whether it is in the indexes.
+    pub is_listed: bool,
+    /// Whether subscriptions wait for it to become live.
+    pub has_waiting_subscriptions: bool,
+    /// When TTL removes it.
+    pub expires_at: Option<String>,
+    /// Its own registers.
+    pub registers: Registers,
     /// The customer level first, then each resource.
-    pub(super) scopes: Vec<Scope>,
-    pub(super) subscriptions: Vec<Subscription>,
+    pub scopes: Vec<Scope>,
+    /// The subscriptions that it has pointers to.
+    pub subscriptions: Vec<Subscription>,
 }
 
 /// A customer as readers see it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Visible {
+pub struct Visible {
+    /// The customer's data.
     #[serde(flatten)]
-    pub(super) profile: Profile,
-    pub(super) created_at: Option<String>,
-    pub(super) updated_at: String,
+    pub profile: Profile,
+    /// The time of its creation, if a customer.created came.
+    pub created_at: Option<String>,
+    /// The time of its newest visible register.
+    pub updated_at: String,
 }
 
 /// A customer's registers.
 #[derive(Debug, Serialize)]
-pub(super) struct Registers {
-    pub(super) profile: Option<Part<Value>>,
-    pub(super) embedded: Option<Part<Value>>,
-    pub(super) tombstone: Option<Part<()>>,
-    pub(super) creation: Option<Part<()>>,
+pub struct Registers {
+    /// What its own events said.
+    pub profile: Option<Part<Value>>,
+    /// What other events said that show it alive.
+    pub embedded: Option<Part<Value>>,
+    /// Its deletion.
+    pub tombstone: Option<Part<()>>,
+    /// Its creation.
+    pub creation: Option<Part<()>>,
 }
 
 /// A register, and the event that wrote it last.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Part<T> {
-    pub(super) version: Version,
+pub struct Part<T> {
+    /// What orders its writes.
+    pub version: Version,
     /// The event's time.
-    pub(super) time: String,
+    pub time: String,
     /// The event's messageId; the digest of its body where it has none, and after a bar where it has no
     /// time either.
-    pub(super) message_id: String,
+    pub message_id: String,
     /// Whether it is above the customer's tombstone. If not, it counts as deleted.
-    pub(super) exists: bool,
-    pub(super) value: T,
+    pub exists: bool,
+    /// What the event said.
+    pub value: T,
 }
 
 /// The customer level, or a resource.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Scope {
-    pub(super) resource_id: Option<Id>,
+pub struct Scope {
+    /// The resource; None at customer level.
+    pub resource_id: Option<Id>,
     /// Number of entitlements in the newest list.
-    pub(super) list: Option<Part<usize>>,
+    pub list: Option<Part<usize>>,
     /// By currency.
-    pub(super) balances: BTreeMap<String, Part<Balance>>,
-    pub(super) entitlements: Vec<Entitlement>,
-    pub(super) expires_at: Option<String>,
+    pub balances: BTreeMap<String, Part<Balance>>,
+    /// By feature id.
+    pub entitlements: Vec<Entitlement>,
+    /// When TTL removes the first of its items.
+    pub expires_at: Option<String>,
 }
 
 /// A feature in a scope: in its list, or with usage alone.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Entitlement {
-    pub(super) feature_id: Id,
+pub struct Entitlement {
+    /// The feature.
+    pub feature_id: Id,
     /// The list's entry.
-    pub(super) grant: Option<Value>,
-    pub(super) usage: Option<Part<Usage>>,
-    pub(super) check: Check,
+    pub grant: Option<Value>,
+    /// Its usage register.
+    pub usage: Option<Part<Usage>>,
+    /// What the next check would say.
+    pub check: Check,
+    /// The entry with usage and credits merged in. None if the newest visible list does not hold it.
+    #[serde(skip)]
+    pub merged: Option<entitlement::Entitlement>,
 }
 
 /// What the next check would say, if it requested nothing.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Check {
-    pub(super) has_access: bool,
-    pub(super) access_denied_reason: Option<AccessDeniedReason>,
-    pub(super) reason: String,
-    /// The row of the decision table that decides, when it does, and what it was held against.
-    pub(super) row: &'static str,
-    pub(super) condition: &'static str,
-    pub(super) found: String,
+pub struct Check {
+    /// Whether access is granted.
+    pub has_access: bool,
+    /// Why it is denied.
+    pub access_denied_reason: Option<AccessDeniedReason>,
+    /// The reason for people.
+    pub reason: String,
+    /// The number of the row of the decision table that decides.
+    pub row: &'static str,
+    /// When that row decides.
+    pub condition: &'static str,
+    /// What the row was compared with.
+    pub found: String,
+    /// The numbers.
     #[serde(flatten)]
-    pub(super) decided_on: DecidedOn,
+    pub decided_on: DecidedOn,
 }
 
 /// A subscription.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Subscription {
-    pub(super) subscription_id: Id,
+pub struct Subscription {
+    /// The subscription.
+    pub subscription_id: Id,
     /// Why readers don't see it; None where they do.
-    pub(super) hidden: Option<&'static str>,
-    pub(super) is_listed: bool,
-    pub(super) expires_at: Option<String>,
+    pub hidden: Option<&'static str>,
+    /// Whether it is in the indexes.
+    pub is_listed: bool,
+    /// When TTL removes it.
+    pub expires_at: Option<String>,
     /// What the customer's pointer to it was written for.
-    pub(super) pointer: Option<Version>,
-    pub(super) status: Option<Part<String>>,
-    pub(super) dates: Option<Part<Value>>,
-    pub(super) details: Option<Part<Value>>,
-    pub(super) creation: Option<Part<()>>,
+    pub pointer: Option<Version>,
+    /// Stigg's status.
+    pub status: Option<Part<String>>,
+    /// When it runs.
+    pub dates: Option<Part<Value>>,
+    /// What it is to.
+    pub details: Option<Part<Value>>,
+    /// Its creation.
+    pub creation: Option<Part<()>>,
 }
 
 impl<T> Part<T> {
-    fn new(version: &Version, value: T, tombstone: Option<&Version>) -> Self {
+    /// A register beside its customer's tombstone.
+    pub fn new(version: &Version, value: T, tombstone: Option<&Version>) -> Self {
         let message_id = version.as_str().get(version.time_text().len() + 1..).unwrap_or_default();
         Self {
             time: version.time_text().to_owned(),
@@ -145,9 +185,12 @@ fn date(time: Option<Timestamp>) -> Option<String> {
     time.map(to_fixed_width)
 }
 
-impl Page {
-    /// What is shown of a customer at `now`.
-    pub(super) fn of(customer_id: &Id, stored: &StoredCustomer, now: Timestamp) -> Result<Self, StoreError> {
+impl Report {
+    /// The report of a customer as stored, with checks at `now`.
+    ///
+    /// # Errors
+    /// If a stored entitlement is not readable.
+    pub fn of(customer_id: &Id, stored: &StoredCustomer, now: Timestamp) -> Result<Self, StoreError> {
         let registers = &stored.registers;
         let tombstone = registers.tombstone.as_ref();
         let mark = |version: &Version| Part::new(version, (), tombstone);
@@ -217,6 +260,7 @@ fn scope(
                 found: last.map(|step| step.found.clone()).unwrap_or_default(),
                 decided_on: decision.decided_on,
             },
+            merged: view.entitlement,
         })
     };
     let length = |register: &Register<EntitlementList>| Part::new(&register.version, register.value.len(), tombstone);

@@ -1,0 +1,244 @@
+//! "Health": what waits in the queues, what the functions did in the last hour where that can be read, and what
+//! `byos doctor --read-only` says.
+//!
+//! The checks run when they are asked for, not with every reload: one of them presents a wrong secret to the webhook,
+//! and four refused requests within five minutes raise an alarm (template.yaml, WebhookRefusalsAlarm).
+
+use std::time::Duration;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Redirect, Response},
+};
+use jiff::{SignedDuration, Timestamp};
+use maud::{Markup, html};
+use tokio::{sync::Mutex, time::Instant};
+
+use crate::{
+    Console,
+    layout::{Tab, Tone, badge, bar, empty, id, moment, table, tile},
+    source::{Activity, Finding, Lag, Queue, QueueContent, Verdict, WaitingEvent},
+    text::{count, duration, number, number_of, plain},
+    url::link,
+};
+
+/// How long the results of the checks are shown again instead of running them again: at most three refused requests
+/// in five minutes.
+const FRESH: Duration = Duration::from_secs(120);
+
+/// A median lag of more seconds than this needs a look: the threshold of the alarm EventLag.
+const LATE: i64 = 300;
+
+/// The last run of the checks.
+#[derive(Default)]
+pub(crate) struct Doctor(Mutex<Option<Run>>);
+
+#[derive(Clone)]
+struct Run {
+    since: Instant,
+    at: Timestamp,
+    findings: Vec<Finding>,
+}
+
+pub(crate) async fn page(State(console): State<Console>) -> Response {
+    let now = Timestamp::now();
+    let queues = console.0.source.queues().await;
+    let run = console.0.doctor.0.lock().await.clone();
+    let main = html! {
+        header.intro {
+            h1 { "Health" }
+            p.lead { "What waits, what happened in the last hour, and whether the deployment is as it should be." }
+        }
+        (self::queues(&queues, now))
+        (activity(console.0.source.activity().as_ref()))
+        (doctor(run.as_ref(), now))
+    };
+    console.ok(Tab::Health, "Health", &main)
+}
+
+/// Runs the checks, unless they have just run.
+pub(crate) async fn run(State(console): State<Console>) -> Response {
+    let mut run = console.0.doctor.0.lock().await;
+    if run.as_ref().is_none_or(|run| run.since.elapsed() >= FRESH) {
+        let findings = console.0.source.doctor().await;
+        *run = Some(Run { since: Instant::now(), at: Timestamp::now(), findings });
+    }
+    Redirect::to(&link("health", &[])).into_response()
+}
+
+fn queues(queues: &[Queue], now: Timestamp) -> Markup {
+    html! {
+        section aria-labelledby="queues" {
+            h2 #queues { "Events that wait" }
+            @if queues.is_empty() {
+                (empty("No queues are known here. The local stack has none: it answers 400 or 503 instead of keeping an event."))
+            }
+            @for (index, queue) in queues.iter().enumerate() { (self::queue(index, queue, now)) }
+        }
+    }
+}
+
+fn queue(index: usize, queue: &Queue, now: Timestamp) -> Markup {
+    let heading = format!("queue-{index}");
+    html! {
+        section.card aria-labelledby=(heading) {
+            header.card-head {
+                h3 id=(heading) {
+                    (queue.name) " "
+                    @match &queue.content {
+                        Ok(QueueContent { count: 0, .. }) => (badge(Tone::Good, "Empty")),
+                        Ok(content) => (badge(Tone::Warn, &format!("about {}", count(content.count, "event")))),
+                        Err(_) => (badge(Tone::Bad, "Not readable")),
+                    }
+                }
+                p { (queue.purpose) }
+            }
+            @match &queue.content {
+                Err(error) => { p.why-hidden { (plain(error)) } }
+                Ok(QueueContent { count: 0, .. }) => {}
+                Ok(QueueContent { events: None, .. }) => {
+                    p.hint { "Not looked into: reading it would count as a try to write the events." }
+                }
+                Ok(QueueContent { events: Some(events), .. }) => { (waiting(&heading, events, now)) }
+            }
+        }
+    }
+}
+
+fn waiting(heading: &str, events: &[WaitingEvent], now: Timestamp) -> Markup {
+    let rows = html! {
+        @for event in events {
+            tr {
+                th scope="row" { @match &event.kind { Some(kind) => (id(kind)), None => span.far { "not told" } } }
+                td { @match &event.message_id { Some(message) => (id(message)), None => span.far { "none" } } }
+                td { @match event.received { Some(time) => (moment(time, now)), None => span.far { "not told" } } }
+                td {
+                    @match &event.problem {
+                        Some(problem) => (plain(problem)),
+                        None => { "This version can apply it: " code { "byos replay" } " writes it." }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        @if events.is_empty() {
+            p.hint { "SQS showed none of them this time: reload the page." }
+        } @else {
+            (table(heading, "", &["Type", "messageId", "Received", "Why it waits"], &rows))
+            p.hint { "A sample: SQS shows some of a queue's messages at a time. Looking leaves them where they are." }
+        }
+    }
+}
+
+fn activity(activity: Option<&Activity>) -> Markup {
+    html! {
+        section aria-labelledby="activity" {
+            h2 #activity { "The last hour" }
+            @match activity {
+                None => div.empty {
+                    p { "The functions' metrics are in CloudWatch, which this console does not read." }
+                    p {
+                        "The stack's dashboard has the decisions by reason and the lag of events; docs/operations.md has the"
+                        " queries of their logs."
+                    }
+                },
+                Some(activity) => { (last_hour(activity)) }
+            }
+        }
+    }
+}
+
+fn last_hour(activity: &Activity) -> Markup {
+    let seconds = |seconds: i64| duration(SignedDuration::from_secs(seconds.max(0)));
+    let outcomes: Vec<String> = activity.events.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    let total: u64 = activity.decisions.values().sum();
+    html! {
+        ul.tiles aria-label="Events and decisions" {
+            (tile(&number_of(activity.events.values().sum::<u64>()), "events", &outcomes.join(", "), Tone::Neutral))
+            @if let Some(Lag { median, highest }) = activity.lag {
+                @let tone = if median > LATE { Tone::Warn } else { Tone::Neutral };
+                (tile(&seconds(median), "median event lag", &format!("at most {}", seconds(highest)), tone))
+            }
+            (tile(&number_of(total), "decisions", "", Tone::Neutral))
+        }
+        @if total == 0 { (empty("No check has been decided.")) } @else { (decisions(activity, total)) }
+        p.hint { "Of this process, since it started. The sample data are dated in the past, so their lag is long." }
+    }
+}
+
+fn decisions(activity: &Activity, total: u64) -> Markup {
+    let mut by: Vec<_> = activity.decisions.iter().collect();
+    by.sort_by(|one, other| other.1.cmp(one.1));
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let share = |count: u64| count as f64 / total as f64;
+    let rows = html! {
+        @for (reason, count) in by {
+            tr {
+                th scope="row" {
+                    @match reason {
+                        None => (badge(Tone::Good, "Granted")),
+                        Some(reason) => { (badge(Tone::Bad, "Denied")) " " (id(reason)) }
+                    }
+                }
+                td { (number_of(*count)) }
+                td {
+                    div.gauge {
+                        p { (number((share(*count) * 100.0).round())) " %" }
+                        (bar(share(*count), if reason.is_none() { Tone::Good } else { Tone::Bad }))
+                    }
+                }
+            }
+        }
+    };
+    table("activity", "", &["Decision", "Number", "Share"], &rows)
+}
+
+fn doctor(run: Option<&Run>, now: Timestamp) -> Markup {
+    html! {
+        section aria-labelledby="doctor" {
+            div.headline {
+                h2 #doctor { "Checks of the deployment" }
+                form method="post" action=(link("health", &[])) {
+                    button { @if run.is_some() { "Run again" } @else { "Run the checks" } }
+                }
+            }
+            @match run {
+                None => div.empty {
+                    p {
+                        "Not run yet. They are those of " code { "byos doctor --read-only" } ": tables, safeguards, secrets,"
+                        " queues, what the functions answer to strangers, and the clock. They send no events."
+                    }
+                    p { "One of them presents a wrong secret to the webhook, so results are kept for two minutes." }
+                },
+                Some(run) => {
+                    p { "Run at " (moment(run.at, now)) ": " (summary(&run.findings)) }
+                    ul.findings.card { @for finding in &run.findings { (self::finding(finding)) } }
+                }
+            }
+        }
+    }
+}
+
+fn summary(findings: &[Finding]) -> String {
+    let of = |verdict: Verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    let (ok, warnings, failures) = (of(Verdict::Ok), of(Verdict::Warn), of(Verdict::Fail));
+    format!("{ok} ok, {}, {}.", count(warnings, "warning"), count(failures, "failure"))
+}
+
+fn finding(finding: &Finding) -> Markup {
+    let (tone, word) = match finding.verdict {
+        Verdict::Ok => (Tone::Good, "ok"),
+        Verdict::Warn => (Tone::Warn, "warning"),
+        Verdict::Fail => (Tone::Bad, "failure"),
+    };
+    html! {
+        li {
+            (badge(tone, word))
+            div {
+                p { b { (plain(&finding.name)) } ": " (plain(&finding.found)) }
+                @if let Some(mend) = &finding.mend { p.far { "→ " (plain(mend)) } }
+            }
+        }
+    }
+}
