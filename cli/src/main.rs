@@ -19,8 +19,8 @@ use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt as _, util::S
 
 /// A replica of Stigg's entitlements on your machine: the three functions on an embedded DynamoDB.
 ///
-/// Without a command it serves them. The variables of GraphQL's limits and switches, and RUST_LOG, hold
-/// here as in the deployed functions.
+/// Without a command it serves them. The variables of GraphQL's limits and switches, of browsers and of the
+/// authorizer (as in template.yaml), and RUST_LOG hold here as in the deployed functions.
 #[derive(Parser)]
 #[command(name = "byos", version, args_conflicts_with_subcommands = true)]
 struct Cli {
