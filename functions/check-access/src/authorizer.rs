@@ -129,7 +129,7 @@ enum FeatureSource {
 
 /// Where an authorizer takes the parts of a check from.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Authorizer {
+pub struct Authorizer {
     customer: CustomerSource,
     feature: FeatureSource,
     resource: Option<Source>,
@@ -174,13 +174,17 @@ impl AuthorizerError {
 }
 
 impl Authorizer {
-    /// As the variables `AUTHORIZER_CUSTOMER`, `AUTHORIZER_FEATURE`, `AUTHORIZER_RESOURCE` and
-    /// `AUTHORIZER_REQUESTED_USAGE` say; None where the first is not set.
+    /// As the function's environment says.
     pub(crate) fn of_function() -> Result<Option<Self>, ConfigError> {
         Self::read(optional)
     }
 
-    fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, ConfigError> {
+    /// As the variables `AUTHORIZER_CUSTOMER`, `AUTHORIZER_FEATURE`, `AUTHORIZER_RESOURCE` and
+    /// `AUTHORIZER_REQUESTED_USAGE` say; None where the first is not set.
+    ///
+    /// # Errors
+    /// If a variable has a value that it can't have, or the feature is missing.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, ConfigError> {
         let unknown = |variable, allowed| ConfigError::Unknown { variable, allowed };
         let Some(customer) = variable("AUTHORIZER_CUSTOMER") else { return Ok(None) };
         let customer = match customer.as_str() {

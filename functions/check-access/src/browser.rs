@@ -7,11 +7,15 @@ use lambda_http::{
     Body, Request, Response,
     http::{HeaderMap, HeaderValue, StatusCode, header},
 };
-use shared::config::{ConfigError, optional};
+use shared::{
+    access::AccessDeniedReason,
+    config::{ConfigError, optional},
+};
 
 use crate::{
     customer_key::{self, CustomerKeyError, CustomerKeys},
     route::Route,
+    scope::Feature,
 };
 
 /// What the paths begin with; the rest is the path of Stigg's Edge API.
@@ -70,6 +74,13 @@ pub(crate) fn preflight() -> Response<Body> {
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_HEADERS));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_SECONDS));
     response
+}
+
+/// Whether Stigg's JavaScript SDK would deny what the replica denies. That SDK decides by type, usage and limit alone, and
+/// reads neither `isGranted` nor these reasons: shown such an entitlement, it would grant. Left out, it is denied.
+pub(crate) fn can_be_shown(feature: &Feature<'_>) -> bool {
+    use AccessDeniedReason as Reason;
+    !matches!(feature.decision.denied, Some(Reason::InsufficientCredits | Reason::Unknown))
 }
 
 /// Whether a request may have the document of its route. A document on a customer needs that customer's signature; the

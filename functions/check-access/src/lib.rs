@@ -37,6 +37,7 @@ use shared::{
     time::Clock,
 };
 
+pub use authorizer::Authorizer;
 pub use browser::BrowserOrigins;
 pub use customer_key::SigningSecret;
 pub use invocation::{Invocation, Reply};
@@ -399,7 +400,10 @@ impl CheckAccess {
             return Ok(Answer::of(Some(customer_id), None, &body));
         }
         let scope = Scope::read(store, customer_id, query.resource_id, self.clock.now()).await?;
-        let features = scope.features()?;
+        let mut features = scope.features()?;
+        if browser::path(request.raw_http_path()).is_some() {
+            features.retain(browser::can_be_shown);
+        }
         let answer = match (document, query.feature_id) {
             (Document::State, _) => Answer::on(&scope, &edge::Document::from(edge::State::of(&scope, &features))),
             (_, None) => Answer::on(&scope, &edge::Document::from(edge::Entitlements::of(&scope, &features))),

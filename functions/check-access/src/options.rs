@@ -22,6 +22,12 @@ impl Options {
         Self { browser_origins: Some(origins), customer_keys: Some(secret.into()), authorizer: None }
     }
 
+    /// The same with an authorizer.
+    #[must_use]
+    pub fn with_authorizer(self, authorizer: Option<Authorizer>) -> Self {
+        Self { authorizer, ..self }
+    }
+
     /// As the environment says.
     ///
     /// # Errors

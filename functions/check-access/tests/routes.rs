@@ -598,6 +598,30 @@ async fn a_browser_sees_the_customer_that_it_has_a_signature_of_and_no_other() {
     assert_eq!(page(&off, "OPTIONS", "/browser/v1/c/c/entitlements.json", &[("origin", ORIGIN)]).await.0, 401);
 }
 
+/// Stigg's JavaScript SDK does not read that an entitlement is denied.
+#[tokio::test]
+async fn a_browser_is_not_shown_a_denied_entitlement_that_its_sdk_would_grant() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = for_browsers(&embedded).await;
+    let paid = |id: &str, left: i32| {
+        json!({"feature": {"id": id, "featureType": "NUMBER", "meterType": "INCREMENTAL"}, "usageLimit": 3,
+               "creditBalance": {"creditCurrency": {"id": "credits"}, "remainingBalance": left}})
+    };
+    let list = json!({"type": "entitlements.updated", "customer": {"id": "c"}, "resource": null, "entitlements": [
+        {"feature": {"id": "f", "featureType": "BOOLEAN"}}, {"feature": {"id": "later", "featureType": "SOMETHING_LATER"}},
+        paid("used up", 0), paid("left", 1)]});
+    support::applied(&embedded.store, 3, list).await;
+    let ids = |body: &Value| {
+        let entitlements = body["data"]["entitlements"].as_array().unwrap().iter();
+        entitlements.map(|one| one["feature"]["refId"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let key = customer_key("c");
+    let (_, _, shown) = page(&stack, "GET", "/browser/v1/c/c/entitlements.json", &[("x-customer-key", &key)]).await;
+    assert_eq!(ids(&shown), ["f", "left"]);
+    let (_, by_token) = get(&stack, "/v1/c/c/entitlements.json").await;
+    assert_eq!(ids(&by_token), ["f", "later", "left", "used up"]);
+}
+
 #[tokio::test]
 async fn a_page_of_a_named_origin_may_read_every_answer_and_a_page_of_another_none() {
     let embedded = Embedded::in_memory().await.unwrap();
