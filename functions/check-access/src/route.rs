@@ -119,14 +119,15 @@ impl Route {
 
     /// The route of a request to Stigg's REST API. API Gateway may have decoded an id's slashes.
     fn of_rest(method: &Method, path: &str) -> Result<Self, RouteError> {
-        let rest = path.strip_prefix("v1/customers/").filter(|_| method == Method::GET).ok_or(RouteError::Stigg)?;
-        if let Some(customer_id) = rest.strip_suffix("/entitlements/check") {
-            Ok(Self::RestCheck(id(customer_id)?))
+        let rest = path.strip_prefix("v1/customers/").ok_or(RouteError::Stigg)?;
+        let route = if let Some(customer_id) = rest.strip_suffix("/entitlements/check") {
+            Self::RestCheck(id(customer_id)?)
         } else if let Some(customer_id) = rest.strip_suffix("/entitlements") {
-            Ok(Self::RestEntitlements(id(customer_id)?))
+            Self::RestEntitlements(id(customer_id)?)
         } else {
-            Err(RouteError::Stigg)
-        }
+            return Err(RouteError::Stigg);
+        };
+        if method == Method::GET { Ok(route) } else { Err(RouteError::Method("GET")) }
     }
 }
 
@@ -180,7 +181,7 @@ mod tests {
             ("GET", "/api/v1/customers/c%201%2F%C3%A9/entitlements/check", Ok(Route::RestCheck(id("c 1/é")))),
             ("GET", "/api/v1/customers/c 1/é/entitlements/check", Ok(Route::RestCheck(id("c 1/é")))),
             ("GET", "/api/v1/customers//entitlements", Err(RouteError::Id(IdError::Empty))),
-            ("POST", "/api/v1/customers/c/entitlements", Err(RouteError::Stigg)),
+            ("POST", "/api/v1/customers/c/entitlements", Err(RouteError::Method("GET"))),
             ("GET", "/api/v1/customers/c", Err(RouteError::Stigg)),
             ("GET", "/api/v1/customers/entitlements", Err(RouteError::Stigg)),
             ("GET", "/api/v1/customers/c/promotional-entitlements", Err(RouteError::Stigg)),
