@@ -4,6 +4,7 @@
 //! [`target`].
 
 pub mod check;
+pub mod compare;
 pub mod delivery;
 pub mod doctor;
 pub mod embedded;

@@ -4,6 +4,7 @@ use std::{error::Error, process::ExitCode};
 
 use byos::{
     check::{Check, check},
+    compare::{Compare, compare},
     doctor::{Doctor, doctor},
     import::{Import, import},
     outcome::{Ended, in_one_line},
@@ -36,6 +37,7 @@ enum Command {
     Send(Box<Send>),
     Show(Box<Show>),
     Check(Box<Check>),
+    Compare(Box<Compare>),
     Replay(Box<Replay>),
     Doctor(Box<Doctor>),
     Import(Import),
@@ -56,6 +58,7 @@ async fn main() -> ExitCode {
         Command::Send(options) => send(*options).await.map_err(Into::into),
         Command::Show(options) => show(*options).await.map_err(Into::into),
         Command::Check(options) => check(*options).await.map_err(Into::into),
+        Command::Compare(options) => compare(*options).await.map_err(Into::into),
         Command::Replay(options) => replay(*options).await.map_err(Into::into),
         Command::Doctor(options) => doctor(*options).await.map_err(Into::into),
         Command::Import(options) => import(options).await.map_err(Into::into),

@@ -3,6 +3,7 @@
 
 mod aws;
 mod check;
+mod compare;
 mod doctor;
 mod replay;
 mod send;
