@@ -352,7 +352,7 @@ fn print(found: &BTreeMap<Scope, Looked>, is_json: bool) -> io::Result<Ended> {
     } else {
         writeln!(
             out,
-            "{differences} differences in {entitlements} entitlements of {scopes} scopes; {usage} differ in usage alone, \
+            "Compared {entitlements} entitlements of {scopes} scopes: {differences} differences, {usage} more of usage alone; \
              {failed} scopes could not be compared."
         )?;
     }

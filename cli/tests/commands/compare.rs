@@ -29,7 +29,7 @@ async fn two_replicas_of_the_same_events_agree_and_a_changed_one_is_told() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(
         ran.out,
-        "0 differences in 6 entitlements of 3 scopes; 0 differ in usage alone, 0 scopes could not be compared.\n"
+        "Compared 6 entitlements of 3 scopes: 0 differences, 0 more of usage alone; 0 scopes could not be compared.\n"
     );
 
     // Usage alone does not count.
@@ -54,7 +54,7 @@ async fn two_replicas_of_the_same_events_agree_and_a_changed_one_is_told() {
     assert_eq!(lines[0]["difference"]["field"], "usageLimit");
     assert_eq!(lines[1]["summary"]["differences"], 1);
     let ran = compare(&local, &reference, &["--first", "1"], "local-token", "").await;
-    assert!(ran.out.contains("in 4 entitlements of 2 scopes"), "{ran:?}");
+    assert!(ran.out.contains("Compared 4 entitlements of 2 scopes"), "{ran:?}");
 }
 
 #[tokio::test]
