@@ -70,7 +70,6 @@ pub(crate) struct Entitlements<'a> {
 /// An entitlement to a feature or to credits.
 #[derive(Serialize)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
 pub(crate) enum Entitlement<'a> {
     Feature(FeatureEntitlement<'a>),
     Credit(CreditEntitlement<'a>),

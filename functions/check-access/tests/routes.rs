@@ -515,8 +515,8 @@ async fn an_invocation_with_a_list_reads_each_scope_once() {
     let token = shared::secret::Secret::new("token", None).unwrap();
     let function = CheckAccess::new(store, token, Clock::of(|| support::at(20)));
     let check = |n: usize| {
-        let mut check = json!({"customerId": if n % 2 == 0 { "c" } else { "d" }, "featureId": format!("f{n}")});
-        if n % 3 == 0 {
+        let mut check = json!({"customerId": if n.is_multiple_of(2) { "c" } else { "d" }, "featureId": format!("f{n}")});
+        if n.is_multiple_of(3) {
             check["resourceId"] = "r".into();
         }
         check
