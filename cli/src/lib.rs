@@ -2,6 +2,7 @@
 
 pub mod browse;
 pub mod check;
+pub mod compare;
 pub mod consent;
 pub mod delivery;
 pub mod doctor;

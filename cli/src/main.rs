@@ -5,6 +5,7 @@ use std::{error::Error, process::ExitCode};
 use byos::{
     browse::{Browse, browse},
     check::{Check, check},
+    compare::{Compare, compare},
     doctor::{Doctor, doctor},
     environment::{EnvironmentOptions, environment},
     import::{Import, import},
@@ -39,6 +40,7 @@ enum Command {
     Show(Box<Show>),
     Check(Box<Check>),
     Console(Box<Browse>),
+    Compare(Box<Compare>),
     Replay(Box<Replay>),
     Doctor(Box<Doctor>),
     Import(Import),
@@ -52,6 +54,7 @@ impl Command {
         match self {
             Self::Serve { .. } => None,
             Self::Console(options) => Some(&options.target),
+            Self::Compare(options) => Some(&options.target),
             Self::Send(options) => Some(&options.target),
             Self::Show(options) => Some(&options.target),
             Self::Check(options) => Some(&options.target),
@@ -80,6 +83,7 @@ async fn main() -> ExitCode {
         Command::Show(options) => show(*options).await.map_err(Into::into),
         Command::Check(options) => check(*options).await.map_err(Into::into),
         Command::Console(options) => browse(*options).await.map_err(Into::into),
+        Command::Compare(options) => compare(*options).await.map_err(Into::into),
         Command::Replay(options) => replay(*options).await.map_err(Into::into),
         Command::Doctor(options) => doctor(*options).await.map_err(Into::into),
         Command::Import(options) => import(options).await.map_err(Into::into),

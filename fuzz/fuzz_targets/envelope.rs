@@ -1,7 +1,8 @@
-//! What Lambda calls a function with. Whatever it is, there is an answer of HTTP's form, and a check of an
-//! empty replica grants nothing.
+//! What Lambda calls a function with. Whatever it is, there is an answer of the form that its kind asks for, and a check
+//! of an empty replica grants nothing.
 #![no_main]
 
+use check_access::Invocation;
 use fuzz::FUNCTIONS;
 use lambda_http::{Context, LambdaEvent};
 use libfuzzer_sys::fuzz_target;
@@ -11,20 +12,35 @@ use webhook::Incoming;
 
 fuzz_target!(|json: &str| {
     let functions = &*FUNCTIONS;
-    let event = || LambdaEvent::new(GatewayEvent::read(json), Context::default());
-    let (answered, _) = functions.run(async {
-        let check = answer(|request| functions.check_access.handle(request), event()).await;
-        let graphql = answer(|request| functions.graphql.handle(request), event()).await;
-        [serde_json::to_value(check).unwrap(), serde_json::to_value(graphql).unwrap()]
-    });
-    let body = answered[0]["body"].as_str().unwrap_or_default().to_owned();
-    let statuses = answered.map(|answer| answer["statusCode"].as_u64().unwrap());
-    assert!(matches!(statuses[0], 200 | 304 | 400 | 401 | 403 | 404 | 405 | 413), "check-access: {statuses:?}");
-    // Quotes within an id would be escaped.
-    for grant in [r#""hasAccess":true"#, r#""isGranted":true"#, r#""value":true"#] {
-        assert!(!body.contains(grant), "{body}");
+    if let Ok(invocation) = serde_json::from_str::<Invocation>(json) {
+        let kind = match &invocation {
+            Invocation::Http(_) => "http",
+            Invocation::Authorizer(_) => "authorizer",
+            Invocation::Direct(_) => "direct",
+        };
+        let (reply, _) = functions.run(functions.check_access.invoke(LambdaEvent::new(invocation, Context::default())));
+        let reply = serde_json::to_value(reply).unwrap();
+        match kind {
+            "http" => {
+                let status = reply["statusCode"].as_u64().unwrap();
+                assert!(matches!(status, 200 | 204 | 304 | 400 | 401 | 403 | 404 | 405 | 413), "check-access: {reply}");
+                // Quotes within an id would be escaped.
+                let body = reply["body"].as_str().unwrap_or_default();
+                for grant in [r#""hasAccess":true"#, r#""isGranted":true"#, r#""value":true"#] {
+                    assert!(!body.contains(grant), "{body}");
+                }
+            }
+            "authorizer" => assert!(reply["isAuthorized"] == false && reply["context"].is_object(), "{reply}"),
+            _ => {
+                let decisions = reply.as_array().map_or(std::slice::from_ref(&reply), Vec::as_slice);
+                assert!(decisions.iter().all(|one| one["hasAccess"] == false || one["error"].is_string()), "{reply}");
+            }
+        }
     }
-    assert!(matches!(statuses[1], 200 | 204 | 400 | 401 | 404 | 405 | 406 | 413 | 415), "graphql: {statuses:?}");
+    let event = LambdaEvent::new(GatewayEvent::read(json), Context::default());
+    let (answered, _) = functions.run(answer(|request| functions.graphql.handle(request), event));
+    let status = serde_json::to_value(answered).unwrap()["statusCode"].as_u64().unwrap();
+    assert!(matches!(status, 200 | 204 | 400 | 401 | 404 | 405 | 406 | 413 | 415), "graphql: {status}");
 
     // Not JSON, or a batch that is none: Lambda is told so, and calls again.
     let Ok(incoming) = serde_json::from_str::<Incoming>(json) else { return };

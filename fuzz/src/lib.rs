@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::body::SdkBody;
-use check_access::CheckAccess;
+use check_access::{Authorizer, BrowserOrigins, CheckAccess, Options as CheckOptions, SigningSecret};
 use graphql::{Graphql, Options};
 use jiff::Timestamp;
 use lambda_http::{Body, Request, Response, http::Method};
@@ -34,6 +34,21 @@ pub const NOW: &str = "2026-11-24T12:00:00.000Z";
 /// The present, to everything under test: a finding can be run again.
 pub fn now() -> Timestamp {
     NOW.parse().unwrap()
+}
+
+/// What the check-access function has off by default, on.
+fn check_options() -> CheckOptions {
+    let origins = BrowserOrigins::parse("https://app.example.com").unwrap();
+    let authorizer = Authorizer::read(|name| {
+        let value = match name {
+            "AUTHORIZER_CUSTOMER" => "$request.header.x-customer",
+            "AUTHORIZER_FEATURE" => "$request.path.feature",
+            "AUTHORIZER_RESOURCE" => "$request.querystring.resource",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    });
+    CheckOptions::for_browsers(origins, SigningSecret::new(SECRET, None).unwrap()).with_authorizer(authorizer.unwrap())
 }
 
 /// The three functions, and what they asked of the store.
@@ -59,7 +74,7 @@ pub static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     let secret = |value| Secret::new(value, None).unwrap();
     Functions {
         webhook: Webhook::new(store.clone(), WebhookSecrets::from(secret(SECRET)), clock.clone()),
-        check_access: CheckAccess::new(store.clone(), secret(TOKEN), clock.clone()),
+        check_access: CheckAccess::new(store.clone(), secret(TOKEN), clock.clone()).with_options(check_options()),
         graphql: Graphql::new(store, secret(TOKEN), Options::default()).with_clock(clock),
         asked,
         runtime: tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap(),

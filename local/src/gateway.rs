@@ -18,7 +18,7 @@ use webhook::Webhook;
 pub const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 
 /// What the paths of the check-access function begin with, which says itself which of them it serves.
-const CHECK_ACCESS: [&str; 3] = ["/check-access", "/v1/", "/ofrep/"];
+const CHECK_ACCESS: [&str; 5] = ["/check-access", "/v1/", "/ofrep/", "/api/", "/browser/"];
 
 /// The three functions behind one address.
 #[derive(Clone, Debug)]

@@ -9,8 +9,9 @@ use clap::{ArgAction, Args, builder::BoolishValueParser};
 use console::{Console, ConsoleError};
 use graphql::{Graphql, Options, OptionsError};
 use runtime::{
-    aws::{Budget, any_credentials, dynamodb, local_dynamodb},
+    aws::{Budget, FunctionEnvironment, any_credentials, dynamodb, local_dynamodb},
     clock::Clock,
+    config::ConfigError,
     secret::{EmptySecret, Secret},
 };
 use serde_json::Value;
@@ -88,6 +89,9 @@ pub enum ServeError {
     /// A variable of GraphQL's has a value that it can't have.
     #[error(transparent)]
     Options(#[from] OptionsError),
+    /// A variable of the check-access function has a value that it can't have.
+    #[error(transparent)]
+    CheckAccess(#[from] ConfigError),
     /// The story could not be delivered.
     #[error("{file} could not be delivered: {reason}")]
     Seed {
@@ -123,21 +127,26 @@ impl Stack {
     /// # Errors
     /// If the secret or the token is empty.
     pub fn on(store: Store, webhook_secret: &str, api_token: &str, clock: Clock) -> Result<Self, EmptySecret> {
-        Self::with_options(store, webhook_secret, api_token, clock, Options::default())
+        Self::with_options(store, webhook_secret, api_token, clock, Options::default(), check_access::Options::default())
     }
 
-    fn with_options(
+    /// The same with the functions' options.
+    ///
+    /// # Errors
+    /// If the secret or the token is empty.
+    pub fn with_options(
         store: Store,
         webhook_secret: &str,
         api_token: &str,
         clock: Clock,
-        options: Options,
+        graphql: Options,
+        check_access: check_access::Options,
     ) -> Result<Self, EmptySecret> {
         let token = Secret::new(api_token, None)?;
         let gateway = Gateway::new(
             Webhook::new(store.clone(), WebhookSecrets::from(Secret::new(webhook_secret, None)?), clock.clone()),
-            Graphql::new(store.clone(), token.clone(), options).with_clock(clock.clone()),
-            CheckAccess::new(store.clone(), token, clock),
+            Graphql::new(store.clone(), token.clone(), graphql).with_clock(clock.clone()),
+            CheckAccess::new(store.clone(), token, clock).with_options(check_access),
         );
         Ok(Self { gateway, store, console: None, embedded: None, dynamodb: None })
     }
@@ -156,7 +165,9 @@ impl Stack {
             }
         };
         let Serve { webhook_secret, api_token, .. } = options;
-        let stack = Self::with_options(store, webhook_secret, api_token, Clock::system(), Options::from_environment()?)?;
+        let check_access = check_access::Options::of_function(&FunctionEnvironment::read()).await?;
+        let graphql = Options::from_environment()?;
+        let stack = Self::with_options(store, webhook_secret, api_token, Clock::system(), graphql, check_access)?;
         let dynamodb = embedded.as_ref().map(|embedded| embedded.endpoint.clone()).or_else(|| options.dynamodb_endpoint.clone());
         Ok(Self { embedded, dynamodb, ..stack })
     }
@@ -281,6 +292,7 @@ Look at it in a browser, read-only, with the token that is in the address:
   POST /check-access   Authorization: Bearer {api_token}
   GET  /v1/c/…         X-API-KEY: {api_token} (baseEdgeUri of Stigg's SDKs)
   POST /ofrep/v1/…     X-API-KEY: {api_token} (OpenFeature)
+  GET  /api/v1/…       X-API-KEY: {api_token} (base_url of Stigg's REST client)
   POST /graphql        Authorization: Bearer {api_token}
   GET  /graphiql       in a browser
   DynamoDB             {dynamodb}

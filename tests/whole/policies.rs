@@ -231,6 +231,10 @@ async fn a_check_may_do_on_dynamodb_what_it_does_and_nothing_else() {
         let answer = observed.invoke(event_of(request.body(Bytes::new()).unwrap()), &[200]).await;
         assert!(answer["body"].as_str().unwrap().contains("customer-alder") || !document.starts_with("sub"), "{answer}");
     }
+    for path in ["entitlements", "entitlements/check?featureId=feature-sso"] {
+        let request = Request::get(format!("/api/v1/customers/customer-alder/{path}")).header("x-api-key", TOKEN);
+        observed.invoke(event_of(request.body(Bytes::new()).unwrap()), &[200]).await;
+    }
     assert_holds_what_it_uses("CheckAccessFunction", &observed.used());
 }
 
@@ -266,6 +270,25 @@ fn beside_dynamodb_a_function_reads_its_own_secret_writes_its_own_logs_and_the_w
             assert_eq!(held, expected, "{function} under {arn:?}");
             assert_eq!(deployed.variable(function, "SECRET_ARN"), arn);
         }
+    }
+}
+
+#[test]
+fn the_signing_secret_of_customers_is_there_and_readable_only_where_signatures_are_verified() {
+    let template: yaml_serde::Value = yaml_serde::from_str(TEMPLATE).unwrap();
+    for id in ["BrowserOrigins", "AuthorizerCustomer"] {
+        assert_eq!(template["Parameters"][id]["Default"], "", "{id}");
+    }
+    assert_eq!(template["Resources"]["CustomerKeySecret"]["Condition"], "VerifiesCustomerKeys");
+    for id in ["GetBrowserRoute", "OptionsBrowserRoute", "BrowserPermission"] {
+        assert_eq!(template["Resources"][id]["Condition"], "ServesBrowsers", "{id}");
+    }
+    let secret = ("secretsmanager:GetSecretValue".to_owned(), "CustomerKeySecret".to_owned());
+    for (conditions, arn) in [(DEFAULTS, ""), (&["VerifiesCustomerKeys"], "CustomerKeySecret")] {
+        let deployed = Deployed::under(conditions);
+        assert_eq!(deployed.of_function("CheckAccessFunction").contains(&secret), !arn.is_empty());
+        assert_eq!(deployed.variable("CheckAccessFunction", "CUSTOMER_KEY_SECRET_ARN"), arn);
+        assert!(!deployed.of_function("GraphqlFunction").contains(&secret));
     }
 }
 
@@ -333,6 +356,9 @@ fn what_readers_ask_is_behind_the_authorizer_that_was_chosen_and_nothing_else_is
             ("GET /v1/p/{proxy+}", kind, checks, "CheckAccessFunction"),
             ("POST /ofrep/v1/evaluate/flags", kind, checks, "CheckAccessFunction"),
             ("POST /ofrep/v1/evaluate/flags/{proxy+}", kind, checks, "CheckAccessFunction"),
+            ("ANY /api/{proxy+}", kind, checks, "CheckAccessFunction"),
+            ("GET /browser/{proxy+}", "NONE", None, "CheckAccessFunction"),
+            ("OPTIONS /browser/{proxy+}", "NONE", None, "CheckAccessFunction"),
             ("GET /graphql", kind, graphql, "GraphqlFunction"),
             ("POST /graphql", kind, graphql, "GraphqlFunction"),
             ("OPTIONS /graphql", "NONE", None, "GraphqlFunction"),

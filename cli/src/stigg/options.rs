@@ -79,7 +79,7 @@ impl Key {
     }
 
     /// The key as a header, which is not shown either.
-    pub(super) fn header(&self) -> &HeaderValue {
+    pub(crate) fn header(&self) -> &HeaderValue {
         &self.0
     }
 }

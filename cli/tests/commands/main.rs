@@ -3,6 +3,7 @@
 
 mod aws;
 mod check;
+mod compare;
 mod console;
 mod doctor;
 mod import;

@@ -76,38 +76,38 @@ enum EntitlementV2<'a> {
 /// Stigg's `Entitlement` and `FeatureEntitlement`.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct EntitlementJson<'a> {
+pub(crate) struct EntitlementJson<'a> {
     #[serde(rename = "__typename")]
     typename: &'static str,
-    is_granted: bool,
-    access_denied_reason: Option<AccessDeniedReason>,
-    has_unlimited_usage: bool,
+    pub(crate) is_granted: bool,
+    pub(crate) access_denied_reason: Option<AccessDeniedReason>,
+    pub(crate) has_unlimited_usage: bool,
     has_soft_limit: bool,
-    usage_limit: Option<Value>,
-    current_usage: Option<Value>,
+    pub(crate) usage_limit: Option<Value>,
+    pub(crate) current_usage: Option<Value>,
     enum_values: Option<Vec<String>>,
-    entitlement_updated_at: Option<&'a str>,
+    pub(crate) entitlement_updated_at: Option<&'a str>,
     usage_updated_at: Option<&'a str>,
-    usage_period_anchor: Option<String>,
-    usage_period_start: Option<String>,
-    usage_period_end: Option<String>,
-    reset_period: Option<&'static str>,
+    pub(crate) usage_period_anchor: Option<String>,
+    pub(crate) usage_period_start: Option<String>,
+    pub(crate) usage_period_end: Option<String>,
+    pub(crate) reset_period: Option<&'static str>,
     reset_period_configuration: Option<ResetPeriodConfiguration>,
     credit_rate: Option<CreditRate>,
     /// No events say until when an entitlement holds.
     valid_until: Option<()>,
-    feature: Option<FeatureJson<'a>>,
+    pub(crate) feature: Option<FeatureJson<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct FeatureJson<'a> {
+pub(crate) struct FeatureJson<'a> {
     #[serde(rename = "__typename")]
     typename: &'static str,
-    ref_id: Id,
-    display_name: Text<'a>,
+    pub(crate) ref_id: Id,
+    pub(crate) display_name: Text<'a>,
     description: Option<&'a RawValue>,
-    feature_type: &'static str,
+    pub(crate) feature_type: &'static str,
     meter_type: &'static str,
     feature_units: Option<&'a RawValue>,
     feature_units_plural: Option<&'a RawValue>,
@@ -116,7 +116,7 @@ struct FeatureJson<'a> {
 /// A text as stored, or an id in its place.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Text<'a> {
+pub(crate) enum Text<'a> {
     Stored(&'a RawValue),
     Id(String),
 }
@@ -142,26 +142,28 @@ struct CreditRate {
 /// Stigg's `CreditEntitlement`: the credits of one currency.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct CreditJson<'a> {
+pub(crate) struct CreditJson<'a> {
     #[serde(rename = "__typename")]
     typename: &'static str,
-    is_granted: bool,
-    access_denied_reason: Option<AccessDeniedReason>,
-    currency: CurrencyJson<'a>,
-    usage_limit: Option<Value>,
-    current_usage: Option<Value>,
-    has_soft_limit: bool,
-    usage_updated_at: Option<&'a str>,
-    entitlement_updated_at: Option<&'a str>,
+    pub(crate) is_granted: bool,
+    pub(crate) access_denied_reason: Option<AccessDeniedReason>,
+    pub(crate) currency: CurrencyJson<'a>,
+    #[serde(skip)]
+    pub(crate) remaining: f64,
+    pub(crate) usage_limit: Option<Value>,
+    pub(crate) current_usage: Option<Value>,
+    pub(crate) has_soft_limit: bool,
+    pub(crate) usage_updated_at: Option<&'a str>,
+    pub(crate) entitlement_updated_at: Option<&'a str>,
     usage_period_end: Option<()>,
     valid_until: Option<()>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct CurrencyJson<'a> {
-    currency_id: String,
-    display_name: Text<'a>,
+pub(crate) struct CurrencyJson<'a> {
+    pub(crate) currency_id: String,
+    pub(crate) display_name: Text<'a>,
 }
 
 /// The members of a stored entitlement that only describe. Of an unexpected type they count as absent.
@@ -213,30 +215,32 @@ impl<'a> OneEntitlement<'a> {
 impl<'a> State<'a> {
     /// The entitlements of a scope in both forms, the credits behind them, and why there are none.
     pub(crate) fn of(scope: &'a Scope, features: &[Feature<'a>]) -> Self {
-        use AccessDeniedReason as Reason;
-        let access_denied_reason = match scope.denied() {
-            None => None,
-            // The SDKs' models of this document know three reasons.
-            Some(reason @ (Reason::CustomerNotFound | Reason::CustomerIsArchived)) => Some(reason),
-            Some(_) => Some(Reason::NoActiveSubscription),
-        };
         let v2 = entitlements(scope, features, "FeatureEntitlement").into_iter().map(EntitlementV2::Feature);
         Self {
             entitlements_state: EntitlementsState {
                 typename: "EntitlementsState",
                 entitlements: entitlements(scope, features, "Entitlement"),
                 entitlements_v2: v2.chain(credits(scope, features).into_iter().map(EntitlementV2::Credit)).collect(),
-                access_denied_reason,
+                access_denied_reason: scope_denied(scope),
             },
         }
     }
+}
+
+/// Why a whole scope is denied, in the three words that the SDKs' models know for it.
+pub(crate) fn scope_denied(scope: &Scope) -> Option<AccessDeniedReason> {
+    use AccessDeniedReason as Reason;
+    scope.denied().map(|reason| match reason {
+        Reason::CustomerNotFound | Reason::CustomerIsArchived => reason,
+        _ => Reason::NoActiveSubscription,
+    })
 }
 
 fn entitlements<'a>(scope: &'a Scope, features: &[Feature<'a>], typename: &'static str) -> Vec<EntitlementJson<'a>> {
     features.iter().map(|feature| entitlement(scope, feature, typename)).collect()
 }
 
-fn entitlement<'a>(scope: &'a Scope, feature: &Feature<'a>, typename: &'static str) -> EntitlementJson<'a> {
+pub(crate) fn entitlement<'a>(scope: &'a Scope, feature: &Feature<'a>, typename: &'static str) -> EntitlementJson<'a> {
     let Feature { request, decision, entitlement, stored } = feature;
     let DecidedOn {
         current_usage,
@@ -299,27 +303,24 @@ fn feature_json<'a>(ref_id: Id, entitlement: &Entitlement, described: Option<&'a
 }
 
 /// The credits by currency. They are granted while a feature that they pay for is not denied for them.
-fn credits<'a>(scope: &'a Scope, features: &[Feature<'a>]) -> Vec<CreditJson<'a>> {
+pub(crate) fn credits<'a>(scope: &'a Scope, features: &[Feature<'a>]) -> Vec<CreditJson<'a>> {
     let mut credits: BTreeMap<String, CreditJson<'a>> = BTreeMap::new();
     for feature in features {
         let Feature { decision, entitlement, stored, .. } = feature;
         let (Some(balance), Some(currency_id)) = (&entitlement.balance, entitlement.grant.currency_id()) else { continue };
         let is_granted = decision.denied != Some(AccessDeniedReason::InsufficientCredits);
         let credit = credits.entry(currency_id.to_owned()).or_insert_with(|| CreditJson {
-            typename: "CreditEntitlement",
-            is_granted: false,
             access_denied_reason: Some(AccessDeniedReason::InsufficientCredits),
             currency: CurrencyJson {
                 currency_id: currency_id.to_owned(),
                 display_name: currency_name(stored).map_or_else(|| Text::Id(currency_id.to_owned()), Text::Stored),
             },
+            remaining: balance.remaining_balance,
             usage_limit: balance.total_granted.map(to_number),
             current_usage: balance.total_granted.map(|granted| to_number(granted - balance.remaining_balance)),
-            has_soft_limit: false,
             usage_updated_at: scope.balance_time(currency_id, entitlement),
             entitlement_updated_at: scope.list_time(),
-            usage_period_end: None,
-            valid_until: None,
+            ..CreditJson::none(currency_id)
         });
         credit.has_soft_limit |= entitlement.has_soft_limit();
         if is_granted {
@@ -327,6 +328,26 @@ fn credits<'a>(scope: &'a Scope, features: &[Feature<'a>]) -> Vec<CreditJson<'a>
         }
     }
     credits.into_values().collect()
+}
+
+impl CreditJson<'_> {
+    /// No credits of a currency.
+    pub(crate) fn none(currency_id: impl ToString) -> Self {
+        Self {
+            typename: "CreditEntitlement",
+            is_granted: false,
+            access_denied_reason: None,
+            currency: CurrencyJson { currency_id: currency_id.to_string(), display_name: Text::Id(currency_id.to_string()) },
+            remaining: 0.0,
+            usage_limit: None,
+            current_usage: None,
+            has_soft_limit: false,
+            usage_updated_at: None,
+            entitlement_updated_at: None,
+            usage_period_end: None,
+            valid_until: None,
+        }
+    }
 }
 
 fn currency_name(stored: &str) -> Option<&RawValue> {

@@ -1,15 +1,20 @@
-//! What the function is called with: API Gateway's event, a function URL's, which has the same form, or checks as plain
-//! JSON by `lambda:InvokeFunction`.
+//! What the function is called with: API Gateway's event, a function URL's, which has the same form, a Lambda authorizer's,
+//! or checks as plain JSON by `lambda:InvokeFunction`.
 
+use lambda_http::{Body, Response};
 use runtime::gateway::{GatewayEvent, GatewayResponse, Malformed};
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
+
+use crate::authorizer::AuthorizerEvent;
 
 /// An event of any of these forms. Anything that is JSON can be read as one.
 #[derive(Debug)]
 pub enum Invocation {
     /// An HTTP request, and what can't be read.
     Http(GatewayEvent),
+    /// A request to another service, of which an HTTP API asks whether it may pass.
+    Authorizer(Box<AuthorizerEvent>),
     /// A check as `/check-access` takes it, or a list of them. The permission to invoke the function is the
     /// authorization: no request over HTTP gets here, since its body is only a text within an event.
     Direct(Box<RawValue>),
@@ -21,13 +26,24 @@ pub enum Invocation {
 pub enum Reply {
     /// A response over HTTP.
     Http(Box<GatewayResponse>),
-    /// A decision, a list of them, or an error.
-    Direct(Box<RawValue>),
+    /// An authorizer's response; a decision, a list of them, or an error.
+    Json(Box<RawValue>),
+}
+
+impl Reply {
+    /// The body of a response.
+    pub(crate) fn json(response: Response<Body>) -> Self {
+        let body = String::from_utf8_lossy(response.body().as_ref()).into_owned();
+        Self::Json(RawValue::from_string(body).unwrap_or_default())
+    }
 }
 
 impl<'de> Deserialize<'de> for Invocation {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let json = Box::<RawValue>::deserialize(input)?;
+        if let Some(event) = AuthorizerEvent::read(json.get()) {
+            return Ok(Self::Authorizer(Box::new(event)));
+        }
         let event = GatewayEvent::read(json.get());
         // Nearly all are events, and those are read once.
         Ok(if event.malformed() == Some(Malformed::Event) && is_direct(json.get()) {

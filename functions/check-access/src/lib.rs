@@ -1,11 +1,16 @@
 //! Decides whether a customer may use a feature: token, route, request, read, decision, answer.
 
+mod authorizer;
+mod browser;
+mod customer_key;
 mod decided;
 mod edge;
 mod invocation;
 mod ofrep;
+mod options;
 mod query;
 mod request;
+mod rest;
 mod route;
 mod scope;
 
@@ -20,7 +25,10 @@ use domain::{
     id::Id,
 };
 use futures_util::future::try_join_all;
-use lambda_http::{Body, LambdaEvent, Request, RequestExt as _, Response, http::StatusCode};
+use lambda_http::{
+    Body, LambdaEvent, Request, RequestExt as _, Response,
+    http::{Method, StatusCode},
+};
 use runtime::{
     clock::Clock,
     gateway::{self, Malformed},
@@ -29,16 +37,22 @@ use runtime::{
     telemetry::{self, Count, Metric, MetricSet},
 };
 use serde::Serialize;
-use serde_json::value::RawValue;
 use store::{Spent, Store, StoreError};
 
+pub use authorizer::Authorizer;
+pub use browser::BrowserOrigins;
+pub use customer_key::SigningSecret;
 pub use invocation::{Invocation, Reply};
+pub use options::Options;
 
+use authorizer::{AuthorizerError, AuthorizerEvent};
+use customer_key::CustomerKeyError;
 use decided::{Batch, Decided};
 use edge::OneEntitlement;
 use ofrep::{Context, Flag, Flags, OfrepError};
 use query::EdgeQuery;
 use request::BatchRequest;
+use rest::{CheckQuery, CreditEntitlement, FeatureEntitlement, Subject};
 use route::{Document, Route, RouteError};
 use scope::{Feature, Scope};
 
@@ -60,6 +74,7 @@ pub struct CheckAccess {
     store: Store,
     auth: ReaderAuth,
     clock: Clock,
+    options: Options,
 }
 
 /// Why a request has no answer.
@@ -69,6 +84,10 @@ enum Refusal {
     Malformed(#[from] Malformed),
     #[error(transparent)]
     Reader(#[from] ReaderRefusal),
+    #[error(transparent)]
+    CustomerKey(#[from] CustomerKeyError),
+    #[error(transparent)]
+    Authorizer(#[from] AuthorizerError),
     #[error(transparent)]
     Route(#[from] RouteError),
     #[error("{error}")]
@@ -89,6 +108,8 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::Reader(refusal) => refusal.status(),
+            Self::CustomerKey(error) => error.status(),
+            Self::Authorizer(error) => error.status(),
             Self::Route(error) => error.status(),
             Self::Ofrep { error, .. } => error.status(),
             Self::Paywall => StatusCode::NOT_FOUND,
@@ -104,6 +125,8 @@ impl Refusal {
             Self::Malformed(_) => "malformed",
             Self::Ofrep { .. } => "request_rejected",
             Self::Reader(refusal) => refusal.label(),
+            Self::CustomerKey(error) => error.label(),
+            Self::Authorizer(error) => error.label(),
             Self::Route(error) => error.label(),
             Self::Paywall => "path_rejected",
             Self::TooLarge => "too_large",
@@ -117,6 +140,8 @@ impl Refusal {
         let body = Refused { error: self.to_string() };
         match self {
             Self::Route(RouteError::Method(allowed)) => reply::method_not_allowed(allowed, &body),
+            // No method is allowed there.
+            Self::Route(RouteError::Stigg) => reply::method_not_allowed("", &body),
             Self::Ofrep { key, error } => reply::json(self.status(), &error.body(key.as_deref())),
             Self::Reader(_) if self.status() == StatusCode::UNAUTHORIZED => reply::unauthorized(&body),
             _ => reply::json(self.status(), &body),
@@ -165,7 +190,14 @@ impl Answer {
 impl CheckAccess {
     /// A handler that decides by this store, for those who may read.
     pub fn new(store: Store, auth: impl Into<ReaderAuth>, clock: Clock) -> Self {
-        Self { store, auth: auth.into(), clock }
+        Self { store, auth: auth.into(), clock, options: Options::default() }
+    }
+
+    /// The same with what is off by default.
+    #[must_use]
+    pub fn with_options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
     }
 
     /// Answers an invocation of the function.
@@ -176,11 +208,14 @@ impl CheckAccess {
                 let answer = gateway::answer(|request: Request| self.handle(request), LambdaEvent::new(event, context)).await;
                 Reply::Http(Box::new(answer))
             }
+            Invocation::Authorizer(event) => {
+                let answer = |store| async move { self.authorize(&store, &event).await };
+                let denied = |refusal: &Refusal| authorizer::denied(refusal.status(), refusal.to_string());
+                Reply::json(self.logged(Some(&context.request_id), answer, denied).await)
+            }
             Invocation::Direct(json) => {
                 let answer = |store| async move { self.direct(&store, json.get()).await };
-                let response = self.logged(Some(&context.request_id), answer).await;
-                let body = String::from_utf8_lossy(response.body().as_ref()).into_owned();
-                Reply::Direct(RawValue::from_string(body).unwrap_or_default())
+                Reply::json(self.logged(Some(&context.request_id), answer, Refusal::response).await)
             }
         }
     }
@@ -190,11 +225,21 @@ impl CheckAccess {
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let request_id = request.lambda_context_ref().map(|context| context.request_id.as_str());
         let request = &request;
-        self.logged(request_id, |store| async move { self.answer(&store, request).await }).await
+        let answer = |store| async move { self.answer(&store, request).await };
+        let mut response = self.logged(request_id, answer, Refusal::response).await;
+        if let (Some(origins), Some(_)) = (&self.options.browser_origins, browser::path(request.raw_http_path())) {
+            origins.allow(request.headers(), &mut response);
+        }
+        response
     }
 
     /// Answers in time, and logs the answer.
-    async fn logged<F, A>(&self, request_id: Option<&str>, answer: F) -> Response<Body>
+    async fn logged<F, A>(
+        &self,
+        request_id: Option<&str>,
+        answer: F,
+        refused: impl FnOnce(&Refusal) -> Response<Body>,
+    ) -> Response<Body>
     where
         F: FnOnce(Store) -> A,
         A: Future<Output = Result<Answer, Refusal>>,
@@ -210,7 +255,7 @@ impl CheckAccess {
             _ => None,
         };
         let answer = result.unwrap_or_else(|refusal| Answer {
-            response: refusal.response(),
+            response: refused(&refusal),
             outcome: refusal.label().into(),
             decided: None,
             customer_id: None,
@@ -244,8 +289,21 @@ impl CheckAccess {
 
     async fn answer(&self, store: &Store, request: &Request) -> Result<Answer, Refusal> {
         gateway::check(request)?;
-        self.auth.admits_api_key(request).await?;
-        let route = Route::of(request.method(), request.raw_http_path())?;
+        let path = request.raw_http_path();
+        let route = match (self.options.browser(), browser::path(path)) {
+            (Some(_), Some(_)) if request.method() == Method::OPTIONS => {
+                return Ok(Answer { response: browser::preflight(), ..Answer::of(None, None, &()) });
+            }
+            (Some(keys), Some(path)) => {
+                let route = Route::of(request.method(), path)?;
+                browser::admits(keys, request, &route).await?;
+                route
+            }
+            _ => {
+                self.auth.admits_api_key(request).await?;
+                Route::of(request.method(), path)?
+            }
+        };
         let body: &[u8] = request.body();
         if body.len() > MAX_BODY_BYTES {
             return Err(Refusal::TooLarge);
@@ -256,13 +314,33 @@ impl CheckAccess {
             Route::Edge(customer_id, document) => self.edge(store, customer_id, document, request).await,
             Route::Configuration => Ok(Answer::of(None, None, &edge::Document::from(edge::Configuration {}))),
             Route::Paywall => Err(Refusal::Paywall),
+            Route::RestEntitlements(customer_id) => self.rest_entitlements(store, customer_id, request).await,
+            Route::RestCheck(customer_id) => self.rest_check(store, customer_id, request).await,
             Route::Flag(key) => self.flag(store, body, key).await,
             Route::Flags => self.flags(store, body, request).await,
         }
     }
 
     async fn check(&self, store: &Store, body: &[u8]) -> Result<Answer, Refusal> {
-        let request = request::parse(body)?;
+        let write = |status, request: &_, decision: &_| reply::json(status, &Decided::new(request, decision));
+        self.decide(store, request::parse(body)?, write).await
+    }
+
+    /// Whether a request to another service may pass. Nothing passes without a decision that grants.
+    async fn authorize(&self, store: &Store, event: &AuthorizerEvent) -> Result<Answer, Refusal> {
+        let Options { authorizer, customer_keys, .. } = &self.options;
+        let authorizer = authorizer.as_ref().ok_or(AuthorizerError::NotConfigured)?;
+        let request = authorizer.request(event, customer_keys.as_ref()).await?;
+        self.decide(store, request, authorizer::decided).await
+    }
+
+    /// One decision: 200 or 403, with the body that `write` makes of it.
+    async fn decide(
+        &self,
+        store: &Store,
+        request: AccessRequest,
+        write: impl FnOnce(StatusCode, &AccessRequest, &Decision) -> Response<Body>,
+    ) -> Result<Answer, Refusal> {
         let view = store.access_view(&request).await?;
         let decision = access::decide(&view, &request, self.clock.now());
         let (status, outcome) = match decision.denied {
@@ -270,7 +348,7 @@ impl CheckAccess {
             Some(reason) => (StatusCode::FORBIDDEN, format!("{reason:?}").into()),
         };
         Ok(Answer {
-            response: reply::json(status, &Decided::new(&request, &decision)),
+            response: write(status, &request, &decision),
             outcome,
             decided: Some(decision.denied),
             customer_id: Some(request.customer_id),
@@ -324,7 +402,10 @@ impl CheckAccess {
             return Ok(Answer::of(Some(customer_id), None, &body));
         }
         let scope = Scope::read(store, customer_id, query.resource_id, self.clock.now()).await?;
-        let features = scope.features()?;
+        let mut features = scope.features()?;
+        if browser::path(request.raw_http_path()).is_some() {
+            features.retain(browser::can_be_shown);
+        }
         let answer = match (document, query.feature_id) {
             (Document::State, _) => Answer::on(&scope, &edge::Document::from(edge::State::of(&scope, &features))),
             (_, None) => Answer::on(&scope, &edge::Document::from(edge::Entitlements::of(&scope, &features))),
@@ -342,6 +423,39 @@ impl CheckAccess {
             }
         };
         Ok(answer)
+    }
+
+    /// The entitlements of a scope, as Stigg's REST API answers them.
+    async fn rest_entitlements(&self, store: &Store, customer_id: Id, request: &Request) -> Result<Answer, Refusal> {
+        let resource_id = query::id(&request.query_string_parameters(), "resourceId")?;
+        let scope = Scope::read(store, customer_id, resource_id, self.clock.now()).await?;
+        let body = edge::Document::from(rest::Entitlements::of(&scope, &scope.features()?));
+        Ok(Answer::on(&scope, &body))
+    }
+
+    /// One entitlement, as Stigg's REST API answers it.
+    async fn rest_check(&self, store: &Store, customer_id: Id, request: &Request) -> Result<Answer, Refusal> {
+        let CheckQuery { resource_id, subject, requested_usage, requested_values } =
+            CheckQuery::of(&request.query_string_parameters())?;
+        let scope = Scope::read(store, customer_id, resource_id, self.clock.now()).await?;
+        let features = scope.features()?;
+        let feature_id = match subject {
+            Subject::Feature(feature_id) => feature_id,
+            Subject::Currency(currency_id) => {
+                let credit = CreditEntitlement::check(&scope, &features, currency_id, requested_usage);
+                return Ok(Answer::on(&scope, &edge::Document::from(credit)));
+            }
+        };
+        let asked = AccessRequest { requested_usage, requested_values, ..scope.request(feature_id) };
+        let decision = scope.decide(&asked)?;
+        let denied = decision.denied;
+        let found = features.into_iter().find(|feature| feature.request.feature_id == asked.feature_id);
+        let one = match found.map(|feature| Feature { decision, ..feature }) {
+            Some(feature) => FeatureEntitlement::of(&scope, &feature),
+            None => FeatureEntitlement::denied(denied),
+        };
+        let body = edge::Document::from(one);
+        Ok(Answer { decided: Some(denied), feature_id: Some(asked.feature_id), ..Answer::on(&scope, &body) })
     }
 
     /// One flag of OpenFeature's protocol.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use check_access::{CheckAccess, Invocation, METRICS};
+use check_access::{CheckAccess, Invocation, METRICS, Options};
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use runtime::{
     aws::{Budget, FunctionEnvironment, function_dynamodb},
@@ -26,9 +26,10 @@ async fn main() -> Result<(), Error> {
     let environment = FunctionEnvironment::read();
     let store = Store::new(function_dynamodb(&environment, Budget::CHECK), tables);
     let auth = ReaderAuth::of_function(&environment, "CHECK_ACCESS_API_TOKEN", "CHECK_ACCESS_API_TOKEN_PREVIOUS");
-    let (auth, ()) = tokio::join!(auth, store.open_for_reads());
+    let options = Options::of_function(&environment);
+    let (auth, options, ()) = tokio::join!(auth, options, store.open_for_reads());
     telemetry::connected(connecting.elapsed());
-    let check_access = &CheckAccess::new(store, auth?, Clock::system());
+    let check_access = &CheckAccess::new(store, auth?, Clock::system()).with_options(options?);
     let answer = |event: LambdaEvent<Invocation>| async move { Ok::<_, Error>(check_access.invoke(event).await) };
     lambda_runtime::run(service_fn(answer)).await
 }

@@ -31,19 +31,19 @@ impl EdgeQuery {
         let named = named.into_iter().map(|text| Id::try_from(text).map_err(|error| field("resourceIds", error.to_string())));
         let mut resource_ids: BTreeSet<Id> = named.collect::<Result<_, _>>()?;
         resource_ids.extend(resource_id.clone());
-        let usage = query.first("requestedUsage").map_or(Some(0.0), |text| text.parse::<f64>().ok());
-        let requested_usage = usage.filter(|usage| usage.is_finite() && *usage >= 0.0);
-        Ok(Self {
-            resource_id,
-            resource_ids,
-            feature_id: id(query, "featureId")?,
-            requested_usage: requested_usage
-                .ok_or_else(|| field("requestedUsage", "must be a finite number, not below 0".to_owned()))?,
-        })
+        Ok(Self { resource_id, resource_ids, feature_id: id(query, "featureId")?, requested_usage: usage(query)? })
     }
 }
 
-fn id(query: &QueryMap, name: &str) -> Result<Option<Id>, RequestError> {
+/// `requestedUsage`, 0 if absent.
+pub(crate) fn usage(query: &QueryMap) -> Result<f64, RequestError> {
+    let usage = query.first("requestedUsage").map_or(Some(0.0), |text| text.parse::<f64>().ok());
+    let usage = usage.filter(|usage| usage.is_finite() && *usage >= 0.0);
+    usage.ok_or_else(|| field("requestedUsage", "must be a finite number, not below 0".to_owned()))
+}
+
+/// A parameter that is an id.
+pub(crate) fn id(query: &QueryMap, name: &str) -> Result<Option<Id>, RequestError> {
     let text = query.first(name).map(Id::try_from);
     text.transpose().map_err(|error: IdError| field(name, error.to_string()))
 }

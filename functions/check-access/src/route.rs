@@ -15,6 +15,10 @@ pub(crate) enum Route {
     Batch,
     /// `/v1/c/{customerId}/{document}`: a document of Stigg's Edge API on a customer.
     Edge(Id, Document),
+    /// `/api/v1/customers/{customerId}/entitlements`: all of a scope, as Stigg's REST API answers.
+    RestEntitlements(Id),
+    /// `/api/v1/customers/{customerId}/entitlements/check`: one.
+    RestCheck(Id),
     /// `/v1/config/{server,client}-sdk-configuration.json`.
     Configuration,
     /// `/v1/paywall.json` and `/v1/p/{productId}/paywall.json`.
@@ -45,6 +49,12 @@ pub(crate) enum RouteError {
     /// The path's route has another method.
     #[error("only {0} is taken here")]
     Method(&'static str),
+    /// It is for another part of Stigg's REST API.
+    #[error(
+        "this replica answers GET /api/v1/customers/{{id}}/entitlements and …/entitlements/check alone: writes and all \
+         other reads of the API are for Stigg's own host, so keep a second client with its address for those"
+    )]
+    Stigg,
     /// The path holds an invalid id.
     #[error("the customer's id in the path {0}")]
     Id(#[from] IdError),
@@ -54,7 +64,7 @@ impl RouteError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Path => StatusCode::NOT_FOUND,
-            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Method(_) | Self::Stigg => StatusCode::METHOD_NOT_ALLOWED,
             Self::Id(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -63,7 +73,7 @@ impl RouteError {
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Path => "path_rejected",
-            Self::Method(_) => "method_rejected",
+            Self::Method(_) | Self::Stigg => "method_rejected",
             Self::Id(_) => "request_rejected",
         }
     }
@@ -79,7 +89,9 @@ impl Route {
             "/v1/paywall.json" => Self::Paywall,
             FLAGS => Self::Flags,
             _ => {
-                if let Some(rest) = path.strip_prefix("/v1/c/") {
+                if let Some(rest) = path.strip_prefix("/api/") {
+                    return Self::of_rest(method, rest);
+                } else if let Some(rest) = path.strip_prefix("/v1/c/") {
                     // Stigg's SDKs don't encode an id's slashes.
                     let (customer_id, document) = rest.rsplit_once('/').ok_or(RouteError::Path)?;
                     let document = match document {
@@ -100,9 +112,22 @@ impl Route {
         };
         let expected = match route {
             Self::Check | Self::Batch | Self::Flags | Self::Flag(_) => "POST",
-            Self::Edge(..) | Self::Configuration | Self::Paywall => "GET",
+            Self::Edge(..) | Self::Configuration | Self::Paywall | Self::RestEntitlements(_) | Self::RestCheck(_) => "GET",
         };
         if method.as_str() == expected { Ok(route) } else { Err(RouteError::Method(expected)) }
+    }
+
+    /// The route of a request to Stigg's REST API. API Gateway may have decoded an id's slashes.
+    fn of_rest(method: &Method, path: &str) -> Result<Self, RouteError> {
+        let rest = path.strip_prefix("v1/customers/").ok_or(RouteError::Stigg)?;
+        let route = if let Some(customer_id) = rest.strip_suffix("/entitlements/check") {
+            Self::RestCheck(id(customer_id)?)
+        } else if let Some(customer_id) = rest.strip_suffix("/entitlements") {
+            Self::RestEntitlements(id(customer_id)?)
+        } else {
+            return Err(RouteError::Stigg);
+        };
+        if method == Method::GET { Ok(route) } else { Err(RouteError::Method("GET")) }
     }
 }
 
@@ -145,6 +170,25 @@ mod tests {
             ("/v1/c/c/entitlements%2Ejson", Err(RouteError::Path)),
         ] {
             assert_eq!(Route::of(&Method::GET, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn of_the_rest_api_two_reads_are_served_and_no_more() {
+        let id = |id: &str| Id::try_from(id).unwrap();
+        for (method, path, expected) in [
+            ("GET", "/api/v1/customers/c/entitlements", Ok(Route::RestEntitlements(id("c")))),
+            ("GET", "/api/v1/customers/c%201%2F%C3%A9/entitlements/check", Ok(Route::RestCheck(id("c 1/é")))),
+            ("GET", "/api/v1/customers/c 1/é/entitlements/check", Ok(Route::RestCheck(id("c 1/é")))),
+            ("GET", "/api/v1/customers//entitlements", Err(RouteError::Id(IdError::Empty))),
+            ("POST", "/api/v1/customers/c/entitlements", Err(RouteError::Method("GET"))),
+            ("GET", "/api/v1/customers/c", Err(RouteError::Stigg)),
+            ("GET", "/api/v1/customers/entitlements", Err(RouteError::Stigg)),
+            ("GET", "/api/v1/customers/c/promotional-entitlements", Err(RouteError::Stigg)),
+            ("DELETE", "/api/v2/subscriptions/s", Err(RouteError::Stigg)),
+            ("GET", "/api", Err(RouteError::Path)),
+        ] {
+            assert_eq!(Route::of(&method.parse().unwrap(), path), expected, "{method} {path}");
         }
     }
 

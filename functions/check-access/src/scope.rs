@@ -5,6 +5,7 @@ use domain::{
     customer::{CustomerRegisters, Standing},
     entitlement::{Entitlement, ScopeRegisters},
     id::Id,
+    time,
 };
 use jiff::Timestamp;
 use store::{Store, StoreError};
@@ -72,6 +73,11 @@ impl Scope {
     pub(crate) fn denied(&self) -> Option<AccessDeniedReason> {
         let list = self.registers.visible_list(self.customer.tombstone.as_ref()).map(|list| list.value.len());
         access::denies_scope(self.customer.standing(), list, self.resource_id.is_some())
+    }
+
+    /// The moment of the decisions.
+    pub(crate) fn now_text(&self) -> String {
+        time::to_fixed_width(self.now)
     }
 
     /// The time of the newest list.

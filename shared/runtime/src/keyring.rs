@@ -86,7 +86,19 @@ impl<S: Secrets> Keyring<S> {
         environment: &FunctionEnvironment,
         local: impl FnOnce() -> Result<S, ConfigError>,
     ) -> Result<Self, ConfigError> {
-        let Some(secret) = optional("SECRET_ARN") else { return Ok(local()?.into()) };
+        Self::of_variable(environment, "SECRET_ARN", local).await
+    }
+
+    /// The same where another variable names the secret.
+    ///
+    /// # Errors
+    /// Those of `local`, where it is asked.
+    pub async fn of_variable(
+        environment: &FunctionEnvironment,
+        variable: &str,
+        local: impl FnOnce() -> Result<S, ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        let Some(secret) = optional(variable) else { return Ok(local()?.into()) };
         let client = Client::new(&environment.service("SECRETS_MANAGER_ENDPOINT", Budget::SECRET));
         let keyring = Self::in_secrets_manager(client, secret, Clock::system());
         keyring.current().await;

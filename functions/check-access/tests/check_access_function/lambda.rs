@@ -13,14 +13,19 @@ async fn start(embedded: &Embedded, token: &str) -> Lambda {
 }
 
 async fn start_at(endpoint: &str, token: &str) -> Lambda {
+    start_with(endpoint, token, &[]).await
+}
+
+async fn start_with(endpoint: &str, token: &str, settings: &[(&str, &str)]) -> Lambda {
     let tables = template::tables::local_names();
-    let variables = [
+    let mut variables = vec![
         ("CUSTOMERS_TABLE", tables.customers.as_str()),
         ("SUBSCRIPTIONS_TABLE", tables.subscriptions.as_str()),
         ("DYNAMODB_ENDPOINT", endpoint),
         ("CHECK_ACCESS_API_TOKEN", token),
         ("METRICS_NAMESPACE", "byos-stigg"),
     ];
+    variables.extend(settings);
     Lambda::start(Path::new(env!("CARGO_BIN_EXE_check-access")), variables).await.unwrap()
 }
 
@@ -81,6 +86,134 @@ async fn plain_checks_are_decided_as_over_http() {
         (json!(vec![&checks[0]; 101]), "`the list` must hold at most 100 checks"),
     ] {
         assert_eq!(lambda.invoke(&event).await.unwrap(), json!({ "error": error }));
+    }
+}
+
+/// An authorizer's event, as API Gateway documents it.
+fn authorizer_event(headers: Value, path_parameters: Value) -> Value {
+    json!({
+        "version": "2.0", "type": "REQUEST", "routeArn": "arn:aws:execute-api:eu-central-1:123456789012:abcdef123/$default/GET/use",
+        "identitySource": ["one", "two"], "routeKey": "GET /use/{feature}", "rawPath": "/use/f", "rawQueryString": "",
+        "headers": headers, "pathParameters": path_parameters, "stageVariables": null,
+        "requestContext": {"accountId": "123456789012", "apiId": "abcdef123", "domainName": "d", "domainPrefix": "d",
+            "http": {"method": "GET", "path": "/use/f", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "a"},
+            "requestId": "id", "routeKey": "GET /use/{feature}", "stage": "$default", "time": "", "timeEpoch": 1583348638390_u64},
+    })
+}
+
+/// A customer's id, signed.
+fn customer_key(customer: &str) -> String {
+    use hmac::{KeyInit as _, Mac as _};
+    let mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"signing-secret").unwrap().chain_update(customer);
+    format!("HMAC-SHA256 {customer}:{}", hex::encode(mac.finalize().into_bytes()))
+}
+
+const SIGNED: [(&str, &str); 3] = [
+    ("AUTHORIZER_CUSTOMER", "$customerKey"),
+    ("AUTHORIZER_FEATURE", "$request.path.feature"),
+    ("CUSTOMER_KEY_SECRET", "signing-secret"),
+];
+
+#[tokio::test]
+async fn an_authorizer_lets_through_what_a_check_grants_the_signed_customer_and_nothing_else() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
+    stack.seed("local-secret").await.unwrap();
+    let lambda = start_with(&embedded.endpoint, "local-token", &SIGNED).await;
+    let (mut granted, mut denied) = (0, 0);
+    for (name, event) in sample::events("check-access") {
+        let check: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
+        let (customer, feature) = (check["customerId"].as_str().unwrap(), check["featureId"].as_str().unwrap());
+        let decision = lambda.invoke(&json!({"customerId": customer, "featureId": feature})).await.unwrap();
+        let mut event = authorizer_event(json!({"x-customer-key": customer_key(customer)}), json!({"feature": feature}));
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!(answer["isAuthorized"], decision["hasAccess"], "{name}: {answer}");
+        let context = &answer["context"];
+        assert_eq!((&context["customerId"], &context["featureId"]), (&json!(customer), &json!(feature)));
+        assert_eq!(
+            (context.get("accessDeniedReason").unwrap_or(&Value::Null), context.get("currentUsage").unwrap_or(&Value::Null)),
+            (&decision["accessDeniedReason"], &decision["currentUsage"])
+        );
+        assert!(!context.as_object().unwrap().values().any(Value::is_null), "{answer}");
+        *(if decision["hasAccess"] == true { &mut granted } else { &mut denied }) += 1;
+        // Without identity sources the member is null.
+        event["identitySource"] = Value::Null;
+        assert_eq!(lambda.invoke(&event).await.unwrap(), answer);
+    }
+    assert!(granted > 2 && denied > 2, "{granted} {denied}");
+    let key = customer_key("customer-alder");
+    let feature = json!({"feature": "feature-sso"});
+    for (headers, path_parameters, error) in [
+        (json!({}), feature.clone(), "the header X-CUSTOMER-KEY is missing"),
+        (json!(null), feature.clone(), "the header X-CUSTOMER-KEY is missing"),
+        (json!({"x-customer-key": "customer-alder"}), feature.clone(), "not a valid signature"),
+        (json!({"x-customer-key": key.replace("alder", "birch")}), feature.clone(), "not a valid signature"),
+        (json!({"x-customer-key": format!("{key},{key}")}), feature.clone(), "not a valid signature"),
+        (json!({"x-customer-key": key, "X-Customer-Key": key}), feature.clone(), "more than one"),
+        (json!({"x-customer-key": key}), json!(null), "the request has no $request.path.feature"),
+        (json!({"x-customer-key": key}), json!({"feature": ""}), "the request has no $request.path.feature"),
+        (json!({"x-customer-key": key}), json!({"feature": "x".repeat(501)}), "$request.path.feature must be at most 500 bytes"),
+        (json!({"x-customer-key": key}), json!({"feature": "a\u{0}"}), "must not contain the character U+0000"),
+    ] {
+        let answer = lambda.invoke(&authorizer_event(headers, path_parameters)).await.unwrap();
+        assert_eq!(answer["isAuthorized"], false, "{answer}");
+        assert!(answer["context"]["error"].as_str().unwrap().contains(error), "{answer}");
+    }
+    let log = lambda.stop().await.unwrap();
+    assert!(!log.contains("signing-secret") && !log.contains("HMAC-SHA256") && !log.contains("panicked"), "{log}");
+}
+
+#[tokio::test]
+async fn an_authorizer_takes_the_parts_of_a_check_from_where_its_settings_say() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
+    stack.seed("local-secret").await.unwrap();
+    let settings = [
+        ("AUTHORIZER_CUSTOMER", "$request.header.X-Customer"),
+        ("AUTHORIZER_FEATURE", r#"{"GET /use/{feature}":"feature-sensors"}"#),
+        ("AUTHORIZER_RESOURCE", "$request.path.site"),
+        ("AUTHORIZER_REQUESTED_USAGE", "1"),
+    ];
+    let lambda = start_with(&embedded.endpoint, "local-token", &settings).await;
+    let check = |usage| json!({"customerId": "customer-alder", "featureId": "feature-sensors", "resourceId": "site-berlin", "requestedUsage": usage});
+    let decision = lambda.invoke(&check(1)).await.unwrap();
+    let headers = json!({"x-customer": "customer-alder"});
+    let answer = lambda.invoke(&authorizer_event(headers.clone(), json!({"site": "site-berlin"}))).await.unwrap();
+    assert_eq!(answer["context"]["resourceId"], "site-berlin");
+    assert_eq!((&answer["isAuthorized"], &json!(true)), (&decision["hasAccess"], &decision["hasAccess"]), "{answer} {decision}");
+    let answer = lambda.invoke(&authorizer_event(headers, json!({}))).await.unwrap();
+    assert_eq!(answer, json!({"isAuthorized": false, "context": {"error": "the request has no $request.path.site"}}));
+    let lambda = start_with(
+        &embedded.endpoint,
+        "local-token",
+        &[("AUTHORIZER_REQUESTED_USAGE", "1000000")].iter().chain(&settings[..3]).copied().collect::<Vec<_>>(),
+    )
+    .await;
+    let headers = json!({"x-customer": "customer-alder"});
+    let answer = lambda.invoke(&authorizer_event(headers, json!({"site": "site-berlin"}))).await.unwrap();
+    assert_eq!(answer["context"]["accessDeniedReason"], "RequestedUsageExceedingLimit", "{answer}");
+}
+
+/// One that is not configured, or whose store fails.
+#[tokio::test]
+async fn an_authorizer_that_can_not_decide_denies() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hanging = format!("http://{}", silent.local_addr().unwrap());
+    let event = authorizer_event(json!({"x-customer-key": customer_key("customer-alder")}), json!({"feature": "feature-sso"}));
+    for (endpoint, settings, error) in [
+        (embedded.endpoint.as_str(), &[] as &[_], "no authorizer is configured"),
+        ("http://127.0.0.1:1", &SIGNED, "the replica's store did not answer"),
+        (&hanging, &SIGNED, "the replica's store did not answer"),
+    ] {
+        let answer = start_with(endpoint, "local-token", settings).await.invoke(&event).await.unwrap();
+        assert_eq!(answer["isAuthorized"], false, "{answer}");
+        assert!(answer["context"]["error"].as_str().unwrap().starts_with(error), "{answer}");
+    }
+    for settings in [&SIGNED[..2], &[("BROWSER_ORIGINS", "https://app.example.com")], &[("BROWSER_ORIGINS", "*")]] {
+        let (succeeded, printed) = start_with(&embedded.endpoint, "local-token", settings).await.ended().await.unwrap();
+        let variable = if settings[0].1 == "*" { "BROWSER_ORIGINS" } else { "CUSTOMER_KEY_SECRET_ARN" };
+        assert!(!succeeded && printed.contains(variable), "{settings:?}: {printed}");
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use lambda_http::http::Request;
+use check_access::{BrowserOrigins, CheckAccess, Options, SigningSecret};
+use lambda_http::{Context, LambdaEvent, http::Request};
 use local::{embedded::Embedded, gateway::event_of, serve::Stack};
 use proptest::{
     prelude::*,
@@ -201,6 +202,54 @@ fn every_route_decides_as_single_checks_do() {
                     for decision in answer["decisions"].as_array().unwrap() {
                         prop_assert!(listed.contains(&decision["featureId"]), "{} is left out", decision);
                     }
+                    // They read as the Edge API does.
+                    if fault.is_none() {
+                        let rest = format!("/api/v1/customers/{customer}/entitlements");
+                        let (status, answer) = get(&behind, &format!("{rest}?{query}")).await;
+                        prop_assert_eq!((status, &answer["data"]["accessDeniedReason"]), (200, &state["accessDeniedReason"]));
+                        let of_type = |kind: &str| {
+                            let all = answer["data"]["entitlements"].as_array().unwrap().iter();
+                            all.filter(|one| one["type"] == kind).cloned().collect::<Vec<_>>()
+                        };
+                        for (shown, edge) in of_type("FEATURE").iter().zip(list["data"]["entitlements"].as_array().unwrap()) {
+                            prop_assert_eq!(&shown["feature"]["id"], &edge["feature"]["refId"]);
+                            for member in ["isGranted", "accessDeniedReason", "currentUsage", "usageLimit", "hasUnlimitedUsage"] {
+                                prop_assert_eq!(&shown[member], &edge[member]);
+                            }
+                        }
+                        prop_assert_eq!(of_type("FEATURE").len(), listed.len());
+                        for credit in of_type("CREDIT") {
+                            let currency = credit["currency"]["currencyId"].as_str().unwrap();
+                            let (status, one) = get(&behind, &format!("{rest}/check?{query}currencyId={currency}")).await;
+                            prop_assert_eq!((status, &one["data"]), (200, &credit));
+                            let (_, one) =
+                                get(&behind, &format!("{rest}/check?{query}currencyId={currency}&requestedUsage=3")).await;
+                            prop_assert!(
+                                one["data"]["isGranted"] == false || list.to_string().contains(r#""hasSoftLimit":true"#),
+                                "{}",
+                                one
+                            );
+                        }
+                        let (_, none) = get(&behind, &format!("{rest}/check?{query}currencyId=unknown")).await;
+                        prop_assert_eq!(&none["data"]["isGranted"], false);
+                        for check in some["checks"].as_array().unwrap() {
+                            let feature = check["featureId"].as_str().unwrap().replace('#', "%23").replace('é', "%C3%A9");
+                            let usage = check["requestedUsage"].as_u64().unwrap_or(0);
+                            let values = check["requestedValues"].as_array().map(Vec::as_slice).unwrap_or_default();
+                            let values = values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",");
+                            let asked = format!(
+                                "{rest}/check?{query}featureId={feature}&requestedUsage={usage}&requestedValues={values}"
+                            );
+                            let (status, one) = get(&behind, &asked).await;
+                            let decision = single(check).await;
+                            let (one, expected) = (&one["data"], &decision);
+                            prop_assert_eq!(status, 200);
+                            prop_assert_eq!(
+                                (&one["isGranted"], &one["accessDeniedReason"], &one["currentUsage"]),
+                                (&expected["hasAccess"], &expected["accessDeniedReason"], &expected["currentUsage"])
+                            );
+                        }
+                    }
                     for check in some["checks"].as_array().unwrap() {
                         let feature = check["featureId"].as_str().unwrap().replace('#', "%23").replace('é', "%C3%A9");
                         let usage = check["requestedUsage"].as_u64().unwrap_or(0);
@@ -243,9 +292,16 @@ async fn a_store_that_fails_is_a_503_on_every_route_and_never_a_decision() {
             let (status, answer) = post(&stack, path, &json!({"context": {"targetingKey": "c"}})).await;
             assert_eq!((status, answer.get("value"), answer.get("flags")), (503, None, None), "{} {path}", fault.name());
         }
-        for document in ["entitlements.json", "entitlements.json?featureId=f", "entitlements-state.json", "subscriptions.json"] {
-            let (status, answer) = get(&stack, &format!("/v1/c/c/{document}")).await;
-            assert_eq!((status, answer.get("data")), (503, None), "{} {document}", fault.name());
+        for path in [
+            "/v1/c/c/entitlements.json",
+            "/v1/c/c/entitlements.json?featureId=f",
+            "/v1/c/c/entitlements-state.json",
+            "/v1/c/c/subscriptions.json",
+            "/api/v1/customers/c/entitlements",
+            "/api/v1/customers/c/entitlements/check?featureId=f",
+        ] {
+            let (status, answer) = get(&stack, path).await;
+            assert_eq!((status, answer.get("data")), (503, None), "{} {path}", fault.name());
         }
     }
 }
@@ -426,6 +482,12 @@ async fn a_request_that_no_document_answers_is_a_clear_4xx() {
         ("/v1/p/product/paywall.json", 404, "product catalog"),
         ("/v1/c/c/other.json", 404, "nothing at this path"),
         ("/v1/", 404, "nothing at this path"),
+        ("/api/v1/customers/c", 405, "Stigg's own host"),
+        ("/api/v2/anything", 405, "Stigg's own host"),
+        ("/api/v1/customers/c/entitlements?resourceId=", 400, "`resourceId` must not be empty"),
+        ("/api/v1/customers/c/entitlements/check", 400, "`featureId` is missing"),
+        ("/api/v1/customers/c/entitlements/check?currencyId=c&reserveAmount=1", 400, "read only"),
+        ("/browser/v1/c/c/entitlements.json", 404, "nothing at this path"),
         ("/v1/c//entitlements.json", 400, "must not be empty"),
         ("/v1/c/c/entitlements.json?requestedUsage=x&featureId=f", 400, "`requestedUsage`"),
         ("/v1/c/c/entitlements.json?resourceId=", 400, "`resourceId` must not be empty"),
@@ -437,16 +499,163 @@ async fn a_request_that_no_document_answers_is_a_clear_4xx() {
     assert_eq!(get(&stack, "/v1/config/server-sdk-configuration.json").await, (200, json!({"data": {}})));
 }
 
-#[tokio::test]
-async fn a_batch_is_one_request_to_dynamodb() {
-    let embedded = Embedded::in_memory().await.unwrap();
+/// The store, and the operations that it is asked for.
+async fn noting(embedded: &Embedded) -> (store::Store, Arc<std::sync::Mutex<Vec<String>>>) {
     let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
     let noted = asked.clone();
     let rewrite = move |operation: &str, _: &Value, answer: Value| {
         noted.lock().unwrap().push(operation.to_owned());
         answer
     };
-    let stack = stack(testkit::store::rewriting(&embedded, usize::MAX, Arc::new(rewrite)).await.store);
+    (testkit::store::rewriting(embedded, usize::MAX, Arc::new(rewrite)).await.store, asked)
+}
+
+#[tokio::test]
+async fn an_invocation_with_a_list_reads_each_scope_once() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let (store, asked) = noting(&embedded).await;
+    let token = runtime::secret::Secret::new("token", None).unwrap();
+    let function = CheckAccess::new(store, token, Clock::of(|| testkit::store::at(20)));
+    let check = |n: usize| {
+        let mut check = json!({"customerId": if n.is_multiple_of(2) { "c" } else { "d" }, "featureId": format!("f{n}")});
+        if n.is_multiple_of(3) {
+            check["resourceId"] = "r".into();
+        }
+        check
+    };
+    let checks: Value = (0..100).map(check).collect();
+    let invocation = serde_json::from_value(checks.clone()).unwrap();
+    let reply = function.invoke(LambdaEvent::new(invocation, Context::default())).await;
+    let decisions = serde_json::to_value(reply).unwrap();
+    for (check, decision) in checks.as_array().unwrap().iter().zip(decisions.as_array().unwrap()) {
+        for id in ["customerId", "featureId", "resourceId"] {
+            assert_eq!(decision[id], check[id], "{decision}");
+        }
+    }
+    assert_eq!((decisions.as_array().unwrap().len(), &*asked.lock().unwrap()), (100, &vec!["BatchGetItem".to_owned(); 4]));
+}
+
+/// A page's request with these headers: status, headers in lower case, and body.
+async fn page(stack: &Stack, method: &str, path: &str, headers: &[(&str, &str)]) -> (u64, Value, Value) {
+    let request =
+        headers.iter().fold(Request::builder().method(method).uri(path), |request, (name, value)| request.header(*name, *value));
+    let answer = stack.gateway.invoke(event_of(request.body(Default::default()).unwrap())).await.unwrap();
+    let body = answer["body"].as_str().map(|body| serde_json::from_str(body).unwrap()).unwrap_or_default();
+    (answer["statusCode"].as_u64().unwrap(), answer["headers"].clone(), body)
+}
+
+const ORIGIN: &str = "https://app.example.com";
+
+async fn for_browsers(embedded: &Embedded) -> Stack {
+    for customer in ["c", "d"] {
+        let list = json!({"type": "entitlements.updated", "customer": {"id": customer}, "resource": null,
+                          "entitlements": [{"feature": {"id": "f", "featureType": "BOOLEAN"}}]});
+        testkit::store::applied(&embedded.store, 2, list).await;
+    }
+    let origins = BrowserOrigins::parse(&format!("https://other.example.com,{ORIGIN}")).unwrap();
+    let options = Options::for_browsers(origins, SigningSecret::new("signing-secret", None).unwrap());
+    let clock = Clock::of(|| testkit::store::at(20));
+    Stack::with_options(embedded.store.clone(), "secret", "token", clock, graphql::Options::default(), options).unwrap()
+}
+
+/// The key that signs a customer, as the SDK sends it.
+fn customer_key(customer: &str) -> String {
+    use hmac::{KeyInit as _, Mac as _};
+    let mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"signing-secret").unwrap().chain_update(customer);
+    format!("HMAC-SHA256 {customer}:{}", hex::encode(mac.finalize().into_bytes()))
+}
+
+#[tokio::test]
+async fn a_browser_sees_the_customer_that_it_has_a_signature_of_and_no_other() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = for_browsers(&embedded).await;
+    let key = &*customer_key("c");
+    for document in ["entitlements.json", "entitlements-state.json", "subscriptions.json"] {
+        for (customer, headers, expected) in [
+            ("c", &[("x-customer-key", key), ("x-api-key", "publishable"), ("origin", ORIGIN)] as &[(&str, &str)], 200),
+            ("d", &[("x-customer-key", key)], 403),
+            ("c/../d", &[("x-customer-key", key)], 403),
+            ("d", &[("x-customer-key", key), ("x-customer-key", &*customer_key("d"))], 401),
+            ("d", &[("x-customer-key", &*key.replace("c:", "d:"))], 401),
+            ("c", &[("x-api-key", "token")], 401),
+            ("c", &[("authorization", "Bearer token")], 401),
+        ] {
+            let (status, _, body) = page(&stack, "GET", &format!("/browser/v1/c/{customer}/{document}"), headers).await;
+            assert_eq!(
+                (status, body["data"].is_object()),
+                (expected, expected == 200),
+                "{customer} {document} {headers:?}: {body}"
+            );
+        }
+    }
+    let (_, _, body) = page(&stack, "GET", "/browser/v1/c/c/entitlements.json", &[("x-customer-key", key)]).await;
+    let (_, by_token) = get(&stack, "/v1/c/c/entitlements.json").await;
+    assert_eq!(body, by_token);
+    // A signature opens no other route, and nothing at all where browsers are off.
+    for path in ["/v1/c/c/entitlements.json", "/browser/check-access", "/browser/api/v1/customers/c/entitlements"] {
+        assert_eq!(page(&stack, "GET", path, &[("x-customer-key", key)]).await.0, 401, "{path}");
+    }
+    let off = self::stack(embedded.store.clone());
+    assert_eq!(page(&off, "GET", "/browser/v1/c/c/entitlements.json", &[("x-customer-key", key)]).await.0, 401);
+    assert_eq!(page(&off, "OPTIONS", "/browser/v1/c/c/entitlements.json", &[("origin", ORIGIN)]).await.0, 401);
+}
+
+/// Stigg's JavaScript SDK does not read that an entitlement is denied.
+#[tokio::test]
+async fn a_browser_is_not_shown_a_denied_entitlement_that_its_sdk_would_grant() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = for_browsers(&embedded).await;
+    let paid = |id: &str, left: i32| {
+        json!({"feature": {"id": id, "featureType": "NUMBER", "meterType": "INCREMENTAL"}, "usageLimit": 3,
+               "creditBalance": {"creditCurrency": {"id": "credits"}, "remainingBalance": left}})
+    };
+    let list = json!({"type": "entitlements.updated", "customer": {"id": "c"}, "resource": null, "entitlements": [
+        {"feature": {"id": "f", "featureType": "BOOLEAN"}}, {"feature": {"id": "later", "featureType": "SOMETHING_LATER"}},
+        paid("used up", 0), paid("left", 1)]});
+    testkit::store::applied(&embedded.store, 3, list).await;
+    let ids = |body: &Value| {
+        let entitlements = body["data"]["entitlements"].as_array().unwrap().iter();
+        entitlements.map(|one| one["feature"]["refId"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let key = customer_key("c");
+    let (_, _, shown) = page(&stack, "GET", "/browser/v1/c/c/entitlements.json", &[("x-customer-key", &key)]).await;
+    assert_eq!(ids(&shown), ["f", "left"]);
+    let (_, by_token) = get(&stack, "/v1/c/c/entitlements.json").await;
+    assert_eq!(ids(&by_token), ["f", "later", "left", "used up"]);
+}
+
+#[tokio::test]
+async fn a_page_of_a_named_origin_may_read_every_answer_and_a_page_of_another_none() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = for_browsers(&embedded).await;
+    let key = &*customer_key("c");
+    for (origin, allowed) in [(ORIGIN, json!(ORIGIN)), ("https://evil.example.com", Value::Null), ("null", Value::Null)] {
+        for (method, path, key, expected) in [
+            ("OPTIONS", "/browser/v1/c/c/entitlements.json", "", 204),
+            ("GET", "/browser/v1/c/c/entitlements.json", key, 200),
+            ("GET", "/browser/v1/c/d/entitlements.json", key, 403),
+            ("GET", "/browser/v1/c/c/entitlements.json", "x", 401),
+            ("GET", "/browser/v1/config/client-sdk-configuration.json", "", 200),
+            ("GET", "/browser/v1/c/c/other.json", "", 404),
+        ] {
+            let (status, headers, _) = page(&stack, method, path, &[("origin", origin), ("x-customer-key", key)]).await;
+            assert_eq!((status, &headers["access-control-allow-origin"]), (expected, &allowed), "{origin} {method} {path}");
+            assert_eq!(headers["vary"], "origin");
+        }
+    }
+    let (_, headers, _) = page(&stack, "OPTIONS", "/browser/v1/c/c/entitlements.json", &[("origin", ORIGIN)]).await;
+    let allowed = headers["access-control-allow-headers"].as_str().unwrap();
+    for header in ["x-api-key", "x-api-version", "x-customer-key", "source"] {
+        assert!(allowed.split(", ").any(|one| one == header), "{allowed}");
+    }
+    assert_eq!(headers["access-control-allow-methods"], "GET");
+}
+
+#[tokio::test]
+async fn a_batch_is_one_request_to_dynamodb() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let (store, asked) = noting(&embedded).await;
+    let stack = stack(store);
     let checks: Vec<_> = (0..100).map(|n| json!({"featureId": format!("f{n}"), "requestedUsage": n})).collect();
     let body = json!({"customerId": "c", "resourceId": "r", "checks": checks});
     let (status, answer) = post(&stack, "/check-access/batch", &body).await;

@@ -1,0 +1,76 @@
+//! `byos compare`.
+
+use serde_json::{Value, json};
+
+use crate::stack::{Local, Ran};
+
+fn list(customer: &str, resource: Value, limit: i32, usage: i32) -> Value {
+    json!({"type": "entitlements.updated", "messageId": format!("{customer} {limit}"), "customer": {"id": customer}, "resource": resource,
+           "entitlementsUpdatedAt": format!("2026-11-0{limit}T00:00:00Z"), "timestamp": format!("2026-11-0{limit}T00:00:00Z"),
+           "entitlements": [
+               {"feature": {"id": "seats", "featureType": "NUMBER", "meterType": "FLUCTUATING"}, "usageLimit": limit, "currentUsage": usage},
+               {"feature": {"id": "sso", "featureType": "BOOLEAN"}}]})
+}
+
+/// Compares a stack, whose token is the key too, with another one.
+async fn compare(local: &Local, reference: &Local, arguments: &[&str], key: &str, input: &str) -> Ran {
+    let environment = [("STIGG_EDGE_URL", reference.url.as_str()), ("STIGG_API_KEY", key), ("API_TOKEN", "local-token")];
+    local.byos_with(&[&["compare", "--settle", "0"], arguments].concat(), &environment, input).await
+}
+
+#[tokio::test]
+async fn two_replicas_of_the_same_events_agree_and_a_changed_one_is_told() {
+    let (local, reference) = (Local::start().await, Local::start().await);
+    let events = [list("a/1", Value::Null, 5, 1), list("a/1", json!({"id": "site 1"}), 5, 1), list("b", Value::Null, 5, 1)];
+    for stack in [&local, &reference] {
+        stack.takes(&events).await;
+    }
+    let ran = compare(&local, &reference, &[], "local-token", "").await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(
+        ran.out,
+        "Compared 6 entitlements of 3 scopes: 0 differences, 0 more of usage alone; 0 scopes could not be compared.\n"
+    );
+
+    // Usage alone does not count.
+    let usage = json!({"type": "measurement.reported", "messageId": "m", "timestamp": "2026-11-06T00:00:00Z",
+                       "customer": {"id": "b"}, "feature": {"id": "seats"}, "currentUsage": 2});
+    reference.takes(&[usage]).await;
+    let ran = compare(&local, &reference, &[], "local-token", "").await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("b, seats: currentUsage is 2.0 at the reference, 1.0 in the replica\n"), "{ran:?}");
+
+    reference.takes(&[list("a/1", json!({"id": "site 1"}), 6, 1)]).await;
+    let ran = compare(&local, &reference, &[], "local-token", "").await;
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let line = "a/1, resource site 1, seats: usageLimit is 6.0 at the reference, 5.0 in the replica\n";
+    assert!(ran.out.contains(line), "{ran:?}");
+    // Of the scopes that a file names, this one is none; and with it, it is told again.
+    assert_eq!(compare(&local, &reference, &["--customers", "-"], "local-token", "a/1\nb\nunknown\n").await.code, 0);
+    let ran = compare(&local, &reference, &["--customers", "-", "--json"], "local-token", "a/1\tsite 1\n").await;
+    let lines = ran.json_lines();
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert_eq!(lines[0]["scope"], json!({"customerId": "a/1", "resourceId": "site 1"}));
+    assert_eq!(lines[0]["difference"]["field"], "usageLimit");
+    assert_eq!(lines[1]["summary"]["differences"], 1);
+    let ran = compare(&local, &reference, &["--first", "1"], "local-token", "").await;
+    assert!(ran.out.contains("Compared 4 entitlements of 2 scopes"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn what_can_not_be_compared_is_never_agreement() {
+    let (local, reference) = (Local::start().await, Local::start().await);
+    local.takes(&[list("a", Value::Null, 5, 1)]).await;
+    let ran = compare(&local, &reference, &[], "another-key", "").await;
+    assert_eq!((ran.code, ran.err.contains("the reference rejects the key (401 Unauthorized)")), (1, true), "{ran:?}");
+    let ran = compare(&local, &reference, &[], "", "").await;
+    assert!(ran.code == 1 && ran.err.contains("STIGG_API_KEY"), "{ran:?}");
+    let nobody = Local { url: "http://127.0.0.1:1".to_owned(), embedded: reference.embedded };
+    let ran = compare(&local, &nobody, &[], "local-token", "").await;
+    assert!(ran.code == 1 && ran.out.contains("a: not compared: the reference: "), "{ran:?}");
+    let ran = compare(&local, &nobody, &["--customers", "-"], "local-token", "a\n\t\n").await;
+    assert!(ran.code == 1 && ran.err.contains("line 2"), "{ran:?}");
+    for secret in ["local-token", "another-key"] {
+        assert!(!ran.out.contains(secret) && !ran.err.contains(secret));
+    }
+}
