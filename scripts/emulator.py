@@ -30,6 +30,8 @@ REGION = "us-east-1"
 ROOT_KEY = "test"
 # Where template.yaml points the functions' SSL_CERT_FILE.
 LAMBDA_CERTIFICATES = pathlib.Path("/etc/pki/tls/certs/ca-bundle.crt")
+# The first place where openssl-probe looks for a system's certificates, on any Linux.
+SYSTEM_CERTIFICATES = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
 INSIDE = "EMULATED_AWS_IS_HERE"
 
 
@@ -198,6 +200,11 @@ def take_over_etc(folder, ca):
     bundle.parent.mkdir(parents=True, exist_ok=True)
     bundle.unlink(missing_ok=True)
     shutil.copy(ca, bundle)
+    # The system's own, which the functions fall back to.
+    system = copy / SYSTEM_CERTIFICATES.relative_to("/etc")
+    system.parent.mkdir(parents=True, exist_ok=True)
+    with open(system, "ab") as file:
+        file.write(b"\n" + ca.read_bytes())
     subprocess.run(["mount", "--bind", copy, "/etc"], check=True)
 
 
