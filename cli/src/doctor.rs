@@ -2,7 +2,10 @@
 
 mod functions;
 mod journey;
+mod parameters;
 mod storage;
+
+use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 use console::{Finding, Verdict};
@@ -19,10 +22,10 @@ use crate::{
 
 /// Check a deployment, and say what to mend
 ///
-/// It looks at the tables and their safeguards, at the secrets (which it never prints), at the queues, at
-/// what the functions answer to strangers, at the clock, and sends a customer of its own through the webhook,
-/// asks for it, and deletes it again. That leaves the customer's deletion for 30 days, which no list and no
-/// check shows.
+/// It looks at the tables and their safeguards, at the stack's parameters beside those of samconfig.toml, at the secrets
+/// (which it never prints), at the queues, at what the functions answer to strangers, at the clock, and sends a
+/// customer of its own through the webhook, asks for it, and deletes it again. That leaves the customer's deletion for
+/// 30 days, which no list and no check shows.
 ///
 /// Exits with 0 if all is well, with 3 if there are warnings, and with 1 if something does not work.
 #[derive(Args, Debug)]
@@ -46,6 +49,10 @@ pub struct Doctor {
     /// The bearer token of /check-access [stack: its token; local stack: local-token]
     #[arg(long, env = "API_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+
+    /// What the next `sam deploy` of the stack reads, to be compared with the stack
+    #[arg(long, value_name = "FILE", default_value = "samconfig.toml")]
+    pub samconfig: PathBuf,
 
     /// Print a JSON object
     #[arg(long)]
@@ -116,8 +123,15 @@ pub async fn doctor(options: Doctor) -> Result<Ended, TargetError> {
 
 /// Looks without sending events, as `--read-only` does.
 pub(crate) async fn look_only(deployment: &Deployment) -> Vec<Finding> {
-    let options =
-        Doctor { read_only: true, secret: None, signing_key: None, token: None, json: false, target: Target::default() };
+    let options = Doctor {
+        read_only: true,
+        secret: None,
+        signing_key: None,
+        token: None,
+        samconfig: "samconfig.toml".into(),
+        json: false,
+        target: Target::default(),
+    };
     let mut findings = Findings::default();
     look(&options, deployment, &mut findings).await;
     findings.0
@@ -134,6 +148,7 @@ async fn look(options: &Doctor, deployment: &Deployment, findings: &mut Findings
             None
         }
     };
+    parameters::compare(deployment, &options.samconfig, findings).await;
     let tokens = storage::secrets(options, deployment, findings).await;
     storage::queues(deployment, findings).await;
     let is_reached = functions::webhook(deployment, findings).await;

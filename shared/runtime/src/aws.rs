@@ -1,7 +1,7 @@
 //! What the SDK's clients of a function have in common: where and as whom they call, over which HTTP
 //! client, and how long a call may take.
 
-use std::time::Duration;
+use std::{env, ffi::OsString, fs, path::Path, time::Duration};
 
 use aws_config::{SdkConfig, environment::EnvironmentVariableCredentialsProvider, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{
@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::{
     config::{BehaviorVersion, Region, SharedHttpClient, StalledStreamProtectionConfig},
     error::{ProvideErrorMetadata, SdkError},
 };
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
 
 use crate::config::optional;
 
@@ -63,7 +63,26 @@ impl Budget {
 
 /// The HTTP client under the SDK, with TLS from ring.
 pub fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https()
+    let trust_store = match replacement_certificates(env::var_os("SSL_CERT_FILE")) {
+        Some(pem) => {
+            tracing::warn!("the file of SSL_CERT_FILE is missing: using the system's certificates");
+            TrustStore::empty().with_pem_certificate(pem)
+        }
+        None => TrustStore::default(),
+    };
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+        .tls_context(TlsContext::builder().with_trust_store(trust_store).build().unwrap_or_default())
+        .build_https()
+}
+
+/// The system's certificates in PEM, if `SSL_CERT_FILE` names a file that does not exist. The SDK would trust no
+/// certificate then, and reach no service. None if it should load its default.
+fn replacement_certificates(ssl_cert_file: Option<OsString>) -> Option<Vec<u8>> {
+    let is_missing = ssl_cert_file.is_some_and(|file| !Path::new(&file).exists());
+    // It looks at the environment too, and skips a file that does not exist.
+    let found = is_missing.then(openssl_probe::probe)?.cert_file?;
+    fs::read(found).ok()
 }
 
 /// What a client of the SDK is made from; another endpoint than AWS's if one is given.
@@ -157,5 +176,19 @@ pub fn problem<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
         SdkError::DispatchFailure(_) => "no connection".to_owned(),
         SdkError::ConstructionFailure(_) => "the request could not be made".to_owned(),
         _ => "the answer could not be read".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_of_certificates_is_replaced_by_the_systems() {
+        assert_eq!(replacement_certificates(None), None);
+        let present = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert_eq!(replacement_certificates(Some(present.into())), None);
+        let system = openssl_probe::probe().cert_file.map(|file| fs::read(file).unwrap());
+        assert_eq!(replacement_certificates(Some("/no/such/file".into())), system);
     }
 }
