@@ -10,7 +10,7 @@ use shared::{
     store::{Store, StoreError},
 };
 
-use crate::{Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, NotStored, STORE_LIMIT, Taken, Webhook, log::Line, write};
+use crate::{Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, NotStored, STORE_LIMIT, Taken, Webhook, log::{Line, Source}, write};
 
 /// When the write of a batch's last message is given up: a function that Lambda stops at its 28 seconds says
 /// of none of its messages that it is done.
@@ -29,7 +29,7 @@ enum Drained {
 impl Webhook {
     /// Writes the events of a batch one by one, as far as the time goes, and says which are to come
     /// again. Once the store has failed for one, it is not asked for the rest: they come again with it.
-    pub async fn drain(&self, batch: Batch, request_id: Option<String>) -> BatchFailures {
+    pub async fn drain(&self, batch: Batch, request_id: Option<&str>) -> BatchFailures {
         let started = Instant::now();
         let mut failures = BatchFailures::default();
         let mut store_takes = true;
@@ -37,7 +37,7 @@ impl Webhook {
             let mut is_done = false;
             if store_takes && started.elapsed() < STORE_LIMIT {
                 let store = self.store.metered();
-                let mut line = Line::new(request_id.clone());
+                let mut line = Line::new(Source::Queue, request_id);
                 let drained =
                     self.drain_one(&message.body, &store, &mut line, BATCH_LIMIT.saturating_sub(started.elapsed())).await;
                 let outcome = match drained {
@@ -46,7 +46,8 @@ impl Webhook {
                 };
                 is_done = matches!(drained, Drained::Done(_));
                 store_takes = !matches!(drained, Drained::StoreFailed(_));
-                line.log(None, outcome, &store);
+                let is_routine = matches!(drained, Drained::Done(taken) if taken.is_routine());
+                line.record(&self.recorder, None, outcome, is_routine, &store);
             }
             if !is_done {
                 failures.batch_item_failures.push(BatchFailure { item_identifier: message.message_id });
@@ -55,7 +56,7 @@ impl Webhook {
         failures
     }
 
-    async fn drain_one(&self, message: &str, store: &Store, line: &mut Line, limit: Duration) -> Drained {
+    async fn drain_one(&self, message: &str, store: &Store, line: &mut Line<'_>, limit: Duration) -> Drained {
         let parked = match Parked::of_message(message, MAX_BODY_BYTES) {
             Ok(parked) => parked,
             Err(error) => {
@@ -64,7 +65,7 @@ impl Webhook {
             }
         };
         let now = self.clock.now();
-        line.queued_seconds = Some(now.duration_since(parked.received_at).as_secs());
+        line.details.queued_seconds = Some(now.duration_since(parked.received_at).as_secs());
         let handled = match event::parse(&parked.body) {
             Ok(Received::Handled(handled)) => *handled,
             Ok(Received::Ignored { kind }) => {
@@ -77,7 +78,7 @@ impl Webhook {
         line.is_of(&handled, parked.received_at);
         match write(store, &handled, Moment { received: parked.received_at, now }, limit).await {
             Ok((outcome, versions)) => {
-                line.disbelieved = versions.disbelieved;
+                line.details.time_disbelieved = versions.disbelieved;
                 Drained::Done(outcome.into())
             }
             Err(NotStored::Store(StoreError::TooLarge)) => {
@@ -91,7 +92,7 @@ impl Webhook {
         }
     }
 
-    async fn set_aside_parked(&self, error: EventError, parked: &Parked, line: &mut Line) -> Drained {
+    async fn set_aside_parked(&self, error: EventError, parked: &Parked, line: &mut Line<'_>) -> Drained {
         match self.set_aside(error, parked.received_at, &parked.body, line).await {
             Ok(taken) => Drained::Done(taken),
             Err(refusal) => Drained::Failed(refusal.label()),

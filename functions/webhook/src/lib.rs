@@ -8,11 +8,11 @@ mod log;
 mod queue;
 mod verify;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use lambda_http::{
-    Body, Context, Error, LambdaEvent, Request, RequestExt as _, Response,
+    Body, Error, LambdaEvent, Request, RequestExt as _, Response,
     aws_lambda_events::apigw::ApiGatewayV2httpResponse,
     http::{Method, StatusCode},
 };
@@ -25,15 +25,19 @@ use shared::{
     parked::Parked,
     reply,
     store::{Outcome, Store, StoreError},
+    telemetry::{Recorder, Rejection},
     time::Clock,
 };
 
 pub use incoming::{Batch, BatchFailure, BatchFailures, Incoming, Message};
-pub use log::METRICS;
 pub use queue::Queue;
 pub use verify::{AllowedSources, WebhookSecrets};
 
-use crate::{log::Line, queue::ParkError, verify::Unverified};
+use crate::{
+    log::{Line, Source},
+    queue::ParkError,
+    verify::Unverified,
+};
 
 /// The most bytes that a body may have. Lambda itself takes 6 MB, base64 and envelope included.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -55,6 +59,7 @@ pub struct Webhook {
     queue: Option<Queue>,
     set_aside_queue: Option<Queue>,
     clock: Clock,
+    recorder: Arc<Recorder>,
 }
 
 /// The store did not take an event.
@@ -176,6 +181,11 @@ impl Taken {
             Self::SetAside => "set_aside",
         }
     }
+
+    /// Whether nothing is left to do.
+    fn is_routine(self) -> bool {
+        matches!(self, Self::Applied | Self::Stale | Self::Ignored)
+    }
 }
 
 impl From<Outcome> for Taken {
@@ -200,7 +210,21 @@ pub enum Answer {
 impl Webhook {
     /// A handler that writes to this store what comes with these secrets, from anywhere.
     pub fn new(store: Store, secrets: impl Into<Keyring<WebhookSecrets>>, clock: Clock) -> Self {
-        Self { store, secrets: secrets.into(), allowed: AllowedSources::default(), queue: None, set_aside_queue: None, clock }
+        Self {
+            store,
+            secrets: secrets.into(),
+            allowed: AllowedSources::default(),
+            queue: None,
+            set_aside_queue: None,
+            clock,
+            recorder: Arc::new(Recorder::terminal()),
+        }
+    }
+
+    /// The same with another recorder than the terminal.
+    #[must_use]
+    pub fn with_recorder(self, recorder: Arc<Recorder>) -> Self {
+        Self { recorder, ..self }
     }
 
     /// The same for events from these addresses alone.
@@ -232,7 +256,7 @@ impl Webhook {
                 let event = LambdaEvent::new(*request, context);
                 Ok(Answer::Response(Box::new(gateway::answer(|request| self.handle(request), event).await)))
             }
-            Incoming::Batch(batch) => Ok(Answer::Failures(self.drain(batch, Some(context.request_id)).await)),
+            Incoming::Batch(batch) => Ok(Answer::Failures(self.drain(batch, Some(&context.request_id)).await)),
         }
     }
 
@@ -240,22 +264,24 @@ impl Webhook {
     /// in the queue; anything else makes Stigg send the event again, which is always safe.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let store = self.store.metered();
-        let mut line = Line::new(request.lambda_context_ref().map(request_id));
+        let source = Source::Http { method: request.method().as_str(), path: request.raw_http_path() };
+        let mut line = Line::new(source, request.lambda_context_ref().map(|context| context.request_id.as_str()));
         let result = self.take(&store, &request, &mut line).await;
         let (status, outcome) = match &result {
             Ok(taken) => (taken.status(), taken.label()),
             Err(refusal) => (refusal.status(), refusal.label()),
         };
-        match &result {
-            Err(Refusal::Unverified(Unverified::Secret | Unverified::Signature(_))) => line.secret_rejected = true,
-            Err(Refusal::Unverified(Unverified::Source)) => line.source_rejected = true,
-            _ => {}
-        }
-        line.log(Some(status.as_u16()), outcome, &store);
+        line.rejected = match &result {
+            Err(Refusal::Unverified(Unverified::Secret | Unverified::Signature(_))) => Some(Rejection::Secret),
+            Err(Refusal::Unverified(Unverified::Source)) => Some(Rejection::Source),
+            _ => None,
+        };
+        let is_routine = result.as_ref().is_ok_and(|taken| taken.is_routine());
+        line.record(&self.recorder, Some(status.as_u16()), outcome, is_routine, &store);
         answer(status, result)
     }
 
-    async fn take(&self, store: &Store, request: &Request, line: &mut Line) -> Result<Taken, Refusal> {
+    async fn take(&self, store: &Store, request: &Request, line: &mut Line<'_>) -> Result<Taken, Refusal> {
         gateway::check(request)?;
         let now = self.clock.now();
         self.allowed.check(request)?;
@@ -268,7 +294,7 @@ impl Webhook {
     }
 
     /// Takes an event whose sender is known.
-    async fn accept(&self, store: &Store, request: &Request, now: Timestamp, line: &mut Line) -> Result<Taken, Refusal> {
+    async fn accept(&self, store: &Store, request: &Request, now: Timestamp, line: &mut Line<'_>) -> Result<Taken, Refusal> {
         if request.method() != Method::POST {
             return Err(Refusal::Method);
         }
@@ -288,7 +314,7 @@ impl Webhook {
         let limit = if self.queue.is_some() { PARKING_LIMIT } else { STORE_LIMIT };
         match write(store, &handled, now.into(), limit).await {
             Ok((outcome, versions)) => {
-                line.disbelieved = versions.disbelieved;
+                line.details.time_disbelieved = versions.disbelieved;
                 Ok(outcome.into())
             }
             // Waiting does not make it smaller.
@@ -316,7 +342,7 @@ impl Webhook {
 
     /// Puts an event that can't be applied where somebody finds it, whole. Only an event of a type that is
     /// handled is worth that, and only where there is a queue that it fits into.
-    async fn set_aside(&self, error: EventError, received: Timestamp, body: &[u8], line: &mut Line) -> Result<Taken, Refusal> {
+    async fn set_aside(&self, error: EventError, received: Timestamp, body: &[u8], line: &mut Line<'_>) -> Result<Taken, Refusal> {
         line.problem = Some(error.to_string());
         let Some(queue) = self.set_aside_queue.as_ref().filter(|_| error.is_of_known_event()) else {
             return Err(error.into());
@@ -343,10 +369,6 @@ impl Webhook {
             }
         }
     }
-}
-
-fn request_id(context: &Context) -> String {
-    context.request_id.clone()
 }
 
 /// Writes an event, unless that takes longer than the limit.
