@@ -13,6 +13,7 @@ pub mod http;
 pub mod import;
 pub mod mirror;
 pub mod outcome;
+pub mod printed;
 pub mod reconcile;
 pub mod recorded;
 pub mod replay;

@@ -114,8 +114,30 @@ impl Lambda {
     /// # Errors
     /// See [`LambdaError`].
     pub async fn start_by<K: AsRef<OsStr>, V: AsRef<OsStr>>(
+        command: Command,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, LambdaError> {
+        let extensions = Router::new()
+            .route("/2020-01-01/extension/register", post(register))
+            .route("/2020-01-01/extension/event/next", get(next_of_extension));
+        Self::start_with(command, variables, extensions).await
+    }
+
+    /// Starts the binary where Lambda's Extensions API is missing, as in emulators.
+    ///
+    /// # Errors
+    /// See [`LambdaError`].
+    pub async fn start_without_extensions<K: AsRef<OsStr>, V: AsRef<OsStr>>(
+        binary: &Path,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, LambdaError> {
+        Self::start_with(Command::new(binary), variables, Router::new()).await
+    }
+
+    async fn start_with<K: AsRef<OsStr>, V: AsRef<OsStr>>(
         mut command: Command,
         variables: impl IntoIterator<Item = (K, V)>,
+        extensions: Router<Api>,
     ) -> Result<Self, LambdaError> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(LambdaError::Start)?;
         let address = listener.local_addr().map_err(LambdaError::Start)?;
@@ -133,8 +155,7 @@ impl Lambda {
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
-            .route("/2020-01-01/extension/register", post(register))
-            .route("/2020-01-01/extension/event/next", get(next_of_extension))
+            .merge(extensions)
             .layer(DefaultBodyLimit::max(MAX_ANSWER_BYTES))
             .with_state(api);
         let server = tokio::spawn(async move {
@@ -273,7 +294,7 @@ async fn next(State(api): State<Api>) -> impl IntoResponse {
     (StatusCode::OK, headers, event)
 }
 
-async fn register(State(_): State<Api>) -> impl IntoResponse {
+async fn register() -> impl IntoResponse {
     ([("lambda-extension-identifier", "00000000-0000-4000-8000-000000000000")], "{}")
 }
 
