@@ -204,8 +204,7 @@ impl Stacks {
         let clock = Clock::of(move || {
             NOW.parse::<Timestamp>().unwrap() + WRITE_INTERVAL * i32::try_from(seconds.fetch_add(1, Ordering::Relaxed)).unwrap()
         });
-        let settings =
-            Settings { namespace: Some("byos-stigg".to_owned()), level: MetricLevel::Basic, one_in: NonZeroU64::MIN };
+        let settings = Settings { namespace: Some("byos-stigg".to_owned()), level: MetricLevel::Basic, one_in: NonZeroU64::MIN };
         let recorder = Arc::new(Recorder::to(printed.clone(), clock, settings));
         let metered = gateway(metered.await.store, &recorder);
         let direct = Arc::new(gateway(embedded.store.clone(), &recorder));

@@ -6,7 +6,8 @@ use crate::{
     assumptions::{LOAD, PEAK, SIZES, TASK_VCPU},
     measured::{Kind, Measured},
     model::{
-        API_GATEWAY, BATCH, DIRECT, FUNCTION_URL, KINDS, Month, Options, Usage, Way, always_on, billed_ms, fargate_vcpu, fixed, million,
+        API_GATEWAY, BATCH, DIRECT, FUNCTION_URL, KINDS, Month, Options, Usage, Way, always_on, billed_ms, fargate_vcpu, fixed,
+        million,
     },
     prices::{ALL, ARM, READS, X86},
 };
@@ -87,7 +88,7 @@ pub(crate) fn beside(measured: &Measured) -> String {
             let more = month.sum() - two;
             if month.node_vcpus >= 2.0 * TASK_VCPU { "—".to_owned() } else { signed(more) }
         });
-        row(&mut table, &format!("… more than two of each, by {}", way.name), more);
+        row(&mut table, &format!("… more than two of each, by {} (— where those can't carry it)", way.name), more);
     }
     let months = months(measured);
     row(
@@ -132,8 +133,9 @@ fn signed(value: f64) -> String {
 }
 
 pub(crate) fn ways(measured: &Measured) -> String {
-    let mut table =
-        String::from("| checks by | a million checks | 1,000 customers, a month | 100,000 | 10 million |\n|---|--:|--:|--:|--:|\n");
+    let mut table = String::from(
+        "| checks by | a million checks | 1,000 customers, a month | 100,000 | 10 million |\n|---|--:|--:|--:|--:|\n",
+    );
     for way in [API_GATEWAY, FUNCTION_URL, DIRECT] {
         for way in [way, way.in_batches()] {
             let (kind, checks) = if way.batched { (Kind::Batch20, BATCH) } else { (Kind::Check, 1.0) };

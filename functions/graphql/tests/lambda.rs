@@ -43,7 +43,11 @@ async fn every_query_of_the_story_is_answered_and_nothing_that_it_shows_is_logge
     let (start, lines) = printed.requests.split_first().unwrap();
     assert!(start["connection_milliseconds"].is_f64(), "{log}");
     assert_eq!(lines.len(), events.len() + 1);
-    assert!(lines.iter().all(|line| line["request_id"].is_string() && ["/graphql", "/graphiql"].contains(&line["route"].as_str().unwrap())));
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["request_id"].is_string() && ["/graphql", "/graphiql"].contains(&line["route"].as_str().unwrap()))
+    );
     assert_eq!((&lines[events.len()]["outcome"], printed.sums("RejectedSecrets")["graphql"]), (&json!("refused"), 1.0));
     for personal in ["alder.example", "Alder Analytics", "Cedar", "local-token", "another", "guess"] {
         assert!(!log.contains(personal), "the log holds {personal}");

@@ -10,7 +10,11 @@ use shared::{
     store::{Store, StoreError},
 };
 
-use crate::{Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, NotStored, STORE_LIMIT, Taken, Webhook, log::{Line, Source}, write};
+use crate::{
+    Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, NotStored, STORE_LIMIT, Taken, Webhook,
+    log::{Line, Source},
+    write,
+};
 
 /// When the write of a batch's last message is given up: a function that Lambda stops at its 28 seconds says
 /// of none of its messages that it is done.

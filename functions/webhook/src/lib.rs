@@ -342,7 +342,13 @@ impl Webhook {
 
     /// Puts an event that can't be applied where somebody finds it, whole. Only an event of a type that is
     /// handled is worth that, and only where there is a queue that it fits into.
-    async fn set_aside(&self, error: EventError, received: Timestamp, body: &[u8], line: &mut Line<'_>) -> Result<Taken, Refusal> {
+    async fn set_aside(
+        &self,
+        error: EventError,
+        received: Timestamp,
+        body: &[u8],
+        line: &mut Line<'_>,
+    ) -> Result<Taken, Refusal> {
         line.problem = Some(error.to_string());
         let Some(queue) = self.set_aside_queue.as_ref().filter(|_| error.is_of_known_event()) else {
             return Err(error.into());

@@ -277,7 +277,8 @@ async fn a_known_event_that_can_not_be_applied_is_set_aside_whole() {
     assert!(!log.contains("m4rk"), "{log}");
     let printed = Printed::parse(&log).unwrap();
     let lines: Vec<&Value> = printed.requests.iter().skip(1).collect();
-    let outcomes: Vec<_> = lines.iter().map(|line| (line["outcome"].as_str().unwrap(), line["level"].as_str().unwrap())).collect();
+    let outcomes: Vec<_> =
+        lines.iter().map(|line| (line["outcome"].as_str().unwrap(), line["level"].as_str().unwrap())).collect();
     let (set_aside, refused) = outcomes.split_at(4);
     assert_eq!(set_aside, [("set_aside", "INFO"); 4]);
     assert_eq!(

@@ -55,7 +55,8 @@ impl Recorded {
     /// What was printed since the last call: lines of requests, and lines of metrics.
     fn printed(&self) -> (Vec<Value>, Vec<Value>) {
         let printed = std::mem::take(&mut *self.printed.0.lock().unwrap());
-        let byos::printed::Printed { requests, metrics } = byos::printed::Printed::parse(&String::from_utf8(printed).unwrap()).unwrap();
+        let byos::printed::Printed { requests, metrics } =
+            byos::printed::Printed::parse(&String::from_utf8(printed).unwrap()).unwrap();
         metrics.iter().for_each(is_valid);
         (requests, metrics)
     }
@@ -219,7 +220,10 @@ fn detailed_metrics_tell_reasons_types_and_the_stores_latency() {
     recorded.recorder.flush();
     let (_, metrics) = recorded.printed();
     assert_eq!(sums(&metrics, "Decisions")["CustomerNotFound"], 1.0);
-    assert_eq!(sums(&metrics, "Events"), BTreeMap::from([("applied".to_owned(), 1.0), ("customer.updated,applied".to_owned(), 1.0)]));
+    assert_eq!(
+        sums(&metrics, "Events"),
+        BTreeMap::from([("applied".to_owned(), 1.0), ("customer.updated,applied".to_owned(), 1.0)])
+    );
     assert_eq!((sums(&metrics, "OddMembers")[""], sums(&metrics, "EventLag")[""]), (2.0, -3.0));
     assert_eq!(sums(&metrics, "StoreLatency")["check-access"], 4.0);
 }
