@@ -195,13 +195,14 @@ impl CheckAccess {
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let request = &request;
         let path = request.raw_http_path();
+        let route = Route::of(request.method(), path);
         let call = Call {
             request_id: request.lambda_context_ref().map(|context| context.request_id.as_str()),
             method: request.method().as_str(),
             path,
-            route: Route::of(request.method(), path).map_or("none", |route| route.template()),
+            route: route.as_ref().map_or("none", Route::template),
         };
-        self.recorded(call, |store| async move { self.answer(&store, request).await }).await
+        self.recorded(call, |store| async move { self.answer(&store, request, route).await }).await
     }
 
     /// Answers in time, and records the answer.
@@ -245,10 +246,10 @@ impl CheckAccess {
         response
     }
 
-    async fn answer(&self, store: &Store, request: &Request) -> Result<Answer, Refusal> {
+    async fn answer(&self, store: &Store, request: &Request, route: Result<Route, RouteError>) -> Result<Answer, Refusal> {
         gateway::check(request)?;
         self.auth.admits_api_key(request).await?;
-        let route = Route::of(request.method(), request.raw_http_path())?;
+        let route = route?;
         let body: &[u8] = request.body();
         if body.len() > MAX_BODY_BYTES {
             return Err(Refusal::TooLarge);

@@ -217,7 +217,12 @@ async fn a_function_that_can_register_no_extension_answers_all_the_same() {
     let embedded = Embedded::in_memory().await.unwrap();
     let variables = variables(&embedded.endpoint, "local-token", &[]);
     let lambda = Lambda::start_without_extensions(Path::new(BINARY), variables).await.unwrap();
-    assert_eq!(lambda.invoke(&json!({"customerId": "c", "featureId": "f"})).await.unwrap()["hasAccess"], false);
-    let log = lambda.stop().await.unwrap();
-    assert!(log.contains("no extension could be registered: 404"), "{log}");
+    for _ in 0..2 {
+        assert_eq!(lambda.invoke(&json!({"customerId": "c", "featureId": "f"})).await.unwrap()["hasAccess"], false);
+    }
+    let process = lambda.process_id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+    let (succeeded, log) = lambda.ended().await.unwrap();
+    assert!(succeeded && log.contains("no extension could be registered: 404"), "{log}");
+    assert_eq!(Printed::parse(&log).unwrap().sums("Decisions")["Denied"], 2.0);
 }

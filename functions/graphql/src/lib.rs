@@ -114,21 +114,27 @@ impl Graphql {
         }
         let status = response.status();
         seen.details.bytes = response.body().len();
-        let is_refused = status.is_client_error() || status.is_server_error();
+        let outcome = if status.is_server_error() {
+            "failed"
+        } else if status.is_client_error() {
+            "refused"
+        } else {
+            "answered"
+        };
         self.recorder.record(&RequestRecord {
             request_id: request.lambda_context_ref().map(|context| context.request_id.as_str()),
             method: request.method().as_str(),
             path: request.raw_http_path(),
             route: if graphiql::is_asked(&request) { "/graphiql" } else { "/graphql" },
             status: Some(status.as_u16()),
-            outcome: if is_refused { "refused" } else { "answered" },
+            outcome,
             details: Details::Query(&seen.details),
             store: StoreUse::of(&store),
             store_failed: seen.store_failed,
             rejected: (status == StatusCode::UNAUTHORIZED).then_some(Rejection::Secret),
             milliseconds: telemetry::milliseconds(started.elapsed()),
             problem: None,
-            is_routine: !is_refused && seen.details.errors == 0,
+            is_routine: outcome == "answered" && seen.details.errors == 0,
         });
         (response, store.spent())
     }

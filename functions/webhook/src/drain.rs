@@ -50,8 +50,8 @@ impl Webhook {
                 };
                 is_done = matches!(drained, Drained::Done(_));
                 store_takes = !matches!(drained, Drained::StoreFailed(_));
-                let is_routine = matches!(drained, Drained::Done(taken) if taken.is_routine());
-                line.record(&self.recorder, None, outcome, is_routine, &store);
+                // An event that was parked is followed to its end, whatever is sampled.
+                line.record(&self.recorder, None, outcome, false, &store);
             }
             if !is_done {
                 failures.batch_item_failures.push(BatchFailure { item_identifier: message.message_id });

@@ -147,7 +147,6 @@ impl Sums {
         match record.details {
             Details::Event(event) => {
                 if let Some(seconds) = event.lag_seconds {
-                    #[expect(clippy::cast_precision_loss, reason = "exact for millions of years")]
                     self.observe(&EVENT_LAG, &[], seconds as f64);
                 }
                 if is_detailed {
