@@ -46,7 +46,7 @@ pub(crate) const WAIT_MS: f64 = 5.0;
 pub(crate) const CPU_MS: f64 = 0.3;
 pub(crate) const CPU_MS_A_REQUEST: f64 = 0.5;
 
-/// A batch takes at most this many times the CPU time of a check (docs/performance.md).
+/// How many times the CPU time of a check a batch of 20 takes. Assumed, not measured.
 pub(crate) const CPU_OF_A_BATCH: f64 = 2.0;
 
 /// Of decided checks and of taken events one in so many is logged, as in the template. Queries are logged always.

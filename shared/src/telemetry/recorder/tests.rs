@@ -229,7 +229,7 @@ fn detailed_metrics_tell_reasons_types_and_the_stores_latency() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// Requests at any moments, then an orderly end.
     #[test]
