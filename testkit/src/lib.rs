@@ -6,6 +6,7 @@ pub mod histories;
 pub mod hostile;
 pub mod http;
 pub mod model;
+pub mod printed;
 pub mod proxy;
 pub mod runtime_api;
 pub mod store;

@@ -33,6 +33,9 @@ use tokio::{
 /// How long the function may take, for its start and for each call.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a process may take to end after SIGTERM.
+const SHUTDOWN: Duration = Duration::from_millis(500);
+
 /// The most bytes of an answer, which Lambda refuses too.
 ///
 /// Source: AWS Lambda, quotas: 6 MB for a synchronous response.
@@ -57,6 +60,7 @@ pub enum LambdaError {
 pub struct Lambda {
     calls: mpsc::Sender<Call>,
     polled: watch::Receiver<Option<Instant>>,
+    has_extension: watch::Receiver<bool>,
     started: Instant,
     process: Child,
     printed: [JoinHandle<Vec<u8>>; 2],
@@ -89,6 +93,7 @@ struct Api {
     calls: Arc<tokio::sync::Mutex<mpsc::Receiver<Call>>>,
     under_way: Arc<Mutex<HashMap<String, (Instant, Answer)>>>,
     polled: watch::Sender<Option<Instant>>,
+    has_extension: watch::Sender<bool>,
     count: Arc<AtomicU64>,
 }
 
@@ -109,23 +114,48 @@ impl Lambda {
     /// # Errors
     /// See [`LambdaError`].
     pub async fn start_by<K: AsRef<OsStr>, V: AsRef<OsStr>>(
+        command: Command,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, LambdaError> {
+        let extensions = Router::new()
+            .route("/2020-01-01/extension/register", post(register))
+            .route("/2020-01-01/extension/event/next", get(next_of_extension));
+        Self::start_with(command, variables, extensions).await
+    }
+
+    /// Starts the binary where Lambda's Extensions API is missing, as in emulators.
+    ///
+    /// # Errors
+    /// See [`LambdaError`].
+    pub async fn start_without_extensions<K: AsRef<OsStr>, V: AsRef<OsStr>>(
+        binary: &Path,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, LambdaError> {
+        Self::start_with(Command::new(binary), variables, Router::new()).await
+    }
+
+    async fn start_with<K: AsRef<OsStr>, V: AsRef<OsStr>>(
         mut command: Command,
         variables: impl IntoIterator<Item = (K, V)>,
+        extensions: Router<Api>,
     ) -> Result<Self, LambdaError> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(LambdaError::Start)?;
         let address = listener.local_addr().map_err(LambdaError::Start)?;
         let (calls, receiver) = mpsc::channel(1);
         let (polled_at, polled) = watch::channel(None);
+        let (extension, has_extension) = watch::channel(false);
         let api = Api {
             calls: Arc::new(tokio::sync::Mutex::new(receiver)),
             under_way: Arc::default(),
             polled: polled_at,
+            has_extension: extension,
             count: Arc::default(),
         };
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+            .merge(extensions)
             .layer(DefaultBodyLimit::max(MAX_ANSWER_BYTES))
             .with_state(api);
         let server = tokio::spawn(async move {
@@ -149,7 +179,7 @@ impl Lambda {
             .spawn()
             .map_err(LambdaError::Start)?;
         let printed = [collected(process.stdout.take()), collected(process.stderr.take())];
-        Ok(Self { calls, polled, started, process, printed, server })
+        Ok(Self { calls, polled, has_extension, started, process, printed, server })
     }
 
     /// Waits until the function asks for its first event, and says how long after its start it did.
@@ -201,6 +231,25 @@ impl Lambda {
         Ok(self.printed().await)
     }
 
+    /// Shuts the process down as Lambda does, and answers with all that it printed. With an internal extension it gets
+    /// SIGTERM and 500 ms, without one it is killed at once.
+    ///
+    /// Source: AWS Lambda, "Lambda execution environment lifecycle", Shutdown phase.
+    ///
+    /// # Errors
+    /// If the process can't be signaled or waited for.
+    pub async fn shut_down(mut self) -> Result<String, LambdaError> {
+        let mut has_extension = self.has_extension.clone();
+        let extension_waits = tokio::time::timeout(SHUTDOWN, has_extension.wait_for(|has| *has)).await;
+        if let (Ok(Ok(_)), Some(id)) = (extension_waits, self.process.id()) {
+            // The standard library sends no signal but SIGKILL.
+            Command::new("kill").args(["-TERM", &id.to_string()]).status().await.map_err(LambdaError::Start)?;
+            // A process that does not end is killed below.
+            let _ = tokio::time::timeout(SHUTDOWN, self.process.wait()).await;
+        }
+        self.stop().await
+    }
+
     /// Waits for a process that ends by itself, and answers with whether it succeeded and what it
     /// printed.
     ///
@@ -243,6 +292,16 @@ async fn next(State(api): State<Api>) -> impl IntoResponse {
         }
     }
     (StatusCode::OK, headers, event)
+}
+
+async fn register() -> impl IntoResponse {
+    ([("lambda-extension-identifier", "00000000-0000-4000-8000-000000000000")], "{}")
+}
+
+/// An extension without events waits for ever.
+async fn next_of_extension(State(api): State<Api>) {
+    api.has_extension.send_replace(true);
+    std::future::pending().await
 }
 
 async fn response(State(api): State<Api>, Segment(id): Segment<String>, body: String) -> StatusCode {

@@ -3,18 +3,30 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    num::NonZeroU64,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{body::Bytes, http::Request};
-use local::{embedded::Embedded, serve::Stack};
-use runtime::{clock::Clock, telemetry};
-use serde_json::{Value, json};
+use check_access::CheckAccess;
+use graphql::{Graphql, Options};
+use jiff::Timestamp;
+use local::{embedded::Embedded, gateway::Gateway};
+use runtime::{
+    clock::Clock,
+    secret::Secret,
+    telemetry::{MetricLevel, Recorder, Settings, WRITE_INTERVAL},
+};
+use serde_json::{Map, Value, json};
 use store::Store;
 use tokio::task::JoinSet;
+use webhook::{Webhook, WebhookSecrets};
 
-use crate::assumptions::{GRAPHQL_MEMORY_MB, MEMORY_MB};
+use crate::assumptions::{CPU_OF_A_BATCH, GRAPHQL_MEMORY_MB, MEMORY_MB};
 use crate::events::{FEATURES, event, history, list, measurement, subscription};
 
 /// Customers in the store when a page is read.
@@ -40,6 +52,7 @@ pub(crate) enum Kind {
     MeasurementWithoutTime,
     Check,
     CheckOfResource,
+    Batch20,
     OneCustomer,
     Page,
     PageWithEntitlements,
@@ -66,7 +79,7 @@ impl Function {
 impl Kind {
     pub(crate) fn function(self) -> Function {
         match self {
-            Self::Check | Self::CheckOfResource => Function::CheckAccess,
+            Self::Check | Self::CheckOfResource | Self::Batch20 => Function::CheckAccess,
             Self::OneCustomer | Self::Page | Self::PageWithEntitlements => Function::Graphql,
             _ => Function::Webhook,
         }
@@ -89,6 +102,7 @@ impl Kind {
             Self::MeasurementWithoutTime => "measurement.reported without a time",
             Self::Check => "check, customer level",
             Self::CheckOfResource => "check, of a resource",
+            Self::Batch20 => "batch of 20 checks",
             Self::OneCustomer => "query of one customer, all of it",
             Self::Page => "README query, first 50, without entitlements",
             Self::PageWithEntitlements => "README query, first 50",
@@ -105,8 +119,14 @@ pub(crate) struct Taken {
     pub(crate) read_units: f64,
     /// The answer's body.
     pub(crate) bytes: f64,
+    /// The line that the function logs.
+    pub(crate) line: f64,
+    /// The lines with its metrics, if they are written with it alone.
+    pub(crate) metrics: f64,
     /// Memory of the function that answers.
     pub(crate) memory_mb: f64,
+    /// Its CPU time, as a multiple of that of another request with as many requests to DynamoDB.
+    pub(crate) cpu_factor: f64,
 }
 
 /// Bytes that DynamoDB bills, its own of each item and index entry included.
@@ -122,14 +142,13 @@ pub(crate) struct Measured {
     pub(crate) stored: Stored,
     /// An entry of the list of customers, which `totalCount` reads.
     pub(crate) listed: f64,
-    /// The longest line that a function logged.
-    pub(crate) longest_line: usize,
 }
 
 impl Measured {
     pub(crate) fn of(&self, kind: Kind) -> Taken {
         let (_, taken) = self.taken.iter().find(|(other, _)| *other == kind).unwrap();
-        Taken { memory_mb: kind.function().memory_mb(), ..*taken }
+        let cpu_factor = if kind == Kind::Batch20 { CPU_OF_A_BATCH } else { 1.0 };
+        Taken { memory_mb: kind.function().memory_mb(), cpu_factor, ..*taken }
     }
 }
 
@@ -158,9 +177,10 @@ fn add(taken: &mut Taken, operation: &str, answer: &Value) {
 
 /// The functions on one store, by two ways: behind the meter, and past it.
 struct Stacks {
-    metered: Stack,
+    metered: Gateway,
     taken: Arc<Mutex<Taken>>,
-    direct: Arc<Stack>,
+    printed: Printed,
+    direct: Arc<Gateway>,
     embedded: Embedded,
 }
 
@@ -177,26 +197,68 @@ impl Stacks {
                 answer
             }),
         );
-        let stack = |store| Stack::on(store, "secret", "token", Clock::of(|| NOW.parse().unwrap())).unwrap();
-        let metered = stack(metered.await.store);
-        Self { metered, taken, direct: Arc::new(stack(embedded.store.clone())), embedded }
+        let printed = Printed::default();
+        // With each request the metrics are due.
+        let seconds = AtomicI64::new(0);
+        let clock = Clock::of(move || {
+            NOW.parse::<Timestamp>().unwrap() + WRITE_INTERVAL * i32::try_from(seconds.fetch_add(1, Ordering::Relaxed)).unwrap()
+        });
+        let settings = Settings { namespace: Some("byos-stigg".to_owned()), level: MetricLevel::Basic, one_in: NonZeroU64::MIN };
+        let recorder = Arc::new(Recorder::to(printed.clone(), clock, settings));
+        let metered = gateway(metered.await.store, &recorder);
+        let direct = Arc::new(gateway(embedded.store.clone(), &recorder));
+        Self { metered, taken, printed, direct, embedded }
     }
 
     async fn ask(&self, path: &str, body: &Value) -> Taken {
         *self.taken.lock().unwrap() = Taken::default();
+        self.printed.take();
         let bytes = ask(&self.metered, path, body).await as f64;
-        Taken { bytes, ..*self.taken.lock().unwrap() }
+        let printed = self.printed.take();
+        let length = |of_metrics: bool| -> f64 {
+            let lines = printed.split_inclusive('\n').filter(|line| line.contains("\"_aws\"") == of_metrics);
+            lines.map(|line| as_on_lambda(line).len() as f64).sum()
+        };
+        Taken { bytes, line: length(false), metrics: length(true), ..*self.taken.lock().unwrap() }
     }
 }
 
-async fn ask(stack: &Stack, path: &str, body: &Value) -> usize {
+/// The line with Lambda's id of the invocation, and with the same times in each run.
+fn as_on_lambda(line: &str) -> String {
+    let mut line: Map<String, Value> = serde_json::from_str(line).unwrap();
+    for (name, value) in [
+        ("request_id", json!("00000000-0000-4000-8000-000000000000")),
+        ("milliseconds", json!(12.34)),
+        ("dynamodb_milliseconds", json!(12.34)),
+    ] {
+        if let Some(member) = line.get_mut(name) {
+            *member = value;
+        }
+    }
+    format!("{}\n", Value::Object(line))
+}
+
+/// The functions as they are deployed, on this store.
+fn gateway(store: Store, recorder: &Arc<Recorder>) -> Gateway {
+    let clock = Clock::of(|| NOW.parse().unwrap());
+    let token = Secret::new("token", None).unwrap();
+    let secrets = WebhookSecrets::from(Secret::new("secret", None).unwrap());
+    let recorder = || Arc::clone(recorder);
+    Gateway::new(
+        Webhook::new(store.clone(), secrets, clock.clone()).with_recorder(recorder()),
+        Graphql::new(store.clone(), token.clone(), Options::default()).with_clock(clock.clone()).with_recorder(recorder()),
+        CheckAccess::new(store, token, clock).with_recorder(recorder()),
+    )
+}
+
+async fn ask(gateway: &Gateway, path: &str, body: &Value) -> usize {
     let request = Request::post(path)
         .header("stigg-webhooks-secret", "secret")
         .header("authorization", "Bearer token")
         .header("content-type", "application/json")
         .body(Bytes::from(body.to_string()))
         .unwrap();
-    let response = stack.gateway.serve(request).await;
+    let response = gateway.serve(request).await;
     let status = response.status();
     let answer = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap();
     let text = String::from_utf8_lossy(&answer);
@@ -219,6 +281,14 @@ fn page(entitlements: &str) -> Value {
 
 const ONE: &str = "{ customer(customerId: \"customer-0003\") { createdAt updatedAt customerId name email billingId entitlements
                    subscriptions { nodes { subscriptionId planId planName status startDate endDate } } } }";
+
+/// A check of each of the customer's features.
+fn batch(customer: usize) -> Value {
+    let list = list(customer, FEATURES, None, 2);
+    let features = list["entitlements"].as_array().unwrap().iter();
+    let checks: Value = features.map(|entitlement| json!({"featureId": entitlement["feature"]["id"]})).collect();
+    json!({"customerId": list["customer"]["id"], "checks": checks})
+}
 
 /// Every kind of request, each on what the ones before it left.
 async fn requests(stacks: &Stacks) -> Vec<(Kind, Taken)> {
@@ -244,6 +314,9 @@ async fn requests(stacks: &Stacks) -> Vec<(Kind, Taken)> {
         (None, "/webhook", list(1, 1, Some("site-berlin"), 4)),
         (Some(Kind::Check), "/check-access", check(Value::Null)),
         (Some(Kind::CheckOfResource), "/check-access", check("site-berlin".into())),
+        (None, "/webhook", event("01-customer.created", 3, 1)),
+        (None, "/webhook", list(3, FEATURES, None, 2)),
+        (Some(Kind::Batch20), "/check-access/batch", batch(3)),
         (None, "/webhook", event("01-customer.created", 2, 1)),
         (None, "/webhook", list(2, 50, None, 2)),
         (Some(Kind::Entitlements50), "/webhook", list(2, 50, None, 3)),
@@ -304,7 +377,7 @@ async fn storage(store: &Store) -> (Stored, f64) {
     (Stored { tables: sum.tables / each, indexes: sum.indexes / each }, listed)
 }
 
-/// The functions' log lines, as Lambda prints them.
+/// What the functions print.
 #[derive(Clone, Default)]
 struct Printed(Arc<Mutex<Vec<u8>>>);
 
@@ -319,22 +392,14 @@ impl io::Write for Printed {
 }
 
 impl Printed {
-    fn catch() -> Self {
-        let lines = Self::default();
-        let writer = lines.clone();
-        let sets = vec![&webhook::METRICS, &graphql::METRICS, &check_access::METRICS];
-        let subscriber = tracing_subscriber::fmt().event_format(telemetry::Lines::new(Some("byos-stigg".to_owned()), sets));
-        subscriber.with_env_filter(telemetry::filter()).with_writer(move || writer.clone()).init();
-        lines
-    }
-
-    fn longest(&self) -> usize {
-        self.0.lock().unwrap().split(|byte| *byte == b'\n').map(<[u8]>::len).max().unwrap()
+    fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
 }
 
 pub(crate) async fn measure() -> Measured {
-    let lines = Printed::catch();
+    // The lines of requests follow the level of the log.
+    tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::INFO).with_writer(io::sink).init();
     let mut taken = requests(&Stacks::start().await).await;
     let stacks = Stacks::start().await;
     populate(&stacks).await;
@@ -344,5 +409,5 @@ pub(crate) async fn measure() -> Measured {
         taken.push((kind, stacks.ask("/graphql", &body).await));
     }
     let (stored, listed) = storage(&stacks.embedded.store).await;
-    Measured { taken, stored, listed, longest_line: lines.longest() }
+    Measured { taken, stored, listed }
 }

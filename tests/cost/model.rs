@@ -2,8 +2,9 @@
 
 use crate::{
     assumptions::{
-        ALARM_METRICS, CPU_MS, CPU_MS_A_REQUEST, DASHBOARDS, DISK_GB, HEADERS, LOAD, LOG_LINE, MEMORY_OF_A_VCPU_MB, METRICS,
-        PEAK, PLATFORM_LOGS, QUEUE_REQUESTS, SECRET_READS_AN_HOUR, SECRETS, TASK_GB, TASK_VCPU, TRACED, WAIT_MS, node_cpu_ms,
+        ACCESS_LOG, ALARM_METRICS, CHECK_LOG_SAMPLING, CPU_MS, CPU_MS_A_REQUEST, DETAILED_METRICS, DISK_GB, EVENT_LOG_SAMPLING,
+        HEADERS, LAG_BYTES, LOAD, MEMORY_OF_A_VCPU_MB, METRICS, METRICS_INTERVAL_SECONDS, PEAK, QUEUE_REQUESTS,
+        SECRET_READS_AN_HOUR, SECRETS, SYSTEM_LOG, TASK_GB, TASK_VCPU, TRACED, WAIT_MS, node_cpu_ms,
     },
     measured::{Function, Kind, Measured, Taken},
     prices::{
@@ -12,6 +13,70 @@ use crate::{
         TRACES, TRANSFER_TIERS, WRITES, tiered,
     },
 };
+
+/// Decisions of a batch.
+pub(crate) const BATCH: f64 = 20.0;
+
+/// How checks reach the function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    pub(crate) name: &'static str,
+    /// Through API Gateway.
+    gateway: bool,
+    /// The answer leaves AWS.
+    leaves: bool,
+    pub(crate) batched: bool,
+}
+
+pub(crate) const API_GATEWAY: Way = Way { name: "API Gateway", gateway: true, leaves: true, batched: false };
+pub(crate) const FUNCTION_URL: Way = Way { name: "function URL", gateway: false, leaves: true, batched: false };
+pub(crate) const DIRECT: Way = Way { name: "direct invocation", gateway: false, leaves: false, batched: false };
+
+impl Way {
+    pub(crate) fn in_batches(self) -> Self {
+        Self { batched: true, ..self }
+    }
+
+    /// The same load, with checks in batches where this way has them.
+    fn load(self) -> Vec<(Kind, f64)> {
+        let is_check = |kind: &Kind| self.batched && kind.function() == Function::CheckAccess;
+        let checks: f64 = LOAD.iter().filter(|(kind, _)| is_check(kind)).map(|(_, often)| often).sum();
+        let others = LOAD.iter().copied().filter(|(kind, _)| !is_check(kind));
+        others.chain((checks > 0.0).then_some((Kind::Batch20, checks / BATCH))).collect()
+    }
+}
+
+/// What the template's parameters choose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) check_log_sampling: f64,
+    pub(crate) event_log_sampling: f64,
+    pub(crate) access_logs: bool,
+    pub(crate) system_logs: bool,
+    pub(crate) tracing: bool,
+    pub(crate) detailed_metrics: bool,
+    pub(crate) dashboard: bool,
+}
+
+impl Options {
+    pub(crate) const DEFAULT: Self = Self {
+        check_log_sampling: CHECK_LOG_SAMPLING,
+        event_log_sampling: EVENT_LOG_SAMPLING,
+        access_logs: false,
+        system_logs: false,
+        tracing: false,
+        detailed_metrics: false,
+        dashboard: false,
+    };
+
+    fn log_sampling(&self, function: Function) -> f64 {
+        match function {
+            Function::Webhook => self.event_log_sampling,
+            Function::CheckAccess => self.check_log_sampling,
+            Function::Graphql => 1.0,
+        }
+    }
+}
 
 /// A GB, as it is billed at the most.
 const GB: f64 = 1e9;
@@ -23,7 +88,7 @@ const METERED_BYTES: f64 = 512.0 * 1_024.0;
 /// that the memory brings. Up to four requests are taken to wait for each other; more go out 32 at once.
 pub(crate) fn billed_ms(taken: &Taken) -> f64 {
     let steps = if taken.requests <= 4.0 { taken.requests } else { 4.0 + (taken.requests / 32.0).floor() };
-    let cpu = CPU_MS + CPU_MS_A_REQUEST * taken.requests;
+    let cpu = (CPU_MS + CPU_MS_A_REQUEST * taken.requests) * taken.cpu_factor;
     (steps * WAIT_MS + cpu * MEMORY_OF_A_VCPU_MB / taken.memory_mb).ceil()
 }
 
@@ -41,16 +106,23 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Of so many requests of a kind, with the traces left out.
-    pub(crate) fn of(taken: &Taken, requests: f64) -> Self {
+    /// Of so many requests of a kind, with traces and the lines of metrics left out.
+    pub(crate) fn of(measured: &Measured, kind: Kind, requests: f64, way: Way, options: &Options) -> Self {
+        let taken = &measured.of(kind);
+        let function = kind.function();
+        let (gateway, leaves) = if function == Function::CheckAccess { (way.gateway, way.leaves) } else { (true, true) };
+        let if_so = |holds: bool, amount: f64| if holds { amount } else { 0.0 };
+        let line = taken.line / options.log_sampling(function)
+            + if_so(options.access_logs && gateway, ACCESS_LOG)
+            + if_so(options.system_logs, SYSTEM_LOG);
         Self {
             requests,
-            gateway_requests: requests * (taken.bytes / METERED_BYTES).ceil(),
+            gateway_requests: if_so(gateway, requests * (taken.bytes / METERED_BYTES).ceil()),
             gb_seconds: requests * billed_ms(taken) / 1e3 * taken.memory_mb / 1_024.0,
             write_units: requests * taken.write_units,
             read_units: requests * taken.read_units,
-            log_gb: requests * (LOG_LINE + PLATFORM_LOGS) / GB,
-            out_gb: requests * (taken.bytes + HEADERS) / GB,
+            log_gb: requests * line / GB,
+            out_gb: if_so(leaves, requests * (taken.bytes + HEADERS) / GB),
             traces: 0.0,
         }
     }
@@ -97,17 +169,16 @@ impl Bill {
 }
 
 /// A million requests of a kind, among many.
-pub(crate) fn million(taken: &Taken) -> Bill {
-    Usage { traces: 1e6 * TRACED, ..Usage::of(taken, 1e6) }.bill()
+pub(crate) fn million(measured: &Measured, kind: Kind, way: Way) -> Bill {
+    Usage::of(measured, kind, 1e6, way, &Options::DEFAULT).bill()
 }
 
 /// What is billed each month whatever happens.
-pub(crate) fn fixed() -> [(&'static str, f64); 5] {
+pub(crate) fn fixed() -> [(&'static str, f64); 4] {
     [
         ("secrets, three", SECRET.of(SECRETS)),
-        ("alarms, by the 21 metrics that they look at", ALARM.of(ALARM_METRICS)),
-        ("a dashboard", DASHBOARD.of(DASHBOARDS)),
-        ("custom metrics, 31, each sent in every hour", METRIC.of(METRICS)),
+        ("alarms, by the 19 metrics that they look at", ALARM.of(ALARM_METRICS)),
+        ("custom metrics, 14, each sent in every hour", METRIC.of(METRICS)),
         ("waiting for parked events", QUEUE.of(QUEUE_REQUESTS)),
     ]
 }
@@ -126,27 +197,41 @@ pub(crate) struct Month {
 
 impl Month {
     pub(crate) fn of(measured: &Measured, customers: f64) -> Self {
+        Self::with(measured, customers, API_GATEWAY, &Options::DEFAULT)
+    }
+
+    pub(crate) fn with(measured: &Measured, customers: f64, way: Way, options: &Options) -> Self {
         let seconds = HOURS * 3_600.0;
         let mut usage = Usage::default();
-        let (mut secret_reads, mut node_ms) = (0.0, 0.0);
+        let mut secret_reads = 0.0;
         for function in [Function::Webhook, Function::CheckAccess, Function::Graphql] {
             let mut own = Usage::default();
-            for (kind, often) in LOAD.iter().filter(|(kind, _)| kind.function() == function) {
-                own.add(&Usage::of(&measured.of(*kind), customers * often));
-                node_ms += customers * often * node_cpu_ms(*kind);
+            let mut metrics: f64 = 0.0;
+            for (kind, often) in way.load().into_iter().filter(|(kind, _)| kind.function() == function) {
+                own.add(&Usage::of(measured, kind, customers * often, way, options));
+                metrics = metrics.max(measured.of(kind).metrics);
             }
-            // The first request of each second is traced, and a share of the others.
-            own.traces = own.requests.min(seconds + (own.requests - seconds) * TRACED);
+            if options.tracing {
+                // The first request of each second is traced, and a share of the others.
+                own.traces = own.requests.min(seconds + (own.requests - seconds) * TRACED);
+            }
             let busy_seconds = own.gb_seconds / (function.memory_mb() / 1_024.0);
             let environments = (busy_seconds / seconds * PEAK).ceil();
             secret_reads += environments * SECRET_READS_AN_HOUR * HOURS;
+            let writes = own.requests.min(environments * seconds / METRICS_INTERVAL_SECONDS);
+            let lags = if function == Function::Webhook { own.requests * LAG_BYTES } else { 0.0 };
+            own.log_gb += (writes * metrics + lags) / GB;
             usage.add(&own);
         }
+        let node_ms: f64 = LOAD.iter().map(|(kind, often)| customers * often * node_cpu_ms(*kind)).sum();
+        let mut fixed: f64 = fixed().iter().map(|(_, dollars)| dollars).sum();
+        fixed += if options.detailed_metrics { METRIC.of(DETAILED_METRICS) } else { 0.0 };
+        fixed += if options.dashboard { DASHBOARD.of(1.0) } else { 0.0 };
         let [tables, indexes] = [measured.stored.tables, measured.stored.indexes].map(|bytes| bytes * customers / GB);
         Self {
             usage,
             bill: usage.bill(),
-            fixed: fixed().iter().map(|(_, dollars)| dollars).sum(),
+            fixed,
             storage: STORAGE.of(tables + indexes) + PITR.of(tables),
             stored_gb: tables + indexes,
             secret_reads: SECRET_CALLS.of(secret_reads),
@@ -202,6 +287,7 @@ pub(crate) const KINDS: &[Kind] = &[
     Kind::MeasurementWithoutTime,
     Kind::Check,
     Kind::CheckOfResource,
+    Kind::Batch20,
     Kind::OneCustomer,
     Kind::Page,
     Kind::PageWithEntitlements,

@@ -15,8 +15,8 @@ mod route;
 mod scope;
 
 use std::{
-    borrow::Cow,
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -34,10 +34,10 @@ use runtime::{
     gateway::{self, Malformed},
     reader::{ReaderAuth, ReaderRefusal},
     reply,
-    telemetry::{self, Count, Metric, MetricSet},
+    telemetry::{self, CheckDetails, Decisions, Details, Recorder, Rejection, RequestRecord, StoreUse},
 };
 use serde::Serialize;
-use store::{Spent, Store, StoreError};
+use store::{Store, StoreError};
 
 pub use authorizer::Authorizer;
 pub use browser::BrowserOrigins;
@@ -47,6 +47,7 @@ pub use options::Options;
 
 use authorizer::{AuthorizerError, AuthorizerEvent};
 use customer_key::CustomerKeyError;
+use customer_key::CustomerKeys;
 use decided::{Batch, Decided};
 use edge::OneEntitlement;
 use ofrep::{Context, Flag, Flags, OfrepError};
@@ -62,12 +63,6 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// When a check gives up: its caller waits for it. Never a wrong yes: 503.
 const TIME_LIMIT: Duration = Duration::from_millis(1_900);
 
-/// The checks' metrics.
-pub static METRICS: MetricSet = MetricSet {
-    function: "check-access",
-    own: &[Metric { name: "Decisions", unit: "Count", dimensions: &["Reason"], value: Count::Requests }],
-};
-
 /// The handler of all routes.
 #[derive(Debug)]
 pub struct CheckAccess {
@@ -75,6 +70,7 @@ pub struct CheckAccess {
     auth: ReaderAuth,
     clock: Clock,
     options: Options,
+    recorder: Arc<Recorder>,
 }
 
 /// Why a request has no answer.
@@ -136,6 +132,15 @@ impl Refusal {
         }
     }
 
+    /// Why the caller was rejected, for the counts of rejected callers.
+    fn rejection(&self) -> Option<Rejection> {
+        match self {
+            Self::Reader(_) if self.status() == StatusCode::UNAUTHORIZED => Some(Rejection::Secret),
+            Self::CustomerKey(_) if self.status() == StatusCode::UNAUTHORIZED => Some(Rejection::CustomerKey),
+            _ => None,
+        }
+    }
+
     fn response(&self) -> Response<Body> {
         let body = Refused { error: self.to_string() };
         match self {
@@ -154,31 +159,27 @@ struct Refused {
     error: String,
 }
 
-/// An answer, and what the log says of it.
+/// An answer, and what is recorded of it.
 struct Answer {
     response: Response<Body>,
-    outcome: Cow<'static, str>,
-    /// The one decision that was taken.
-    decided: Option<Reason>,
-    customer_id: Option<Id>,
-    feature_id: Option<Id>,
-    resource_id: Option<Id>,
+    outcome: &'static str,
+    details: CheckDetails,
 }
 
-/// What a decision came to, as the metric `Decisions` counts it.
+/// Why a decision is a denial; None if access is granted.
 type Reason = Option<AccessDeniedReason>;
 
 impl Answer {
     /// 200, decisions being parts of the body.
     fn of(customer_id: Option<Id>, resource_id: Option<Id>, body: &impl Serialize) -> Self {
-        Self {
-            response: reply::json(StatusCode::OK, body),
-            outcome: "answered".into(),
-            decided: None,
-            customer_id,
-            feature_id: None,
-            resource_id,
-        }
+        let details = CheckDetails { customer_id, resource_id, ..CheckDetails::default() };
+        Self { response: reply::json(StatusCode::OK, body), outcome: "answered", details }
+    }
+
+    /// The same with decisions that the body holds.
+    fn with_decisions(mut self, decisions: impl IntoIterator<Item = Reason>) -> Self {
+        self.details.decisions = decisions.into_iter().collect();
+        self
     }
 
     /// The same on a scope.
@@ -187,17 +188,31 @@ impl Answer {
     }
 }
 
+/// How the function was called.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    request_id: Option<&'a str>,
+    method: &'a str,
+    path: &'a str,
+    route: &'static str,
+}
+
 impl CheckAccess {
     /// A handler that decides by this store, for those who may read.
     pub fn new(store: Store, auth: impl Into<ReaderAuth>, clock: Clock) -> Self {
-        Self { store, auth: auth.into(), clock, options: Options::default() }
+        Self { store, auth: auth.into(), clock, options: Options::default(), recorder: Arc::new(Recorder::terminal()) }
     }
 
     /// The same with what is off by default.
     #[must_use]
-    pub fn with_options(mut self, options: Options) -> Self {
-        self.options = options;
-        self
+    pub fn with_options(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+
+    /// The same with another recorder than the terminal.
+    #[must_use]
+    pub fn with_recorder(self, recorder: Arc<Recorder>) -> Self {
+        Self { recorder, ..self }
     }
 
     /// Answers an invocation of the function.
@@ -209,13 +224,15 @@ impl CheckAccess {
                 Reply::Http(Box::new(answer))
             }
             Invocation::Authorizer(event) => {
+                let call = Call { request_id: Some(&context.request_id), method: "", path: "", route: "authorizer" };
                 let answer = |store| async move { self.authorize(&store, &event).await };
                 let denied = |refusal: &Refusal| authorizer::denied(refusal.status(), refusal.to_string());
-                Reply::json(self.logged(Some(&context.request_id), answer, denied).await)
+                Reply::json(self.recorded(call, answer, denied).await)
             }
             Invocation::Direct(json) => {
+                let call = Call { request_id: Some(&context.request_id), method: "", path: "", route: "invoke" };
                 let answer = |store| async move { self.direct(&store, json.get()).await };
-                Reply::json(self.logged(Some(&context.request_id), answer, Refusal::response).await)
+                Reply::json(self.recorded(call, answer, Refusal::response).await)
             }
         }
     }
@@ -223,23 +240,27 @@ impl CheckAccess {
     /// Answers a request. At `/check-access` 200 grants, 403 denies, both with the decision; elsewhere a denial is a
     /// part of a 200. Anything else is no decision.
     pub async fn handle(&self, request: Request) -> Response<Body> {
-        let request_id = request.lambda_context_ref().map(|context| context.request_id.as_str());
         let request = &request;
-        let answer = |store| async move { self.answer(&store, request).await };
-        let mut response = self.logged(request_id, answer, Refusal::response).await;
-        if let (Some(origins), Some(_)) = (&self.options.browser_origins, browser::path(request.raw_http_path())) {
+        let path = request.raw_http_path();
+        let from_browser = self.options.browser().and_then(|keys| Some((keys, browser::path(path)?)));
+        let route = Route::of(request.method(), from_browser.map_or(path, |(_, path)| path));
+        let call = Call {
+            request_id: request.lambda_context_ref().map(|context| context.request_id.as_str()),
+            method: request.method().as_str(),
+            path,
+            route: route.as_ref().map_or("none", Route::template),
+        };
+        let keys = from_browser.map(|(keys, _)| keys);
+        let answer = |store| async move { self.answer(&store, request, route, keys).await };
+        let mut response = self.recorded(call, answer, Refusal::response).await;
+        if let (Some(origins), Some(_)) = (&self.options.browser_origins, browser::path(path)) {
             origins.allow(request.headers(), &mut response);
         }
         response
     }
 
-    /// Answers in time, and logs the answer.
-    async fn logged<F, A>(
-        &self,
-        request_id: Option<&str>,
-        answer: F,
-        refused: impl FnOnce(&Refusal) -> Response<Body>,
-    ) -> Response<Body>
+    /// Answers in time, and records the answer. `refused` writes a refusal.
+    async fn recorded<F, A>(&self, call: Call<'_>, answer: F, refused: impl FnOnce(&Refusal) -> Response<Body>) -> Response<Body>
     where
         F: FnOnce(Store) -> A,
         A: Future<Output = Result<Answer, Refusal>>,
@@ -248,60 +269,59 @@ impl CheckAccess {
         let store = self.store.metered();
         let answered = tokio::time::timeout(TIME_LIMIT, answer(store.clone())).await;
         let result = answered.unwrap_or(Err(Refusal::TimedOut));
-        let Spent { requests, capacity } = store.spent();
+        let is_routine = result.is_ok();
         let store_failed = matches!(result, Err(Refusal::Store(_) | Refusal::TimedOut));
         let problem = match &result {
             Err(Refusal::Store(error)) => Some(error.to_string()),
             _ => None,
         };
-        let answer = result.unwrap_or_else(|refusal| Answer {
+        let rejected = result.as_ref().err().and_then(Refusal::rejection);
+        let Answer { response, outcome, details } = result.unwrap_or_else(|refusal| Answer {
             response: refused(&refusal),
-            outcome: refusal.label().into(),
-            decided: None,
-            customer_id: None,
-            feature_id: None,
-            resource_id: None,
+            outcome: refusal.label(),
+            details: CheckDetails::default(),
         });
-        let status = answer.response.status();
-        let outcome = answer.outcome;
-        let reason = answer.decided.map(|denied| denied.map_or_else(|| "Granted".to_owned(), |denied| format!("{denied:?}")));
-        tracing::info!(
-            target: telemetry::REQUEST,
+        let Call { request_id, method, path, route } = call;
+        let status = response.status();
+        self.recorder.record(&RequestRecord {
             request_id,
-            status = status.as_u16(),
-            outcome = &*outcome,
-            customer_id = answer.customer_id.as_ref().map(Id::as_str),
-            feature_id = answer.feature_id.as_ref().map(Id::as_str),
-            resource_id = answer.resource_id.as_ref().map(Id::as_str),
-            store_failed = store_failed.then_some(true),
-            secret_rejected = (status == StatusCode::UNAUTHORIZED).then_some(true),
-            dynamodb_requests = requests,
-            dynamodb_capacity = capacity,
-            dynamodb_milliseconds = (requests > 0).then(|| telemetry::milliseconds(store.waited())),
-            milliseconds = telemetry::milliseconds(start.elapsed()),
-            problem,
-            Function = METRICS.function,
-            Reason = reason,
-            "check {outcome}"
-        );
-        answer.response
+            method,
+            path,
+            route,
+            status: Some(status.as_u16()),
+            outcome,
+            details: Details::Check(&details),
+            store: StoreUse::of(&store),
+            store_failed,
+            rejected,
+            milliseconds: telemetry::milliseconds(start.elapsed()),
+            problem: problem.as_deref(),
+            is_routine,
+        });
+        response
     }
 
-    async fn answer(&self, store: &Store, request: &Request) -> Result<Answer, Refusal> {
+    /// `keys` are those that a browser's request is signed with; None for other requests.
+    async fn answer(
+        &self,
+        store: &Store,
+        request: &Request,
+        route: Result<Route, RouteError>,
+        keys: Option<&CustomerKeys>,
+    ) -> Result<Answer, Refusal> {
         gateway::check(request)?;
-        let path = request.raw_http_path();
-        let route = match (self.options.browser(), browser::path(path)) {
-            (Some(_), Some(_)) if request.method() == Method::OPTIONS => {
+        let route = match keys {
+            Some(_) if request.method() == Method::OPTIONS => {
                 return Ok(Answer { response: browser::preflight(), ..Answer::of(None, None, &()) });
             }
-            (Some(keys), Some(path)) => {
-                let route = Route::of(request.method(), path)?;
+            Some(keys) => {
+                let route = route?;
                 browser::admits(keys, request, &route).await?;
                 route
             }
-            _ => {
+            None => {
                 self.auth.admits_api_key(request).await?;
-                Route::of(request.method(), path)?
+                route?
             }
         };
         let body: &[u8] = request.body();
@@ -344,16 +364,18 @@ impl CheckAccess {
         let view = store.access_view(&request).await?;
         let decision = access::decide(&view, &request, self.clock.now());
         let (status, outcome) = match decision.denied {
-            None => (StatusCode::OK, "granted".into()),
-            Some(reason) => (StatusCode::FORBIDDEN, format!("{reason:?}").into()),
+            None => (StatusCode::OK, "granted"),
+            Some(reason) => (StatusCode::FORBIDDEN, reason.as_str()),
         };
         Ok(Answer {
             response: write(status, &request, &decision),
             outcome,
-            decided: Some(decision.denied),
-            customer_id: Some(request.customer_id),
-            feature_id: Some(request.feature_id),
-            resource_id: request.resource_id,
+            details: CheckDetails {
+                customer_id: Some(request.customer_id),
+                feature_id: Some(request.feature_id),
+                resource_id: request.resource_id,
+                decisions: Decisions::from_iter([decision.denied]),
+            },
         })
     }
 
@@ -375,7 +397,7 @@ impl CheckAccess {
             }
         }
         let decisions: Vec<_> = decided.iter().map(|(request, decision)| Decided::new(request, decision)).collect();
-        Ok(Answer::of(None, None, &decisions))
+        Ok(Answer::of(None, None, &decisions).with_decisions(decided.iter().map(|(_, decision)| decision.denied)))
     }
 
     /// The decisions of a batch by one read of its scope. One that fails decides nothing.
@@ -390,7 +412,7 @@ impl CheckAccess {
             }
         };
         let decisions = decided.iter().map(|(request, decision): &(_, Decision)| Decided::new(request, decision)).collect();
-        Ok(Answer::on(&scope, &Batch { decisions }))
+        Ok(Answer::on(&scope, &Batch { decisions }).with_decisions(decided.iter().map(|(_, decision)| decision.denied)))
     }
 
     /// A document of Stigg's Edge API.
@@ -408,7 +430,8 @@ impl CheckAccess {
         }
         let answer = match (document, query.feature_id) {
             (Document::State, _) => Answer::on(&scope, &edge::Document::from(edge::State::of(&scope, &features))),
-            (_, None) => Answer::on(&scope, &edge::Document::from(edge::Entitlements::of(&scope, &features))),
+            (_, None) => Answer::on(&scope, &edge::Document::from(edge::Entitlements::of(&scope, &features)))
+                .with_decisions(features.iter().map(|feature| feature.decision.denied)),
             (_, Some(feature_id)) => {
                 let asked = AccessRequest { requested_usage: query.requested_usage, ..scope.request(feature_id) };
                 let decision = scope.decide(&asked)?;
@@ -419,7 +442,9 @@ impl CheckAccess {
                     None => OneEntitlement::denied(denied),
                 };
                 let body = edge::Document::from(one);
-                Answer { decided: Some(denied), feature_id: Some(asked.feature_id), ..Answer::on(&scope, &body) }
+                let mut answer = Answer::on(&scope, &body).with_decisions([denied]);
+                answer.details.feature_id = Some(asked.feature_id);
+                answer
             }
         };
         Ok(answer)
@@ -429,8 +454,9 @@ impl CheckAccess {
     async fn rest_entitlements(&self, store: &Store, customer_id: Id, request: &Request) -> Result<Answer, Refusal> {
         let resource_id = query::id(&request.query_string_parameters(), "resourceId")?;
         let scope = Scope::read(store, customer_id, resource_id, self.clock.now()).await?;
-        let body = edge::Document::from(rest::Entitlements::of(&scope, &scope.features()?));
-        Ok(Answer::on(&scope, &body))
+        let features = scope.features()?;
+        let body = edge::Document::from(rest::Entitlements::of(&scope, &features));
+        Ok(Answer::on(&scope, &body).with_decisions(features.iter().map(|feature| feature.decision.denied)))
     }
 
     /// One entitlement, as Stigg's REST API answers it.
@@ -455,7 +481,9 @@ impl CheckAccess {
             None => FeatureEntitlement::denied(denied),
         };
         let body = edge::Document::from(one);
-        Ok(Answer { decided: Some(denied), feature_id: Some(asked.feature_id), ..Answer::on(&scope, &body) })
+        let mut answer = Answer::on(&scope, &body).with_decisions([denied]);
+        answer.details.feature_id = Some(asked.feature_id);
+        Ok(answer)
     }
 
     /// One flag of OpenFeature's protocol.
@@ -466,7 +494,7 @@ impl CheckAccess {
         };
         let scope = self.scope_of(store, &context).await?;
         match Flag::of(&scope, &context, &key)? {
-            Some(flag) => Ok(Answer::on(&scope, &flag)),
+            Some(flag) => Ok(Answer::on(&scope, &flag).with_decisions(flag.decided)),
             None => Err(Refusal::Ofrep { key: Some(key), error: OfrepError::NotFound }),
         }
     }
@@ -475,7 +503,8 @@ impl CheckAccess {
     async fn flags(&self, store: &Store, body: &[u8], request: &Request) -> Result<Answer, Refusal> {
         let context = Context::parse(body).map_err(|error| Refusal::Ofrep { key: None, error })?;
         let scope = self.scope_of(store, &context).await?;
-        let mut answer = Answer::on(&scope, &Flags::of(&scope, &context)?);
+        let flags = Flags::of(&scope, &context)?;
+        let mut answer = Answer::on(&scope, &flags).with_decisions(flags.decided());
         reply::tag(request, &mut answer.response);
         Ok(answer)
     }

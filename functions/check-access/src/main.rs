@@ -1,8 +1,8 @@
 //! The Lambda that decides access.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
-use check_access::{CheckAccess, Invocation, METRICS, Options};
+use check_access::{CheckAccess, Invocation, Options};
 use lambda_http::{Error, LambdaEvent, lambda_runtime, service_fn};
 use runtime::{
     aws::{Budget, FunctionEnvironment, function_dynamodb},
@@ -15,7 +15,7 @@ use store::{Store, Tables};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::start(&METRICS);
+    let recorder = telemetry::start()?;
     // It reads no receipts.
     let tables = Tables {
         customers: required("CUSTOMERS_TABLE")?,
@@ -27,9 +27,10 @@ async fn main() -> Result<(), Error> {
     let store = Store::new(function_dynamodb(&environment, Budget::CHECK), tables);
     let auth = ReaderAuth::of_function(&environment, "CHECK_ACCESS_API_TOKEN", "CHECK_ACCESS_API_TOKEN_PREVIOUS");
     let options = Options::of_function(&environment);
-    let (auth, options, ()) = tokio::join!(auth, options, store.open_for_reads());
+    let shutdown = telemetry::write_at_shutdown(Arc::clone(&recorder));
+    let (auth, options, (), ()) = tokio::join!(auth, options, store.open_for_reads(), shutdown);
     telemetry::connected(connecting.elapsed());
-    let check_access = &CheckAccess::new(store, auth?, Clock::system()).with_options(options?);
+    let check_access = &CheckAccess::new(store, auth?, Clock::system()).with_options(options?).with_recorder(recorder);
     let answer = |event: LambdaEvent<Invocation>| async move { Ok::<_, Error>(check_access.invoke(event).await) };
     lambda_runtime::run(service_fn(answer)).await
 }

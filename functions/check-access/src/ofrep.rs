@@ -24,6 +24,7 @@ use serde_json::{Map, Value};
 use store::StoreError;
 
 use crate::{
+    Reason,
     request::{RequestError, object},
     scope::Scope,
 };
@@ -139,6 +140,9 @@ pub(crate) struct Flag {
     reason: &'static str,
     variant: String,
     metadata: Map<String, Value>,
+    /// The decision, if the key asks for one.
+    #[serde(skip)]
+    pub(crate) decided: Option<Reason>,
 }
 
 /// A successful bulk evaluation.
@@ -189,7 +193,8 @@ impl Flag {
             }
         }
         let variant = decision.denied.map_or_else(|| "granted".to_owned(), |reason| format!("{reason:?}"));
-        Some(Self { key, value: part.of(decision)?, reason: "TARGETING_MATCH", variant, metadata })
+        let decided = (part == Part::Access).then_some(decision.denied);
+        Some(Self { key, value: part.of(decision)?, reason: "TARGETING_MATCH", variant, metadata, decided })
     }
 
     /// Evaluates a key; None if the scope holds no such number or list. A feature that the customer does not have is
@@ -208,6 +213,11 @@ impl Flag {
 }
 
 impl Flags {
+    /// The decisions among the flags.
+    pub(crate) fn decided(&self) -> impl Iterator<Item = Reason> + '_ {
+        self.flags.iter().filter_map(|flag| flag.decided)
+    }
+
     /// All keys of the scope's features.
     pub(crate) fn of(scope: &Scope, context: &Context) -> Result<Self, StoreError> {
         let mut flags = Vec::new();

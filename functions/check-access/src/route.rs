@@ -131,6 +131,25 @@ impl Route {
     }
 }
 
+impl Route {
+    /// The route without the path's parameters, for logs.
+    pub(crate) fn template(&self) -> &'static str {
+        match self {
+            Self::Check => "/check-access",
+            Self::Batch => "/check-access/batch",
+            Self::Edge(_, Document::Entitlements) => "/v1/c/{customerId}/entitlements.json",
+            Self::Edge(_, Document::State) => "/v1/c/{customerId}/entitlements-state.json",
+            Self::Edge(_, Document::Subscriptions) => "/v1/c/{customerId}/subscriptions.json",
+            Self::Configuration => "/v1/config/{document}",
+            Self::Paywall => "/v1/paywall.json",
+            Self::RestEntitlements(_) => "/api/v1/customers/{id}/entitlements",
+            Self::RestCheck(_) => "/api/v1/customers/{id}/entitlements/check",
+            Self::Flags => FLAGS,
+            Self::Flag(_) => "/ofrep/v1/evaluate/flags/{key}",
+        }
+    }
+}
+
 /// A part of the path as an id.
 fn id(part: &str) -> Result<Id, RouteError> {
     Ok(Id::try_from(decoded(part)?)?)

@@ -30,7 +30,7 @@ use runtime::{
     gateway,
     reader::{ReaderAuth, ReaderRefusal},
     reply,
-    telemetry::{self, MetricSet},
+    telemetry::{self, Details, QueryDetails, Recorder, Rejection, RequestRecord, StoreUse},
 };
 use store::{Parts, Spent, Store};
 
@@ -43,15 +43,13 @@ use crate::{
     run::{Answer, GraphqlRequest, error_json},
 };
 
-/// The function's metrics.
-pub static METRICS: MetricSet = MetricSet { function: "graphql", own: &[] };
-
 /// The function: answers requests to /graphql and /graphiql.
 pub struct Graphql {
     store: Store,
     auth: ReaderAuth,
     options: Options,
     clock: Clock,
+    recorder: Arc<Recorder>,
     schema: schema::Schema,
     types: document::Types,
 }
@@ -62,12 +60,10 @@ impl std::fmt::Debug for Graphql {
     }
 }
 
-/// What is known of a request when its line is logged: no variable, no value, nobody's id.
+/// What is recorded of a request: no variable, no value, no id.
 #[derive(Debug, Default)]
 struct Seen {
-    operation: Option<String>,
-    queries: usize,
-    errors: usize,
+    details: QueryDetails,
     store_failed: bool,
 }
 
@@ -81,7 +77,16 @@ impl Graphql {
     /// Answers from this store those who may read.
     pub fn new(store: Store, auth: impl Into<ReaderAuth>, options: Options) -> Self {
         let schema = schema::build(&options);
-        Self { store, auth: auth.into(), options, clock: Clock::system(), schema, types: document::Types::of_schema() }
+        let recorder = Arc::new(Recorder::terminal());
+        let types = document::Types::of_schema();
+        Self { store, auth: auth.into(), options, clock: Clock::system(), recorder, schema, types }
+    }
+
+    /// The same with another recorder than the terminal.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Arc<Recorder>) -> Self {
+        self.recorder = recorder;
+        self
     }
 
     /// The same with another clock, which usage counts by.
@@ -107,27 +112,31 @@ impl Graphql {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::VARY, HeaderValue::from_static("origin"));
         }
-        let spent = store.spent();
         let status = response.status();
-        tracing::info!(
-            target: telemetry::REQUEST,
-            request_id = request.lambda_context_ref().map(|context| context.request_id.as_str()),
-            status = status.as_u16(),
-            operation = seen.operation,
-            queries = seen.queries,
-            errors = seen.errors,
-            bytes = response.body().len(),
-            store_failed = seen.store_failed.then_some(true),
-            secret_rejected = (status == StatusCode::UNAUTHORIZED).then_some(true),
-            dynamodb_requests = spent.requests,
-            dynamodb_capacity = spent.capacity,
-            dynamodb_milliseconds = (spent.requests > 0).then(|| telemetry::milliseconds(store.waited())),
-            milliseconds = telemetry::milliseconds(started.elapsed()),
-            Function = METRICS.function,
-            "{} answered",
-            if graphiql::is_asked(&request) { "graphiql" } else { "graphql" }
-        );
-        (response, spent)
+        seen.details.bytes = response.body().len();
+        let outcome = if status.is_server_error() {
+            "failed"
+        } else if status.is_client_error() {
+            "refused"
+        } else {
+            "answered"
+        };
+        self.recorder.record(&RequestRecord {
+            request_id: request.lambda_context_ref().map(|context| context.request_id.as_str()),
+            method: request.method().as_str(),
+            path: request.raw_http_path(),
+            route: if graphiql::is_asked(&request) { "/graphiql" } else { "/graphql" },
+            status: Some(status.as_u16()),
+            outcome,
+            details: Details::Query(&seen.details),
+            store: StoreUse::of(&store),
+            store_failed: seen.store_failed,
+            rejected: (status == StatusCode::UNAUTHORIZED).then_some(Rejection::Secret),
+            milliseconds: telemetry::milliseconds(started.elapsed()),
+            problem: None,
+            is_routine: outcome == "answered" && seen.details.errors == 0,
+        });
+        (response, store.spent())
     }
 
     async fn answer(&self, request: &Request, store: &Store, seen: &mut Seen) -> Response<Body> {
@@ -158,7 +167,7 @@ impl Graphql {
     async fn run(&self, queries: Queries, media: Media, store: &Store, seen: &mut Seen) -> Response<Body> {
         let limits = &self.options.limits;
         let Queries { each, is_batch } = queries;
-        seen.queries = each.len();
+        seen.details.queries = each.len();
         let prepare = |request: Result<GraphqlRequest, Unreadable>| match request {
             Ok(request) => run::prepare(request, &self.types, &self.options),
             Err(unreadable) => Err(Answer::refused(&unreadable.message, "BAD_REQUEST")),
@@ -173,18 +182,18 @@ impl Graphql {
             }
         });
         let Ok(answers) = tokio::time::timeout(limits.time, join_all(runs)).await else {
-            seen.errors += 1;
+            seen.details.errors += 1;
             let message = format!("the time limit of {} seconds has passed: ask for less", limits.time.as_secs());
             return respond(media, StatusCode::GATEWAY_TIMEOUT, error_json(&message, "TIMEOUT"));
         };
         let operations: Vec<&str> = answers.iter().filter_map(|answer| answer.operation.as_deref()).collect();
-        seen.operation = Some(operations.join(",")).filter(|operations| !operations.is_empty());
-        seen.errors = answers.iter().map(|answer| answer.errors).sum();
+        seen.details.operation = Some(operations.join(",")).filter(|operations| !operations.is_empty());
+        seen.details.errors = answers.iter().map(|answer| answer.errors).sum();
         seen.store_failed = answers.iter().any(|answer| answer.store_failed);
         let was_executed = answers.iter().all(|answer| answer.was_executed);
         let body = join(answers, is_batch);
         if is_longer_in_lambda(&body, limits.answer) {
-            seen.errors += 1;
+            seen.details.errors += 1;
             return respond(media, status(false, is_batch, media), Answer::too_large().json);
         }
         respond(media, status(was_executed, is_batch, media), body)

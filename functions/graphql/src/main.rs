@@ -1,8 +1,8 @@
 //! The Lambda function `graphql`.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
-use graphql::{Graphql, METRICS, Options};
+use graphql::{Graphql, Options};
 use lambda_http::{Error, LambdaEvent, Request, lambda_runtime, service_fn};
 use runtime::{
     aws::{Budget, FunctionEnvironment, function_dynamodb},
@@ -15,7 +15,7 @@ use store::{Store, Tables};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::start(&METRICS);
+    let recorder = telemetry::start()?;
     let tables = Tables {
         customers: required("CUSTOMERS_TABLE")?,
         subscriptions: required("SUBSCRIPTIONS_TABLE")?,
@@ -25,9 +25,10 @@ async fn main() -> Result<(), Error> {
     let environment = FunctionEnvironment::read();
     let store = Store::new(function_dynamodb(&environment, Budget::READ), tables);
     let auth = ReaderAuth::of_function(&environment, "GRAPHQL_API_TOKEN", "GRAPHQL_API_TOKEN_PREVIOUS");
-    let (auth, ()) = tokio::join!(auth, store.open_for_reads());
+    let shutdown = telemetry::write_at_shutdown(Arc::clone(&recorder));
+    let (auth, (), ()) = tokio::join!(auth, store.open_for_reads(), shutdown);
     telemetry::connected(connecting.elapsed());
-    let graphql = &Graphql::new(store, auth?, Options::from_environment()?);
+    let graphql = &Graphql::new(store, auth?, Options::from_environment()?).with_recorder(recorder);
     let answer = |event: LambdaEvent<GatewayEvent>| async move {
         let response = gateway::answer(|request: Request| graphql.handle(request), event).await;
         Ok::<_, Error>(response.to_json()?)

@@ -8,7 +8,8 @@ use runtime::parked::Parked;
 use store::{Store, StoreError, apply::Moment};
 
 use crate::{
-    Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, NotStored, Refusal, STORE_LIMIT, Taken, Webhook, Written, log::Line,
+    Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, NotStored, Refusal, STORE_LIMIT, Taken, Webhook, Written,
+    log::{Line, Source},
 };
 
 /// When the write of a batch's last message is given up: a function that Lambda stops at its 28 seconds says
@@ -28,7 +29,7 @@ enum Drained {
 impl Webhook {
     /// Writes the events of a batch one by one, as far as the time goes, and says which are to come
     /// again. Once the store has failed for one, it is not asked for the rest: they come again with it.
-    pub async fn drain(&self, batch: Batch, request_id: Option<String>) -> BatchFailures {
+    pub async fn drain(&self, batch: Batch, request_id: Option<&str>) -> BatchFailures {
         let started = Instant::now();
         let mut failures = BatchFailures::default();
         let mut store_takes = true;
@@ -36,7 +37,7 @@ impl Webhook {
             let mut is_done = false;
             if store_takes && started.elapsed() < STORE_LIMIT {
                 let store = self.store.metered();
-                let mut line = Line::new(request_id.clone());
+                let mut line = Line::new(Source::Queue, request_id);
                 let drained =
                     self.drain_one(&message.body, &store, &mut line, BATCH_LIMIT.saturating_sub(started.elapsed())).await;
                 let outcome = match drained {
@@ -45,7 +46,8 @@ impl Webhook {
                 };
                 is_done = matches!(drained, Drained::Done(_));
                 store_takes = !matches!(drained, Drained::StoreFailed(_));
-                line.log(None, outcome, &store);
+                // An event that was parked is followed to its end, whatever is sampled.
+                line.record(&self.recorder, None, outcome, false, &store);
             }
             if !is_done {
                 failures.batch_item_failures.push(BatchFailure { item_identifier: message.message_id });
@@ -54,7 +56,7 @@ impl Webhook {
         failures
     }
 
-    async fn drain_one(&self, message: &str, store: &Store, line: &mut Line, limit: Duration) -> Drained {
+    async fn drain_one(&self, message: &str, store: &Store, line: &mut Line<'_>, limit: Duration) -> Drained {
         let parked = match Parked::of_message(message, MAX_BODY_BYTES) {
             Ok(parked) => parked,
             Err(error) => {
@@ -63,7 +65,7 @@ impl Webhook {
             }
         };
         let now = self.clock.now();
-        line.queued_seconds = Some(now.duration_since(parked.received_at).as_secs());
+        line.details.queued_seconds = Some(now.duration_since(parked.received_at).as_secs());
         let handled = match event::parse(&parked.body) {
             Ok(Received::Handled(handled)) => *handled,
             Ok(Received::Ignored { kind }) => {
@@ -76,7 +78,7 @@ impl Webhook {
         line.is_of(&handled, parked.received_at);
         match self.write(store, &handled, Moment { received: parked.received_at, now }, limit).await {
             Ok(Written::Done(outcome, versions)) => {
-                line.disbelieved = versions.disbelieved;
+                line.details.time_disbelieved = versions.disbelieved;
                 Drained::Done(outcome.into())
             }
             Ok(Written::OtherEnvironment) => {
@@ -93,7 +95,7 @@ impl Webhook {
         }
     }
 
-    async fn set_aside_parked(&self, error: EventError, parked: &Parked, line: &mut Line) -> Drained {
+    async fn set_aside_parked(&self, error: EventError, parked: &Parked, line: &mut Line<'_>) -> Drained {
         drained(self.set_aside(error, parked.received_at, &parked.body, line).await)
     }
 }

@@ -9,12 +9,12 @@ mod log;
 mod queue;
 mod verify;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use domain::event::{self, EventError, Handled, Outline, Received, dating::Versions};
 use jiff::Timestamp;
 use lambda_http::{
-    Body, Context, Error, LambdaEvent, Request, RequestExt as _, Response,
+    Body, Error, LambdaEvent, Request, RequestExt as _, Response,
     http::{Method, StatusCode},
 };
 use runtime::{
@@ -23,6 +23,7 @@ use runtime::{
     keyring::Keyring,
     parked::Parked,
     reply,
+    telemetry::{Recorder, Rejection},
 };
 use serde::Serialize;
 use store::{
@@ -31,12 +32,16 @@ use store::{
 };
 
 pub use incoming::{Batch, BatchFailure, BatchFailures, Incoming, Message};
-pub use log::METRICS;
 pub use queue::Queue;
 pub use runtime::parked::MAX_BODY_BYTES;
 pub use verify::{AllowedSources, WebhookSecrets};
 
-use crate::{environment::OwnEnvironment, log::Line, queue::ParkError, verify::Unverified};
+use crate::{
+    environment::OwnEnvironment,
+    log::{Line, Source},
+    queue::ParkError,
+    verify::Unverified,
+};
 
 /// When an event's writes are given up where there is no queue to park it in. Stigg and API Gateway wait for 30
 /// seconds, Lambda stops the function after 28.
@@ -56,6 +61,7 @@ pub struct Webhook {
     set_aside_queue: Option<Queue>,
     environment: OwnEnvironment,
     clock: Clock,
+    recorder: Arc<Recorder>,
 }
 
 /// The store did not take an event.
@@ -177,6 +183,11 @@ impl Taken {
             Self::SetAside => "set_aside",
         }
     }
+
+    /// Whether nothing is left to do.
+    fn is_routine(self) -> bool {
+        matches!(self, Self::Applied | Self::Stale | Self::Ignored)
+    }
 }
 
 /// The result of [`Webhook::write`].
@@ -216,7 +227,14 @@ impl Webhook {
             set_aside_queue: None,
             environment: OwnEnvironment::default(),
             clock,
+            recorder: Arc::new(Recorder::terminal()),
         }
+    }
+
+    /// The same with another recorder than the terminal.
+    #[must_use]
+    pub fn with_recorder(self, recorder: Arc<Recorder>) -> Self {
+        Self { recorder, ..self }
     }
 
     /// The same for events from these addresses alone.
@@ -254,7 +272,7 @@ impl Webhook {
                 let event = LambdaEvent::new(*request, context);
                 Ok(Answer::Response(Box::new(gateway::answer(|request| self.handle(request), event).await)))
             }
-            Incoming::Batch(batch) => Ok(Answer::Failures(self.drain(batch, Some(context.request_id)).await)),
+            Incoming::Batch(batch) => Ok(Answer::Failures(self.drain(batch, Some(&context.request_id)).await)),
         }
     }
 
@@ -262,22 +280,24 @@ impl Webhook {
     /// in the queue; anything else makes Stigg send the event again, which is always safe.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let store = self.store.metered();
-        let mut line = Line::new(request.lambda_context_ref().map(request_id));
+        let source = Source::Http { method: request.method().as_str(), path: request.raw_http_path() };
+        let mut line = Line::new(source, request.lambda_context_ref().map(|context| context.request_id.as_str()));
         let result = self.take(&store, &request, &mut line).await;
         let (status, outcome) = match &result {
             Ok(taken) => (taken.status(), taken.label()),
             Err(refusal) => (refusal.status(), refusal.label()),
         };
-        match &result {
-            Err(Refusal::Unverified(Unverified::Secret | Unverified::Signature(_))) => line.secret_rejected = true,
-            Err(Refusal::Unverified(Unverified::Source)) => line.source_rejected = true,
-            _ => {}
-        }
-        line.log(Some(status.as_u16()), outcome, &store);
+        line.rejected = match &result {
+            Err(Refusal::Unverified(Unverified::Secret | Unverified::Signature(_))) => Some(Rejection::Secret),
+            Err(Refusal::Unverified(Unverified::Source)) => Some(Rejection::Source),
+            _ => None,
+        };
+        let is_routine = result.as_ref().is_ok_and(|taken| taken.is_routine());
+        line.record(&self.recorder, Some(status.as_u16()), outcome, is_routine, &store);
         answer(status, result)
     }
 
-    async fn take(&self, store: &Store, request: &Request, line: &mut Line) -> Result<Taken, Refusal> {
+    async fn take(&self, store: &Store, request: &Request, line: &mut Line<'_>) -> Result<Taken, Refusal> {
         gateway::check(request)?;
         let now = self.clock.now();
         self.allowed.check(request)?;
@@ -290,7 +310,7 @@ impl Webhook {
     }
 
     /// Takes an event whose sender is known.
-    async fn accept(&self, store: &Store, request: &Request, now: Timestamp, line: &mut Line) -> Result<Taken, Refusal> {
+    async fn accept(&self, store: &Store, request: &Request, now: Timestamp, line: &mut Line<'_>) -> Result<Taken, Refusal> {
         if request.method() != Method::POST {
             return Err(Refusal::Method);
         }
@@ -310,7 +330,7 @@ impl Webhook {
         let limit = if self.queue.is_some() { PARKING_LIMIT } else { STORE_LIMIT };
         match self.write(store, &handled, now.into(), limit).await {
             Ok(Written::Done(outcome, versions)) => {
-                line.disbelieved = versions.disbelieved;
+                line.details.time_disbelieved = versions.disbelieved;
                 Ok(outcome.into())
             }
             Ok(Written::OtherEnvironment) => self.set_foreign_aside(&handled, now, body, line).await,
@@ -355,16 +375,22 @@ impl Webhook {
         handled: &Handled,
         received: Timestamp,
         body: &[u8],
-        line: &mut Line,
+        line: &mut Line<'_>,
     ) -> Result<Taken, Refusal> {
-        line.other_environment = true;
+        line.details.other_environment = true;
         let error = EventError::OtherEnvironment { kind: handled.kind.as_str() };
         self.set_aside(error, received, body, line).await
     }
 
     /// Puts an event that can't be applied where somebody finds it, whole. Only an event of a type that is
     /// handled is worth that, and only where there is a queue that it fits into.
-    async fn set_aside(&self, error: EventError, received: Timestamp, body: &[u8], line: &mut Line) -> Result<Taken, Refusal> {
+    async fn set_aside(
+        &self,
+        error: EventError,
+        received: Timestamp,
+        body: &[u8],
+        line: &mut Line<'_>,
+    ) -> Result<Taken, Refusal> {
         line.problem = Some(error.to_string());
         let Some(queue) = self.set_aside_queue.as_ref().filter(|_| error.is_of_known_event()) else {
             return Err(error.into());
@@ -391,10 +417,6 @@ impl Webhook {
             }
         }
     }
-}
-
-fn request_id(context: &Context) -> String {
-    context.request_id.clone()
 }
 
 #[derive(Serialize)]

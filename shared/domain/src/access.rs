@@ -88,6 +88,23 @@ pub enum AccessDeniedReason {
     Unknown,
 }
 
+impl AccessDeniedReason {
+    /// The reason as it is serialized.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CustomerNotFound => "CustomerNotFound",
+            Self::CustomerIsArchived => "CustomerIsArchived",
+            Self::CustomerResourceNotFound => "CustomerResourceNotFound",
+            Self::NoActiveSubscription => "NoActiveSubscription",
+            Self::NoFeatureEntitlementInSubscription => "NoFeatureEntitlementInSubscription",
+            Self::RequestedUsageExceedingLimit => "RequestedUsageExceedingLimit",
+            Self::RequestedValuesMismatch => "RequestedValuesMismatch",
+            Self::InsufficientCredits => "InsufficientCredits",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
 /// The numbers a decision was taken on, as far as the feature has such.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,19 +1,27 @@
-//! Logs on Lambda: one object of JSON a line, for CloudWatch Logs Insights to query. The line of a
-//! request holds its metrics too, in CloudWatch's embedded metric format: CloudWatch reads them out of
-//! the log, and a function calls nobody to send them.
+//! Logs and metrics.
+//!
+//! A function hands each request's [`RequestRecord`] to its [`Recorder`], which writes the log line, or not where
+//! sampling leaves it out, and counts the request. The sums become CloudWatch metrics through lines in the embedded
+//! metric format, so a function calls no service to send them.
 
 mod line;
 mod metrics;
+mod record;
+mod recorder;
+mod shutdown;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::config::optional;
+use crate::config::ConfigError;
 pub use line::Lines;
-pub use metrics::{Count, Metric, MetricSet};
+pub use metrics::{METRICS, Metric, MetricLevel, WRITE_INTERVAL};
+pub use record::{CheckDetails, Decisions, Details, EventDetails, Function, QueryDetails, Rejection, RequestRecord, StoreUse};
+pub use recorder::{Recorder, Settings};
+pub use shutdown::write_at_shutdown;
 
-/// The target of a request's line, which says in its field `Function` whose metrics it becomes.
+/// The target of the log lines of requests.
 pub const REQUEST: &str = "request";
 
 /// The level of `RUST_LOG` (default `info`). The SDK and the embedded DynamoDB warn of every condition
@@ -33,11 +41,14 @@ pub fn filter_with_default(default: LevelFilter) -> EnvFilter {
 /// secrets, tokens and personal data.
 pub const MOST: LevelFilter = LevelFilter::INFO;
 
-/// Starts logging as JSON to standard output. Where `METRICS_NAMESPACE` is set, the lines of requests
-/// become these metrics there.
-pub fn start(metrics: &'static MetricSet) {
-    let lines = Lines::new(optional("METRICS_NAMESPACE"), vec![metrics]);
-    tracing_subscriber::fmt().event_format(lines).with_env_filter(filter()).finish().with(MOST).init();
+/// Starts logging as JSON to standard output, and returns the recorder of the function's requests, with the settings
+/// of the environment.
+///
+/// # Errors
+/// If a setting is invalid.
+pub fn start() -> Result<Arc<Recorder>, ConfigError> {
+    tracing_subscriber::fmt().event_format(Lines).with_env_filter(filter()).finish().with(MOST).init();
+    Ok(Arc::new(Recorder::json(Settings::of_environment()?)))
 }
 
 /// Logs what a start spent on its connections: on opening the one to DynamoDB, and on reading secrets

@@ -1,12 +1,14 @@
 //! The real binary, driven over Lambda's Runtime API with the files of events/.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use local::{embedded::Embedded, serve::Stack};
 use runtime::clock::Clock;
 use serde_json::{Value, json};
 use template::sample;
-use testkit::{hostile, runtime_api::Lambda};
+use testkit::{hostile, printed::Printed, runtime_api::Lambda};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_check-access");
 
 async fn start(embedded: &Embedded, token: &str) -> Lambda {
     start_at(&embedded.endpoint, token).await
@@ -17,16 +19,19 @@ async fn start_at(endpoint: &str, token: &str) -> Lambda {
 }
 
 async fn start_with(endpoint: &str, token: &str, settings: &[(&str, &str)]) -> Lambda {
+    Lambda::start(Path::new(BINARY), variables(endpoint, token, settings)).await.unwrap()
+}
+
+fn variables(endpoint: &str, token: &str, settings: &[(&str, &str)]) -> Vec<(String, String)> {
     let tables = template::tables::local_names();
-    let mut variables = vec![
+    let own = [
         ("CUSTOMERS_TABLE", tables.customers.as_str()),
         ("SUBSCRIPTIONS_TABLE", tables.subscriptions.as_str()),
         ("DYNAMODB_ENDPOINT", endpoint),
         ("CHECK_ACCESS_API_TOKEN", token),
         ("METRICS_NAMESPACE", "byos-stigg"),
     ];
-    variables.extend(settings);
-    Lambda::start(Path::new(env!("CARGO_BIN_EXE_check-access")), variables).await.unwrap()
+    own.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 #[tokio::test]
@@ -48,9 +53,10 @@ async fn every_check_of_the_story_is_decided_as_its_file_is_named() {
     }
     let log = lambda.stop().await.unwrap();
     println!("the longest line has {} bytes", log.lines().map(str::len).max().unwrap());
-    let (start, requests) = log.split_once('\n').unwrap();
-    assert!(serde_json::from_str::<Value>(start).unwrap()["connection_milliseconds"].is_f64(), "{start}");
-    assert_eq!(requests.lines().count(), sample::events("check-access").len(), "{log}");
+    let printed = Printed::parse(&log).unwrap();
+    let (start, requests) = printed.requests.split_first().unwrap();
+    assert!(start["connection_milliseconds"].is_f64(), "{start}");
+    assert_eq!(requests.len(), sample::events("check-access").len(), "{log}");
     assert!(!log.contains("local-token"), "{log}");
 }
 
@@ -253,4 +259,99 @@ async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_
         assert_eq!(answer["statusCode"], expected, "{what}: {answer}");
     }
     assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
+}
+
+/// The decisions in an answer's body, by reason.
+fn count(body: &Value, decisions: &mut BTreeMap<String, f64>) {
+    match body {
+        Value::Array(parts) => parts.iter().for_each(|part| count(part, decisions)),
+        Value::Object(members) => {
+            let granted = members.get("hasAccess").or(members.get("isGranted")).or(members.get("value"));
+            if let Some(granted) = granted.and_then(Value::as_bool) {
+                let denied = if granted { None } else { members.get("accessDeniedReason").or(members.get("variant")) };
+                let reason = denied.map_or("Granted", |denied| denied.as_str().unwrap());
+                *decisions.entry(reason.to_owned()).or_default() += 1.0;
+            } else {
+                members.values().for_each(|member| count(member, decisions));
+            }
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn decisions_of_every_route_are_counted_by_reason_and_none_is_lost_at_shutdown() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
+    stack.seed("local-secret").await.unwrap();
+    let settings = [("LOG_ONE_IN", "100"), ("METRICS_LEVEL", "detailed")];
+    let lambda = start_with(&embedded.endpoint, "local-token", &settings).await;
+    let mut expected = BTreeMap::new();
+    let checks: Vec<Value> = sample::events("check-access")
+        .iter()
+        .map(|(_, event)| serde_json::from_str(event["body"].as_str().unwrap()).unwrap())
+        .collect();
+    for event in checks.iter().chain([&json!(checks)]) {
+        count(&lambda.invoke(event).await.unwrap(), &mut expected);
+    }
+    let (_, event) = sample::events("check-access").remove(0);
+    let mut granted = 0;
+    for (method, path, body) in [
+        ("POST", "/check-access/batch", json!({"customerId": "customer-alder"})),
+        ("POST", "/check-access/batch", json!({"customerId": "customer-alder", "checks": [{"featureId": "none"}]})),
+        ("POST", "/ofrep/v1/evaluate/flags", json!({"context": {"targetingKey": "customer-alder"}})),
+        ("POST", "/ofrep/v1/evaluate/flags/feature-api-calls", json!({"context": {"targetingKey": "customer-alder"}})),
+        ("POST", "/ofrep/v1/evaluate/flags/feature-api-calls.limit", json!({"context": {"targetingKey": "customer-alder"}})),
+        ("GET", "/v1/c/customer-alder/entitlements.json", Value::Null),
+    ] {
+        let mut event = event.clone();
+        (event["rawPath"], event["body"]) = (path.into(), body.to_string().into());
+        (event["requestContext"]["http"]["method"], event["requestContext"]["http"]["path"]) = (method.into(), path.into());
+        let answer = lambda.invoke(&event).await.unwrap();
+        assert_eq!(answer["statusCode"], 200, "{path}: {answer}");
+        let before: f64 = expected.values().sum();
+        count(&serde_json::from_str(answer["body"].as_str().unwrap()).unwrap(), &mut expected);
+        assert_eq!(expected.values().sum::<f64>() > before, !path.ends_with(".limit"), "{path}: {answer}");
+    }
+    let check = json!({"customerId": "customer-alder", "featureId": "feature-api-calls"});
+    for _ in 0..250 {
+        let answer = lambda.invoke(&check).await.unwrap();
+        granted += usize::from(answer["hasAccess"] == true);
+        count(&answer, &mut expected);
+    }
+    assert_eq!(granted, 250);
+    let printed = Printed::parse(&lambda.shut_down().await.unwrap()).unwrap();
+    assert_eq!(printed.sums("Decisions"), expected);
+    let logged = printed.requests.iter().filter(|line| line["outcome"] == "granted").count();
+    assert_eq!(logged, 3, "of some 250 the first, the 101st and the 201st");
+}
+
+/// The bound of what a crash loses: what was counted since the last write.
+#[tokio::test]
+async fn a_process_that_is_killed_loses_what_it_had_not_written() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let lambda = start(&embedded, "local-token").await;
+    let check = json!({"customerId": "c", "featureId": "f"});
+    for _ in 0..3 {
+        assert_eq!(lambda.invoke(&check).await.unwrap()["hasAccess"], false);
+    }
+    let printed = Printed::parse(&lambda.stop().await.unwrap()).unwrap();
+    let denied = printed.sums("Decisions")["Denied"];
+    assert!((1.0..3.0).contains(&denied), "{denied}");
+}
+
+/// Where Lambda's Extensions API is missing, as in emulators, the function works without it.
+#[tokio::test]
+async fn a_function_that_can_register_no_extension_answers_all_the_same() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let variables = variables(&embedded.endpoint, "local-token", &[]);
+    let lambda = Lambda::start_without_extensions(Path::new(BINARY), variables).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(lambda.invoke(&json!({"customerId": "c", "featureId": "f"})).await.unwrap()["hasAccess"], false);
+    }
+    let process = lambda.process_id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+    let (succeeded, log) = lambda.ended().await.unwrap();
+    assert!(succeeded && log.contains("no extension could be registered: 404"), "{log}");
+    assert_eq!(Printed::parse(&log).unwrap().sums("Decisions")["Denied"], 2.0);
 }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use local::{embedded::Embedded, serve::Stack};
 use runtime::clock::Clock;
-use serde_json::{Value, json};
+use serde_json::json;
 use template::sample;
-use testkit::{fake_aws::SecretsManager, hostile, runtime_api::Lambda};
+use testkit::{fake_aws::SecretsManager, hostile, printed::Printed, runtime_api::Lambda};
 
 async fn start(embedded: &Embedded, more: &[(&'static str, &str)]) -> Lambda {
     let tables = embedded.store.tables();
@@ -39,12 +39,17 @@ async fn every_query_of_the_story_is_answered_and_nothing_that_it_shows_is_logge
     stranger["headers"]["authorization"] = "Bearer guess".into();
     assert_eq!(lambda.invoke(&stranger).await.unwrap()["statusCode"], 401);
 
-    let log = lambda.stop().await.unwrap();
-    let mut lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(lines.remove(0)["connection_milliseconds"].is_f64(), "{log}");
+    let log = lambda.shut_down().await.unwrap();
+    let printed = Printed::parse(&log).unwrap();
+    let (start, lines) = printed.requests.split_first().unwrap();
+    assert!(start["connection_milliseconds"].is_f64(), "{log}");
     assert_eq!(lines.len(), events.len() + 1);
-    assert!(lines.iter().all(|line| line["request_id"].is_string() && line["_aws"]["CloudWatchMetrics"].is_array()));
-    assert_eq!(lines[events.len()]["RejectedSecrets"], 1);
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["request_id"].is_string() && ["/graphql", "/graphiql"].contains(&line["route"].as_str().unwrap()))
+    );
+    assert_eq!((&lines[events.len()]["outcome"], printed.sums("RejectedSecrets")["graphql"]), (&json!("refused"), 1.0));
     for personal in ["alder.example", "Alder Analytics", "Cedar", "local-token", "another", "guess"] {
         assert!(!log.contains(personal), "the log holds {personal}");
     }

@@ -10,6 +10,7 @@ use template::sample;
 use testkit::{
     fake_aws::{SecretsManager, Sqs},
     hostile,
+    printed::Printed,
     runtime_api::Lambda,
 };
 
@@ -49,22 +50,19 @@ async fn every_event_of_the_story_is_applied_once_and_stale_when_it_comes_again(
             assert_eq!(body(&answer), json!({"success": true, "outcome": expected}), "{name}, round {round}");
         }
     }
-    let log = lambda.stop().await.unwrap();
-    let mut lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(lines.remove(0)["connection_milliseconds"].is_f64(), "{log}");
+    let log = lambda.shut_down().await.unwrap();
+    let printed = Printed::parse(&log).unwrap();
+    let (start, lines) = printed.requests.split_first().unwrap();
+    assert!(start["connection_milliseconds"].is_f64(), "{log}");
     assert_eq!(lines.len(), 2 * sample::events("webhook").len(), "one line of JSON a request");
     assert!(lines.iter().all(|line| line["status"] == 200 && line["dynamodb_requests"].is_u64()));
-    assert!(lines.iter().all(|line| line["request_id"].is_string() && line["EventType"].is_string()));
-    let metrics_of = |line: &Value| -> Vec<String> {
-        let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
-        directives.iter().map(|directive| directive["Metrics"][0]["Name"].as_str().unwrap().to_owned()).collect()
-    };
-    assert_eq!(metrics_of(&lines[0]), ["Events", "EventLag", "StoreLatency"]);
-    let ignored = lines.iter().find(|line| line["outcome"] == "ignored").unwrap();
-    assert_eq!((&ignored["event_type"], &ignored["EventType"]), (&json!("coupon.created"), &json!("other")));
-    let longest = log.lines().map(str::len).max().unwrap();
-    println!("the longest line has {longest} bytes");
-    assert!(longest <= 1_500);
+    assert!(lines.iter().all(|line| line["request_id"].is_string() && line["route"] == "/webhook"));
+    let count = |outcome: &str| lines.iter().filter(|line| line["outcome"] == outcome).count() as f64;
+    let expected = ["applied", "ignored", "stale"].map(|outcome| (outcome.to_owned(), count(outcome)));
+    assert_eq!(printed.sums("Events"), expected.into(), "each event is counted, the last ones at the shutdown");
+    let lag: f64 = lines.iter().filter_map(|line| line["lag_seconds"].as_f64()).sum();
+    assert_eq!(printed.sums("EventLag")[""], lag);
+    assert!(printed.sums("StoreLatency").is_empty(), "only with METRICS_LEVEL=detailed");
     for personal in ["alder.example", "Alder Analytics", "local-secret"] {
         assert!(!log.contains(personal), "the log holds {personal}");
     }
@@ -216,10 +214,11 @@ async fn an_event_with_an_odd_member_is_applied_and_the_log_names_the_member() {
     }
     let log = lambda.stop().await.unwrap();
     assert!(!log.contains("m4rk"), "{log}");
-    let lines: Vec<Value> = log.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
-    for (line, (sent, odd)) in lines.iter().zip(&tries) {
+    let printed = Printed::parse(&log).unwrap();
+    assert_eq!(printed.requests.len(), 1 + tries.len(), "{log}");
+    for (line, (sent, odd)) in printed.requests.iter().skip(1).zip(&tries) {
         assert_eq!(line["odd_paths"].as_str(), *odd, "{sent}");
-        assert_eq!(line["OddMembers"].as_u64(), odd.map(|_| 1), "{sent}");
+        assert_eq!(line["odd_members"].as_u64(), odd.map(|_| 1), "{sent}");
     }
 }
 
@@ -273,9 +272,10 @@ async fn a_known_event_that_can_not_be_applied_is_set_aside_whole() {
 
     let log = with_queue.stop().await.unwrap();
     assert!(!log.contains("m4rk"), "{log}");
-    let lines: Vec<Value> = log.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let printed = Printed::parse(&log).unwrap();
+    let lines: Vec<&Value> = printed.requests.iter().skip(1).collect();
     let outcomes: Vec<_> =
-        lines.iter().map(|line| (line["Outcome"].as_str().unwrap(), line["level"].as_str().unwrap())).collect();
+        lines.iter().map(|line| (line["outcome"].as_str().unwrap(), line["level"].as_str().unwrap())).collect();
     let (set_aside, refused) = outcomes.split_at(4);
     assert_eq!(set_aside, [("set_aside", "INFO"); 4]);
     assert_eq!(
@@ -290,8 +290,9 @@ async fn a_known_event_that_can_not_be_applied_is_set_aside_whole() {
     );
     for line in &lines {
         assert_eq!(line["message_id"], "m", "{line}");
-        assert_eq!(line["RefusedEvents"].as_u64(), (line["level"] == "ERROR").then_some(1), "{line}");
+        assert_eq!(line["event_refused"].as_bool(), (line["level"] == "ERROR").then_some(true), "{line}");
     }
+    assert_eq!(printed.sums("RefusedEvents")[""], 4.0);
     let subjects: Vec<_> = lines.iter().map(|line| line["subject"].as_str()).collect();
     assert_eq!(subjects, [Some("c"), None, Some("c"), Some("c"), Some("c"), Some("c"), Some("c"), Some("c"), Some("c")]);
 }
@@ -398,5 +399,32 @@ async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_
     }
     assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
     let log = lambda.stop().await.unwrap();
-    assert_eq!(log.matches("\"Outcome\":\"malformed\"").count(), hostile::malformed(&event).len(), "{log}");
+    assert_eq!(log.matches("\"outcome\":\"malformed\"").count(), hostile::malformed(&event).len(), "{log}");
+}
+
+/// Of a measurement, which is nine events in ten, an operator may want to log a part.
+#[tokio::test]
+async fn of_stale_events_one_in_n_is_logged_and_each_is_counted() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let sampling = [("LOG_ONE_IN", "10".to_owned())];
+    let lambda = start(variables(&embedded).into_iter().chain(sampling).collect()).await;
+    let (_, event) = sample::events("webhook").remove(0);
+    let mut stranger = event.clone();
+    stranger["headers"]["stigg-webhooks-secret"] = "guess".into();
+    for _ in 0..31 {
+        assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
+        assert_eq!(lambda.invoke(&stranger).await.unwrap()["statusCode"], 401);
+    }
+    let printed = Printed::parse(&lambda.shut_down().await.unwrap()).unwrap();
+    let count = |outcome: &str| printed.requests.iter().filter(|line| line["outcome"] == outcome).count();
+    assert_eq!((count("applied"), count("stale"), count("secret_rejected")), (1, 3, 31));
+    let events = printed.sums("Events");
+    assert_eq!((events["applied"], events["stale"], events["secret_rejected"]), (1.0, 30.0, 31.0));
+    assert_eq!(printed.sums("RejectedSecrets")["webhook"], 31.0);
+    for invalid in ["0", "-1", "many"] {
+        let sampling = [("LOG_ONE_IN", invalid.to_owned())];
+        let lambda = start(variables(&embedded).into_iter().chain(sampling).collect()).await;
+        let (succeeded, printed) = lambda.ended().await.unwrap();
+        assert!(!succeeded && printed.contains("LOG_ONE_IN"), "{printed}");
+    }
 }

@@ -13,27 +13,11 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::{MetricSet, REQUEST};
 use domain::time;
 
 /// Writes each event as one object: its time, level and message, and its fields beside them.
-#[derive(Debug)]
-pub struct Lines {
-    namespace: Option<String>,
-    sets: Vec<&'static MetricSet>,
-}
-
-impl Lines {
-    /// Lines with these functions' metrics, in this namespace of CloudWatch; with none without one.
-    pub fn new(namespace: Option<String>, sets: Vec<&'static MetricSet>) -> Self {
-        Self { namespace, sets }
-    }
-
-    fn set_of(&self, line: &Map<String, Value>) -> Option<&'static MetricSet> {
-        let function = line.get("Function").and_then(Value::as_str)?;
-        self.sets.iter().copied().find(|set| set.function == function)
-    }
-}
+#[derive(Clone, Copy, Debug)]
+pub struct Lines;
 
 impl<S, N> FormatEvent<S, N> for Lines
 where
@@ -50,11 +34,6 @@ where
         let Members(mut line) = line;
         if *metadata.level() <= Level::WARN {
             line.insert("target".to_owned(), metadata.target().into());
-        }
-        if metadata.target() == REQUEST
-            && let (Some(namespace), Some(set)) = (&self.namespace, self.set_of(&line))
-        {
-            set.add_to(&mut line, namespace, now.as_millisecond());
         }
         writeln!(writer, "{}", Value::Object(line))
     }
@@ -103,15 +82,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::telemetry::{Count, Metric};
-
-    static METRICS: MetricSet = MetricSet {
-        function: "webhook",
-        own: &[
-            Metric { name: "Events", unit: "Count", dimensions: &["EventType", "Outcome"], value: Count::Requests },
-            Metric { name: "EventLag", unit: "Seconds", dimensions: &[], value: Count::Field("lag_seconds") },
-        ],
-    };
 
     #[derive(Clone, Default)]
     struct Printed(Arc<Mutex<Vec<u8>>>);
@@ -128,11 +98,10 @@ mod tests {
     }
 
     /// The lines that are printed for what `log` does.
-    fn lines(namespace: Option<&str>, log: impl FnOnce()) -> Vec<Value> {
+    fn lines(log: impl FnOnce()) -> Vec<Value> {
         let printed = Printed::default();
         let writer = printed.clone();
-        let lines = Lines::new(namespace.map(str::to_owned), vec![&METRICS]);
-        let subscriber = tracing_subscriber::fmt().event_format(lines).with_writer(move || writer.clone()).finish();
+        let subscriber = tracing_subscriber::fmt().event_format(Lines).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, log);
         let printed = printed.0.lock().unwrap();
         std::str::from_utf8(&printed).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -140,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_line_is_one_object_whatever_its_fields_hold() {
-        let printed = lines(None, || {
+        let printed = lines(|| {
             tracing::info!(text = "two\nlines \"quoted\"", number = 1.5, absent = None::<u64>, debug = ?Some(1), "said");
             tracing::error!("failed");
         });
@@ -150,44 +119,5 @@ mod tests {
         assert_eq!((&printed[0]["level"], &printed[0]["message"]), (&"INFO".into(), &"said".into()));
         assert!(printed[0].get("absent").is_none() && printed[0].get("target").is_none());
         assert_eq!(printed[1]["target"], module_path!());
-    }
-
-    #[test]
-    fn a_requests_line_holds_its_metrics_and_no_other_line_does() {
-        let log = || {
-            tracing::info!(
-                target: REQUEST,
-                Function = "webhook",
-                EventType = "customer.created",
-                Outcome = "applied",
-                lag_seconds = 2,
-                status = 200,
-                "one"
-            );
-            tracing::info!(target: REQUEST, Function = "webhook", status = 503, secret_rejected = true, "two");
-            tracing::info!(Function = "webhook", status = 503, "three");
-            tracing::info!(target: REQUEST, Function = "another", status = 503, "four");
-        };
-        let printed = lines(Some("stack"), log);
-        let directives = |line: &Value| -> Vec<String> {
-            let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
-            directives
-                .iter()
-                .map(|directive| {
-                    assert_eq!(directive["Namespace"], "stack");
-                    let name = directive["Metrics"][0]["Name"].as_str().unwrap();
-                    assert!(line[name].is_number());
-                    let dimensions = directive["Dimensions"][0].as_array().unwrap();
-                    assert!(dimensions.iter().all(|name| line[name.as_str().unwrap()].is_string()));
-                    format!("{name} {} {}", directive["Metrics"][0]["Unit"].as_str().unwrap(), directive["Dimensions"])
-                })
-                .collect()
-        };
-        assert_eq!(directives(&printed[0]), [r#"Events Count [["EventType","Outcome"]]"#, "EventLag Seconds [[]]"]);
-        assert_eq!(directives(&printed[1]), [r#"RejectedSecrets Count [["Function"]]"#, r#"ServerErrors Count [["Function"]]"#]);
-        assert_eq!((&printed[0]["EventLag"], &printed[1]["Function"]), (&2.into(), &"webhook".into()));
-        assert!(printed[0]["_aws"]["Timestamp"].as_i64().unwrap() > 1_700_000_000_000);
-        assert!(printed[2].get("_aws").is_none() && printed[3].get("_aws").is_none());
-        assert!(lines(None, log).iter().all(|line| line.get("_aws").is_none()));
     }
 }

@@ -1,88 +1,255 @@
-//! Which metrics a request's line holds, in CloudWatch's embedded metric format.
+//! Metrics, summed in the process and written in CloudWatch's embedded metric format.
 //!
 //! Source: Amazon CloudWatch, "Specification: Embedded metric format".
 
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-/// The metrics of a function's requests.
-#[derive(Debug)]
-pub struct MetricSet {
-    /// The function's name, as the field `Function` of its lines says it.
-    pub function: &'static str,
-    /// The metrics that it alone has.
-    pub own: &'static [Metric],
-}
+use super::{Decisions, Details, EventDetails, Rejection, RequestRecord};
+use domain::time;
 
-/// The metrics of every function.
-static OF_ALL: [Metric; 4] = [
-    Metric {
-        name: "StoreLatency",
-        unit: "Milliseconds",
-        dimensions: &["Function"],
-        value: Count::Field("dynamodb_milliseconds"),
-    },
-    Metric { name: "StoreErrors", unit: "Count", dimensions: &["Function"], value: Count::Where("store_failed") },
-    Metric { name: "RejectedSecrets", unit: "Count", dimensions: &["Function"], value: Count::Where("secret_rejected") },
-    Metric { name: "ServerErrors", unit: "Count", dimensions: &["Function"], value: Count::ServerErrors },
-];
+/// Metrics are written at most this often, but for urgent ones and full lists of values. What a crash can lose was
+/// counted within this time.
+pub const WRITE_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
-/// A metric, and where its value stands in a request's line.
-#[derive(Debug)]
+/// The most values that a member of a line may list.
+const MAX_VALUES: usize = 100;
+
+/// A metric.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Metric {
     /// Its name.
     pub name: &'static str,
     /// CloudWatch's name of its unit.
     pub unit: &'static str,
-    /// The names of its dimensions: fields of the line. Where one is not there, neither is the metric.
+    /// The names of its dimensions.
     pub dimensions: &'static [&'static str],
-    /// What it counts or measures.
-    pub value: Count,
+    /// From which level on it is written.
+    pub level: MetricLevel,
+    /// Whether it tells of something wrong, so that an alarm must not wait for the next write.
+    is_urgent: bool,
 }
 
-/// The value of a metric.
+/// Which metrics are written. CloudWatch bills each metric for each hour in which it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MetricLevel {
+    /// What the alarms need, events by outcome, and decisions by granted and denied.
+    Basic,
+    /// Also decisions by reason, events by type, store latency, and odd members.
+    Detailed,
+}
+
+const fn basic(name: &'static str, unit: &'static str, dimensions: &'static [&'static str]) -> Metric {
+    Metric { name, unit, dimensions, level: MetricLevel::Basic, is_urgent: false }
+}
+
+const fn urgent(name: &'static str, dimensions: &'static [&'static str]) -> Metric {
+    Metric { name, unit: "Count", dimensions, level: MetricLevel::Basic, is_urgent: true }
+}
+
+const fn detailed(name: &'static str, unit: &'static str, dimensions: &'static [&'static str]) -> Metric {
+    Metric { name, unit, dimensions, level: MetricLevel::Detailed, is_urgent: false }
+}
+
+static EVENTS: Metric = basic("Events", "Count", &["Outcome"]);
+static EVENTS_BY_TYPE: Metric = detailed("Events", "Count", &["EventType", "Outcome"]);
+static EVENT_LAG: Metric = basic("EventLag", "Seconds", &[]);
+static DISBELIEVED_TIMES: Metric = urgent("DisbelievedTimes", &[]);
+static ODD_MEMBERS: Metric = detailed("OddMembers", "Count", &[]);
+static REFUSED_EVENTS: Metric = urgent("RefusedEvents", &[]);
+static FOREIGN_EVENTS: Metric = urgent("ForeignEvents", &[]);
+static REJECTED_SOURCES: Metric = urgent("RejectedSources", &[]);
+static DECISIONS: Metric = basic("Decisions", "Count", &["Reason"]);
+static STORE_ERRORS: Metric = urgent("StoreErrors", &[]);
+static STORE_LATENCY: Metric = detailed("StoreLatency", "Milliseconds", &["Function"]);
+static REJECTED_SECRETS: Metric = urgent("RejectedSecrets", &["Function"]);
+static SERVER_ERRORS: Metric = urgent("ServerErrors", &["Function"]);
+
+/// All metrics.
+pub static METRICS: [&Metric; 13] = [
+    &EVENTS,
+    &EVENTS_BY_TYPE,
+    &EVENT_LAG,
+    &DISBELIEVED_TIMES,
+    &ODD_MEMBERS,
+    &REFUSED_EVENTS,
+    &FOREIGN_EVENTS,
+    &REJECTED_SOURCES,
+    &DECISIONS,
+    &STORE_ERRORS,
+    &STORE_LATENCY,
+    &REJECTED_SECRETS,
+    &SERVER_ERRORS,
+];
+
+/// The reason of denied decisions at [`MetricLevel::Basic`].
+const DENIED: &str = "Denied";
+
+/// A metric with the values of its dimensions.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Series {
+    metric: &'static Metric,
+    values: Vec<&'static str>,
+}
+
 #[derive(Debug)]
-pub enum Count {
-    /// One for each request.
-    Requests,
-    /// One for each request whose line says this field is true.
-    Where(&'static str),
-    /// One for each request that is answered with 5xx.
-    ServerErrors,
-    /// The number in this field, if there is one.
-    Field(&'static str),
+enum Sum {
+    Count(u64),
+    /// Single values, which keep percentiles exact.
+    Values(Vec<f64>),
 }
 
-impl Count {
-    fn of(&self, line: &Map<String, Value>) -> Option<Value> {
-        let one_if = |holds: bool| holds.then(|| 1.into());
-        match self {
-            Self::Requests => Some(1.into()),
-            Self::Where(field) => one_if(line.get(*field) == Some(&Value::Bool(true))),
-            Self::ServerErrors => one_if(line.get("status").and_then(Value::as_u64).is_some_and(|status| status >= 500)),
-            Self::Field(field) => line.get(*field).filter(|value| value.is_number()).cloned(),
+/// The sums of one minute.
+#[derive(Debug, Default)]
+struct Sums(BTreeMap<Series, Sum>);
+
+impl Sums {
+    fn add(&mut self, metric: &'static Metric, values: &[&'static str], count: u64) {
+        match self.0.entry(Series { metric, values: values.to_vec() }) {
+            Entry::Vacant(entry) => {
+                entry.insert(Sum::Count(count));
+            }
+            Entry::Occupied(mut entry) => {
+                if let Sum::Count(sum) = entry.get_mut() {
+                    *sum += count;
+                }
+            }
         }
     }
-}
 
-impl MetricSet {
-    /// All of them: its own, and those of every function.
-    pub fn all(&self) -> impl Iterator<Item = &'static Metric> {
-        self.own.iter().chain(&OF_ALL)
+    fn observe(&mut self, metric: &'static Metric, values: &[&'static str], value: f64) {
+        let sum = self.0.entry(Series { metric, values: values.to_vec() }).or_insert_with(|| Sum::Values(Vec::new()));
+        if let Sum::Values(observed) = sum {
+            observed.push(value);
+        }
     }
 
-    /// Adds to a request's line what makes CloudWatch read metrics out of it.
-    pub(super) fn add_to(&self, line: &mut Map<String, Value>, namespace: &str, milliseconds: i64) {
-        let mut directives: Vec<Value> = Vec::new();
-        for metric in self.all() {
-            let has_dimensions = metric.dimensions.iter().all(|name| line.contains_key(*name));
-            let Some(value) = metric.value.of(line).filter(|_| has_dimensions) else { continue };
-            line.insert(metric.name.to_owned(), value);
+    /// Counts a request. Says whether the sums must be written now: something is wrong, or a list of values is full.
+    fn count(&mut self, record: &RequestRecord<'_>, level: MetricLevel) -> bool {
+        let function = [record.details.function().as_str()];
+        let mut is_urgent = false;
+        let mut add_if = |holds: bool, metric: &'static Metric, values: &[&'static str]| {
+            if holds {
+                self.add(metric, values, 1);
+                is_urgent |= metric.is_urgent;
+            }
+        };
+        add_if(record.store_failed, &STORE_ERRORS, &[]);
+        add_if(record.rejected == Some(Rejection::Secret), &REJECTED_SECRETS, &function);
+        add_if(record.rejected == Some(Rejection::Source), &REJECTED_SOURCES, &[]);
+        add_if(record.status.is_some_and(|status| status >= 500), &SERVER_ERRORS, &function);
+        if let Details::Event(EventDetails { time_disbelieved, event_refused, other_environment, .. }) = record.details {
+            add_if(*time_disbelieved, &DISBELIEVED_TIMES, &[]);
+            add_if(*event_refused, &REFUSED_EVENTS, &[]);
+            add_if(*other_environment, &FOREIGN_EVENTS, &[]);
+            add_if(true, &EVENTS, &[record.outcome]);
+        }
+        let is_detailed = level >= MetricLevel::Detailed;
+        match record.details {
+            Details::Event(event) => {
+                if let Some(seconds) = event.lag_seconds {
+                    self.observe(&EVENT_LAG, &[], seconds as f64);
+                }
+                if is_detailed {
+                    self.add(&EVENTS_BY_TYPE, &[event.metric_type, record.outcome], 1);
+                    if event.odd.count > 0 {
+                        self.add(&ODD_MEMBERS, &[], event.odd.count as u64);
+                    }
+                }
+            }
+            Details::Check(check) => {
+                for (reason, count) in check.decisions.by_reason() {
+                    let reason = if is_detailed || reason == Decisions::GRANTED { reason } else { DENIED };
+                    self.add(&DECISIONS, &[reason], count);
+                }
+            }
+            Details::Query(_) => {}
+        }
+        if is_detailed && let Some(milliseconds) = record.store.milliseconds() {
+            self.observe(&STORE_LATENCY, &function, milliseconds);
+        }
+        is_urgent || self.0.values().any(|sum| matches!(sum, Sum::Values(values) if values.len() >= MAX_VALUES))
+    }
+
+    /// The lines that hold these sums. A member of a line has one value, so two values of one dimension need two.
+    fn into_lines(self, namespace: &str, minute: i64, now: Timestamp) -> String {
+        let mut lines: Vec<(Map<String, Value>, Vec<Value>)> = Vec::new();
+        for (Series { metric, values }, sum) in self.0 {
+            let dimensions = || metric.dimensions.iter().copied().zip(values.iter().copied());
+            let fits = |members: &Map<String, Value>| {
+                let agrees = |(name, value)| members.get(name).is_none_or(|other| other == value);
+                !members.contains_key(metric.name) && dimensions().all(agrees)
+            };
+            let at = lines.iter().position(|(members, _)| fits(members));
+            if at.is_none() {
+                lines.push((Map::new(), Vec::new()));
+            }
+            let line = match at {
+                Some(at) => lines.get_mut(at),
+                None => lines.last_mut(),
+            };
+            let Some((members, directives)) = line else { continue };
+            members.extend(dimensions().map(|(name, value)| (name.to_owned(), value.into())));
+            let sum = match sum {
+                Sum::Count(count) => count.into(),
+                Sum::Values(values) => values.into(),
+            };
+            members.insert(metric.name.to_owned(), sum);
             directives.push(json!({
                 "Namespace": namespace,
                 "Dimensions": [metric.dimensions],
                 "Metrics": [{ "Name": metric.name, "Unit": metric.unit }],
             }));
         }
-        line.insert("_aws".to_owned(), json!({ "Timestamp": milliseconds, "CloudWatchMetrics": directives }));
+        lines.into_iter().fold(String::new(), |mut text, (mut members, directives)| {
+            // Lambda gives a line without these a time and a level of its own.
+            members.insert("timestamp".to_owned(), time::to_fixed_width(now).into());
+            members.insert("level".to_owned(), "INFO".into());
+            members.insert(
+                "_aws".to_owned(),
+                json!({ "Timestamp": minute * MILLISECONDS_A_MINUTE, "CloudWatchMetrics": directives }),
+            );
+            text.push_str(&Value::Object(members).to_string());
+            text.push('\n');
+            text
+        })
+    }
+}
+
+const MILLISECONDS_A_MINUTE: i64 = 60_000;
+
+/// The sums of a process. A minute's are kept apart, since CloudWatch shows them by the minute.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    namespace: String,
+    level: MetricLevel,
+    minutes: BTreeMap<i64, Sums>,
+    written: Option<Timestamp>,
+}
+
+impl Metrics {
+    pub(super) fn new(namespace: String, level: MetricLevel) -> Self {
+        Self { namespace, level, minutes: BTreeMap::new(), written: None }
+    }
+
+    /// Counts a request. Returns the lines that are to be written now, if it is time.
+    ///
+    /// The process does not run between requests, so a request is the only occasion: the first one that comes
+    /// [`WRITE_INTERVAL`] after the last write. A request after a pause is thus written at once.
+    pub(super) fn count(&mut self, record: &RequestRecord<'_>, now: Timestamp) -> Option<String> {
+        let minute = now.as_millisecond().div_euclid(MILLISECONDS_A_MINUTE);
+        let must_write = self.minutes.entry(minute).or_default().count(record, self.level);
+        // A clock that was set back must not hold back the metrics.
+        let is_recent = |written: &Timestamp| *written <= now && now.duration_since(*written) < WRITE_INTERVAL;
+        if must_write || !self.written.as_ref().is_some_and(is_recent) { Some(self.take(now)) } else { None }
+    }
+
+    /// The lines of all that is not written yet.
+    pub(super) fn take(&mut self, now: Timestamp) -> String {
+        self.written = Some(now);
+        let minutes = std::mem::take(&mut self.minutes);
+        minutes.into_iter().map(|(minute, sums)| sums.into_lines(&self.namespace, minute, now)).collect()
     }
 }

@@ -1,0 +1,50 @@
+//! What a function prints, read by tests: lines of requests, and lines of metrics in CloudWatch's embedded metric
+//! format.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// The lines of JSON of a function, in their order.
+#[derive(Debug, Default)]
+pub struct Printed {
+    /// Lines of requests, and of anything else that is logged.
+    pub requests: Vec<Value>,
+    /// Lines of metrics.
+    pub metrics: Vec<Value>,
+}
+
+impl Printed {
+    /// Reads what was printed.
+    ///
+    /// # Errors
+    /// If a line is not JSON.
+    pub fn parse(text: &str) -> serde_json::Result<Self> {
+        let lines = text.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
+        let (metrics, requests) = lines.into_iter().partition(|line| line.get("_aws").is_some());
+        Ok(Self { requests, metrics })
+    }
+
+    /// A metric's sums by the values of its dimensions, joined by commas.
+    pub fn sums(&self, metric: &str) -> BTreeMap<String, f64> {
+        sums(&self.metrics, metric)
+    }
+}
+
+/// The same over these lines of metrics.
+pub fn sums(lines: &[Value], metric: &str) -> BTreeMap<String, f64> {
+    let mut sums = BTreeMap::new();
+    for line in lines {
+        for directive in line.pointer("/_aws/CloudWatchMetrics").and_then(Value::as_array).into_iter().flatten() {
+            if directive.pointer("/Metrics/0/Name").is_none_or(|name| name != metric) {
+                continue;
+            }
+            let dimensions = directive.pointer("/Dimensions/0").and_then(Value::as_array).into_iter().flatten();
+            let values = dimensions.filter_map(|name| line.get(name.as_str()?)?.as_str()).collect::<Vec<_>>();
+            let value = line.get(metric).unwrap_or(&Value::Null);
+            let value = value.as_f64().or_else(|| value.as_array()?.iter().map(Value::as_f64).sum());
+            *sums.entry(values.join(",")).or_default() += value.unwrap_or(f64::NAN);
+        }
+    }
+    sums
+}
