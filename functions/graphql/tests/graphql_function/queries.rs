@@ -1,4 +1,4 @@
-//! Queries over the story of events/, and what they cost.
+//! The query of the Node example's README.
 
 use crate::stack::{Stack, post};
 use serde_json::{Value, json};
@@ -9,9 +9,9 @@ pub(crate) const README: &str = "query CustomersAndSubscriptions { customers { t
                       planId planName status startDate endDate } } } } }";
 
 #[tokio::test]
-async fn the_query_of_the_examples_readme_runs_unchanged() {
+async fn the_query_of_the_examples_readme_is_answered() {
     let stack = Stack::start().await;
-    stack.tell_the_story().await;
+    stack.write_sample_data().await;
     let data = stack.data(README, Value::Null).await;
     println!("{}", serde_json::to_string_pretty(&data).unwrap());
     let customers = &data["customers"];
@@ -31,7 +31,7 @@ async fn the_query_of_the_examples_readme_runs_unchanged() {
 }
 
 #[tokio::test]
-async fn requests_of_the_examples_readme_answer_over_http() {
+async fn the_query_of_the_examples_readme_is_answered_on_an_empty_store() {
     let stack = Stack::start().await;
     let response = stack.graphql.handle(post(&json!({"query": README}).to_string())).await;
     assert_eq!(response.status(), 200);
