@@ -22,11 +22,11 @@ pub(crate) struct GraphqlRequest {
     pub(crate) variables: Map<String, serde_json::Value>,
 }
 
-/// The answer to one query.
+/// The response to one query.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) json: String,
-    /// Whether it was valid and its fields were executed, whatever they answered.
+    /// False if the query was rejected.
     pub(crate) was_executed: bool,
     pub(crate) errors: usize,
     /// One of the errors is the store's.

@@ -35,7 +35,7 @@ pub(super) type Rows<R> = Vec<(Position, R)>;
 
 pub(super) struct PageRead<R> {
     pub(super) rows: Rows<R>,
-    /// Whether the window has rows beyond the page. False if `page` was not asked to look.
+    /// Whether the window has rows beyond the page. False without `look_ahead`.
     pub(super) has_more: bool,
     /// How many rows of the offset the window had.
     pub(super) skipped: usize,

@@ -76,52 +76,29 @@ order_by! {
     }
 }
 
-/// Values that customers must have, all of them; null matches null. With customerId, email or billingId, customers are
-/// looked up; without, the condition is limited to short lists.
-#[derive(InputObject, Debug, Default)]
-pub(crate) struct CustomerCondition {
-    /// When the customer was created.
-    created_at: MaybeUndefined<Datetime>,
-    /// When the customer or its list of entitlements last changed.
-    updated_at: MaybeUndefined<Datetime>,
-    /// The customer's id.
-    customer_id: MaybeUndefined<String>,
-    /// The customer's name.
-    name: MaybeUndefined<String>,
-    /// The customer's e-mail address.
-    email: MaybeUndefined<String>,
-    /// The customer's id in the billing provider.
-    billing_id: MaybeUndefined<String>,
-}
+/// An input object with a member per column.
+macro_rules! condition {
+    ($(#[$doc:meta])* $name:ident on $columns:ident { $($(#[$member_doc:meta])* $member:ident: $ty:ty = $column:ident;)* }) => {
+        $(#[$doc])*
+        #[derive(InputObject, Debug, Default)]
+        pub(crate) struct $name {
+            $($(#[$member_doc])* $member: MaybeUndefined<$ty>,)*
+        }
 
-/// Values that subscriptions must have, all of them; null matches null. With subscriptionId or customerId, subscriptions
-/// are looked up; without, the condition is limited to short lists.
-#[derive(InputObject, Debug, Default)]
-pub(crate) struct SubscriptionCondition {
-    /// When the subscription was created.
-    created_at: MaybeUndefined<Datetime>,
-    /// When the subscription last changed.
-    updated_at: MaybeUndefined<Datetime>,
-    /// The subscription's id.
-    subscription_id: MaybeUndefined<String>,
-    /// The id of its customer.
-    customer_id: MaybeUndefined<String>,
-    /// ACTIVE, CANCELED, EXPIRED, IN_TRIAL, NOT_STARTED or PAYMENT_PENDING.
-    status: MaybeUndefined<String>,
-    /// The plan's id.
-    plan_id: MaybeUndefined<String>,
-    /// The plan's name.
-    plan_name: MaybeUndefined<String>,
-    /// The subscription's id in the billing provider.
-    billing_id: MaybeUndefined<String>,
-    /// When it starts.
-    start_date: MaybeUndefined<Datetime>,
-    /// When it ends.
-    end_date: MaybeUndefined<Datetime>,
-    /// When it was or will be canceled.
-    cancellation_date: MaybeUndefined<Datetime>,
-    /// When its trial ends.
-    trial_end_date: MaybeUndefined<Datetime>,
+        impl Condition for $name {
+            type Column = $columns;
+
+            fn filter(self) -> Filter<$columns> {
+                let members = [$(($columns::$column, self.$member.map_value(String::from)),)*];
+                let given = members.into_iter().filter_map(|(column, value)| match value {
+                    MaybeUndefined::Undefined => None,
+                    MaybeUndefined::Null => Some((column, None)),
+                    MaybeUndefined::Value(value) => Some((column, Some(value))),
+                });
+                Filter(given.collect())
+            }
+        }
+    };
 }
 
 pub(super) trait Condition {
@@ -130,53 +107,54 @@ pub(super) trait Condition {
     fn filter(self) -> Filter<Self::Column>;
 }
 
-impl Condition for CustomerCondition {
-    type Column = CustomerColumn;
-
-    fn filter(self) -> Filter<CustomerColumn> {
-        collect([
-            (CustomerColumn::CreatedAt, text(self.created_at)),
-            (CustomerColumn::UpdatedAt, text(self.updated_at)),
-            (CustomerColumn::CustomerId, self.customer_id),
-            (CustomerColumn::Name, self.name),
-            (CustomerColumn::Email, self.email),
-            (CustomerColumn::BillingId, self.billing_id),
-        ])
+condition! {
+    /// Values that customers must have, all of them; null matches null. With customerId, email or billingId, customers
+    /// are looked up; without, the condition is limited to short lists.
+    CustomerCondition on CustomerColumn {
+        /// When the customer was created.
+        created_at: Datetime = CreatedAt;
+        /// When the customer or its list of entitlements last changed.
+        updated_at: Datetime = UpdatedAt;
+        /// The customer's id.
+        customer_id: String = CustomerId;
+        /// The customer's name.
+        name: String = Name;
+        /// The customer's e-mail address.
+        email: String = Email;
+        /// The customer's id in the billing provider.
+        billing_id: String = BillingId;
     }
 }
 
-impl Condition for SubscriptionCondition {
-    type Column = SubscriptionColumn;
-
-    fn filter(self) -> Filter<SubscriptionColumn> {
-        collect([
-            (SubscriptionColumn::CreatedAt, text(self.created_at)),
-            (SubscriptionColumn::UpdatedAt, text(self.updated_at)),
-            (SubscriptionColumn::SubscriptionId, self.subscription_id),
-            (SubscriptionColumn::CustomerId, self.customer_id),
-            (SubscriptionColumn::Status, self.status),
-            (SubscriptionColumn::PlanId, self.plan_id),
-            (SubscriptionColumn::PlanName, self.plan_name),
-            (SubscriptionColumn::BillingId, self.billing_id),
-            (SubscriptionColumn::StartDate, text(self.start_date)),
-            (SubscriptionColumn::EndDate, text(self.end_date)),
-            (SubscriptionColumn::CancellationDate, text(self.cancellation_date)),
-            (SubscriptionColumn::TrialEndDate, text(self.trial_end_date)),
-        ])
+condition! {
+    /// Values that subscriptions must have, all of them; null matches null. With subscriptionId or customerId,
+    /// subscriptions are looked up; without, the condition is limited to short lists.
+    SubscriptionCondition on SubscriptionColumn {
+        /// When the subscription was created.
+        created_at: Datetime = CreatedAt;
+        /// When the subscription last changed.
+        updated_at: Datetime = UpdatedAt;
+        /// The subscription's id.
+        subscription_id: String = SubscriptionId;
+        /// The id of its customer.
+        customer_id: String = CustomerId;
+        /// ACTIVE, CANCELED, EXPIRED, IN_TRIAL, NOT_STARTED or PAYMENT_PENDING.
+        status: String = Status;
+        /// The plan's id.
+        plan_id: String = PlanId;
+        /// The plan's name.
+        plan_name: String = PlanName;
+        /// The subscription's id in the billing provider.
+        billing_id: String = BillingId;
+        /// When it starts.
+        start_date: Datetime = StartDate;
+        /// When it ends.
+        end_date: Datetime = EndDate;
+        /// When it was or will be canceled.
+        cancellation_date: Datetime = CancellationDate;
+        /// When its trial ends.
+        trial_end_date: Datetime = TrialEndDate;
     }
-}
-
-fn text(datetime: MaybeUndefined<Datetime>) -> MaybeUndefined<String> {
-    datetime.map_value(|datetime| datetime.0)
-}
-
-fn collect<C, const N: usize>(members: [(C, MaybeUndefined<String>); N]) -> Filter<C> {
-    let given = members.into_iter().filter_map(|(column, value)| match value {
-        MaybeUndefined::Undefined => None,
-        MaybeUndefined::Null => Some((column, None)),
-        MaybeUndefined::Value(value) => Some((column, Some(value))),
-    });
-    Filter(given.collect())
 }
 
 /// The arguments of a list field.

@@ -25,6 +25,12 @@ impl ScalarType for Datetime {
     }
 }
 
+impl From<Datetime> for String {
+    fn from(datetime: Datetime) -> Self {
+        datetime.0
+    }
+}
+
 fn parse(text: &str) -> Option<Timestamp> {
     let with_offset = time::parse(text).ok();
     with_offset.or_else(|| {

@@ -103,7 +103,10 @@ async fn every_method_is_rejected_without_a_valid_token() {
                 headers.extend(authorization.map(|value| ("authorization".to_owned(), json!(value))));
                 let response = lambda.invoke(&event).await.unwrap();
                 assert_eq!(response["statusCode"], 401, "{method} {authorization:?}: {response}");
-                assert!(!response["body"].as_str().unwrap_or_default().contains("data"), "{response}");
+                assert_eq!(response["headers"]["www-authenticate"], "Bearer", "{response}");
+                let body = lambda_body(&response);
+                assert_eq!(body["errors"][0]["extensions"]["code"], "UNAUTHENTICATED");
+                assert_eq!(body.get("data"), None);
                 rejected += 1;
             }
         }

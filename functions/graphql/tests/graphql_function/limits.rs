@@ -56,24 +56,6 @@ async fn the_examples_query_and_the_introspection_query_are_within_the_limits() 
 }
 
 #[tokio::test]
-async fn queries_that_would_exhaust_the_parser_or_the_validation_are_rejected() {
-    let stack = Stack::start().await;
-    let fragments: String =
-        (0..60).map(|n| format!(" fragment f{n} on Query {{ query {{ ...f{m} ...f{m} }} }}", m = n + 1)).collect();
-    let brackets = format!("{{ customers(condition: {}", "[".repeat(100_000));
-    for query in [
-        format!("{{ ...f0 }} {fragments} fragment f60 on Query {{ __typename }}"),
-        "{a".repeat(100_000),
-        brackets,
-        format!("{{ {} }}", "a: __typename ".repeat(3_000)),
-        "{ ...a } fragment a on Query { query { ...a } }".to_owned(),
-    ] {
-        let (code, _) = stack.error(&query).await;
-        assert!(["QUERY_TOO_COMPLEX", "GRAPHQL_VALIDATION_FAILED"].contains(&code.as_str()), "{code}");
-    }
-}
-
-#[tokio::test]
 async fn introspection_can_be_disabled() {
     let stack = Stack::with(Options { introspection: false, ..Options::default() }).await;
     assert_eq!(stack.error("{ __schema { queryType { name } } }").await.0, "INTROSPECTION_DISABLED");
@@ -158,25 +140,6 @@ async fn a_list_is_counted_once_per_request_up_to_the_limit() {
 }
 
 #[tokio::test]
-async fn requests_without_the_token_are_rejected_before_anything_else() {
-    let stack = Stack::start().await;
-    for authorization in [None, Some("Bearer wrong"), Some("Basic local-token"), Some("Bearer ")] {
-        for method in ["POST", "GET", "DELETE", "OPTIONS"] {
-            let mut request = post("not even JSON");
-            *request.method_mut() = method.parse().unwrap();
-            request.headers_mut().remove("authorization");
-            if let Some(authorization) = authorization {
-                request.headers_mut().insert("authorization", authorization.parse().unwrap());
-            }
-            let response = stack.graphql.handle(request).await;
-            assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{method} {authorization:?}");
-            assert_eq!(response.headers()["www-authenticate"], "Bearer");
-            assert_eq!(body_of(&response)["errors"][0]["extensions"]["code"], "UNAUTHENTICATED");
-        }
-    }
-}
-
-#[tokio::test]
 async fn cors_allows_the_configured_origin_only() {
     let stack = Stack::start().await;
     let query = r#"{"query":"{ __typename }"}"#;
@@ -196,12 +159,4 @@ async fn cors_allows_the_configured_origin_only() {
         (StatusCode::NO_CONTENT, &"GET, POST".parse().unwrap())
     );
     assert!(headers(&[]).get("origin").is_none());
-}
-
-#[tokio::test]
-async fn mutations_and_subscriptions_are_rejected() {
-    let stack = Stack::start().await;
-    for query in ["mutation { deleteCustomer { id } }", "subscription { customers { totalCount } }"] {
-        assert!(stack.ask(query, Value::Null).await.get("errors").is_some(), "{query}");
-    }
 }
