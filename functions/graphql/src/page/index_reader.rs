@@ -84,7 +84,7 @@ impl<R: LoadRow> IndexReader<'_, R> {
     async fn exists(&self, position: &Position) -> Result<bool, ApiError> {
         let Some(id) = position.id() else { return Ok(false) };
         let rows = R::load(self.loaders, vec![id]).await?;
-        Ok(rows.values().any(|row| self.query.filter.admits(row) && self.query.order.position(row) == *position))
+        Ok(rows.values().any(|row| self.query.filter.matches(row) && self.query.order.position(row) == *position))
     }
 
     /// Whether the range has at least `count` rows.
@@ -122,7 +122,7 @@ impl<R: LoadRow> IndexReader<'_, R> {
             read += entries.len();
             let mut found = self.rows(&entries, skip).await?;
             for entry in &entries {
-                let Some(row) = found.remove(&entry.id).filter(|row| self.query.filter.admits(row)) else { continue };
+                let Some(row) = found.remove(&entry.id).filter(|row| self.query.filter.matches(row)) else { continue };
                 if skipped < skip {
                     skipped += 1;
                 } else if rows.len() < count {

@@ -202,7 +202,7 @@ impl<R: LoadRow> Listing<R> {
     }
 
     fn positions_of<'a>(&self, rows: impl Iterator<Item = &'a R>) -> Vec<Position> {
-        rows.filter(|row| self.query.filter.admits(*row)).map(|row| self.query.order.position(row)).collect()
+        rows.filter(|row| self.query.filter.matches(*row)).map(|row| self.query.order.position(row)).collect()
     }
 }
 

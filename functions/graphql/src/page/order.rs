@@ -47,9 +47,9 @@ impl<C: Column> Order<C> {
         keys.push((C::PRIMARY_KEY, direction));
         let mut order = Self { keys };
         if !(use_index && order.index().is_some())
-            && let Some((_, ties)) = order.keys.last_mut()
+            && let Some((_, primary_key_direction)) = order.keys.last_mut()
         {
-            *ties = Direction::Ascending;
+            *primary_key_direction = Direction::Ascending;
         }
         order
     }

@@ -22,7 +22,7 @@ impl<C: Column> Filter<C> {
         self.0.is_empty()
     }
 
-    pub(crate) fn admits<R: Row<Column = C>>(&self, row: &R) -> bool {
+    pub(crate) fn matches<R: Row<Column = C>>(&self, row: &R) -> bool {
         self.0.iter().all(|(column, value)| row.value(*column) == value.as_deref())
     }
 

@@ -27,7 +27,7 @@ pub(super) trait Node: OutputType {
     /// What the nodes of a page share.
     type Shared: Send + Sync;
 
-    fn share(page: &Page<Self::Row>, is_contiguous: bool) -> Self::Shared;
+    fn shared(page: &Page<Self::Row>, is_contiguous: bool) -> Self::Shared;
 
     fn new(row: &Self::Row, shared: &Self::Shared) -> Self;
 }
@@ -60,7 +60,7 @@ impl<N: Node> Connection<N> {
     }
 
     fn node(&self, page: &Page<N::Row>, row: &N::Row) -> N {
-        let shared = self.shared.get_or_init(|| N::share(page, self.listing.is_contiguous()));
+        let shared = self.shared.get_or_init(|| N::shared(page, self.listing.is_contiguous()));
         N::new(row, shared)
     }
 

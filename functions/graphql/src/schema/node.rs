@@ -44,7 +44,7 @@ impl Node for Customer {
     type Row = Arc<CustomerRow>;
     type Shared = Arc<SubscriptionBatch>;
 
-    fn share(page: &Page<Self::Row>, is_contiguous: bool) -> Self::Shared {
+    fn shared(page: &Page<Self::Row>, is_contiguous: bool) -> Self::Shared {
         SubscriptionBatch::new(page.rows.iter().map(|(_, row)| Arc::clone(row)).collect(), is_contiguous)
     }
 
@@ -60,7 +60,7 @@ impl Node for Subscription {
     type Row = Arc<SubscriptionRow>;
     type Shared = ();
 
-    fn share(_: &Page<Self::Row>, _: bool) -> Self::Shared {}
+    fn shared(_: &Page<Self::Row>, _: bool) -> Self::Shared {}
 
     fn new(row: &Self::Row, (): &Self::Shared) -> Self {
         Self(Arc::clone(row))
