@@ -93,8 +93,14 @@ async fn page_through(order: &str, forward: bool, page: usize, before: &[u8], be
     }
 }
 
+/// As many as BYOS_HISTORIES says, up to 200.
+fn cases() -> u32 {
+    let histories = std::env::var("BYOS_HISTORIES").ok().and_then(|count| count.parse().ok());
+    histories.map_or(8, |histories: u32| histories.min(200))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn rows_that_do_not_change_are_returned_exactly_once(
