@@ -2,13 +2,13 @@
 //
 //   GRAPHQL_URL=http://127.0.0.1:8080/graphql API_TOKEN=local-token node audit.mjs
 //
-// Passes with no error and no warning, or exits with 1.
+// Exits with 1 on an error or a warning.
 import { serverAudits } from 'graphql-http';
 
 const url = process.env.GRAPHQL_URL ?? 'http://127.0.0.1:8080/graphql';
 const token = process.env.API_TOKEN ?? 'local-token';
 
-/** The audits know nothing of tokens: each of their requests gets one. */
+/** Adds the token, which the audits do not send. */
 function fetchWithToken(input, init = {}) {
   const headers = new Headers(init.headers);
   headers.set('authorization', `Bearer ${token}`);

@@ -1,10 +1,9 @@
-// Opens GraphiQL in a real browser, sets the token, runs the opening query and sees rows.
+// Opens GraphiQL in a browser, enters the token, runs the default query and checks the rows.
 //
 //   GRAPHIQL_URL=http://127.0.0.1:8080/graphiql API_TOKEN=local-token node browser.mjs
 //
-// No outside network: what the page loads from its CDN is answered with the files of node_modules,
-// and the browser checks their hashes against the page's. CHROMIUM names the browser's program,
-// SCREENSHOT the file to write.
+// Uses no network: requests to the CDN are answered from node_modules, and the browser checks the hashes that
+// the page pins. CHROMIUM is the browser's path, SCREENSHOT the path of the file to write.
 import { readFile } from 'node:fs/promises';
 import { chromium } from 'playwright-core';
 
@@ -27,11 +26,11 @@ try {
   const page = await context.newPage();
   const loaded = [];
   const foreign = [];
-  const complaints = [];
+  const consoleErrors = [];
   page.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(message.text());
+    if (message.type() === 'error') consoleErrors.push(message.text());
   });
-  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('pageerror', (error) => consoleErrors.push(String(error)));
   await context.route('**/*', async (route) => {
     const url = new URL(route.request().url());
     const file = url.pathname.match(/^\/npm\/((?:@[^/]+\/)?[^@/]+)@([0-9.]+)\/(.+)$/);
@@ -59,17 +58,16 @@ try {
   check("it opens with the README's query", opening.includes('query CustomersAndSubscriptions'), opening);
   const headers = '.graphiql-editor-tool .CodeMirror >> visible=true';
   await page.waitForSelector(headers);
-  const place = await page.evaluate(() => [...document.querySelectorAll('.graphiql-editor-tool .CodeMirror')].map((editor) => editor.CodeMirror.getValue()).join());
-  check('the header editor has a place for the token', place.includes('"Authorization": "Bearer "'), place);
+  const headerText = await page.evaluate(() => [...document.querySelectorAll('.graphiql-editor-tool .CodeMirror')].map((editor) => editor.CodeMirror.getValue()).join());
+  check('the header editor has a place for the token', headerText.includes('"Authorization": "Bearer "'), headerText);
 
-  // Without the token it shows nothing.
   await page.click('.graphiql-execute-button');
   await page.waitForFunction(() => document.querySelector('.result-window')?.textContent.includes('UNAUTHENTICATED'), null, { timeout: 10_000 });
-  check('without the token the answer is that it is missing', true);
-  const refusals = complaints.splice(0).filter((text) => !text.includes('401'));
-  check('the browser has nothing else to complain of', refusals.length === 0, refusals.join('\n'));
+  check('without the token the query is rejected as UNAUTHENTICATED', true);
+  const unexpected = consoleErrors.splice(0).filter((text) => !text.includes('401'));
+  check('there is no other error in the console', unexpected.length === 0, unexpected.join('\n'));
 
-  // As a person would: into the header editor, between "Bearer " and the closing quote.
+  // Enter the token in the header editor.
   await page.click(headers);
   await page.keyboard.press('Control+A');
   await page.keyboard.press('Delete');
@@ -84,13 +82,13 @@ try {
   await page.click('button[aria-label="Show Documentation Explorer"]');
   await page.waitForSelector('.graphiql-doc-explorer >> text=Query', { timeout: 10_000 });
   check('the schema is documented on the page', true);
-  check('the browser has nothing to complain of', complaints.length === 0, complaints.join('\n'));
+  check('there is no error in the console', consoleErrors.length === 0, consoleErrors.join('\n'));
   const stored = await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }));
   check('neither the token nor the query is stored', !stored.includes(token) && !stored.includes('customers'), stored);
   await page.waitForTimeout(500);
   await page.screenshot({ path: screenshot });
 } catch (error) {
-  check('the browser gets through', false, String(error));
+  check('the test completes', false, String(error));
 } finally {
   await browser.close();
 }

@@ -1,6 +1,6 @@
-// Random rows and random queries, repeatable by their seed.
+// Random rows, reproducible by their seed, and requests to an endpoint.
 
-/** Mulberry32: a small generator of numbers in [0, 1). */
+/** Mulberry32, a pseudo-random generator of numbers in [0, 1). */
 export function generator(seed) {
   let state = seed >>> 0;
   const next = () => {
@@ -16,7 +16,7 @@ export function generator(seed) {
 const pad = (number) => String(number).padStart(3, '0');
 const STATUSES = ['ACTIVE', 'CANCELED', 'EXPIRED', 'IN_TRIAL', 'NOT_STARTED', 'PAYMENT_PENDING'];
 
-/** Fills a running stack with customers and subscriptions, by webhook. */
+/** Sends customers and subscriptions to the webhook of a running stack. */
 export async function fill(url, secret, random, customers) {
   const moment = () => new Date(Date.UTC(2026, 0, 1) + random.below(40) * 60_000 + random.below(3) * 10).toISOString();
   const maybe = (probability, value) => (random.chance(probability) ? value() : null);
@@ -36,7 +36,7 @@ export async function fill(url, secret, random, customers) {
       billingId: maybe(0.5, () => `billing-${random.below(5)}`),
     };
     const timestamp = moment();
-    // One in six was never seen created.
+    // One in six has no creation event.
     await send({ type: random.chance(0.16) ? 'customer.updated' : 'customer.created', timestamp, ...customer });
     if (random.chance(0.5)) {
       const entitlements = [{ feature: { id: 'feature-a', featureType: 'BOOLEAN' } }];
@@ -61,7 +61,7 @@ export async function fill(url, secret, random, customers) {
   }
 }
 
-/** Asks a GraphQL endpoint. */
+/** Sends a request to a GraphQL endpoint. */
 export async function ask(url, body, token) {
   const headers = { 'content-type': 'application/json', accept: 'application/json' };
   if (token) headers.authorization = `Bearer ${token}`;
@@ -78,7 +78,7 @@ const CUSTOMER = 'createdAt updatedAt customerId name email billingId entitlemen
 const SUBSCRIPTION =
   'createdAt updatedAt subscriptionId customerId status planId planName billingId startDate endDate cancellationDate trialEndDate';
 
-/** Every row of a stack, read in the simplest way. */
+/** All rows of a stack, read with simple queries. */
 export async function rows(url, token) {
   const read = async (list, fields) => {
     const nodes = [];

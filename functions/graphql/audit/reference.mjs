@@ -1,10 +1,10 @@
-// Compares random queries, valid and invalid, with graphql-js: the same validity, the same data in the
-// same order of members, the same fields in error.
+// Compares responses to random queries, valid and invalid, with graphql-js: validity, data including the order
+// of members, and the paths of errors.
 //
 //   GRAPHQL_URL=http://127.0.0.1:8080/graphql API_TOKEN=local-token WEBHOOK_SECRET=local-secret \
 //     node reference.mjs [queries] [seed]
 //
-// It fills the stack first. graphql-js answers from the rows that the simplest queries return.
+// Sends data to the stack first. graphql-js executes on the rows that simple queries return.
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { buildSchema, execute, getNamedType, getNullableType, GraphQLError, isEnumType, isInputObjectType, isListType, isNonNullType,
@@ -30,7 +30,7 @@ const schema = buildSchema(await readFile(new URL('../schema.graphql', import.me
 for (const name of ['Datetime', 'Cursor']) {
   const scalar = schema.getType(name);
   const text = (value) => {
-    if (typeof value !== 'string') throw new GraphQLError(`${name} must be a text`);
+    if (typeof value !== 'string') throw new GraphQLError(`${name} must be a string`);
     return value;
   };
   scalar.parseValue = text;
@@ -78,9 +78,9 @@ async function reference({ query, variables, operationName }) {
   return execute({ schema, document, rootValue: root, variableValues: variables, operationName });
 }
 
-// ---- Random queries. What they select is what the rows hold.
+// ---- Random queries of the fields in FIELDS
 
-const HELD = {
+const FIELDS = {
   Query: ['query', 'customers', 'subscriptions', 'customer', 'subscription'],
   Customer: ['createdAt', 'updatedAt', 'customerId', 'name', 'email', 'billingId', 'entitlements', 'subscriptions'],
   Subscription: ['createdAt', 'updatedAt', 'subscriptionId', 'customerId', 'status', 'planId', 'planName', 'billingId', 'startDate',
@@ -102,7 +102,7 @@ class Query {
     if (this.invalid === 'unused') this.variable('Int');
   }
 
-  /** Whether to break a rule here, once a query. */
+  /** Whether to break this rule here. Each query breaks at most one, once. */
   breaks(rule) {
     if (this.invalid !== rule || chance(0.4)) return false;
     this.invalid = null;
@@ -110,7 +110,7 @@ class Query {
   }
 
   selections(type, depth) {
-    const fields = Object.values(schema.getType(type).getFields()).filter(({ name }) => HELD[type].includes(name));
+    const fields = Object.values(schema.getType(type).getFields()).filter(({ name }) => FIELDS[type].includes(name));
     const some = fields.filter((field) => !isObjectType(getNamedType(field.type)) || depth > 0);
     const selected = [];
     for (let n = 1 + below(4); n > 0; n -= 1) {
@@ -138,7 +138,7 @@ class Query {
     const args = [...required, ...optional.filter(() => chance(0.25))];
     let given = args.map((argument) => `${argument.name}: ${this.value(argument.type, argument.name)}`);
     if (this.breaks('argument')) given = [...given, 'nothing: 1'];
-    // Fields of one name conflict unless their arguments are the same: most get an alias of their own.
+    // Fields with the same response key conflict unless their arguments are the same, so most get an alias.
     const alias = this.breaks('conflict') ? 'totalCount: ' : field.args.length > 0 || chance(0.1) ? `a${below(1_000_000)}: ` : '';
     let sub = isObjectType(type) ? ` ${this.selections(type.name, depth - 1)}` : '';
     if (this.breaks('leaf')) sub = sub ? '' : ' { nothing }';
@@ -236,7 +236,7 @@ const INPUTS = Object.values(schema.getTypeMap())
 
 // ---- The comparison
 
-/** Whether each of our errors lies at a field that the reference has as null, or below it. */
+/** Whether the path is at or below a null of the reference. */
 function isAtNull(data, path) {
   let value = data;
   for (const part of path) {
@@ -247,26 +247,26 @@ function isAtNull(data, path) {
 }
 
 function difference(ours, theirs) {
-  const isRefused = !('data' in theirs);
-  if (isRefused !== !('data' in ours)) return isRefused ? 'is answered' : 'is refused';
-  if (isRefused) return ours.errors?.length > 0 ? null : 'no error';
-  // The text: the order of members counts.
+  const isRejected = !('data' in theirs);
+  if (isRejected !== !('data' in ours)) return isRejected ? 'is executed' : 'is rejected';
+  if (isRejected) return ours.errors?.length > 0 ? null : 'no error';
+  // Compared as text, since the order of members counts.
   if (JSON.stringify(ours.data) !== JSON.stringify(theirs.data)) return 'the data differ';
   const paths = (answer) => (answer.errors ?? []).map(({ path }) => path);
-  // Of several fields that fail below one nullable parent, graphql-js reports the first.
+  // graphql-js reports only the first of several failed fields below one nullable parent.
   const missing = paths(theirs).filter((path) => !paths(ours).some((other) => isDeepStrictEqual(path, other)));
   const made = paths(ours).filter((path) => !path || !isAtNull(theirs.data, path));
   return missing.length > 0 || made.length > 0 ? `the errors differ: ${JSON.stringify({ missing, made })}` : null;
 }
 
-const seen = { refused: 0, failed: 0, answered: 0 };
+const seen = { rejected: 0, failed: 0, answered: 0 };
 let differences = 0;
 for (let n = 0; n < count; n += 1) {
   const request = new Query().request();
   const theirs = await reference(request);
   const ours = await ask(url, request, token);
   if (ours.errors?.some(({ extensions }) => extensions.code === 'QUERY_TOO_COMPLEX')) continue;
-  seen[!('data' in theirs) ? 'refused' : theirs.errors ? 'failed' : 'answered'] += 1;
+  seen[!('data' in theirs) ? 'rejected' : theirs.errors ? 'failed' : 'answered'] += 1;
   const problem = difference(ours, theirs);
   if (problem === null) continue;
   differences += 1;
@@ -275,7 +275,7 @@ for (let n = 0; n < count; n += 1) {
     console.log(`graphql-js: ${JSON.stringify(theirs).slice(0, 1_500)}`);
   }
 }
-const isTried = Object.values(seen).every((number) => number > count / 50);
-console.log(`${seen.answered} answered, ${seen.failed} with failed fields, ${seen.refused} refused; ${differences} differences`);
-if (!isTried) console.log('too few of a kind were tried');
-process.exitCode = differences === 0 && isTried ? 0 : 1;
+const isCovered = Object.values(seen).every((number) => number > count / 50);
+console.log(`${seen.answered} answered, ${seen.failed} with failed fields, ${seen.rejected} rejected; ${differences} differences`);
+if (!isCovered) console.log('too few queries of one kind');
+process.exitCode = differences === 0 && isCovered ? 0 : 1;

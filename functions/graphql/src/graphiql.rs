@@ -1,8 +1,8 @@
-//! The page to write queries on: public, without data. What it asks for needs the token.
+//! The GraphiQL page. It is public and has no data; its queries need the token.
 //!
-//! It loads GraphiQL 4, the last one that is published as a single file: from version 5 on it is
-//! hundreds of modules that a service bundles on request, of which no hash can be pinned. Every file
-//! is named with its exact version and its hash, and nothing else may be loaded, run or sent to.
+//! It loads GraphiQL 4, the last version that is published as a single file. Version 5 is hundreds of modules that a
+//! service bundles on request, so their hashes can't be pinned. Each file has its exact version and hash, and the content
+//! security policy allows no other file, script or destination.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lambda_http::{
@@ -12,21 +12,18 @@ use lambda_http::{
 use runtime::reply;
 use sha2::{Digest as _, Sha256};
 
-/// The page. It is the same for everybody.
 const PAGE: &str = include_str!("graphiql.html");
 
-/// Whether a request is for the page and not for an answer.
-pub(crate) fn is_asked(request: &Request) -> bool {
+pub(crate) fn is_page_request(request: &Request) -> bool {
     request.uri().path().ends_with("/graphiql")
 }
 
-/// The page, or what is wrong with asking for it.
-pub(crate) fn answer(request: &Request, is_on: bool) -> Response<Body> {
-    if !is_on {
-        return reply::json(StatusCode::NOT_FOUND, &serde_json::json!({"error": "GraphiQL is switched off"}));
+pub(crate) fn answer(request: &Request, is_enabled: bool) -> Response<Body> {
+    if !is_enabled {
+        return reply::json(StatusCode::NOT_FOUND, &serde_json::json!({"error": "GraphiQL is disabled"}));
     }
     if request.method() != Method::GET {
-        return reply::method_not_allowed("GET", &serde_json::json!({"error": "the page is got by GET"}));
+        return reply::method_not_allowed("GET", &serde_json::json!({"error": "method not allowed: use GET"}));
     }
     let mut response = Response::new(Body::from(PAGE));
     let headers = response.headers_mut();
@@ -46,9 +43,8 @@ pub(crate) fn answer(request: &Request, is_on: bool) -> Response<Body> {
     response
 }
 
-/// Lets the page load the very files that it names, run its own script, and ask its own origin.
-///
-/// Style attributes are allowed whatever they say: the editor draws with them.
+/// Allows the files that the page names, its inline script and style, and requests to its own origin. The editor needs
+/// inline style attributes.
 fn content_security_policy(page: &str) -> String {
     let scripts = sources(page, "<script src=\"").join(" ");
     let styles = sources(page, "<link rel=\"stylesheet\" href=\"").join(" ");
@@ -64,7 +60,7 @@ fn content_security_policy(page: &str) -> String {
     )
 }
 
-/// The addresses that stand behind this opening.
+/// The URLs that follow `opening`.
 fn sources<'a>(page: &'a str, opening: &str) -> Vec<&'a str> {
     page.split(opening).skip(1).filter_map(|rest| rest.split('"').next()).collect()
 }
@@ -74,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_is_pinned_by_version_and_hash_and_the_policy_names_no_other() {
+    fn every_file_is_pinned_and_the_policy_allows_no_other() {
         let scripts = sources(PAGE, "<script src=\"");
         let styles = sources(PAGE, "<link rel=\"stylesheet\" href=\"");
         assert_eq!((scripts.len(), styles.len()), (3, 1));
@@ -91,12 +87,12 @@ mod tests {
         assert!(policy.starts_with("default-src 'none'; script-src "));
         assert!(!policy.contains("script-src 'unsafe") && !policy.contains("unsafe-eval"));
         assert_eq!(policy.matches("'sha256-").count(), 2);
-        // The inline script and style are found by their bare tags: there is one of each.
+        // content_security_policy() finds the inline script and style by their tags without attributes.
         assert_eq!((PAGE.matches("<script>").count(), PAGE.matches("<style>").count()), (1, 1));
     }
 
     #[test]
-    fn the_page_has_a_place_for_the_token_and_keeps_none() {
+    fn the_page_does_not_store_the_token() {
         assert!(PAGE.contains("Authorization: \"Bearer \"") && !PAGE.contains("localStorage"));
     }
 }

@@ -1,8 +1,7 @@
-//! Refuses queries that would take the parser or the validation long, or too deep a recursion.
+//! Rejects queries that would cost the parser or the validation too much time, memory or stack.
 //!
-//! Validation and planning write fragments out at each of their uses. A few hundred bytes of fragments
-//! that use each other twice are billions of fields then; so the fields are counted here first, each
-//! fragment once.
+//! Validation and planning expand each use of a fragment. A few hundred bytes of fragments that spread each other twice
+//! expand to billions of fields, so they are counted first, each fragment once.
 
 use std::{
     borrow::Cow,
@@ -14,69 +13,45 @@ use async_graphql::{
     parser::types::{ExecutableDocument, OperationDefinition, Selection, SelectionSet},
 };
 
-/// The deepest that brackets may nest: the parser and the validation descend by recursion.
+/// Maximum nesting of brackets. The parser and the validation are recursive.
 pub(crate) const MAX_NESTING: usize = 60;
 
-/// The most names, values and punctuators of a query: the parser takes some hundred bytes for each.
+/// Maximum number of names, values and punctuators of a query. The parser allocates about 100 bytes for each.
 pub(crate) const MAX_TOKENS: usize = 5_000;
 
-/// Why a query is refused.
+/// Why a query is rejected.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
-    /// Brackets within brackets.
-    #[error("the query nests deeper than {MAX_NESTING} brackets")]
+pub(crate) enum Rejection {
+    #[error("the query nests brackets deeper than {MAX_NESTING}")]
     Nesting,
-    /// Too long to be parsed.
     #[error("the query has more than {MAX_TOKENS} tokens")]
     Tokens,
-    /// A member of an input object twice.
     #[error("There can be only one input field named \"{name}\".")]
-    DuplicateMember {
-        /// The member.
-        name: String,
-    },
-    /// Too many fields.
-    #[error("the query has more than {limit} fields once its fragments are written out")]
-    Fields {
-        /// The most.
-        limit: usize,
-    },
-    /// A fragment that uses itself.
-    #[error("the fragment {name} uses itself")]
-    Cycle {
-        /// The fragment.
-        name: String,
-    },
-    /// operationName is none of the document's.
-    #[error("the document has no operation of the name given as operationName")]
+    DuplicateInputField { name: String },
+    #[error("the query has more than {limit} fields with its fragments expanded")]
+    Fields { limit: usize },
+    #[error("the fragment {name} spreads itself")]
+    FragmentCycle { name: String },
+    #[error("the document has no operation with the name in operationName")]
     UnknownOperation,
-    /// Several operations, and none named.
-    #[error("operationName must be given: the document has several operations")]
+    #[error("operationName is required: the document has several operations")]
     NoOperationName,
-    /// The schema was asked for.
-    #[error("introspection is switched off")]
+    #[error("introspection is disabled")]
     Introspection,
-    /// The operation nests or costs more than it may.
+    /// `measure` is the depth or the complexity.
     #[error(
-        "the query {problem}: {found}, at most {limit} is allowed. Take fewer levels, smaller pages (first) or fewer fields; \
-         docs/graphql.md has the limits"
+        "the query's {measure} is {found}, and the limit is {limit}: use fewer levels, smaller pages (first) or fewer fields; \
+         docs/graphql.md describes the limits"
     )]
-    Size {
-        /// What is too large.
-        problem: &'static str,
-        /// How large it is.
-        found: usize,
-        /// The most.
-        limit: usize,
-    },
+    Size { measure: &'static str, found: usize, limit: usize },
 }
 
-impl Refused {
-    /// The reason in one word, for programs.
+impl Rejection {
+    /// `extensions.code`.
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Nesting | Self::Tokens | Self::Fields { .. } | Self::Size { .. } => "QUERY_TOO_COMPLEX",
-            Self::Cycle { .. } | Self::DuplicateMember { .. } | Self::UnknownOperation | Self::NoOperationName => {
+            Self::FragmentCycle { .. } | Self::DuplicateInputField { .. } | Self::UnknownOperation | Self::NoOperationName => {
                 "GRAPHQL_VALIDATION_FAILED"
             }
             Self::Introspection => "INTROSPECTION_DISABLED",
@@ -84,10 +59,10 @@ impl Refused {
     }
 }
 
-/// Refuses a text that is too deep or too long to be parsed, and one with a duplicate member in an
-/// input object, which the parser would drop. Returns the text with surrogate pairs of `\u` escapes
-/// replaced by their character, since the parser takes no surrogates.
-pub(crate) fn scan(query: &str) -> Result<Cow<'_, str>, Refused> {
+/// Checks the source text before it is parsed: nesting, number of tokens, and duplicate fields of input objects, of which
+/// the parser would drop all but one. Returns the text with each surrogate pair of `\u` escapes replaced by its character,
+/// since the parser does not support surrogates.
+pub(crate) fn scan(query: &str) -> Result<Cow<'_, str>, Rejection> {
     let mut scanner = Scanner { query, at: 0, tokens: 0, open: Vec::new(), replaced: String::new(), copied: 0 };
     while let Some(first) = scanner.rest().bytes().next() {
         scanner.token(first)?;
@@ -103,19 +78,18 @@ struct Scanner<'a> {
     query: &'a str,
     at: usize,
     tokens: usize,
-    /// The brackets around, from the outermost.
+    /// The open brackets, outermost first.
     open: Vec<Bracket<'a>>,
-    /// The text up to `copied`, with its surrogate pairs replaced.
+    /// The text up to `copied`, with surrogate pairs replaced.
     replaced: String,
     copied: usize,
 }
 
 enum Bracket<'a> {
-    /// A selection set.
-    Selection,
-    /// Arguments, variable definitions or a list: values stand in it.
+    SelectionSet,
+    /// Arguments, variable definitions or a list.
     Values,
-    /// An input object, with the names of its members so far.
+    /// An input object, with the names of its fields so far.
     Object(HashSet<&'a str>),
 }
 
@@ -124,7 +98,7 @@ impl<'a> Scanner<'a> {
         self.query.get(self.at..).unwrap_or_default()
     }
 
-    fn token(&mut self, first: u8) -> Result<(), Refused> {
+    fn token(&mut self, first: u8) -> Result<(), Rejection> {
         let rest = self.rest();
         match first {
             b'#' => {
@@ -140,16 +114,16 @@ impl<'a> Scanner<'a> {
                 let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
                 let (name, rest) = rest.split_at(end);
                 self.at += end;
-                let is_member = rest.trim_start_matches([' ', '\t', '\n', '\r', ',']).starts_with(':');
-                if let Some(Bracket::Object(members)) = self.open.last_mut()
-                    && is_member
-                    && !members.insert(name)
+                let is_field = rest.trim_start_matches([' ', '\t', '\n', '\r', ',']).starts_with(':');
+                if let Some(Bracket::Object(fields)) = self.open.last_mut()
+                    && is_field
+                    && !fields.insert(name)
                 {
-                    return Err(Refused::DuplicateMember { name: name.chars().take(100).collect() });
+                    return Err(Rejection::DuplicateInputField { name: name.chars().take(100).collect() });
                 }
             }
             b'{' => self.open(match self.open.last() {
-                None | Some(Bracket::Selection) => Bracket::Selection,
+                None | Some(Bracket::SelectionSet) => Bracket::SelectionSet,
                 Some(Bracket::Values | Bracket::Object(_)) => Bracket::Object(HashSet::new()),
             })?,
             b'(' | b'[' => self.open(Bracket::Values)?,
@@ -160,16 +134,16 @@ impl<'a> Scanner<'a> {
             _ => self.at += rest.chars().next().map_or(1, char::len_utf8),
         }
         self.tokens += 1;
-        if self.tokens > MAX_TOKENS { Err(Refused::Tokens) } else { Ok(()) }
+        if self.tokens > MAX_TOKENS { Err(Rejection::Tokens) } else { Ok(()) }
     }
 
-    fn open(&mut self, bracket: Bracket<'a>) -> Result<(), Refused> {
+    fn open(&mut self, bracket: Bracket<'a>) -> Result<(), Rejection> {
         self.open.push(bracket);
         self.at += 1;
-        if self.open.len() > MAX_NESTING { Err(Refused::Nesting) } else { Ok(()) }
+        if self.open.len() > MAX_NESTING { Err(Rejection::Nesting) } else { Ok(()) }
     }
 
-    /// Passes a string, or what there is of one without an end.
+    /// Skips a string, or the rest of the text if it has no end.
     fn string(&mut self) {
         if let Some(block) = self.rest().strip_prefix("\"\"\"") {
             self.at += 3;
@@ -198,7 +172,7 @@ impl<'a> Scanner<'a> {
                 self.at += SURROGATE_PAIR;
                 self.copied = self.at;
             } else {
-                // The backslash, and what it escapes.
+                // The backslash and the character that it escapes.
                 self.at += self.rest().chars().take(2).map(char::len_utf8).sum::<usize>();
             }
         }
@@ -206,10 +180,10 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// How many bytes two escapes take: `\ud83d\ude00`.
+/// Length of `\ud83d\ude00` in bytes.
 const SURROGATE_PAIR: usize = 12;
 
-/// The character that a text's first two escapes write together, if they are a surrogate pair.
+/// The character of the surrogate pair that the text starts with, if it does.
 fn surrogate_pair(text: &str) -> Option<char> {
     let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?, 16).ok();
     let units = [unit(text.get(..6)?)?, unit(text.get(6..SURROGATE_PAIR)?)?];
@@ -218,46 +192,41 @@ fn surrogate_pair(text: &str) -> Option<char> {
     characters.next().is_none().then_some(character)
 }
 
-/// The names of fields and of arguments that a document uses anywhere.
-#[derive(Debug, Default)]
-pub(crate) struct Names<'a>(HashSet<&'a str>);
-
-impl Names<'_> {
-    pub(crate) fn has_any(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.0.contains(name))
-    }
-}
-
-/// Refuses a query with too many fields, and fragments that use themselves; answers with the names
-/// that it uses.
-pub(crate) fn check_fields(document: &ExecutableDocument, limit: usize) -> Result<Names<'_>, Refused> {
-    let mut counted = Counted { document, fragments: HashMap::new(), names: Names::default() };
+/// Checks the number of fields and fragments with each use of a fragment expanded, fragment cycles and, unless it is
+/// allowed, introspection.
+pub(crate) fn check_fields(document: &ExecutableDocument, limit: usize, introspection: bool) -> Result<(), Rejection> {
+    let mut counter = FieldCounter { document, fragments: HashMap::new(), has_introspection: false };
     let mut fields = 0_usize;
     for (_, operation) in document.operations.iter() {
-        fields = fields.saturating_add(counted.fields(&operation.node.selection_set.node)?);
+        fields = fields.saturating_add(counter.fields(&operation.node.selection_set.node)?);
     }
-    // Those that no operation uses are looked at all the same.
+    // Unused fragments too.
     for name in document.fragments.keys() {
-        counted.fragment(name)?;
+        counter.fragment(name)?;
     }
-    if fields > limit { Err(Refused::Fields { limit }) } else { Ok(counted.names) }
+    if fields > limit {
+        Err(Rejection::Fields { limit })
+    } else if counter.has_introspection && !introspection {
+        Err(Rejection::Introspection)
+    } else {
+        Ok(())
+    }
 }
 
-struct Counted<'a> {
+struct FieldCounter<'a> {
     document: &'a ExecutableDocument,
-    /// None while it is being counted.
+    /// The count of each fragment; None while it is being counted.
     fragments: HashMap<&'a str, Option<usize>>,
-    names: Names<'a>,
+    has_introspection: bool,
 }
 
-impl<'a> Counted<'a> {
-    fn fields(&mut self, set: &'a SelectionSet) -> Result<usize, Refused> {
+impl<'a> FieldCounter<'a> {
+    fn fields(&mut self, set: &'a SelectionSet) -> Result<usize, Rejection> {
         let mut fields = 0_usize;
         for selection in &set.items {
             let more = match &selection.node {
                 Selection::Field(field) => {
-                    self.names.0.insert(field.node.name.node.as_str());
-                    self.names.0.extend(field.node.arguments.iter().map(|(name, _)| name.node.as_str()));
+                    self.has_introspection |= matches!(field.node.name.node.as_str(), "__schema" | "__type");
                     self.fields(&field.node.selection_set.node)?.saturating_add(1)
                 }
                 Selection::InlineFragment(fragment) => self.fields(&fragment.node.selection_set.node)?.saturating_add(1),
@@ -268,13 +237,13 @@ impl<'a> Counted<'a> {
         Ok(fields)
     }
 
-    fn fragment(&mut self, name: &'a Name) -> Result<usize, Refused> {
+    fn fragment(&mut self, name: &'a Name) -> Result<usize, Rejection> {
         match self.fragments.get(name.as_str()) {
             Some(Some(fields)) => return Ok(*fields),
-            Some(None) => return Err(Refused::Cycle { name: name.to_string() }),
+            Some(None) => return Err(Rejection::FragmentCycle { name: name.to_string() }),
             None => {}
         }
-        // Validation names one that is not there.
+        // Validation reports unknown fragments.
         let Some(fragment) = self.document.fragments.get(name) else {
             return Ok(0);
         };
@@ -285,19 +254,19 @@ impl<'a> Counted<'a> {
     }
 }
 
-/// The operation to execute, with its name, or why there is none.
+/// The operation to execute and its name.
 pub(crate) fn operation<'a>(
     document: &'a ExecutableDocument,
     name: Option<&str>,
-) -> Result<(Option<&'a Name>, &'a Positioned<OperationDefinition>), Refused> {
+) -> Result<(Option<&'a Name>, &'a Positioned<OperationDefinition>), Rejection> {
     let mut operations = document.operations.iter();
     match name {
         Some(name) => {
-            operations.find(|(known, _)| known.is_some_and(|known| known.as_str() == name)).ok_or(Refused::UnknownOperation)
+            operations.find(|(known, _)| known.is_some_and(|known| known.as_str() == name)).ok_or(Rejection::UnknownOperation)
         }
         None => match (operations.next(), operations.next()) {
             (Some(operation), None) => Ok(operation),
-            _ => Err(Refused::NoOperationName),
+            _ => Err(Rejection::NoOperationName),
         },
     }
 }
@@ -308,11 +277,11 @@ mod tests {
     use async_graphql::parser::parse_query;
 
     #[test]
-    fn brackets_count_where_they_are_brackets() {
+    fn brackets_in_strings_and_comments_do_not_nest() {
         let deep = "{a".repeat(MAX_NESTING);
         assert_eq!(scan(&deep), Ok(deep.as_str().into()));
-        assert_eq!(scan(&format!("{deep}{{")), Err(Refused::Nesting));
-        assert_eq!(scan(&format!("{deep}(a:[")), Err(Refused::Nesting));
+        assert_eq!(scan(&format!("{deep}{{")), Err(Rejection::Nesting));
+        assert_eq!(scan(&format!("{deep}(a:[")), Err(Rejection::Nesting));
         let brackets = "[".repeat(1_000);
         for text in [
             format!("\"{brackets}\""),
@@ -325,38 +294,38 @@ mod tests {
         ] {
             assert_eq!(scan(&text), Ok(text.as_str().into()), "{}", &text[..4]);
         }
-        assert_eq!(scan(&format!("\"a\" {brackets}")), Err(Refused::Nesting));
-        assert_eq!(scan(&format!("#\n{brackets}")), Err(Refused::Nesting));
+        assert_eq!(scan(&format!("\"a\" {brackets}")), Err(Rejection::Nesting));
+        assert_eq!(scan(&format!("#\n{brackets}")), Err(Rejection::Nesting));
     }
 
     #[test]
-    fn fragments_that_use_each_other_twice_are_refused_at_once() {
+    fn exponential_fragments_are_rejected() {
         let mut query = "{ ...f0 }".to_owned();
         for n in 0..50 {
             query += &format!(" fragment f{n} on Query {{ ...f{next} ...f{next} }}", next = n + 1);
         }
         query += " fragment f50 on Query { query { __typename } }";
         let document = parse_query(&query).unwrap();
-        assert_eq!(check_fields(&document, 2_000).unwrap_err(), Refused::Fields { limit: 2_000 });
+        assert_eq!(check_fields(&document, 2_000, true).unwrap_err(), Rejection::Fields { limit: 2_000 });
     }
 
     #[test]
-    fn a_fragment_that_uses_itself_is_refused_used_or_not() {
+    fn fragment_cycles_are_rejected_even_if_unused() {
         for query in [
             "{ ...a } fragment a on Query { query { ...b } } fragment b on Query { ...a }",
             "{ __typename } fragment a on Query { ...a }",
         ] {
             let document = parse_query(query).unwrap();
-            assert!(matches!(check_fields(&document, 2_000), Err(Refused::Cycle { .. })), "{query}");
+            assert!(matches!(check_fields(&document, 2_000, true), Err(Rejection::FragmentCycle { .. })), "{query}");
         }
     }
 
     #[test]
-    fn a_surrogate_pair_is_one_character() {
+    fn surrogate_pairs_in_strings_become_one_character() {
         for (text, expected) in [
             (r#"{ a(b: "\ud83d\ude00!") }"#, Ok("{ a(b: \"\u{1f600}!\") }")),
             (r#""\uD83D\uDE00\ud83d\ude00""#, Ok("\"\u{1f600}\u{1f600}\"")),
-            // Not in a block string, after an escaped backslash, or outside of strings.
+            // Not in block strings, after an escaped backslash, or outside of strings.
             (r#""""\ud83d\ude00""""#, Err(())),
             (r#""\\ud83d\ude00""#, Err(())),
             (r#"\ud83d\ude00"#, Err(())),
@@ -369,22 +338,22 @@ mod tests {
     }
 
     #[test]
-    fn a_member_of_an_input_object_is_given_once() {
-        for (text, is_refused) in [
+    fn duplicate_input_fields_are_rejected() {
+        for (text, is_rejected) in [
             ("{ a(b: {c: 1, c: 2}) }", true),
             ("{ a(b: [{c: 1, d: {c: 1, e: C, c: 2}}]) }", true),
             ("query($a: A = {c: 1 c : 2}) { a }", true),
             ("{ a(b: {c: 1, d: {c: 2}}, e: {c: 1}) { c: a c: a } }", false),
             ("{ a(b: {c: d, d: 1, e: \"c: 1, c: 2\"}) }", false),
         ] {
-            assert_eq!(matches!(scan(text), Err(Refused::DuplicateMember { .. })), is_refused, "{text}");
+            assert_eq!(matches!(scan(text), Err(Rejection::DuplicateInputField { .. })), is_rejected, "{text}");
         }
     }
 
     #[test]
-    fn a_text_of_too_many_tokens_is_refused() {
+    fn queries_with_too_many_tokens_are_rejected() {
         let text = |count: usize| "a ".repeat(count);
         assert!(scan(&text(MAX_TOKENS)).is_ok());
-        assert_eq!(scan(&text(MAX_TOKENS + 1)), Err(Refused::Tokens));
+        assert_eq!(scan(&text(MAX_TOKENS + 1)), Err(Rejection::Tokens));
     }
 }

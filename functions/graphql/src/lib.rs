@@ -1,7 +1,10 @@
-//! Answers GraphQL queries over the replica, and serves GraphiQL.
+//! GraphQL over the replica, and GraphiQL.
 //!
-//! The way of a query: [`http`] → [`run`] → [`schema`] → [`page`] → [`load`] → the store.
+//! The path of a query: `http` (request) → `run` → `document` (validation, plan) → `schema` (resolvers) → `page` (lists)
+//! → `load` (batched reads) → `reads` → the store.
+#![allow(missing_docs)]
 
+mod column;
 mod document;
 mod error;
 mod graphiql;
@@ -15,7 +18,7 @@ mod reads;
 mod row;
 mod run;
 mod schema;
-mod siblings;
+mod subscription_batch;
 
 use std::{sync::Arc, time::Instant};
 
@@ -37,7 +40,7 @@ use store::{Parts, Spent, Store};
 pub use options::{Limits, Options, OptionsError};
 
 use crate::{
-    http::{Media, Queries, Unreadable},
+    http::{Batch, MediaType, RequestError},
     load::Loaders,
     reads::Reads,
     run::{Answer, GraphqlRequest, error_json},
@@ -67,18 +70,17 @@ struct Seen {
     store_failed: bool,
 }
 
-/// The schema in the schema definition language, as it is committed.
+/// The schema in schema definition language, as in schema.graphql.
 pub fn sdl() -> String {
     let options = async_graphql::SDLExportOptions::new().prefer_single_line_descriptions();
     schema::build(&Options::default()).sdl_with_options(options)
 }
 
 impl Graphql {
-    /// Answers from this store those who may read.
     pub fn new(store: Store, auth: impl Into<ReaderAuth>, options: Options) -> Self {
         let schema = schema::build(&options);
         let recorder = Arc::new(Recorder::terminal());
-        let types = document::Types::of_schema();
+        let types = document::Types::new();
         Self { store, auth: auth.into(), options, clock: Clock::system(), recorder, schema, types }
     }
 
@@ -89,14 +91,14 @@ impl Graphql {
         self
     }
 
-    /// The same with another clock, which usage counts by.
+    /// The clock decides which usage period is the current one.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Answers a request; whatever goes wrong is an answer too.
+    /// Handles a request. Errors are responses too.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         self.handle_metered(request).await.0
     }
@@ -125,7 +127,7 @@ impl Graphql {
             request_id: request.lambda_context_ref().map(|context| context.request_id.as_str()),
             method: request.method().as_str(),
             path: request.raw_http_path(),
-            route: if graphiql::is_asked(&request) { "/graphiql" } else { "/graphql" },
+            route: if graphiql::is_page_request(&request) { "/graphiql" } else { "/graphql" },
             status: Some(status.as_u16()),
             outcome,
             details: Details::Query(&seen.details),
@@ -141,73 +143,74 @@ impl Graphql {
 
     async fn answer(&self, request: &Request, store: &Store, seen: &mut Seen) -> Response<Body> {
         if let Err(malformed) = gateway::check(request) {
-            return respond(Media::Json, StatusCode::BAD_REQUEST, error_json(&malformed.to_string(), "BAD_REQUEST"));
+            return respond(MediaType::Json, StatusCode::BAD_REQUEST, error_json(&malformed.to_string(), "BAD_REQUEST"));
         }
-        if graphiql::is_asked(request) {
+        if graphiql::is_page_request(request) {
             return graphiql::answer(request, self.options.graphiql);
         }
         if request.method() == Method::OPTIONS && self.options.cors_origin.is_some() {
             return preflight();
         }
         if let Err(refusal) = self.auth.admits(request).await {
-            return not_admitted(refusal);
+            return auth_error(refusal);
         }
-        let queries = match *request.method() {
-            Method::GET => http::of_get(request),
-            Method::POST => http::of_post(request, &self.options.limits),
+        let batch = match *request.method() {
+            Method::GET => http::parse_get(request),
+            Method::POST => http::parse_post(request, &self.options.limits),
             _ => return method_not_allowed(),
         };
-        let media = Media::accepted(request.headers());
-        match queries {
-            Err(Unreadable { status, message }) => respond(media, status, error_json(&message, "BAD_REQUEST")),
-            Ok(queries) => self.run(queries, media, store, seen).await,
+        let media_type = MediaType::accepted(request.headers());
+        match batch {
+            Err(RequestError { status, message }) => respond(media_type, status, error_json(&message, "BAD_REQUEST")),
+            Ok(batch) => self.run(batch, media_type, store, seen).await,
         }
     }
 
-    async fn run(&self, queries: Queries, media: Media, store: &Store, seen: &mut Seen) -> Response<Body> {
+    async fn run(&self, batch: Batch, media_type: MediaType, store: &Store, seen: &mut Seen) -> Response<Body> {
         let limits = &self.options.limits;
-        let Queries { each, is_batch } = queries;
-        seen.details.queries = each.len();
-        let prepare = |request: Result<GraphqlRequest, Unreadable>| match request {
+        let Batch { requests, is_array } = batch;
+        seen.details.queries = requests.len();
+        let prepare = |request: Result<GraphqlRequest, RequestError>| match request {
             Ok(request) => run::prepare(request, &self.types, &self.options),
-            Err(unreadable) => Err(Answer::refused(&unreadable.message, "BAD_REQUEST")),
+            Err(error) => Err(Answer::rejected(&error.message, "BAD_REQUEST")),
         };
-        let prepared: Vec<_> = each.into_iter().map(prepare).collect();
-        let parts = prepared.iter().flatten().map(|prepared| prepared.parts).max().unwrap_or(Parts::Versions);
+        let prepared: Vec<_> = requests.into_iter().map(prepare).collect();
+        let parts = prepared.iter().flatten().map(run::Prepared::parts).max().unwrap_or(Parts::Versions);
         let loaders = Arc::new(Loaders::new(Reads::new(store.clone()), limits.clone(), self.clock.now(), parts));
         let runs = prepared.into_iter().map(|prepared| async {
             match prepared {
                 Ok(prepared) => run::run(&self.schema, &loaders, prepared).await,
-                Err(refused) => refused,
+                Err(rejected) => rejected,
             }
         });
         let Ok(answers) = tokio::time::timeout(limits.time, join_all(runs)).await else {
             seen.details.errors += 1;
-            let message = format!("the time limit of {} seconds has passed: ask for less", limits.time.as_secs());
-            return respond(media, StatusCode::GATEWAY_TIMEOUT, error_json(&message, "TIMEOUT"));
+            let message =
+                format!("the request exceeded the time limit of {} seconds: request fewer rows or fields", limits.time.as_secs());
+            return respond(media_type, StatusCode::GATEWAY_TIMEOUT, error_json(&message, "TIMEOUT"));
         };
         let operations: Vec<&str> = answers.iter().filter_map(|answer| answer.operation.as_deref()).collect();
         seen.details.operation = Some(operations.join(",")).filter(|operations| !operations.is_empty());
         seen.details.errors = answers.iter().map(|answer| answer.errors).sum();
         seen.store_failed = answers.iter().any(|answer| answer.store_failed);
         let was_executed = answers.iter().all(|answer| answer.was_executed);
-        let body = join(answers, is_batch);
-        if is_longer_in_lambda(&body, limits.answer) {
+        let body = join(answers, is_array);
+        if exceeds_lambda_limit(&body, limits.answer) {
             seen.details.errors += 1;
-            return respond(media, status(false, is_batch, media), Answer::too_large().json);
+            return respond(media_type, status(false, is_array, media_type), Answer::too_large().json);
         }
-        respond(media, status(was_executed, is_batch, media), body)
+        respond(media_type, status(was_executed, is_array, media_type), body)
     }
 }
 
-/// The status of queries that were well-formed requests: the newer media type tells by it whether
-/// one was refused; the older one, and a batch, do not.
-fn status(was_executed: bool, is_batch: bool, media: Media) -> StatusCode {
-    if was_executed || is_batch || media == Media::Json { StatusCode::OK } else { StatusCode::BAD_REQUEST }
+/// The status of a well-formed request. Only a single query in the media type application/graphql-response+json gets 400
+/// if it is invalid.
+fn status(was_executed: bool, is_array: bool, media_type: MediaType) -> StatusCode {
+    if was_executed || is_array || media_type == MediaType::Json { StatusCode::OK } else { StatusCode::BAD_REQUEST }
 }
 
-fn join(answers: Vec<Answer>, is_batch: bool) -> String {
-    if is_batch {
+fn join(answers: Vec<Answer>, is_array: bool) -> String {
+    if is_array {
         let all: Vec<&str> = answers.iter().map(|answer| answer.json.as_str()).collect();
         format!("[{}]", all.join(","))
     } else {
@@ -215,25 +218,25 @@ fn join(answers: Vec<Answer>, is_batch: bool) -> String {
     }
 }
 
-/// Whether a body has more bytes than this within Lambda's own answer, where it is a JSON string.
-fn is_longer_in_lambda(body: &str, limit: usize) -> bool {
+/// Whether the body is larger than `limit` bytes as a JSON string, which it is in Lambda's response.
+fn exceeds_lambda_limit(body: &str, limit: usize) -> bool {
     let escaped = || body.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
-    // At most each byte becomes two.
+    // Escaping at most doubles the length.
     body.len() > limit / 2 && body.len() + escaped() > limit
 }
 
-fn respond(media: Media, status: StatusCode, body: String) -> Response<Body> {
+fn respond(media_type: MediaType, status: StatusCode, body: String) -> Response<Body> {
     let mut response = reply::json(status, &());
     *response.body_mut() = Body::Text(body);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media.content_type()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type.content_type()));
     response
 }
 
-fn not_admitted(refusal: ReaderRefusal) -> Response<Body> {
+fn auth_error(refusal: ReaderRefusal) -> Response<Body> {
     let status = refusal.status();
     let is_unauthorized = status == StatusCode::UNAUTHORIZED;
     let code = if is_unauthorized { "UNAUTHENTICATED" } else { "SERVICE_UNAVAILABLE" };
-    let mut response = respond(Media::Json, status, error_json(&refusal.to_string(), code));
+    let mut response = respond(MediaType::Json, status, error_json(&refusal.to_string(), code));
     if is_unauthorized {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
@@ -241,8 +244,8 @@ fn not_admitted(refusal: ReaderRefusal) -> Response<Body> {
 }
 
 fn method_not_allowed() -> Response<Body> {
-    let body = error_json("queries come by GET or POST", "BAD_REQUEST");
-    let mut response = respond(Media::Json, StatusCode::METHOD_NOT_ALLOWED, body);
+    let body = error_json("method not allowed: use GET or POST", "BAD_REQUEST");
+    let mut response = respond(MediaType::Json, StatusCode::METHOD_NOT_ALLOWED, body);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
     response
 }
@@ -262,9 +265,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_is_as_long_as_it_is_within_lambdas_answer() {
+    fn escaped_characters_count_twice() {
         let quotes = "\"".repeat(6);
-        for (body, limit, is_longer) in [
+        for (body, limit, exceeds) in [
             (quotes.as_str(), 12, false),
             (&quotes, 11, true),
             (&quotes, 5, true),
@@ -272,7 +275,7 @@ mod tests {
             ("a\\b", 3, true),
             ("abc", 3, false),
         ] {
-            assert_eq!(is_longer_in_lambda(body, limit), is_longer, "{body} in {limit}");
+            assert_eq!(exceeds_lambda_limit(body, limit), exceeds, "{body} in {limit}");
         }
     }
 }

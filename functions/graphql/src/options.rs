@@ -1,47 +1,45 @@
-//! What can be set about the function, with its defaults.
+//! Configuration of the function.
 
 use std::{str::FromStr, time::Duration};
 
 use runtime::config::optional;
 
-/// What can be set. [`Options::default`] is what the docs name.
+/// [`Options::default`] has the documented defaults.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Whether the schema may be asked for (`GRAPHQL_INTROSPECTION`, default on).
+    /// Whether introspection is allowed (`GRAPHQL_INTROSPECTION`, default on).
     pub introspection: bool,
-    /// Whether there is a page at /graphiql (`GRAPHIQL`, default on).
+    /// Whether /graphiql serves GraphiQL (`GRAPHIQL`, default on).
     pub graphiql: bool,
-    /// The one origin whose pages may ask (`GRAPHQL_CORS_ORIGIN`, default none).
+    /// The origin that CORS allows (`GRAPHQL_CORS_ORIGIN`, default none).
     pub cors_origin: Option<String>,
-    /// The bounds of one request.
     pub limits: Limits,
 }
 
-/// The bounds of one request.
+/// Limits of one HTTP request.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The deepest a query may nest (`GRAPHQL_MAX_DEPTH`, default 20).
+    /// Levels of fields of a query (`GRAPHQL_MAX_DEPTH`, default 20).
     pub depth: usize,
-    /// The most a query may cost by its page sizes (`GRAPHQL_MAX_COMPLEXITY`, default 250,000).
+    /// Complexity of a query, see docs/graphql.md (`GRAPHQL_MAX_COMPLEXITY`, default 250,000).
     pub complexity: usize,
-    /// The most fields a query may have once its fragments are written out (2,000).
+    /// Fields of a query with its fragments expanded (2,000).
     pub fields: usize,
-    /// The most rows of a page (`GRAPHQL_MAX_PAGE`, default 1,000).
+    /// Rows of a page (`GRAPHQL_MAX_PAGE`, default 1,000).
     pub page: usize,
-    /// The most rows of an answer, all lists together (4,000).
+    /// Rows of a response, all lists together (4,000).
     pub rows: usize,
-    /// The most queries in one request (10).
+    /// Queries of a batch (10).
     pub batch: usize,
-    /// The most bytes of a request's body (256 KiB).
+    /// Bytes of a request body (256 KiB).
     pub body: usize,
-    /// The most bytes of an answer, as Lambda counts it (6 MiB less room for its envelope).
+    /// Bytes of a response body as a JSON string (6 MiB minus 16 KiB for headers and status).
     pub answer: usize,
-    /// How long a request may take (`GRAPHQL_TIME_LIMIT_SECONDS`, default 20).
+    /// Duration of a request (`GRAPHQL_TIME_LIMIT_SECONDS`, default 20).
     pub time: Duration,
-    /// The most rows that one field reads where no index gives its order or its condition
-    /// (`GRAPHQL_MAX_CANDIDATES`, default 10,000).
+    /// Rows that one list reads if its order or condition has no index (`GRAPHQL_MAX_CANDIDATES`, default 10,000).
     pub candidates: usize,
-    /// The most rows that are counted (`GRAPHQL_MAX_COUNT`, default 1,000,000).
+    /// Rows that `totalCount` counts (`GRAPHQL_MAX_COUNT`, default 1,000,000).
     pub count: u64,
 }
 
@@ -69,21 +67,17 @@ impl Default for Options {
     }
 }
 
-/// A variable of the environment has a value that it can't have.
+/// An environment variable has an invalid value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment variable {name} must be {expected}")]
 pub struct OptionsError {
-    /// The variable.
     pub name: &'static str,
-    /// What it can have.
     pub expected: &'static str,
 }
 
 impl Options {
-    /// The options as the environment sets them.
-    ///
     /// # Errors
-    /// If a variable has a value that it can't have: better no start than an open door.
+    /// If a variable has an invalid value. The function must not start with a default that its operator tried to change.
     pub fn from_environment() -> Result<Self, OptionsError> {
         Self::read(optional)
     }
@@ -128,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_set_has_its_default_and_what_is_wrong_is_named() {
+    fn unset_variables_have_defaults_and_invalid_ones_are_rejected() {
         let options = Options::read(|_| None).unwrap();
         assert!(options.introspection && options.graphiql && options.cors_origin.is_none());
         assert_eq!((options.limits.page, options.limits.candidates), (1_000, 10_000));
@@ -137,7 +131,7 @@ mod tests {
         assert!(!off.introspection && off.graphiql);
 
         for (name, value) in [("GRAPHIQL", "perhaps"), ("GRAPHQL_MAX_DEPTH", "deep"), ("GRAPHQL_MAX_COUNT", "-1")] {
-            let error = Options::read(|asked| (asked == name).then(|| value.to_owned())).unwrap_err();
+            let error = Options::read(|variable| (variable == name).then(|| value.to_owned())).unwrap_err();
             assert_eq!(error.name, name);
         }
     }

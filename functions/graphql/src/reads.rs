@@ -1,5 +1,4 @@
-//! The store as one GraphQL request reads it: a bounded number of requests at once, and each count
-//! once.
+//! The store within the bounds of one HTTP request: limited concurrency, and each count read once.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,20 +19,20 @@ use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use crate::error::ApiError;
 
-/// The most requests to DynamoDB under way at once. Each holds a connection, of which a Lambda function
-/// has at most 1,024, and up to a megabyte of an answer.
-const MAX_REQUESTS: u32 = 64;
+/// Maximum number of concurrent DynamoDB requests. Each uses a connection (a Lambda function has at most
+/// 1,024 file descriptors) and up to 1 MB of response.
+const MAX_CONCURRENCY: u32 = 64;
 
-/// The most rows of one BatchGetItem.
+/// Maximum number of items of a BatchGetItem.
 const BATCH: usize = 100;
 
-/// What a BatchGetItem counts for: its answer may hold 100 times what a read of one row does.
+/// Permits that a BatchGetItem takes, since its response is larger than that of other reads.
 const BATCH_PERMITS: usize = 4;
 
-/// The most rows that one read asks for at once.
+/// Maximum number of items that are read at once.
 const CHUNK: usize = 10 * BATCH;
 
-/// The store within the bounds of one GraphQL request. Clones share them.
+/// Clones share the bounds and the counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Reads {
     store: Store,
@@ -41,22 +40,21 @@ pub(crate) struct Reads {
     counts: Arc<Mutex<HashMap<ListIndex, Arc<Count>>>>,
 }
 
-/// The rows of a list; None if there are more than are counted.
+/// The number of rows of a list; None above the limit.
 type Count = OnceCell<Result<Option<u64>, ApiError>>;
 
 impl Reads {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, requests: Arc::new(Semaphore::new(MAX_REQUESTS as usize)), counts: Arc::default() }
+        Self { store, requests: Arc::new(Semaphore::new(MAX_CONCURRENCY as usize)), counts: Arc::default() }
     }
 
-    /// Waits until so many requests may be made; they may until the permit is dropped. The semaphore is
-    /// never closed, so there is always one.
+    /// Waits for capacity for this number of requests. Never None: the semaphore is never closed.
     async fn permit(&self, requests: usize) -> Option<SemaphorePermit<'_>> {
-        let requests = u32::try_from(requests).unwrap_or(u32::MAX).min(MAX_REQUESTS);
+        let requests = u32::try_from(requests).unwrap_or(u32::MAX).min(MAX_CONCURRENCY);
         self.requests.acquire_many(requests).await.ok()
     }
 
-    /// Reads rows by id, some hundred at a time. A row is so many items.
+    /// Reads rows by id, in chunks. `items` is the number of items per row.
     async fn rows<T, F>(&self, ids: &[Id], items: usize, read: impl Fn(Vec<Id>) -> F) -> Result<Vec<T>, StoreError>
     where
         F: Future<Output = Result<Vec<T>, StoreError>>,
@@ -120,8 +118,8 @@ impl Reads {
         self.store.list_page(index, shard, range, descending, limit).await
     }
 
-    /// How many rows a list holds, or None if more than `bound`. Counted once, whoever asks.
-    pub(crate) async fn count(&self, index: ListIndex, bound: u64) -> Result<Option<u64>, ApiError> {
+    /// The number of rows of a list; None if it is above `limit`.
+    pub(crate) async fn count(&self, index: ListIndex, limit: u64) -> Result<Option<u64>, ApiError> {
         let count = {
             let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(counts.entry(index).or_default())
@@ -130,10 +128,10 @@ impl Reads {
             let total = &AtomicU64::new(0);
             let shards = (0..SHARDS).map(|shard| async move {
                 let _permit = self.permit(1).await;
-                self.store.count(index, shard, total, bound).await
+                self.store.count(index, shard, total, limit).await
             });
             try_join_all(shards).await?;
-            Ok(Some(total.load(Ordering::Relaxed)).filter(|total| *total <= bound))
+            Ok(Some(total.load(Ordering::Relaxed)).filter(|total| *total <= limit))
         };
         count.get_or_init(read).await.clone()
     }

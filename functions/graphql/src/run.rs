@@ -1,4 +1,4 @@
-//! One query: validated, planned, executed, and its errors given codes.
+//! Validates, plans and executes one query.
 
 use std::sync::Arc;
 
@@ -9,13 +9,12 @@ use store::Parts;
 use crate::{
     document::{self, Plan, TooLong, Types},
     error::ApiError,
-    guard::{self, Refused},
+    guard::{self, Rejection},
     load::Loaders,
     options::Options,
     schema::Schema,
 };
 
-/// A query as it came over HTTP.
 #[derive(Debug, Default)]
 pub(crate) struct GraphqlRequest {
     pub(crate) query: String,
@@ -23,11 +22,11 @@ pub(crate) struct GraphqlRequest {
     pub(crate) variables: Map<String, serde_json::Value>,
 }
 
-/// The answer to one query.
+/// The response to one query.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) json: String,
-    /// Whether it was valid and its fields were executed, whatever they answered.
+    /// False if the query was rejected.
     pub(crate) was_executed: bool,
     pub(crate) errors: usize,
     /// One of the errors is the store's.
@@ -36,20 +35,20 @@ pub(crate) struct Answer {
     pub(crate) operation: Option<String>,
 }
 
-/// The JSON of an answer that is nothing but an error.
+/// A response body with one error and no data.
 pub(crate) fn error_json(message: &str, code: &str) -> String {
     serde_json::json!({"errors": [{"message": message, "extensions": {"code": code}}]}).to_string()
 }
 
 impl Answer {
-    /// The answer to a query that is not executed.
-    pub(crate) fn refused(message: &str, code: &str) -> Self {
+    /// A query that is not executed.
+    pub(crate) fn rejected(message: &str, code: &str) -> Self {
         Self { json: error_json(message, code), was_executed: false, errors: 1, store_failed: false, operation: None }
     }
 
     pub(crate) fn too_large() -> Self {
-        Self::refused(
-            "the answer would be larger than Lambda can return (6 MB): ask for fewer rows or fields",
+        Self::rejected(
+            "the response would be larger than Lambda's limit of 6 MB: request fewer rows or fields",
             "ANSWER_TOO_LARGE",
         )
     }
@@ -61,68 +60,54 @@ impl Answer {
     }
 }
 
-impl From<Refused> for Answer {
-    fn from(refused: Refused) -> Self {
-        Self::refused(&refused.to_string(), refused.code())
+impl From<Rejection> for Answer {
+    fn from(rejection: Rejection) -> Self {
+        Self::rejected(&rejection.to_string(), rejection.code())
     }
 }
 
-/// A query that may be executed.
+/// A valid query within the limits.
 #[derive(Debug)]
 pub(crate) struct Prepared<'t> {
     plan: Plan<'t>,
     operation: Option<String>,
-    /// The parts of customers that it needs.
-    pub(crate) parts: Parts,
 }
 
-/// Fields that need a customer's list of entitlements.
-const OF_LISTS: [&str; 2] = ["entitlements", "entitlementList"];
+impl Prepared<'_> {
+    /// The parts of customers that the query reads.
+    pub(crate) fn parts(&self) -> Parts {
+        self.plan.parts
+    }
+}
 
-/// Fields that need a customer's profile. Conditions and orders may need it too.
-const OF_PROFILES: [&str; 8] = ["name", "email", "billingId", "crmId", "billingCurrency", "metadata", "condition", "orderBy"];
-
-/// Validates and plans a query, or refuses it.
+/// Validates and plans a query.
 pub(crate) fn prepare<'t>(request: GraphqlRequest, types: &'t Types, options: &Options) -> Result<Prepared<'t>, Answer> {
     let GraphqlRequest { query, operation_name, variables } = request;
     let limits = &options.limits;
     let query = guard::scan(&query)?;
     let document = parse_query(&query).map_err(|error| Answer::invalid(error.into(), "GRAPHQL_PARSE_FAILED"))?;
-    let names = guard::check_fields(&document, limits.fields)?;
-    if !options.introspection && names.has_any(&["__schema", "__type"]) {
-        return Err(Refused::Introspection.into());
-    }
-    let parts = if names.has_any(&OF_LISTS) {
-        Parts::Entitlements
-    } else if names.has_any(&OF_PROFILES) {
-        Parts::Profiles
-    } else {
-        Parts::Versions
-    };
+    guard::check_fields(&document, limits.fields, options.introspection)?;
     document::validate(types, &document).map_err(|error| Answer::invalid(error, "GRAPHQL_VALIDATION_FAILED"))?;
     let (name, operation) = guard::operation(&document, operation_name.as_deref())?;
     let plan = document::plan(types, &document, operation, variables, limits.page)
         .map_err(|error| Answer::invalid(error, "BAD_USER_INPUT"))?;
-    for (problem, found, limit) in
-        [("nests too deep", plan.depth, limits.depth), ("is too complex", plan.complexity, limits.complexity)]
-    {
+    for (measure, found, limit) in [("depth", plan.depth, limits.depth), ("complexity", plan.complexity, limits.complexity)] {
         if found > limit {
-            return Err(Refused::Size { problem, found, limit }.into());
+            return Err(Rejection::Size { measure, found, limit }.into());
         }
     }
     // The log names operations of the document, never a text that is none of its names.
     let operation = name.map(|name| name.chars().take(100).collect());
-    Ok(Prepared { plan, operation, parts })
+    Ok(Prepared { plan, operation })
 }
 
-/// Executes a query.
 pub(crate) async fn run(schema: &Schema, loaders: &Arc<Loaders>, prepared: Prepared<'_>) -> Answer {
-    let Prepared { plan: Plan { document, fields, .. }, operation, .. } = prepared;
+    let Prepared { plan: Plan { document, fields, .. }, operation } = prepared;
     let mut request = Request::new(String::new()).data(Arc::clone(loaders));
     request.set_parsed_query(document);
     let response = schema.execute(request).await;
     let store_failed = response.errors.iter().any(|error| matches!(error.source(), Some(ApiError::Store)));
-    let errors: Vec<ServerError> = response.errors.into_iter().map(with_own_code).collect();
+    let errors: Vec<ServerError> = response.errors.into_iter().map(with_field_code).collect();
     let mut json = Vec::new();
     json.push(b'{');
     if !errors.is_empty() {
@@ -139,8 +124,8 @@ pub(crate) async fn run(schema: &Schema, loaders: &Arc<Loaders>, prepared: Prepa
     Answer { json, was_executed: true, errors: errors.len(), store_failed, operation }
 }
 
-/// An error of a field, which has its code from its source. The library's own are about arguments.
-fn with_own_code(error: ServerError) -> ServerError {
+/// Adds the code to an error of a field. An error without a source is async-graphql's, about an argument.
+fn with_field_code(error: ServerError) -> ServerError {
     let code = error.source::<ApiError>().map_or("BAD_USER_INPUT", ApiError::code);
     with_code(error, code)
 }

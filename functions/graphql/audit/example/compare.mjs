@@ -1,11 +1,11 @@
-// Compares random queries and walks through lists with the example's GraphQL endpoint: PostGraphile on
+// Compares responses to random queries and pages of lists with the example's GraphQL endpoint: PostGraphile on
 // PostgreSQL with the example's options, over the same rows.
 //
 //   GRAPHQL_URL=http://127.0.0.1:8080/graphql API_TOKEN=local-token WEBHOOK_SECRET=local-secret \
 //     node compare.mjs [queries] [seed]
 //
-// It fills the stack first, and copies the rows that the simplest queries return into PostgreSQL. The
-// differences that docs/graphql.md documents are the ones named DIFFERENCE below; any other fails.
+// Sends data to the stack first, and copies the rows that simple queries return into PostgreSQL. Any difference
+// fails except those marked DIFFERENCE below, which docs/graphql.md documents.
 import { createServer } from 'node:http';
 import PgSimplifyInflector from '@graphile-contrib/pg-simplify-inflector';
 import graphileBuild from 'graphile-build';
@@ -97,8 +97,8 @@ const orders = (list) => COLUMNS[list].filter((column) => column !== 'entitlemen
 function order(list, isNested) {
   const name = () => `${pick([...orders(list), 'PRIMARY_KEY'])}_${pick(['ASC', 'DESC'])}`;
   const names = [name(), ...(chance(0.3) ? [name()] : [])];
-  // DIFFERENCE: in an order that is read from an index backwards, ties are broken descending. (NATURAL is
-  // the order of primary keys here, and any order in PostgreSQL.)
+  // DIFFERENCE: descending orders that are read from an index break ties descending. (NATURAL is primary-key
+  // order here, and undefined in PostgreSQL.)
   const fromIndex = list === 'customers' ? ['CREATED_AT_DESC'] : ['CREATED_AT_DESC', 'CUSTOMER_ID_DESC'];
   if (!isNested && fromIndex.includes(names[0])) return `[${names[0]}, PRIMARY_KEY_DESC]`;
   return names.length === 1 && chance(0.5) ? names[0] : `[${names.join(', ')}]`;
@@ -141,10 +141,10 @@ function query(all) {
   return `{ ${Array.from({ length: 1 + below(3) }, (_, n) => `a${n}: ${root()}`).join(' ')} }`;
 }
 
-// ---- Walks through lists
+// ---- Pages of lists
 
-/** The pages of a walk: the rows' keys and what is said to lie around them. */
-async function walk(endpoint, endpointToken, list, order, size, forward) {
+/** All pages of a list: the keys of the rows and pageInfo. */
+async function readPages(endpoint, endpointToken, list, order, size, forward) {
   const [count, from, end] = forward ? ['first', 'after', 'endCursor'] : ['last', 'before', 'startCursor'];
   const text = `query($cursor: Cursor) { ${list}(orderBy: ${order}, ${count}: ${size}, ${from}: $cursor) { nodes { ${KEY[list]} } pageInfo { hasNextPage hasPreviousPage ${end} } } }`;
   const pages = [];
@@ -156,10 +156,10 @@ async function walk(endpoint, endpointToken, list, order, size, forward) {
     cursor = pageInfo[end];
     if (!(forward ? pageInfo.hasNextPage : pageInfo.hasPreviousPage)) return pages;
   }
-  throw new Error(`${text}: no end`);
+  throw new Error(`${text}: too many pages`);
 }
 
-/** The same window between two rows' cursors of either endpoint. */
+/** The rows between the cursors of two rows, from either endpoint. */
 async function between(endpoint, endpointToken, list, order, args, ends) {
   const cursors = `{ ${list}(orderBy: ${order}) { edges { cursor node { ${KEY[list]} } } } }`;
   const { edges } = (await ask(endpoint, { query: cursors }, endpointToken)).data[list];
@@ -171,7 +171,7 @@ async function between(endpoint, endpointToken, list, order, args, ends) {
 
 // ---- The comparison
 
-/** DIFFERENCE: moments have an offset and milliseconds here. */
+/** DIFFERENCE: date-times have an offset and milliseconds here. */
 function moment(value) {
   const isMoment = typeof value === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?$/.test(value);
   return isMoment ? new Date(value.replace(/(Z|\+00:00)?$/, 'Z')).toISOString() : value;
@@ -199,7 +199,7 @@ try {
     failed += theirs.errors ? 1 : 0;
     if (text(ours.data) !== text(theirs.data) || Boolean(ours.errors) !== Boolean(theirs.errors)) differ(one, ours, theirs);
   }
-  let walks = 0;
+  let lists = 0;
   let windows = 0;
   for (const list of ['customers', 'subscriptions']) {
     for (const column of [...orders(list), 'PRIMARY_KEY']) {
@@ -209,16 +209,16 @@ try {
         const hasNulls = all[list].some((entry) => entry[field] === null);
         for (const forward of [true, false]) {
           const size = pick([1, 3, 7, 40]);
-          const ours = await walk(url, token, list, order, size, forward);
+          const ours = await readPages(url, token, list, order, size, forward);
           const keys = (pages) => pages.flatMap(({ nodes }) => nodes);
-          walks += 1;
+          lists += 1;
           if (new Set(keys(ours)).size !== all[list].length || keys(ours).length !== all[list].length) {
-            differ(`a walk through ${list} ${order} by ${size} misses rows`, keys(ours), all[list].map((entry) => entry[KEY[list]]));
+            differ(`the pages of ${list} ${order} by ${size} miss rows`, keys(ours), all[list].map((entry) => entry[KEY[list]]));
           }
           // DIFFERENCE: the example loses rows with a null in the ordered column after a cursor.
           if (hasNulls) continue;
-          const theirs = await walk(example, null, list, order, size, forward);
-          if (text(ours) !== text(theirs)) differ(`a walk through ${list} ${order} by ${size}`, ours, theirs);
+          const theirs = await readPages(example, null, list, order, size, forward);
+          if (text(ours) !== text(theirs)) differ(`the pages of ${list} ${order} by ${size}`, ours, theirs);
         }
         if (hasNulls) continue;
         for (let n = 0; n < 4; n += 1) {
@@ -231,7 +231,7 @@ try {
       }
     }
   }
-  console.log(`${count} queries (${failed} with errors), ${walks} walks, ${windows} windows; ${differences} differences`);
+  console.log(`${count} queries (${failed} with errors), ${lists} lists, ${windows} windows; ${differences} differences`);
   await stop();
 } finally {
   await postgres.stop();

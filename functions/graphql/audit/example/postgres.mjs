@@ -1,4 +1,4 @@
-// A PostgreSQL of its own on loopback, in a folder that is removed with it.
+// A temporary PostgreSQL server on loopback.
 import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -6,7 +6,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Where Debian's packages put the programs, the newest version first. */
+/** The folder of the newest Debian package's programs. */
 function programs() {
   const root = '/usr/lib/postgresql';
   const versions = existsSync(root) ? readdirSync(root).sort((a, b) => Number(b) - Number(a)) : [];
@@ -23,11 +23,11 @@ export async function freePort() {
   return port;
 }
 
-/** Starts a server; returns its connection string and a function that ends it. */
+/** Starts a server; returns its connection string and a function that stops it. */
 export async function start() {
   const bin = programs();
   const folder = mkdtempSync(join(tmpdir(), 'example-'));
-  // PostgreSQL does not run as root: Debian's package made it a user.
+  // PostgreSQL refuses to run as root, so use the user of Debian's package.
   const number = (flag) => Number(execFileSync('id', [flag, 'postgres']));
   const user = userInfo().uid === 0 ? { uid: number('-u'), gid: number('-g') } : {};
   if (user.uid) chownSync(folder, user.uid, user.gid);

@@ -1,7 +1,4 @@
-//! The values of a request's variables, by the types that the operation gives them.
-//!
-//! The specification's CoerceVariableValues: a variable without a value and without a default is
-//! absent, which is not null.
+//! The specification's CoerceVariableValues. async-graphql's has no notion of an absent variable.
 
 use std::collections::HashMap;
 
@@ -13,15 +10,15 @@ use async_graphql::{
 use serde_json::{Map, Value};
 
 use super::{
-    short,
-    types::{Input, InputValue, Types, named},
+    truncate,
+    types::{Input, InputValue, Types, named_type},
 };
 
-/// The variables that have a value.
+/// The variables that have a value. One without a value and without a default is absent, which is not null.
 pub(super) type Variables<'a> = HashMap<&'a str, ConstValue>;
 
-/// The values of an operation's variables, or what is wrong with the first one that has no valid value.
-pub(super) fn variables<'a>(
+/// The error is about the first variable without a valid value.
+pub(super) fn coerce_variables<'a>(
     types: &Types,
     operation: &'a OperationDefinition,
     given: &mut Map<String, Value>,
@@ -31,7 +28,7 @@ pub(super) fn variables<'a>(
         let pos = definition.pos;
         let definition = &definition.node;
         let (name, ty) = (definition.name.node.as_str(), &definition.var_type.node);
-        let error = |problem: &str| ServerError::new(format!("Variable \"${}\" {problem}", short(name)), Some(pos));
+        let error = |problem: &str| ServerError::new(format!("Variable \"${}\" {problem}", truncate(name)), Some(pos));
         let value = match (given.remove(name), &definition.default_value) {
             (Some(json), _) => value(types, ty, json).map_err(|problem| error(&format!("got an invalid value: {problem}")))?,
             (None, Some(default)) => default.node.clone(),
@@ -55,17 +52,17 @@ fn value(types: &Types, ty: &Type, json: Value) -> Result<ConstValue, String> {
         (BaseType::Named(name), json) => match types.input(name) {
             Some(Input::Object(known)) => object(types, ty, known, json),
             Some(input) => {
-                let found = short(&json.to_string()).to_owned();
-                leaf(input, json).ok_or_else(|| format!("expected type \"{}\", found {found}.", named(ty)))
+                let found = truncate(&json.to_string()).to_owned();
+                leaf(input, json).ok_or_else(|| format!("expected type \"{}\", found {found}.", named_type(ty)))
             }
-            None => Err(format!("unknown type \"{}\".", short(name))),
+            None => Err(format!("unknown type \"{}\".", truncate(name))),
         },
     }
 }
 
 fn object(types: &Types, ty: &Type, known: &[InputValue], json: Value) -> Result<ConstValue, String> {
     let Value::Object(mut given) = json else {
-        return Err(format!("expected type \"{}\" to be an object.", named(ty)));
+        return Err(format!("expected type \"{}\" to be an object.", named_type(ty)));
     };
     let mut members = IndexMap::new();
     for member in known {
@@ -79,14 +76,14 @@ fn object(types: &Types, ty: &Type, known: &[InputValue], json: Value) -> Result
         }
     }
     match given.keys().next() {
-        Some(unknown) => Err(format!("field \"{}\" is not defined by type \"{}\".", short(unknown), named(ty))),
+        Some(unknown) => Err(format!("field \"{}\" is not defined by type \"{}\".", truncate(unknown), named_type(ty))),
         None => Ok(ConstValue::Object(members)),
     }
 }
 
 fn leaf(input: &Input, json: Value) -> Option<ConstValue> {
     match (input, json) {
-        (Input::Int, Value::Number(number)) => whole(&number).map(ConstValue::from),
+        (Input::Int, Value::Number(number)) => to_int(&number).map(ConstValue::from),
         (Input::Float, Value::Number(number)) => Some(ConstValue::Number(number)),
         (Input::String | Input::Id, Value::String(text)) => Some(ConstValue::String(text)),
         (Input::Id, Value::Number(number)) if !number.is_f64() => Some(ConstValue::String(number.to_string())),
@@ -96,8 +93,8 @@ fn leaf(input: &Input, json: Value) -> Option<ConstValue> {
     }
 }
 
-/// An Int, which JSON may write with a fraction: `2.0` is 2.
-fn whole(number: &Number) -> Option<i32> {
+/// `2.0` is a valid Int in JSON.
+fn to_int(number: &Number) -> Option<i32> {
     if let Some(number) = number.as_i64() {
         return i32::try_from(number).ok();
     }

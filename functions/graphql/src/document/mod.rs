@@ -1,9 +1,10 @@
-//! A query's document: validated by the specification's rules, and planned for execution.
+//! Validation and execution as the GraphQL specification requires, around async-graphql's executor.
 //!
-//! The library's executor keeps to less than the specification: members come in the order of
-//! completion, a member that failed is left out, an object without members is null, and a variable
-//! without a value counts as null. So each operation is executed in a form without fragments,
-//! directives and variables ([`plan`]), and its response is written by that plan ([`respond`]).
+//! async-graphql deviates from the specification: members come in the order of completion, a failed member is missing
+//! instead of null, an object without members is null, and a variable without a value is null instead of absent.
+//! Therefore [`plan`] rewrites each operation without fragments, directives and variables before it is executed, and
+//! [`respond`] writes the response by the plan. This makes responses equal to graphql-js's (audit/reference.mjs compares
+//! random queries), and executes a field of a row once however many aliases it has.
 
 mod coerce;
 mod plan;
@@ -23,32 +24,32 @@ pub(crate) use respond::{TooLong, respond};
 pub(crate) use types::Types;
 pub(crate) use validate::validate;
 
-/// The fields that share a response key, in the order of the document.
-type Group<'a> = Vec<&'a Positioned<Field>>;
+/// The fields with the same response key, in document order.
+type FieldGroup<'a> = Vec<&'a Positioned<Field>>;
 
-/// The fields of these selection sets, fragments written out, by response key in the order of their
-/// first occurrence. `is_included` decides by a selection's directives.
-fn collect<'a>(
+/// The specification's CollectFields: the fields of these selection sets with fragments expanded, by response key, in
+/// the order of first occurrence. `is_included` evaluates the directives of a selection.
+fn collect_fields<'a>(
     document: &'a ExecutableDocument,
     sets: &[&'a SelectionSet],
     is_included: &impl Fn(&[Positioned<Directive>]) -> Result<bool, ServerError>,
-) -> Result<Vec<Group<'a>>, ServerError> {
-    let mut collected = Collected { document, is_included, groups: Vec::new(), places: HashMap::new() };
+) -> Result<Vec<FieldGroup<'a>>, ServerError> {
+    let mut collector = FieldCollector { document, is_included, groups: Vec::new(), indexes: HashMap::new() };
     for set in sets {
-        collected.add(set)?;
+        collector.add(set)?;
     }
-    Ok(collected.groups)
+    Ok(collector.groups)
 }
 
-struct Collected<'a, 'i, I> {
+struct FieldCollector<'a, 'i, I> {
     document: &'a ExecutableDocument,
     is_included: &'i I,
-    groups: Vec<Group<'a>>,
-    /// Where each response key's group is.
-    places: HashMap<&'a str, usize>,
+    groups: Vec<FieldGroup<'a>>,
+    /// The index of each response key's group.
+    indexes: HashMap<&'a str, usize>,
 }
 
-impl<'a, I: Fn(&[Positioned<Directive>]) -> Result<bool, ServerError>> Collected<'a, '_, I> {
+impl<'a, I: Fn(&[Positioned<Directive>]) -> Result<bool, ServerError>> FieldCollector<'a, '_, I> {
     fn add(&mut self, set: &'a SelectionSet) -> Result<(), ServerError> {
         for selection in &set.items {
             if !(self.is_included)(selection.node.directives())? {
@@ -56,8 +57,8 @@ impl<'a, I: Fn(&[Positioned<Directive>]) -> Result<bool, ServerError>> Collected
             }
             match &selection.node {
                 Selection::Field(field) => {
-                    let place = *self.places.entry(field.node.response_key().node.as_str()).or_insert(self.groups.len());
-                    match self.groups.get_mut(place) {
+                    let index = *self.indexes.entry(field.node.response_key().node.as_str()).or_insert(self.groups.len());
+                    match self.groups.get_mut(index) {
                         Some(group) => group.push(field),
                         None => self.groups.push(vec![field]),
                     }
@@ -74,12 +75,11 @@ impl<'a, I: Fn(&[Positioned<Directive>]) -> Result<bool, ServerError>> Collected
     }
 }
 
-/// The beginning of a name that a query gave, for messages.
-fn short(name: &str) -> &str {
+/// The first 100 characters of a part of the query, for error messages.
+fn truncate(name: &str) -> &str {
     name.char_indices().nth(100).and_then(|(end, _)| name.get(..end)).unwrap_or(name)
 }
 
-/// What is selected of a group's field.
-fn selection_sets<'a>(group: &Group<'a>) -> Vec<&'a SelectionSet> {
+fn selection_sets<'a>(group: &FieldGroup<'a>) -> Vec<&'a SelectionSet> {
     group.iter().map(|field| &field.node.selection_set.node).collect()
 }

@@ -1,4 +1,4 @@
-//! An operation in the form in which it is executed and answered.
+//! Rewrites an operation for execution.
 
 use std::collections::HashMap;
 
@@ -11,55 +11,59 @@ use async_graphql::{
 };
 use async_graphql_value::Value;
 use serde_json::Map;
+use store::Parts;
 
 use super::{
-    Group,
-    coerce::{Variables, variables},
-    collect, selection_sets,
-    types::{ROOT, Types, named},
+    FieldGroup,
+    coerce::{Variables, coerce_variables},
+    collect_fields, selection_sets,
+    types::{ROOT, Types, named_type},
 };
-use crate::schema::cost::{self, Parent};
+use crate::schema::{
+    cost::{self, Parent},
+    parts,
+};
 
-/// An operation to execute.
 #[derive(Debug)]
 pub(crate) struct Plan<'t> {
-    /// The operation alone: no fragments, no directives, no variables, each response key of an object
-    /// once, and no object without a member.
+    /// One operation without fragments, directives and variables. Each response key of an object occurs once, and no
+    /// object is without members.
     pub(crate) document: ExecutableDocument,
-    /// What the response holds.
-    pub(crate) fields: Vec<Selected<'t>>,
-    /// What it may cost: [`crate::schema::cost`].
+    /// The members of `data`.
+    pub(crate) fields: Vec<PlannedField<'t>>,
+    /// See [`crate::schema::cost`].
     pub(crate) complexity: usize,
-    /// The levels of fields.
+    /// Levels of fields.
     pub(crate) depth: usize,
+    /// The parts of customers that the operation reads.
+    pub(crate) parts: Parts,
 }
 
 /// A member of the response.
 #[derive(Debug)]
-pub(crate) struct Selected<'t> {
-    /// Its name there.
-    pub(super) key: Name,
-    /// Its name in what execution answers.
-    pub(super) source: Name,
+pub(crate) struct PlannedField<'t> {
+    pub(super) response_key: Name,
+    /// The response key in what execution returns.
+    pub(super) executed_key: Name,
     pub(super) ty: &'t Type,
-    /// What is selected of it; None for a scalar or an enum.
-    pub(super) fields: Option<Vec<Selected<'t>>>,
+    /// The members; None for a scalar or an enum.
+    pub(super) fields: Option<Vec<PlannedField<'t>>>,
 }
 
-/// No name of a query's: marks an object whose members may all fail, or that has none, so that it is
-/// not mistaken for null.
-const MARK: &str = "";
+/// Response key of a `__typename` that is added to objects without members, or whose members may all fail, since
+/// async-graphql returns null for an object without members. No query can use this key.
+const PLACEHOLDER: &str = "";
 
-/// Plans a valid document's operation with these variables.
+/// Plans an operation of a valid document. `page_limit` is the maximum number of rows of a page.
 pub(crate) fn plan<'t>(
     types: &'t Types,
     document: &ExecutableDocument,
     operation: &Positioned<OperationDefinition>,
-    mut given: Map<String, serde_json::Value>,
-    page: usize,
+    mut variables: Map<String, serde_json::Value>,
+    page_limit: usize,
 ) -> Result<Plan<'t>, ServerError> {
-    let variables = variables(types, &operation.node, &mut given)?;
-    let planner = Planner { types, document, variables, page };
+    let variables = coerce_variables(types, &operation.node, &mut variables)?;
+    let planner = Planner { types, document, variables, page_limit };
     let object = planner.object(ROOT, Parent::default(), &[&operation.node.selection_set.node])?;
     let definition = OperationDefinition {
         ty: OperationType::Query,
@@ -69,44 +73,56 @@ pub(crate) fn plan<'t>(
     };
     let operations = DocumentOperations::Single(Positioned::new(definition, operation.pos));
     let document = ExecutableDocument { operations, fragments: Default::default() };
-    Ok(Plan { document, fields: object.fields, complexity: object.complexity, depth: object.depth })
+    Ok(Plan { document, fields: object.fields, complexity: object.complexity, depth: object.depth, parts: object.parts })
 }
 
 struct Planner<'t, 'd> {
     types: &'t Types,
     document: &'d ExecutableDocument,
     variables: Variables<'d>,
-    /// The most rows of a page.
-    page: usize,
+    page_limit: usize,
 }
 
-/// What is selected of an object.
+/// The selection of an object.
 struct Object<'t> {
     set: SelectionSet,
-    fields: Vec<Selected<'t>>,
-    /// The fields that are answered from the row, which are executed once whatever their aliases: a row may
-    /// be long, and a query have hundreds of aliases.
-    of_row: HashMap<Name, Name>,
+    fields: Vec<PlannedField<'t>>,
+    /// Response keys of the row's own fields by field name. These are executed once whatever their aliases: a value may
+    /// be long, and a query may have hundreds of aliases.
+    row_fields: HashMap<Name, Name>,
     complexity: usize,
     depth: usize,
+    parts: Parts,
 }
 
 impl<'t, 'd> Planner<'t, 'd> {
     fn object(&self, name: &'t str, parent: Parent, sets: &[&'d SelectionSet]) -> Result<Object<'t>, ServerError> {
-        let mut object =
-            Object { set: SelectionSet::default(), fields: Vec::new(), of_row: HashMap::new(), complexity: 0, depth: 0 };
-        for group in collect(self.document, sets, &|directives| self.is_included(directives))? {
+        let mut object = Object {
+            set: SelectionSet::default(),
+            fields: Vec::new(),
+            row_fields: HashMap::new(),
+            complexity: 0,
+            depth: 0,
+            parts: Parts::Versions,
+        };
+        for group in collect_fields(self.document, sets, &|directives| self.is_included(directives))? {
             self.field(name, parent, &group, &mut object)?;
         }
         if object.fields.iter().all(|field| field.ty.nullable) {
-            object.set.items.push(mark());
+            object.set.items.push(placeholder());
         }
         Ok(object)
     }
 
-    fn field(&self, of: &'t str, parent: Parent, group: &Group<'d>, object: &mut Object<'t>) -> Result<(), ServerError> {
+    fn field(
+        &self,
+        type_name: &'t str,
+        parent: Parent,
+        group: &FieldGroup<'d>,
+        object: &mut Object<'t>,
+    ) -> Result<(), ServerError> {
         let Some(Positioned { pos, node: field }) = group.first() else { return Ok(()) };
-        let Some(known) = self.types.field(of, &field.name.node) else { return Ok(()) };
+        let Some(known) = self.types.field(type_name, &field.name.node) else { return Ok(()) };
         let argument = |(name, value): &(Positioned<Name>, Positioned<Value>)| {
             let node = self.substitute(&value.node)?;
             Some((name.clone(), Positioned::new(node, value.pos)))
@@ -118,36 +134,37 @@ impl<'t, 'd> Planner<'t, 'd> {
             directives: Vec::new(),
             selection_set: Positioned::new(SelectionSet::default(), field.selection_set.pos),
         };
-        let key = field.response_key().node.clone();
-        let (mut selected, mut below, mut depth) = (None, 0, 0);
-        let child = parent.child(of, &planned, self.page);
-        if self.types.is_object(named(&known.ty)) {
-            let sub = self.object(named(&known.ty), child, &selection_sets(group))?;
+        let response_key = field.response_key().node.clone();
+        let (mut fields, mut subfields_cost, mut subfields_depth) = (None, 0, 0);
+        object.parts = object.parts.max(parts::of(type_name, &planned));
+        if self.types.is_object(named_type(&known.ty)) {
+            let child = parent.child(type_name, &planned, self.page_limit);
+            let sub = self.object(named_type(&known.ty), child, &selection_sets(group))?;
             planned.selection_set.node = sub.set;
-            (selected, below, depth) = (Some(sub.fields), sub.complexity, sub.depth);
+            object.parts = object.parts.max(sub.parts);
+            (fields, subfields_cost, subfields_depth) = (Some(sub.fields), sub.complexity, sub.depth);
         }
-        let cost = cost::of(of, &planned, parent, below);
+        let cost = cost::of(type_name, &planned, parent, subfields_cost);
         object.complexity = object.complexity.saturating_add(cost);
-        object.depth = object.depth.max(depth + 1);
-        let is_of_row = selected.is_none() && matches!(of, "Customer" | "Subscription") && field.name.node != *"entitlements";
-        let source = match object.of_row.get(&field.name.node) {
-            Some(source) => source.clone(),
-            None => key.clone(),
-        };
-        let is_executed_already = source != key;
-        object.fields.push(Selected { key: key.clone(), source, ty: &known.ty, fields: selected });
-        if is_executed_already {
+        object.depth = object.depth.max(subfields_depth + 1);
+        // `entitlements` has a cache of its own.
+        let is_row_field =
+            fields.is_none() && matches!(type_name, "Customer" | "Subscription") && field.name.node != *"entitlements";
+        let executed_key = object.row_fields.get(&field.name.node).unwrap_or(&response_key).clone();
+        let is_planned = executed_key != response_key;
+        object.fields.push(PlannedField { response_key: response_key.clone(), executed_key, ty: &known.ty, fields });
+        if is_planned {
             return Ok(());
         }
-        if is_of_row {
-            object.of_row.insert(field.name.node.clone(), key);
+        if is_row_field {
+            object.row_fields.insert(field.name.node.clone(), response_key);
         }
         object.set.items.push(Positioned::new(Selection::Field(Positioned::new(planned, *pos)), *pos));
         Ok(())
     }
 
-    /// The value without variables; None for a variable without a value: the argument, or the member of
-    /// an input object, is not there.
+    /// Replaces variables by their values. None if the value is an absent variable: the argument, or the member of an
+    /// input object, is then absent too.
     fn substitute(&self, value: &Value) -> Option<Value> {
         match value {
             Value::Variable(name) => self.variables.get(name.as_str()).map(|value| value.clone().into_value()),
@@ -177,10 +194,10 @@ impl<'t, 'd> Planner<'t, 'd> {
     }
 }
 
-fn mark() -> Positioned<Selection> {
+fn placeholder() -> Positioned<Selection> {
     let at = async_graphql::Pos::default();
     let field = Field {
-        alias: Some(Positioned::new(Name::new(MARK), at)),
+        alias: Some(Positioned::new(Name::new(PLACEHOLDER), at)),
         name: Positioned::new(Name::new("__typename"), at),
         arguments: Vec::new(),
         directives: Vec::new(),

@@ -1,4 +1,4 @@
-//! The schema's types, as far as validation and execution ask about them.
+//! The types of the schema, from async-graphql's registry.
 
 use std::collections::HashMap;
 
@@ -10,29 +10,27 @@ use async_graphql::{
 
 use crate::schema::Query;
 
-/// The types of the schema by name. There are no interfaces and no unions: a fragment on an object
-/// always applies.
+/// Types by name. The schema has no interfaces and no unions.
 #[derive(Debug)]
 pub(crate) struct Types {
     objects: HashMap<String, Object>,
     inputs: HashMap<String, Input>,
-    /// `__typename`, which every object has.
+    /// `__typename`, a field of every object.
     typename: FieldType,
     /// The argument of `@skip` and `@include`.
     directive_condition: InputValue,
 }
 
-/// The fields of an object type by name.
+/// Fields by name.
 type Object = HashMap<String, FieldType>;
 
-/// A field of an object type.
 #[derive(Debug)]
 pub(crate) struct FieldType {
     pub(crate) ty: Type,
     pub(crate) arguments: Vec<InputValue>,
 }
 
-/// An argument, or a member of an input object.
+/// An argument, or a field of an input object.
 #[derive(Debug)]
 pub(crate) struct InputValue {
     pub(crate) name: String,
@@ -46,12 +44,12 @@ impl InputValue {
     }
 }
 
-/// A type that values are given in.
+/// An input type.
 #[derive(Debug)]
 pub(crate) enum Input {
     Int,
     Float,
-    /// And every scalar of this schema's own: they are written as strings.
+    /// Also the schema's own scalars, which are written as strings.
     String,
     Boolean,
     Id,
@@ -59,11 +57,9 @@ pub(crate) enum Input {
     Object(Vec<InputValue>),
 }
 
-/// The name of the root object.
 pub(crate) const ROOT: &str = "Query";
 
-/// The introspection types, which the library keeps to itself: a type, its fields and their types.
-/// Fields named here in `WITH_DEPRECATED` take `includeDeprecated`.
+/// The introspection types, which are not in the registry: type, then fields with their types.
 const INTROSPECTION: [(&str, &str); 7] = [
     (ROOT, "__schema:__Schema! __type:__Type"),
     (
@@ -89,11 +85,12 @@ const INTROSPECTION: [(&str, &str); 7] = [
         "name:String! description:String locations:[__DirectiveLocation!]! args:[__InputValue!]! isRepeatable:Boolean!",
     ),
 ];
+
+/// Introspection fields with the argument `includeDeprecated`.
 const WITH_DEPRECATED: [&str; 4] = ["fields", "enumValues", "inputFields", "args"];
 
 impl Types {
-    /// The types that the schema's resolvers define.
-    pub(crate) fn of_schema() -> Self {
+    pub(crate) fn new() -> Self {
         let mut registry = Registry::default();
         Query::create_type_info(&mut registry);
         let builtin = [
@@ -110,8 +107,8 @@ impl Types {
             typename: FieldType { ty: required("String"), arguments: Vec::new() },
             directive_condition: InputValue { name: "if".to_owned(), ty: required("Boolean"), has_default: false },
         };
-        for (name, of) in registry.types {
-            match of {
+        for (name, ty) in registry.types {
+            match ty {
                 MetaType::Object { fields, .. } => {
                     let fields = fields.into_iter().filter_map(|(name, field)| {
                         let arguments = field.args.into_values().filter_map(input_value).collect();
@@ -170,11 +167,11 @@ fn introspection_field(field: &str) -> Option<(String, FieldType)> {
     Some((name.to_owned(), FieldType { ty: Type::new(ty)?, arguments: argument.into_iter().collect() }))
 }
 
-/// The name at the heart of a type: `Customer` of `[Customer!]!`.
-pub(crate) fn named(ty: &Type) -> &str {
+/// The innermost type: `Customer` of `[Customer!]!`.
+pub(crate) fn named_type(ty: &Type) -> &str {
     match &ty.base {
         BaseType::Named(name) => name.as_str(),
-        BaseType::List(item) => named(item),
+        BaseType::List(item) => named_type(item),
     }
 }
 
@@ -195,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_field_has_the_type_that_the_library_serves() {
+    async fn every_field_has_the_type_that_introspection_returns() {
         const TYPE: &str = "kind name ofType { kind name ofType { kind name ofType { kind name } } }";
         let query = format!(
             "{{ __schema {{ types {{ name fields {{ name type {{ {TYPE} }} args {{ name defaultValue type {{ {TYPE} }} }} }} \
@@ -213,7 +210,7 @@ mod tests {
             let values = values.iter().map(|value| (value.name.clone(), (value.ty.to_string(), value.has_default)));
             values.collect::<BTreeMap<_, _>>()
         };
-        let types = Types::of_schema();
+        let types = Types::new();
         let mut compared = 0;
         for of in served["__schema"]["types"].as_array().unwrap() {
             let name = of["name"].as_str().unwrap();

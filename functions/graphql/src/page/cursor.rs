@@ -1,47 +1,45 @@
-//! Cursors: a row's position in an order, opaque to those who hold it.
+//! Cursors: the position of a row in an order, opaque to clients.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{id::Id, time::FIXED_WIDTH};
 use store::{ListIndex, Place, creation_order, customer_order};
 
-use super::{Column, Order};
-use crate::error::ApiError;
+use super::Order;
+use crate::{column::Column, error::ApiError};
 
-/// Where a row stands in an order: its values in the order's columns. A position stays meaningful
-/// when its row is gone, which is why a cursor holds it and not a number of rows.
+/// The values of a row in the columns of an order. Unlike an offset, a position stays valid when rows are
+/// added or deleted, its own row included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Position(pub(crate) Vec<Option<String>>);
 
-/// What a list that is not ordered like its cursor answers.
-const OTHER_ORDER: &str = "is of another order than orderBy: begin anew, or ask with the orderBy that it came from";
-const NO_CURSOR: &str = "is none that this API gave";
+const OTHER_ORDER: &str = "belongs to another order: use the orderBy that it came from, or start from the first page";
+const INVALID: &str = "is not a cursor of this API";
 
 impl Position {
-    /// The position as a cursor of this order.
     pub(crate) fn to_cursor<C: Column>(&self, order: &Order<C>) -> String {
         STANDARD.encode(serde_json::json!([order.name(), self.0]).to_string())
     }
 
-    /// The position in a cursor that must be of this order.
+    /// Reads a cursor, which must belong to this order. `name` is the argument's.
     pub(crate) fn from_cursor<C: Column>(name: &'static str, cursor: &str, order: &Order<C>) -> Result<Self, ApiError> {
         let wrong = |problem| ApiError::Cursor { name, problem };
-        let json = STANDARD.decode(cursor).map_err(|_| wrong(NO_CURSOR))?;
-        let (of, values): (String, Vec<Option<String>>) = serde_json::from_slice(&json).map_err(|_| wrong(NO_CURSOR))?;
-        if of != order.name() {
+        let json = STANDARD.decode(cursor).map_err(|_| wrong(INVALID))?;
+        let (order_name, values): (String, Vec<Option<String>>) = serde_json::from_slice(&json).map_err(|_| wrong(INVALID))?;
+        if order_name != order.name() {
             return Err(wrong(OTHER_ORDER));
         }
         let position = Self(values);
-        let is_whole = position.0.len() == order.len() && position.id().is_some();
+        let is_complete = position.0.len() == order.len() && position.id().is_some();
         let is_in_index = order.index().is_none_or(|(index, _)| position.to_sort_key(index).is_some());
-        if is_whole && is_in_index { Ok(position) } else { Err(wrong(NO_CURSOR)) }
+        if is_complete && is_in_index { Ok(position) } else { Err(wrong(INVALID)) }
     }
 
-    /// The row that stands there: every order ends with the primary key.
+    /// The primary key, the last column of every order.
     pub(crate) fn id(&self) -> Option<Id> {
         Id::try_from(self.0.last()?.as_deref()?).ok()
     }
 
-    /// The position in an index's own form; None if the index can hold no such.
+    /// The sort key of this position in an index; None if no entry of the index can have it.
     pub(crate) fn to_sort_key(&self, index: ListIndex) -> Option<String> {
         let id = self.id()?;
         match (index, self.0.as_slice()) {
@@ -57,9 +55,9 @@ impl Position {
         }
     }
 
-    /// The position of a place in an index. It is the index's and not the row's: should the two
-    /// differ for a moment, pages still join without a gap.
-    pub(crate) fn of_place(index: ListIndex, place: &Place) -> Self {
+    /// The position of an index entry. Cursors are taken from the index and not from the row: the row may be
+    /// newer than its entry, and the next page has to continue where this one ended in the index.
+    pub(crate) fn from_index(index: ListIndex, place: &Place) -> Self {
         let id = Some(place.id.as_str().to_owned());
         match index {
             ListIndex::Customers | ListIndex::Subscriptions => Self(vec![id]),
@@ -79,12 +77,12 @@ impl Position {
 mod tests {
     use super::*;
     use crate::{
+        column::CustomerColumn::{CreatedAt, CustomerId, Name},
         page::Direction::{Ascending, Descending},
-        row::CustomerColumn::{CreatedAt, CustomerId, Name},
     };
 
     #[test]
-    fn a_cursor_is_read_back_in_its_own_order_and_refused_in_another() {
+    fn a_cursor_is_rejected_in_another_order() {
         let order = Order::new([(Name, Ascending)], true);
         let position = Position(vec![None, Some("c\"|é".to_owned())]);
         let cursor = position.to_cursor(&order);
@@ -97,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cursor_is_refused() {
+    fn invalid_cursors_are_rejected() {
         let order = Order::new([(CreatedAt, Ascending)], true);
         let name = order.name();
         for json in [
@@ -116,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_and_its_position_are_one() {
+    fn an_index_entry_converts_to_a_position_and_back() {
         let id = Id::try_from("s|1").unwrap();
         let customer = Id::try_from("c|1").unwrap();
         for (index, sort) in [
@@ -126,7 +124,7 @@ mod tests {
             (ListIndex::SubscriptionsByCustomer, customer_order(&customer, "s|1")),
         ] {
             let place = Place { sort, id: id.clone() };
-            let position = Position::of_place(index, &place);
+            let position = Position::from_index(index, &place);
             assert_eq!(position.to_sort_key(index), Some(place.sort));
         }
     }

@@ -1,24 +1,24 @@
-//! Pages of a list that no index has in the order asked for: its positions are sorted in memory, and
-//! the rows of the page read by them.
+//! The page of a list that was sorted in memory.
 
 use super::{
-    Column, Order, Position,
+    Order, Position,
     window::{End, Window},
 };
+use crate::column::Column;
 
-/// Which of a list's sorted positions are the page.
+/// The page as a range of the sorted positions.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
     pub(super) page: std::ops::Range<usize>,
     pub(super) has_next: bool,
     pub(super) has_previous: bool,
-    /// Whether the window holds more rows than the page, in the direction that it is read in.
+    /// Whether the window has rows beyond the page, at the end opposite to [`Window::end`].
     pub(super) has_more: bool,
 }
 
-/// The page's rows, and whether there are some after and before it: as PostGraphile has it, a page
-/// asked for with `first` looks back only as far as to say whether there is anything up to `after`,
-/// and the same mirrored for `last`. Without either, rows from `before` on are the next page.
+/// PostGraphile's rules for `hasNextPage` and `hasPreviousPage`. With `first`, there is a previous page if there are
+/// rows up to and including `after`, or an offset; with `last`, a next page if there are rows from `before` on. Without
+/// both, rows from `before` on are the next page.
 pub(super) fn bounds<C: Column>(sorted: &[Position], order: &Order<C>, window: &Window) -> Bounds {
     if window.limit == 0 {
         return Bounds { page: 0..0, has_next: false, has_previous: false, has_more: false };

@@ -1,17 +1,17 @@
-//! Pages of lists: orders, cursors, and how the rows of a page are found.
+//! Pages of lists: orders, cursors, and which rows are on a page.
 //!
-//! A list is either read from an index, in the index's own order and at any size, or sorted in memory,
-//! which is bounded. The rules for what is on the page are PostGraphile's in both cases.
+//! A list is read from an index that has its order, whatever its length, or sorted in memory up to
+//! [`Limits::candidates`](crate::Limits) rows. Both follow PostGraphile's rules.
 
 mod cursor;
 mod in_memory;
+mod index_reader;
 mod listing;
 mod order;
 mod shard_merge;
-mod stream;
 mod window;
 
 pub(crate) use cursor::Position;
-pub(crate) use listing::{Answered, Listing, Page, Source};
-pub(crate) use order::{Column, Direction, Order, Row};
-pub(crate) use window::{Arguments, Ask, Filter};
+pub(crate) use listing::{Listing, Page, PageInfoRequest, Source};
+pub(crate) use order::{Direction, Order};
+pub(crate) use window::{Filter, ListQuery, PageArguments};

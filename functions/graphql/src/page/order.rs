@@ -1,65 +1,41 @@
-//! The order of a list, and what a list is made of.
+//! The order of a list.
 
-use std::{cmp::Ordering, collections::HashMap, fmt::Debug};
+use std::cmp::Ordering;
 
-use domain::id::Id;
-use store::{ListIndex, Parts};
+use store::ListIndex;
 
 use super::Position;
-use crate::{error::ApiError, load::Loaders};
+use crate::{column::Column, row::Row};
 
-/// A column of rows: every one holds a text, a date-time in its fixed-width form, or nothing.
-pub(crate) trait Column: Copy + Eq + Debug + Send + Sync + 'static {
-    /// The column that no two rows share.
-    const PRIMARY_KEY: Self;
-
-    /// Its name in cursors, which is that of its orders.
-    fn name(self) -> &'static str;
-
-    /// The index that lists rows by these columns, ascending.
-    fn index(columns: &[Self]) -> Option<ListIndex>;
-}
-
-/// A row of a list.
-pub(crate) trait Row: Clone + Send + Sync + 'static {
-    /// Its columns.
-    type Column: Column;
-
-    /// Its primary key.
-    fn id(&self) -> &Id;
-
-    /// What it holds.
-    fn value(&self, column: Self::Column) -> Option<&str>;
-
-    /// The rows among these that readers see, kept for the request.
-    fn load(loaders: &Loaders, ids: Vec<Id>) -> impl Future<Output = Result<HashMap<Id, Self>, ApiError>> + Send;
-
-    /// The same without keeping them, and with these parts of customers alone.
-    fn read(loaders: &Loaders, ids: &[Id], parts: Parts) -> impl Future<Output = Result<HashMap<Id, Self>, ApiError>> + Send;
-}
-
-/// Up or down.
+/// Nulls come last ascending and first descending, as in PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// Nulls last, as in PostgreSQL.
     Ascending,
-    /// Nulls first.
     Descending,
 }
 
-/// A total order: the first column decides, the next ones break ties, the last is the primary key.
+impl Direction {
+    pub(crate) fn reversed(self) -> Self {
+        match self {
+            Self::Ascending => Self::Descending,
+            Self::Descending => Self::Ascending,
+        }
+    }
+}
+
+/// A total order: later columns break ties, and the last is the primary key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Order<C> {
     keys: Vec<(C, Direction)>,
 }
 
 impl<C: Column> Order<C> {
-    /// The order of these columns. The primary key breaks ties, ascending as in PostGraphile. In an order
-    /// that an index has it has the direction of the last column, so that a descending order is the
-    /// ascending one backwards; `has_indexes` says whether one may be read.
-    pub(crate) fn new(named: impl IntoIterator<Item = (C, Direction)>, has_indexes: bool) -> Self {
+    /// Appends the primary key, ascending as in PostGraphile. If an index has the order, the primary key takes the
+    /// direction of the last column, so that the index can be read backwards. `use_index` is whether the list may be
+    /// read from an index.
+    pub(crate) fn new(columns: impl IntoIterator<Item = (C, Direction)>, use_index: bool) -> Self {
         let mut keys: Vec<(C, Direction)> = Vec::new();
-        for (column, direction) in named {
+        for (column, direction) in columns {
             if keys.iter().all(|(earlier, _)| *earlier != column) {
                 keys.push((column, direction));
             }
@@ -70,15 +46,15 @@ impl<C: Column> Order<C> {
         let direction = keys.last().map_or(Direction::Ascending, |(_, direction)| *direction);
         keys.push((C::PRIMARY_KEY, direction));
         let mut order = Self { keys };
-        if !(has_indexes && order.index().is_some())
-            && let Some((_, ties)) = order.keys.last_mut()
+        if !(use_index && order.index().is_some())
+            && let Some((_, primary_key_direction)) = order.keys.last_mut()
         {
-            *ties = Direction::Ascending;
+            *primary_key_direction = Direction::Ascending;
         }
         order
     }
 
-    /// The index that has this order, and the way to read it.
+    /// The index that has this order, and the direction to read it in.
     pub(crate) fn index(&self) -> Option<(ListIndex, Direction)> {
         let (_, direction) = *self.keys.first()?;
         if self.keys.iter().any(|(_, other)| *other != direction) {
@@ -97,17 +73,14 @@ impl<C: Column> Order<C> {
         self.keys.iter().map(name).collect::<Vec<_>>().join(",")
     }
 
-    /// How many columns it has.
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Where a row stands in it.
     pub(crate) fn position<R: Row<Column = C>>(&self, row: &R) -> Position {
         Position(self.keys.iter().map(|(column, _)| row.value(*column).map(str::to_owned)).collect())
     }
 
-    /// Which of two positions comes first.
     pub(crate) fn compare(&self, a: &Position, b: &Position) -> Ordering {
         let pairs = a.0.iter().zip(&b.0);
         let mut compared = self.keys.iter().zip(pairs).map(|((_, direction), (a, b))| match direction {
@@ -118,7 +91,7 @@ impl<C: Column> Order<C> {
     }
 }
 
-/// Null comes after everything.
+/// Nulls last.
 fn ascending(a: Option<&str>, b: Option<&str>) -> Ordering {
     match (a, b) {
         (Some(a), Some(b)) => a.cmp(b),
@@ -129,7 +102,7 @@ fn ascending(a: Option<&str>, b: Option<&str>) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::row::CustomerColumn::{self, CreatedAt, CustomerId, Name};
+    use crate::column::CustomerColumn::{self, CreatedAt, CustomerId, Name};
     use Direction::{Ascending, Descending};
 
     fn position(values: &[Option<&str>]) -> Position {
@@ -145,17 +118,17 @@ mod tests {
     }
 
     #[test]
-    fn the_first_order_decides_the_next_break_ties_and_the_primary_key_is_last() {
+    fn later_columns_break_ties_and_the_primary_key_is_last() {
         let order = Order::new([(Name, Descending), (CreatedAt, Ascending), (Name, Ascending)], true);
         assert_eq!(order.name(), "name_desc,created_at_asc,customer_id_asc");
         assert_eq!(Order::new([(CustomerId, Descending), (Name, Ascending)], true).name(), "customer_id_desc");
-        let nothing: [(CustomerColumn, Direction); 0] = [];
-        assert_eq!(Order::new(nothing, true).name(), "customer_id_asc");
+        let no_columns: [(CustomerColumn, Direction); 0] = [];
+        assert_eq!(Order::new(no_columns, true).name(), "customer_id_asc");
     }
 
     #[test]
-    fn ties_are_broken_ascending_unless_an_index_is_read_backwards() {
-        let name = |named, has_indexes| Order::new([named], has_indexes).name();
+    fn the_primary_key_is_ascending_unless_an_index_is_read_backwards() {
+        let name = |column, use_index| Order::new([column], use_index).name();
         assert_eq!(name((Name, Descending), true), "name_desc,customer_id_asc");
         assert_eq!(name((CreatedAt, Descending), true), "created_at_desc,customer_id_desc");
         assert_eq!(name((CreatedAt, Descending), false), "created_at_desc,customer_id_asc");
@@ -163,8 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn an_index_serves_its_own_order_in_both_directions_and_no_other() {
-        let index = |named: &[(CustomerColumn, Direction)]| Order::new(named.iter().copied(), true).index();
+    fn an_index_serves_its_own_order_in_both_directions_only() {
+        let index = |columns: &[(CustomerColumn, Direction)]| Order::new(columns.iter().copied(), true).index();
         assert_eq!(index(&[]), Some((ListIndex::Customers, Ascending)));
         assert_eq!(index(&[(CreatedAt, Descending)]), Some((ListIndex::CustomersByCreation, Descending)));
         assert_eq!(index(&[(CreatedAt, Descending), (CustomerId, Ascending)]), None);

@@ -1,4 +1,4 @@
-//! The places of an index's shards, merged into one order.
+//! Merges the shards of an index into one sorted list.
 
 use std::collections::VecDeque;
 
@@ -8,49 +8,50 @@ use store::{IndexPage, ListIndex, Place, Range, SHARDS};
 use super::Direction;
 use crate::{error::ApiError, reads::Reads};
 
-/// The part of a shard that lies ahead.
 #[derive(Debug)]
-struct Lane {
-    shard: u8,
-    ahead: Range,
-    waiting: VecDeque<Place>,
+struct Shard {
+    number: u8,
+    /// The range that was not read yet.
+    unread: Range,
+    /// Entries that were read and not returned yet.
+    buffer: VecDeque<Place>,
     has_more: bool,
 }
 
-/// Reads a range of an index, all shards side by side.
+/// Reads a range of an index from all shards.
 #[derive(Debug)]
 pub(super) struct ShardMerge<'a> {
     store: &'a Reads,
     index: ListIndex,
     direction: Direction,
-    lanes: Vec<Lane>,
+    shards: Vec<Shard>,
 }
 
 impl<'a> ShardMerge<'a> {
     pub(super) fn new(store: &'a Reads, index: ListIndex, range: &Range, direction: Direction) -> Self {
-        let lane = |shard| Lane { shard, ahead: range.clone(), waiting: VecDeque::new(), has_more: true };
-        Self { store, index, direction, lanes: (0..SHARDS).map(lane).collect() }
+        let shard = |number| Shard { number, unread: range.clone(), buffer: VecDeque::new(), has_more: true };
+        Self { store, index, direction, shards: (0..SHARDS).map(shard).collect() }
     }
 
-    /// The next places, at most so many; fewer only at the end. One request a shard, all at once.
+    /// The next `count` entries; fewer only at the end. One request per shard, concurrently.
     pub(super) async fn next(&mut self, count: usize) -> Result<Vec<Place>, ApiError> {
         let (store, index) = (self.store, self.index);
         let is_descending = self.direction == Direction::Descending;
-        // Any of the next places may be in any shard: each must show as many, or its end.
-        let reads = self.lanes.iter_mut().map(|lane| async move {
-            let missing = count.saturating_sub(lane.waiting.len());
-            if missing > 0 && lane.has_more {
+        // All of the next entries may be in the same shard.
+        let reads = self.shards.iter_mut().map(|shard| async move {
+            let missing = count.saturating_sub(shard.buffer.len());
+            if missing > 0 && shard.has_more {
                 let IndexPage { places, has_more } =
-                    store.list_page(index, lane.shard, &lane.ahead, is_descending, missing).await?;
+                    store.list_page(index, shard.number, &shard.unread, is_descending, missing).await?;
                 if let Some(last) = places.last() {
-                    let passed = Some(last.sort.clone());
+                    let read_to = Some(last.sort.clone());
                     match is_descending {
-                        true => lane.ahead.below = passed,
-                        false => lane.ahead.above = passed,
+                        true => shard.unread.below = read_to,
+                        false => shard.unread.above = read_to,
                     }
                 }
-                lane.has_more = has_more;
-                lane.waiting.extend(places);
+                shard.has_more = has_more;
+                shard.buffer.extend(places);
             }
             Ok::<_, ApiError>(())
         });
@@ -58,17 +59,16 @@ impl<'a> ShardMerge<'a> {
         Ok(std::iter::from_fn(|| self.pop()).take(count).collect())
     }
 
-    /// Whether no place lies ahead.
     pub(super) fn is_at_end(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.waiting.is_empty() && !lane.has_more)
+        self.shards.iter().all(|shard| shard.buffer.is_empty() && !shard.has_more)
     }
 
     fn pop(&mut self) -> Option<Place> {
-        let waiting = self.lanes.iter_mut().filter(|lane| !lane.waiting.is_empty());
+        let shards = self.shards.iter_mut().filter(|shard| !shard.buffer.is_empty());
         let next = match self.direction {
-            Direction::Ascending => waiting.min_by(|a, b| a.waiting.front().cmp(&b.waiting.front())),
-            Direction::Descending => waiting.max_by(|a, b| a.waiting.front().cmp(&b.waiting.front())),
+            Direction::Ascending => shards.min_by(|a, b| a.buffer.front().cmp(&b.buffer.front())),
+            Direction::Descending => shards.max_by(|a, b| a.buffer.front().cmp(&b.buffer.front())),
         };
-        next?.waiting.pop_front()
+        next?.buffer.pop_front()
     }
 }

@@ -1,4 +1,4 @@
-//! The field checkAccess.
+//! The field `checkAccess`.
 
 use async_graphql::{Enum, SimpleObject};
 use domain::{
@@ -10,30 +10,30 @@ use serde_json::Value;
 use super::scalar::Datetime;
 use crate::{error::ApiError, load::Loaders};
 
-/// Whether a customer may use a feature, why, and the numbers that it was decided on.
+/// An access decision, its reason and the values that it is based on.
 #[derive(SimpleObject)]
 pub(crate) struct AccessDecision {
-    /// Whether it may.
+    /// Whether access is granted.
     has_access: bool,
-    /// Why, for people.
+    /// The reason, for people.
     reason: String,
-    /// Why not, as Stigg's SDKs name it; null where access is granted.
+    /// Why access is denied, as Stigg's SDKs name it; null if it is granted.
     access_denied_reason: Option<AccessDenied>,
-    /// Usage in the present usage period.
+    /// Usage in the current usage period.
     current_usage: Option<f64>,
-    /// The limit, or the value of a feature without a meter.
+    /// The limit, or the value of a NUMBER feature without a meter.
     usage_limit: Option<f64>,
-    /// Whether usage has no limit.
+    /// Whether usage is unlimited.
     has_unlimited_usage: bool,
-    /// Whether the limit may be passed.
+    /// Whether usage may exceed the limit.
     has_soft_limit: bool,
-    /// When the present usage period began.
+    /// Start of the current usage period.
     usage_period_start: Option<Datetime>,
-    /// When it ends.
+    /// End of the current usage period.
     usage_period_end: Option<Datetime>,
-    /// The values that may be used.
+    /// The granted values of an ENUM feature.
     enum_values: Option<Vec<String>>,
-    /// What is left of the credits behind it.
+    /// Credits left, for credit-based features.
     remaining_balance: Option<f64>,
 }
 
@@ -41,27 +41,27 @@ pub(crate) struct AccessDecision {
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
 #[graphql(rename_items = "PascalCase", remote = "AccessDeniedReason", name = "AccessDeniedReason")]
 pub(crate) enum AccessDenied {
-    /// No such customer.
+    /// The customer does not exist.
     CustomerNotFound,
     /// The customer was deleted.
     CustomerIsArchived,
-    /// No list is known for that resource.
+    /// The resource has no list of entitlements.
     CustomerResourceNotFound,
-    /// No list is known, or an empty one.
+    /// The customer has no list of entitlements, or an empty one.
     NoActiveSubscription,
-    /// The list has no such feature.
+    /// The feature is not in the list.
     NoFeatureEntitlementInSubscription,
-    /// The usage that is requested passes the limit.
+    /// The requested usage exceeds the limit.
     RequestedUsageExceedingLimit,
-    /// A value that is requested is not among those granted.
+    /// A requested value is not granted.
     RequestedValuesMismatch,
-    /// The credits behind it are used up.
+    /// There are no credits left.
     InsufficientCredits,
-    /// The feature is of a type that this replica does not know.
+    /// The feature type is unknown.
     Unknown,
 }
 
-/// What is asked, if it can be.
+/// Checks the arguments.
 pub(super) fn request(
     customer_id: String,
     feature_id: String,
@@ -71,7 +71,7 @@ pub(super) fn request(
 ) -> Result<AccessRequest, ApiError> {
     let id = |name, text: String| Id::try_from(text).map_err(|error: IdError| ApiError::argument(name, error.to_string()));
     if !(requested_usage.is_finite() && requested_usage >= 0.0) {
-        return Err(ApiError::argument("requestedUsage", "must be a number that is 0 or more"));
+        return Err(ApiError::argument("requestedUsage", "must be 0 or more"));
     }
     Ok(AccessRequest {
         customer_id: id("customerId", customer_id)?,
@@ -82,34 +82,39 @@ pub(super) fn request(
     })
 }
 
-/// The decision of POST /check-access, from the same code.
 pub(super) async fn check(loaders: &Loaders, request: &AccessRequest) -> Result<AccessDecision, ApiError> {
     let view = loaders.store.access_view(request).await?;
-    let decision = decide(&view, request, loaders.now);
-    let has_access = decision.has_access();
-    let Decision { denied, reason, decided_on } = decision;
-    let DecidedOn {
-        current_usage,
-        usage_limit,
-        has_unlimited_usage,
-        has_soft_limit,
-        usage_period_start,
-        usage_period_end,
-        enum_values,
-        remaining_balance,
-    } = decided_on;
-    let number = |number: Option<Value>| number.as_ref().and_then(Value::as_f64);
-    Ok(AccessDecision {
-        has_access,
-        reason,
-        access_denied_reason: denied.map(AccessDenied::from),
-        current_usage: number(current_usage),
-        usage_limit: number(usage_limit),
-        has_unlimited_usage,
-        has_soft_limit,
-        usage_period_start: usage_period_start.map(Datetime),
-        usage_period_end: usage_period_end.map(Datetime),
-        enum_values,
-        remaining_balance: number(remaining_balance),
-    })
+    Ok(decide(&view, request, loaders.now).into())
+}
+
+impl From<Decision> for AccessDecision {
+    fn from(decision: Decision) -> Self {
+        let has_access = decision.has_access();
+        // Exhaustive, so that a new member of the decision has to be added to the schema.
+        let Decision { denied, reason, decided_on } = decision;
+        let DecidedOn {
+            current_usage,
+            usage_limit,
+            has_unlimited_usage,
+            has_soft_limit,
+            usage_period_start,
+            usage_period_end,
+            enum_values,
+            remaining_balance,
+        } = decided_on;
+        let number = |number: Option<Value>| number.as_ref().and_then(Value::as_f64);
+        AccessDecision {
+            has_access,
+            reason,
+            access_denied_reason: denied.map(AccessDenied::from),
+            current_usage: number(current_usage),
+            usage_limit: number(usage_limit),
+            has_unlimited_usage,
+            has_soft_limit,
+            usage_period_start: usage_period_start.map(Datetime),
+            usage_period_end: usage_period_end.map(Datetime),
+            enum_values,
+            remaining_balance: number(remaining_balance),
+        }
+    }
 }

@@ -1,85 +1,85 @@
-//! What a field counts for in a query's complexity: what it may have to read and write.
+//! The complexity of a query: an estimate of what it reads and returns, computed before anything is read.
 
 use async_graphql::parser::types::Field;
 use async_graphql_value::Value;
 
-/// What a list counts beside its rows: a request to each shard and one for the rows.
+/// A list without its rows: a request per shard and one for the rows.
 const LIST: usize = 20;
 
-/// The rows that a list without `first` and `last` is taken to have.
-const USUAL_ROWS: usize = 100;
+/// Assumed rows of a list without `first` and `last`.
+const DEFAULT_ROWS: usize = 100;
 
-/// A list in an order or on a condition that no index serves.
+/// A list with an order or a condition that has no index.
 const SCAN: usize = 2_000;
 
-/// The rows that are read for it at most.
-const SCANNED: usize = 10_000;
+/// Maximum number of rows that such a list reads.
+const MAX_SCANNED: usize = 10_000;
 
-/// A count of a whole list: up to a million keys are read.
+/// `totalCount` of a list of all rows, which reads up to a million keys.
 const COUNT: usize = 100;
 
-/// A customer beside its subscription: a row of the answer, if not one that is read for it.
+/// The customer of a subscription, which is read with the subscription.
 const ROW: usize = 10;
 
-/// A read of one row, of one customer's entitlements, or of what a decision needs.
+/// One read: a row, the entitlements of a customer, or an access check.
 const READ: usize = 20;
 
-/// How many entitlements, or resources, a customer is taken to have.
-const USUAL_ENTITLEMENTS: usize = 20;
+/// Assumed entitlements or resources of a customer.
+const DEFAULT_ENTITLEMENTS: usize = 20;
 
-/// The list that an object comes from.
+/// The list that an object is part of.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Parent {
-    /// The most rows of its page.
+    /// Maximum number of rows of the page.
     rows: usize,
-    /// It holds one customer's subscriptions.
+    /// The list has the subscriptions of one customer.
     is_of_one_customer: bool,
-    /// The object is the customer of such a subscription, read with the page that the list hangs on.
-    is_read: bool,
+    /// The object is the customer of such a subscription, whose row the query has read already.
+    is_loaded: bool,
 }
 
 impl Parent {
-    /// For what is selected of this field. `page` is the most rows of a page.
-    pub(crate) fn child(self, object: &str, field: &Field, page: usize) -> Self {
+    /// The parent of the subfields of this field. `page_limit` is the maximum number of rows of a page.
+    pub(crate) fn child(self, object: &str, field: &Field, page_limit: usize) -> Self {
         match (object, field.name.node.as_str()) {
-            ("Query", "customers" | "subscriptions") => Self { rows: rows(field, page), ..Self::default() },
-            ("Customer", "subscriptions") => Self { rows: rows(field, page), is_of_one_customer: true, ..self },
-            ("Subscription", "customer") => Self { is_read: self.is_of_one_customer, is_of_one_customer: false, ..self },
+            ("Query", "customers" | "subscriptions") => Self { rows: rows(field, page_limit), ..Self::default() },
+            ("Customer", "subscriptions") => Self { rows: rows(field, page_limit), is_of_one_customer: true, ..self },
+            ("Subscription", "customer") => Self { is_loaded: self.is_of_one_customer, is_of_one_customer: false, ..self },
             ("Query", _) => Self::default(),
             _ => self,
         }
     }
 }
 
-/// What a field counts for, whose own fields count for `below`.
-pub(crate) fn of(object: &str, field: &Field, parent: Parent, below: usize) -> usize {
+/// The complexity of a field. `subfields` is that of its subfields.
+pub(crate) fn of(object: &str, field: &Field, parent: Parent, subfields: usize) -> usize {
     match (object, field.name.node.as_str()) {
-        ("Query", "customers" | "subscriptions") if !is_indexed(field) => below.saturating_add(SCAN),
-        ("Query", "customers" | "subscriptions") => below.saturating_add(LIST).saturating_add(passed(field)),
-        ("Customer", "subscriptions") => below.saturating_add(LIST),
+        ("Query", "customers" | "subscriptions") if !is_indexed(field) => subfields.saturating_add(SCAN),
+        ("Query", "customers" | "subscriptions") => subfields.saturating_add(LIST).saturating_add(offset(field)),
+        ("Customer", "subscriptions") => subfields.saturating_add(LIST),
         ("CustomersConnection" | "SubscriptionsConnection", "nodes" | "edges") => {
-            below.saturating_add(1).saturating_mul(parent.rows)
+            subfields.saturating_add(1).saturating_mul(parent.rows)
         }
         ("CustomersConnection" | "SubscriptionsConnection", "totalCount") if !parent.is_of_one_customer => COUNT,
-        ("Query", "customer" | "subscription" | "checkAccess") => below.saturating_add(READ),
-        ("Subscription", "customer") => below.saturating_add(ROW),
-        ("Customer", "entitlements" | "entitlementList" | "resources") if parent.is_read => below.saturating_add(1),
+        ("Query", "customer" | "subscription" | "checkAccess") => subfields.saturating_add(READ),
+        ("Subscription", "customer") => subfields.saturating_add(ROW),
+        ("Customer", "entitlements" | "entitlementList" | "resources") if parent.is_loaded => subfields.saturating_add(1),
         ("Customer", "entitlements") => 2 * READ,
         ("Customer" | "Resource", "entitlementList" | "resources") => {
-            below.saturating_mul(USUAL_ENTITLEMENTS).saturating_add(READ)
+            subfields.saturating_mul(DEFAULT_ENTITLEMENTS).saturating_add(READ)
         }
-        _ => below.saturating_add(1),
+        _ => subfields.saturating_add(1),
     }
 }
 
-/// The most rows of a list's page.
-fn rows(list: &Field, page: usize) -> usize {
-    size(list, "first").or_else(|| size(list, "last")).unwrap_or(USUAL_ROWS).min(page)
+/// Maximum number of rows of a list's page.
+fn rows(list: &Field, page_limit: usize) -> usize {
+    size(list, "first").or_else(|| size(list, "last")).unwrap_or(DEFAULT_ROWS).min(page_limit)
 }
 
-/// What the rows count for that an offset passes: as many of them as a scan reads count as one.
-fn passed(list: &Field) -> usize {
-    size(list, "offset").unwrap_or_default().min(SCANNED) / (SCANNED / SCAN)
+/// Skipped rows, at the price per row of a scan.
+fn offset(list: &Field) -> usize {
+    size(list, "offset").unwrap_or_default().min(MAX_SCANNED) / (MAX_SCANNED / SCAN)
 }
 
 fn size(list: &Field, argument: &str) -> Option<usize> {
@@ -89,7 +89,7 @@ fn size(list: &Field, argument: &str) -> Option<usize> {
     }
 }
 
-/// Whether an index serves the list's order and condition. Several orders are taken to have none.
+/// Whether an index has the list's order and condition. More than one order counts as having none.
 fn is_indexed(list: &Field) -> bool {
     let is_customers = list.name.node.as_str() == "customers";
     let looked_up: &[&str] = if is_customers { &["customerId", "email", "billingId"] } else { &["subscriptionId", "customerId"] };

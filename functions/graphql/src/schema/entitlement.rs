@@ -1,10 +1,10 @@
-//! What a customer may use: the effective list, in Stigg's JSON and with types.
+//! Effective entitlements, in Stigg's JSON and typed.
 
 use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result, SimpleObject};
 use domain::{
-    entitlement::{Entitlement as Merged, ScopeRegisters, Unreadable, write_stigg_json},
+    entitlement::{Entitlement as Effective, ScopeRegisters, Unreadable, write_stigg_json},
     id::Id,
     time::to_fixed_width,
     version::Version,
@@ -13,21 +13,21 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use store::StoreError;
 
-use super::{query::loaders, scalar::Datetime, subscription::word};
+use super::scalar::Datetime;
 use crate::{
     error::ApiError,
-    json::separate,
-    load::{Loaders, ResourceOf},
+    json::{self, write_comma},
+    load::{Loaders, ResourceKey},
     row::CustomerRow,
 };
 
-/// The entitlements of a scope in Stigg's own JSON. What no register beside the list can change is copied unread.
+/// The entitlements of a scope in Stigg's JSON. Entries that usage and balance registers can't change are copied unparsed.
 pub(super) fn to_stigg_json(scope: &ScopeRegisters, tombstone: Option<&Version>) -> Result<Vec<u8>, StoreError> {
     let Some(list) = scope.visible_list(tombstone) else { return Ok(b"[]".to_vec()) };
     let mut json = Vec::with_capacity(list.value.json_length() + list.value.len() + 2);
     json.push(b'[');
     for (index, (feature_id, stored)) in list.value.iter().enumerate() {
-        separate(index, &mut json);
+        write_comma(index, &mut json);
         let feature = Id::try_from(feature_id).ok().filter(|_| scope.may_change(feature_id));
         let merged = feature.map(|feature| scope.entitlement(&feature, tombstone)).transpose()?.flatten();
         write_stigg_json(stored, merged.as_ref(), &mut json).map_err(|_| UNREADABLE)?;
@@ -38,28 +38,26 @@ pub(super) fn to_stigg_json(scope: &ScopeRegisters, tombstone: Option<&Version>)
 
 const UNREADABLE: StoreError = StoreError::Unreadable { attribute: "list" };
 
-/// What a customer, or one of its resources, may use of a feature.
 pub(crate) struct Entitlement {
     feature_id: Id,
-    merged: Merged,
-    /// The list's entry.
+    effective: Effective,
+    /// The entry of the list, as Stigg sent it.
     json: Map<String, Value>,
     now: Timestamp,
 }
 
 impl Entitlement {
-    /// The entitlements of a scope, in the order of the features' ids.
+    /// The entitlements of a scope, sorted by feature id.
     pub(super) fn all(scope: &ScopeRegisters, tombstone: Option<&Version>, now: Timestamp) -> Result<Vec<Self>, StoreError> {
-        let typed = |(feature_id, merged, stored): (Id, Merged, &str)| {
+        let typed = |(feature_id, effective, stored): (Id, Effective, &str)| {
             let json = serde_json::from_str(stored).map_err(|_| Unreadable { feature_id: feature_id.to_string() })?;
-            Ok(Self { feature_id, merged, json, now })
+            Ok(Self { feature_id, effective, json, now })
         };
         scope.entitlements(tombstone)?.into_iter().map(typed).collect()
     }
 
-    /// The entitlements of a customer's resource.
     pub(super) async fn of_resource(loaders: &Loaders, customer: &CustomerRow, resource_id: Id) -> Result<Vec<Self>, ApiError> {
-        let scope = loaders.scopes.load_one(ResourceOf { customer_id: customer.id.clone(), resource_id }).await?;
+        let scope = loaders.resource_scopes.load_one(ResourceKey { customer_id: customer.id.clone(), resource_id }).await?;
         let scope = scope.unwrap_or_default();
         Ok(Self::all(&scope, customer.registers.tombstone.as_ref(), loaders.now)?)
     }
@@ -72,10 +70,10 @@ fn datetime(time: Option<Timestamp>) -> Option<Datetime> {
 /// What a customer, or one of its resources, may use of a feature.
 #[Object]
 impl Entitlement {
-    /// The feature.
+    /// The entitled feature.
     async fn feature(&self) -> Feature {
-        let json = self.json.get("feature");
-        let member = |name: &str| word(json.and_then(|feature| feature.get(name)));
+        let feature = self.json.get("feature");
+        let member = |name: &str| json::to_string(feature.and_then(|feature| feature.get(name)));
         Feature {
             feature_id: self.feature_id.to_string(),
             name: member("name"),
@@ -88,115 +86,113 @@ impl Entitlement {
         }
     }
 
-    /// How much may be used in a usage period; of a NUMBER feature without a meter, its value.
+    /// The limit per usage period; the value of a NUMBER feature without a meter.
     async fn usage_limit(&self) -> Option<f64> {
-        self.merged.grant.usage_limit
+        self.effective.grant.usage_limit
     }
 
-    /// Whether usage has no limit.
+    /// Whether usage is unlimited.
     async fn has_unlimited_usage(&self) -> bool {
-        self.merged.has_unlimited_usage()
+        self.effective.has_unlimited_usage()
     }
 
-    /// Whether the limit may be passed.
+    /// Whether usage may exceed the limit.
     async fn has_soft_limit(&self) -> bool {
-        self.merged.has_soft_limit()
+        self.effective.has_soft_limit()
     }
 
-    /// How much was used in the present usage period: 0 once the last known one is over; null where
-    /// nobody has counted.
+    /// Usage in the current usage period; 0 if the last reported period has ended, null if no usage was reported.
     async fn current_usage(&self) -> Option<f64> {
-        let merged = &self.merged;
-        merged.current_usage.map(|_| merged.usage_at(self.now))
+        let effective = &self.effective;
+        effective.current_usage.map(|_| effective.usage_at(self.now))
     }
 
-    /// When the present usage period began.
+    /// Start of the current usage period.
     async fn usage_period_start(&self) -> Option<Datetime> {
-        datetime(self.merged.bounds_at(self.now).start)
+        datetime(self.effective.bounds_at(self.now).start)
     }
 
-    /// When the present usage period ends; null where it never does, or it is not known.
+    /// End of the current usage period; null if it has no end or is unknown.
     async fn usage_period_end(&self) -> Option<Datetime> {
-        datetime(self.merged.bounds_at(self.now).end)
+        datetime(self.effective.bounds_at(self.now).end)
     }
 
-    /// What usage periods are counted from.
+    /// The date-time that usage periods are counted from.
     async fn usage_period_anchor(&self) -> Option<Datetime> {
-        datetime(self.merged.period.usage_period_anchor)
+        datetime(self.effective.period.usage_period_anchor)
     }
 
-    /// How often usage starts anew: HOUR, DAY, WEEK, MONTH or YEAR.
+    /// The reset period: HOUR, DAY, WEEK, MONTH or YEAR.
     async fn reset_period(&self) -> Option<&str> {
-        self.merged.period.reset_period.as_deref()
+        self.effective.period.reset_period.as_deref()
     }
 
-    /// The values of an ENUM feature that may be used.
+    /// The granted values of an ENUM feature.
     async fn enum_values(&self) -> Option<&[String]> {
-        self.merged.grant.enum_values.as_deref()
+        self.effective.grant.enum_values.as_deref()
     }
 
-    /// The credits that pay for it, where it is paid with credits.
+    /// The credits of a credit-based feature; null for others.
     async fn credit_balance(&self) -> Option<CreditBalance> {
-        let json = self.json.get("creditBalance").filter(|json| json.is_object())?;
-        let balance = self.merged.balance.as_ref();
-        let number = |name: &str| json.get(name).and_then(Value::as_f64);
-        let currency = |name: &str| word(json.get("creditCurrency").and_then(|currency| currency.get(name)));
-        let (granted, left, percentage) = match balance.filter(|_| self.merged.is_balance_newer) {
+        let credit = self.json.get("creditBalance").filter(|credit| credit.is_object())?;
+        let balance = self.effective.balance.as_ref();
+        let number = |name: &str| credit.get(name).and_then(Value::as_f64);
+        let currency = |name: &str| json::to_string(credit.get("creditCurrency").and_then(|currency| currency.get(name)));
+        let (granted, remaining, percentage) = match balance.filter(|_| self.effective.is_balance_newer) {
             None => (number("totalGranted"), number("remainingBalance"), number("remainingBalancePercentage")),
             Some(balance) => {
                 let granted = balance.total_granted.or_else(|| number("totalGranted"));
                 let percentage = granted.filter(|granted| *granted > 0.0);
-                let left = balance.remaining_balance;
-                (granted, Some(left), percentage.map(|granted| left / granted * 100.0))
+                let remaining = balance.remaining_balance;
+                (granted, Some(remaining), percentage.map(|granted| remaining / granted * 100.0))
             }
         };
         Some(CreditBalance {
             currency_id: currency("id"),
             currency_name: currency("name"),
             total_granted: granted,
-            remaining_balance: left,
+            remaining_balance: remaining,
             remaining_balance_percentage: percentage,
         })
     }
 }
 
-/// Something that can be granted: a switch, a value, a choice, or a quantity that is used up.
+/// A feature of the product catalog.
 #[derive(SimpleObject)]
 pub(crate) struct Feature {
-    /// Its id.
+    /// The feature id.
     feature_id: String,
-    /// Its name.
+    /// The name.
     name: Option<String>,
-    /// What it is.
+    /// The description.
     description: Option<String>,
     /// BOOLEAN, NUMBER or ENUM.
     feature_type: Option<String>,
-    /// How usage is counted: INCREMENTAL, FLUCTUATING or None; Stigg varies the case.
+    /// The meter: INCREMENTAL, FLUCTUATING or None. The case varies, as in Stigg's events.
     meter_type: Option<String>,
-    /// What one of it is called.
+    /// The unit, singular.
     unit: Option<String>,
-    /// What several of it are called.
+    /// The unit, plural.
     units: Option<String>,
-    /// NEW, ACTIVE or SUSPENDED; it decides nothing.
+    /// NEW, ACTIVE or SUSPENDED. Does not affect access.
     status: Option<String>,
 }
 
-/// The credits behind an entitlement: the newer of its list and the last credit_balance event.
+/// The credits of an entitlement, from the list or from the last credit_balance event, whichever is newer.
 #[derive(SimpleObject)]
 pub(crate) struct CreditBalance {
-    /// The id of the kind of credits.
+    /// The id of the credit currency.
     currency_id: Option<String>,
-    /// Its name.
+    /// The name of the credit currency.
     currency_name: Option<String>,
-    /// How many were granted.
+    /// Number of credits granted.
     total_granted: Option<f64>,
-    /// How many are left.
+    /// Number of credits left.
     remaining_balance: Option<f64>,
-    /// How many are left, in percent.
+    /// Credits left, in percent of those granted.
     remaining_balance_percentage: Option<f64>,
 }
 
-/// Something of a customer's that has entitlements of its own: a site, a project, a device.
 pub(crate) struct Resource {
     customer: Arc<CustomerRow>,
     resource_id: Id,
@@ -204,8 +200,8 @@ pub(crate) struct Resource {
 }
 
 impl Resource {
-    /// A customer's resources with a visible list, in the order of their ids.
-    pub(super) async fn of(loaders: &Loaders, customer: &Arc<CustomerRow>) -> Result<Vec<Self>> {
+    /// The resources of a customer that have a visible list, sorted by id.
+    pub(super) async fn all(loaders: &Loaders, customer: &Arc<CustomerRow>) -> Result<Vec<Self>> {
         let resources = loaders.resources.load_one(customer.id.clone()).await?.unwrap_or_default();
         let tombstone = customer.registers.tombstone.as_ref();
         let known = resources.iter().filter(|(_, scope)| scope.visible_list(tombstone).is_some());
@@ -218,17 +214,17 @@ impl Resource {
     }
 }
 
-/// Something of a customer's that has entitlements of its own: a site, a project, a device.
+/// A resource of a customer, such as a site or a project, with its own entitlements.
 #[Object]
 impl Resource {
-    /// Its id.
+    /// The resource id.
     async fn resource_id(&self) -> &str {
         self.resource_id.as_str()
     }
 
-    /// What it may use, in the order of the features' ids; never merged with the customer's own.
+    /// Entitlements of the resource, sorted by feature id. Never merged with the customer level.
     async fn entitlement_list(&self, ctx: &Context<'_>) -> Result<Vec<Entitlement>> {
-        let now = loaders(ctx)?.now;
+        let now = Loaders::from_context(ctx)?.now;
         Ok(Entitlement::all(&self.scope, self.customer.registers.tombstone.as_ref(), now).map_err(ApiError::from)?)
     }
 }

@@ -1,4 +1,4 @@
-//! Where every query begins.
+//! The root type Query.
 
 use std::sync::Arc;
 
@@ -9,189 +9,181 @@ use store::StoreError;
 use super::{
     access::{self, AccessDecision},
     arguments::{CustomerCondition, CustomersOrderBy, ListArguments, SubscriptionCondition, SubscriptionsOrderBy},
-    connection::{CustomersConnection, SubscriptionsConnection, page_info_requested},
-    customer::Customer,
+    connection::Connection,
+    node::{Customer, CustomersConnection, Subscription, SubscriptionsConnection},
     scalar::Cursor,
-    subscription::Subscription,
 };
 use crate::{
+    column::{CustomerColumn, SubscriptionColumn},
     error::ApiError,
-    load::Loaders,
-    page::{Filter, Listing, Row as _, Source},
-    row::{CustomerColumn, CustomerRow, SubscriptionColumn, SubscriptionRow},
-    siblings::Siblings,
+    load::{LoadRow as _, Loaders},
+    page::{Filter, Source},
+    row::{CustomerRow, SubscriptionRow},
 };
 
-/// Everything that can be asked: customers with their entitlements and subscriptions, as Stigg told
-/// them last, and whether a customer may use a feature.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Query;
 
-pub(super) fn loaders<'a>(ctx: &Context<'a>) -> Result<&'a Arc<Loaders>> {
-    ctx.data::<Arc<Loaders>>()
-}
-
-/// Everything that can be asked: customers with their entitlements and subscriptions, as Stigg told
-/// them last, and whether a customer may use a feature.
+/// Reads customers with their entitlements and subscriptions as Stigg last sent them, and checks access to features.
 #[Object]
 impl Query {
-    /// This very type again, for clients that expect a node at the root.
+    /// The root type again, as in PostGraphile, for clients that expect it.
     async fn query(&self) -> Query {
         Query
     }
 
-    /// Customers, a page at a time.
+    /// A page of customers.
     #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
     async fn customers(
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "Only the first so many rows. A page has at most 1,000: of a longer list, ask for pageInfo { hasNextPage }."
+            desc = "Maximum number of rows, from the start of the list. A page has at most 1,000 rows; select pageInfo { hasNextPage } for a longer list."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Only the last so many rows. Not together with first or offset.")] last: Option<i32>,
-        #[graphql(desc = "Leave out so many rows after the cursor in after. For short lists; page with after.")] offset: Option<
-            i32,
-        >,
-        #[graphql(desc = "Only rows before this cursor.")] before: Option<Cursor>,
-        #[graphql(desc = "Only rows after this cursor.")] after: Option<Cursor>,
+        #[graphql(desc = "Maximum number of rows, from the end of the list. Can't be combined with first or offset.")]
+        last: Option<i32>,
         #[graphql(
-            desc = "The first order decides, the next ones break ties, the primary key comes last.",
+            desc = "Number of rows to skip, after the cursor in after. For short lists; page through longer ones with after."
+        )]
+        offset: Option<i32>,
+        #[graphql(desc = "Rows before this cursor.")] before: Option<Cursor>,
+        #[graphql(desc = "Rows after this cursor.")] after: Option<Cursor>,
+        #[graphql(
+            desc = "Sort order. Later values break ties, and the primary key breaks the last ones.",
             default_with = "Some(vec![CustomersOrderBy::PrimaryKeyAsc])"
         )]
         order_by: Option<Vec<CustomersOrderBy>>,
-        #[graphql(desc = "Only rows that hold this.")] condition: Option<CustomerCondition>,
+        #[graphql(desc = "Rows that have all of these values.")] condition: Option<CustomerCondition>,
     ) -> Result<Option<CustomersConnection>> {
-        let loaders = loaders(ctx)?;
         let mut arguments = ListArguments { first, last, offset, before, after, order_by, condition };
-        let filter = arguments.filter();
-        let source = customers_source(loaders, &filter).await?;
-        let ask = arguments.ask(filter, &source, loaders)?;
-        let listing = Listing::new(Arc::clone(loaders), source, ask, page_info_requested(ctx));
-        Ok(Some(CustomersConnection::new(listing)))
+        let filter = arguments.take_filter();
+        let source = customers_source(Loaders::from_context(ctx)?, &filter).await?;
+        Connection::new(ctx, arguments, filter, source).map(Some)
     }
 
-    /// Subscriptions of all customers, a page at a time.
+    /// A page of the subscriptions of all customers.
     #[allow(clippy::too_many_arguments, reason = "the arguments of the field")]
     async fn subscriptions(
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "Only the first so many rows. A page has at most 1,000: of a longer list, ask for pageInfo { hasNextPage }."
+            desc = "Maximum number of rows, from the start of the list. A page has at most 1,000 rows; select pageInfo { hasNextPage } for a longer list."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Only the last so many rows. Not together with first or offset.")] last: Option<i32>,
-        #[graphql(desc = "Leave out so many rows after the cursor in after. For short lists; page with after.")] offset: Option<
-            i32,
-        >,
-        #[graphql(desc = "Only rows before this cursor.")] before: Option<Cursor>,
-        #[graphql(desc = "Only rows after this cursor.")] after: Option<Cursor>,
+        #[graphql(desc = "Maximum number of rows, from the end of the list. Can't be combined with first or offset.")]
+        last: Option<i32>,
         #[graphql(
-            desc = "The first order decides, the next ones break ties, the primary key comes last.",
+            desc = "Number of rows to skip, after the cursor in after. For short lists; page through longer ones with after."
+        )]
+        offset: Option<i32>,
+        #[graphql(desc = "Rows before this cursor.")] before: Option<Cursor>,
+        #[graphql(desc = "Rows after this cursor.")] after: Option<Cursor>,
+        #[graphql(
+            desc = "Sort order. Later values break ties, and the primary key breaks the last ones.",
             default_with = "Some(vec![SubscriptionsOrderBy::PrimaryKeyAsc])"
         )]
         order_by: Option<Vec<SubscriptionsOrderBy>>,
-        #[graphql(desc = "Only rows that hold this.")] condition: Option<SubscriptionCondition>,
+        #[graphql(desc = "Rows that have all of these values.")] condition: Option<SubscriptionCondition>,
     ) -> Result<Option<SubscriptionsConnection>> {
-        let loaders = loaders(ctx)?;
         let mut arguments = ListArguments { first, last, offset, before, after, order_by, condition };
-        let filter = arguments.filter();
-        let source = subscriptions_source(loaders, &filter).await?;
-        let ask = arguments.ask(filter, &source, loaders)?;
-        let listing = Listing::new(Arc::clone(loaders), source, ask, page_info_requested(ctx));
-        Ok(Some(SubscriptionsConnection { listing }))
+        let filter = arguments.take_filter();
+        let source = subscriptions_source(Loaders::from_context(ctx)?, &filter).await?;
+        Connection::new(ctx, arguments, filter, source).map(Some)
     }
 
-    /// The customer of this id; null if there is none, or it was deleted.
+    /// The customer with this id; null if it does not exist or was deleted.
     async fn customer(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The customer's id, as you gave it to Stigg.")] customer_id: String,
+        #[graphql(desc = "The customer id that you gave to Stigg.")] customer_id: String,
     ) -> Result<Option<Customer>> {
-        let rows = Arc::<CustomerRow>::load(loaders(ctx)?, ids(&customer_id)).await?;
-        let customer = |row: Arc<CustomerRow>| Customer::new(Arc::clone(&row), Siblings::new(vec![row], false));
-        Ok(rows.into_values().next().map(customer))
+        let rows = Arc::<CustomerRow>::load(Loaders::from_context(ctx)?, to_ids(&customer_id)).await?;
+        Ok(rows.into_values().next().map(Customer::single))
     }
 
-    /// The subscription of this id; null if there is none, or its customer was deleted.
+    /// The subscription with this id; null if it does not exist or its customer was deleted.
     async fn subscription(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The subscription's id.")] subscription_id: String,
+        #[graphql(desc = "The subscription id.")] subscription_id: String,
     ) -> Result<Option<Subscription>> {
-        let rows = Arc::<SubscriptionRow>::load(loaders(ctx)?, ids(&subscription_id)).await?;
+        let rows = Arc::<SubscriptionRow>::load(Loaders::from_context(ctx)?, to_ids(&subscription_id)).await?;
         Ok(rows.into_values().next().map(Subscription))
     }
 
-    /// Whether a customer may use a feature: the decision of POST /check-access.
+    /// Whether a customer may use a feature. Decided by the same code as POST /check-access.
     async fn check_access(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The customer's id.")] customer_id: String,
-        #[graphql(desc = "The feature's id.")] feature_id: String,
-        #[graphql(desc = "How much more of a metered feature is about to be used: 0 or more.", default = 0.0)]
-        requested_usage: f64,
-        #[graphql(desc = "The values of an ENUM feature that are about to be used.", default)] requested_values: Vec<String>,
-        #[graphql(desc = "Ask for this resource of the customer; without it for the customer itself, never for both.")]
+        #[graphql(desc = "The customer id.")] customer_id: String,
+        #[graphql(desc = "The feature id.")] feature_id: String,
+        #[graphql(desc = "For metered features: the additional usage to check, 0 or more.", default = 0.0)] requested_usage: f64,
+        #[graphql(desc = "For ENUM features: the values to check.", default)] requested_values: Vec<String>,
+        #[graphql(
+            desc = "A resource of the customer. Without it, the check is on the customer level; the two are never merged."
+        )]
         resource_id: Option<String>,
     ) -> Result<Option<AccessDecision>> {
         let request = access::request(customer_id, feature_id, requested_usage, requested_values, resource_id)?;
-        Ok(Some(access::check(loaders(ctx)?, &request).await?))
+        Ok(Some(access::check(Loaders::from_context(ctx)?, &request).await?))
     }
 }
 
-/// What can't be an id is nobody's.
-fn ids(id: &str) -> Vec<Id> {
+/// An invalid id matches nothing.
+fn to_ids(id: &str) -> Vec<Id> {
     Id::try_from(id).into_iter().collect()
 }
 
-/// Where customers that meet the condition are to be looked for.
+/// The smallest source that has all customers that meet the condition.
 async fn customers_source(loaders: &Loaders, filter: &Filter<CustomerColumn>) -> Result<Source<Arc<CustomerRow>>, ApiError> {
-    let bound = loaders.limits.candidates;
+    let limit = loaders.limits.candidates;
     let found = |ids: Result<Vec<Id>, StoreError>| {
         let ids = ids?;
-        if ids.len() > bound {
-            let instead = "so many customers share this value: name a customerId";
-            return Err(ApiError::TooManyRows { bound, instead });
+        if ids.len() > limit {
+            let suggestion = "many customers share this value; add a customerId to the condition";
+            return Err(ApiError::TooManyRows { limit, suggestion });
         }
         Ok(Source::Ids(ids))
     };
-    if let Some(id) = filter.text(CustomerColumn::CustomerId) {
-        Ok(Source::Ids(ids(id)))
-    } else if let Some(email) = looked_up(filter, CustomerColumn::Email) {
-        found(loaders.store.customers_by_email(email, bound + 1).await)
-    } else if let Some(billing_id) = looked_up(filter, CustomerColumn::BillingId) {
-        found(loaders.store.customers_by_billing_id(billing_id, bound + 1).await)
+    if let Some(id) = filter.value(CustomerColumn::CustomerId) {
+        Ok(Source::Ids(to_ids(id)))
+    } else if let Some(email) = indexable(filter, CustomerColumn::Email) {
+        found(loaders.store.customers_by_email(email, limit + 1).await)
+    } else if let Some(billing_id) = indexable(filter, CustomerColumn::BillingId) {
+        found(loaders.store.customers_by_billing_id(billing_id, limit + 1).await)
     } else {
-        Ok(Source::List)
+        Ok(Source::All)
     }
 }
 
-/// A value that an index can hold: DynamoDB takes no empty and no very long key.
-fn looked_up(filter: &Filter<CustomerColumn>, column: CustomerColumn) -> Option<&str> {
-    filter.text(column).filter(|value| !value.is_empty() && value.len() <= 2_048)
+/// The column's value if an index can have it.
+///
+/// Source: DynamoDB, quotas: a partition key is 1 to 2,048 bytes long.
+fn indexable(filter: &Filter<CustomerColumn>, column: CustomerColumn) -> Option<&str> {
+    filter.value(column).filter(|value| !value.is_empty() && value.len() <= 2_048)
 }
 
-/// Where subscriptions that meet the condition are to be looked for.
+/// The smallest source that has all subscriptions that meet the condition.
 async fn subscriptions_source(
     loaders: &Loaders,
     filter: &Filter<SubscriptionColumn>,
 ) -> Result<Source<Arc<SubscriptionRow>>, ApiError> {
-    if let Some(id) = filter.text(SubscriptionColumn::SubscriptionId) {
-        return Ok(Source::Ids(ids(id)));
+    if let Some(id) = filter.value(SubscriptionColumn::SubscriptionId) {
+        return Ok(Source::Ids(to_ids(id)));
     }
-    let Some(customer_id) = filter.text(SubscriptionColumn::CustomerId) else {
-        return Ok(Source::List);
+    let Some(customer_id) = filter.value(SubscriptionColumn::CustomerId) else {
+        return Ok(Source::All);
     };
-    let Some(customer_id) = ids(customer_id).pop() else {
+    let Some(customer_id) = to_ids(customer_id).pop() else {
         return Ok(Source::Ids(Vec::new()));
     };
-    let pointers = loaders.pointers.load_one(customer_id).await?;
-    let ids = pointers.map(|ids| ids.as_ref().clone()).unwrap_or_default();
-    let bound = loaders.limits.candidates;
-    if ids.len() > bound {
-        let instead = "this customer has too many subscriptions to sort: page through all in the order of CUSTOMER_ID";
-        return Err(ApiError::TooManyRows { bound, instead });
+    let ids = loaders.subscription_ids.load_one(customer_id).await?;
+    let ids = ids.map(|ids| ids.as_ref().clone()).unwrap_or_default();
+    let limit = loaders.limits.candidates;
+    if ids.len() > limit {
+        let suggestion = "the customer has too many subscriptions to sort; page through all in the order CUSTOMER_ID";
+        return Err(ApiError::TooManyRows { limit, suggestion });
     }
     Ok(Source::Ids(ids))
 }

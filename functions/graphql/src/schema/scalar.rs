@@ -1,16 +1,15 @@
-//! The scalars that GraphQL does not bring along.
+//! The scalars Datetime and Cursor.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use domain::time;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
-use serde::Serialize;
 
 /// A date-time in its fixed-width form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Datetime(pub(crate) String);
 
-/// A moment in UTC: `2026-11-23T14:00:00.000Z`. As an argument any ISO 8601 date-time does; one
-/// without an offset is taken to be UTC, a date alone to be its first moment.
+/// A date-time in UTC: `2026-11-23T14:00:00.000Z`. Arguments may be any ISO 8601 date-time. Without an offset it is UTC,
+/// without a time it is midnight.
 #[Scalar]
 impl ScalarType for Datetime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -18,7 +17,7 @@ impl ScalarType for Datetime {
         let Value::String(text) = value else {
             return Err(InputValueError::custom(EXPECTED));
         };
-        read(&text).map(|time| Self(time::to_fixed_width(time))).ok_or_else(|| InputValueError::custom(EXPECTED))
+        parse(&text).map(|time| Self(time::to_fixed_width(time))).ok_or_else(|| InputValueError::custom(EXPECTED))
     }
 
     fn to_value(&self) -> Value {
@@ -26,7 +25,13 @@ impl ScalarType for Datetime {
     }
 }
 
-fn read(text: &str) -> Option<Timestamp> {
+impl From<Datetime> for String {
+    fn from(datetime: Datetime) -> Self {
+        datetime.0
+    }
+}
+
+fn parse(text: &str) -> Option<Timestamp> {
     let with_offset = time::parse(text).ok();
     with_offset.or_else(|| {
         let local: DateTime = text.parse().ok()?;
@@ -35,17 +40,16 @@ fn read(text: &str) -> Option<Timestamp> {
     })
 }
 
-/// A cursor as it goes over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor(pub(crate) String);
 
-/// Where a row stands in a list: give it to `after` or `before` of the same list in the same order.
+/// The position of a row in a list. Pass it to `after` or `before` of the same list in the same order.
 #[Scalar]
 impl ScalarType for Cursor {
     fn parse(value: Value) -> InputValueResult<Self> {
         match value {
             Value::String(text) => Ok(Self(text)),
-            _ => Err(InputValueError::custom("must be a text that this API gave as a cursor")),
+            _ => Err(InputValueError::custom("must be a string that this API returned as a cursor")),
         }
     }
 
@@ -54,41 +58,13 @@ impl ScalarType for Cursor {
     }
 }
 
-/// JSON, written already: [`crate::json`] answers it as it stands, since a page holds thousands of
-/// entitlements. Nothing else of the schema is binary.
-#[derive(Clone, Debug)]
-pub(crate) struct Json(Value);
-
-impl Json {
-    /// What is JSON already.
-    pub(crate) fn written(json: Vec<u8>) -> Self {
-        Self(Value::Binary(json.into()))
-    }
-
-    pub(crate) fn of(value: &impl Serialize) -> serde_json::Result<Self> {
-        serde_json::to_vec(value).map(Self::written)
-    }
-}
-
-/// A scalar that can represent any JSON value.
-#[Scalar(name = "JSON")]
-impl ScalarType for Json {
-    fn parse(_: Value) -> InputValueResult<Self> {
-        Err(InputValueError::custom("is no argument of this API"))
-    }
-
-    fn to_value(&self) -> Value {
-        self.0.clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_may_be_written_in_many_ways_and_is_shown_in_one() {
-        for (text, shown) in [
+    fn any_iso_8601_date_time_is_accepted_and_normalized() {
+        for (text, normalized) in [
             ("2026-11-23T14:00:00Z", Some("2026-11-23T14:00:00.000Z")),
             ("2026-11-23T14:00:00+00:00", Some("2026-11-23T14:00:00.000Z")),
             ("2026-11-23T16:00:00.1239+02:00", Some("2026-11-23T14:00:00.123Z")),
@@ -97,8 +73,8 @@ mod tests {
             ("yesterday", None),
             ("", None),
         ] {
-            let read = Datetime::parse(Value::String(text.to_owned())).ok();
-            assert_eq!(read.map(|datetime| datetime.0).as_deref(), shown, "{text}");
+            let parsed = Datetime::parse(Value::String(text.to_owned())).ok();
+            assert_eq!(parsed.map(|datetime| datetime.0).as_deref(), normalized, "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What queries cost: the number of requests to DynamoDB does not grow with the page.
+//! DynamoDB requests per query: the number does not grow with the page.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ const SHARDS: u32 = 4;
 const PAGE: &str = "query($first: Int, $after: Cursor, $by: [CustomersOrderBy!]) { customers(first: $first, after: $after, orderBy: $by) { \
                     nodes { customerId name subscriptions { nodes { subscriptionId planName } } } } }";
 
-/// Customers with so many subscriptions each, and a list of entitlements.
+/// `subscriptions` is the number per customer. Each customer has a list of entitlements.
 async fn filled(customers: usize, subscriptions: usize) -> Stack {
     let stack = Stack::start().await;
     for n in 0..customers {
@@ -27,7 +27,7 @@ async fn filled(customers: usize, subscriptions: usize) -> Stack {
     stack
 }
 
-/// The data, and the requests and the capacity it took.
+/// The data, the DynamoDB requests and the capacity units.
 async fn cost(stack: &Stack, query: &str, variables: Value) -> (Value, u32, f64) {
     let body = json!({"query": query, "variables": variables}).to_string();
     let (response, spent) = stack.graphql.handle_metered(post(&body)).await;
@@ -37,7 +37,7 @@ async fn cost(stack: &Stack, query: &str, variables: Value) -> (Value, u32, f64)
 }
 
 #[tokio::test]
-async fn a_page_of_customers_with_subscriptions_costs_two_requests_a_shard_and_one_for_a_hundred_rows() {
+async fn a_page_of_customers_with_subscriptions_costs_two_requests_per_shard_and_one_per_100_rows() {
     let stack = filled(120, 2).await;
     for (first, more) in [(10, json!({})), (50, json!({})), (100, json!({})), (50, json!({"by": "PRIMARY_KEY_DESC"}))] {
         let mut variables = more;
@@ -53,7 +53,7 @@ async fn a_page_of_customers_with_subscriptions_costs_two_requests_a_shard_and_o
 }
 
 #[tokio::test]
-async fn what_lies_around_a_page_costs_little_and_only_who_asks() {
+async fn page_info_costs_requests_only_if_selected() {
     let stack = filled(120, 0).await;
     let info = "pageInfo { hasNextPage hasPreviousPage endCursor }";
     let (data, requests, _) = cost(&stack, &format!("{{ customers(first: 100) {{ {info} }} }}"), Value::Null).await;
@@ -70,11 +70,11 @@ async fn what_lies_around_a_page_costs_little_and_only_who_asks() {
     stack.delete("customer-099", 1_000).await;
     let (data, requests, _) = cost(&stack, &query(info), after).await;
     assert_eq!(data["customers"]["pageInfo"]["hasPreviousPage"], true);
-    assert_eq!(requests, SHARDS + 2 + SHARDS + 1, "the row before it");
+    assert_eq!(requests, SHARDS + 2 + SHARDS + 1, "the row before the deleted one");
 }
 
 #[tokio::test]
-async fn what_is_not_selected_is_not_paid_for() {
+async fn fields_that_are_not_selected_cost_no_requests() {
     let stack = filled(60, 1).await;
     let shards = SHARDS;
     for (query, expected) in [
@@ -105,7 +105,7 @@ async fn what_is_not_selected_is_not_paid_for() {
 }
 
 #[tokio::test]
-async fn customers_of_no_contiguous_page_cost_one_request_each_for_their_subscriptions() {
+async fn subscriptions_of_a_page_in_another_order_cost_one_request_per_customer() {
     let stack = filled(20, 2).await;
     let query = "{ customers(first: 10, orderBy: CREATED_AT_ASC) { nodes { subscriptions { nodes { subscriptionId } } } } }";
     let (data, requests, _) = cost(&stack, query, Value::Null).await;
@@ -114,7 +114,7 @@ async fn customers_of_no_contiguous_page_cost_one_request_each_for_their_subscri
 }
 
 #[tokio::test]
-async fn queries_at_the_same_time_do_not_count_for_each_other() {
+async fn concurrent_queries_have_separate_costs() {
     let stack = Arc::new(filled(5, 1).await);
     let ask = |query: &'static str| {
         let stack = Arc::clone(&stack);

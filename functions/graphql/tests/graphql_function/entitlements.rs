@@ -1,4 +1,4 @@
-//! What a customer may use, as JSON, with types, and decided.
+//! Entitlements as JSON and typed, and access checks.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ const LIST: &str = "{ customer(customerId: \"c\") { entitlements entitlementList
                     creditBalance { remainingBalance } } } }";
 
 #[tokio::test]
-async fn the_effective_list_is_the_newest_one_with_usage_merged_in() {
+async fn entitlements_are_the_newest_list_with_current_usage() {
     let stack = Stack::start().await;
     stack.customer("c", 0).await;
     stack.list("c", None, 1, &[metered("gone", json!({}))]).await;
@@ -42,14 +42,14 @@ async fn the_effective_list_is_the_newest_one_with_usage_merged_in() {
     let typed = &customer["entitlementList"];
     assert_eq!(typed[1]["currentUsage"], 7.5);
     assert_eq!(typed[1]["hasSoftLimit"], true);
-    // its period is over: a new one has begun, with nothing used
+    // The reported period has ended: in the current one, usage is 0.
     assert_eq!((&json[0]["currentUsage"], &typed[0]["currentUsage"]), (&json!(4), &json!(0.0)));
     assert_eq!(typed[0]["usagePeriodStart"], "2026-11-01T00:00:00.000Z");
     assert_eq!(typed[0]["usagePeriodEnd"], "2026-12-01T00:00:00.000Z");
 }
 
 #[tokio::test]
-async fn a_customer_with_no_list_or_an_empty_one_may_use_nothing() {
+async fn without_a_list_or_with_an_empty_one_there_are_no_entitlements() {
     let stack = Stack::start().await;
     stack.customer("c", 0).await;
     assert_eq!(stack.data(LIST, Value::Null).await["customer"]["entitlements"], json!([]));
@@ -60,7 +60,7 @@ async fn a_customer_with_no_list_or_an_empty_one_may_use_nothing() {
 }
 
 #[tokio::test]
-async fn what_lies_below_a_deletion_is_not_shown_after_a_revival() {
+async fn data_older_than_a_tombstone_stays_hidden_after_a_revival() {
     let stack = Stack::start().await;
     stack.customer("c", 1).await;
     stack.list("c", None, 2, &[metered("a", json!({}))]).await;
@@ -84,12 +84,11 @@ async fn what_lies_below_a_deletion_is_not_shown_after_a_revival() {
 }
 
 #[tokio::test]
-async fn a_register_below_the_deletion_does_not_exist_though_its_cleaning_is_not_done() {
+async fn data_older_than_a_tombstone_is_hidden_before_it_is_swept() {
     let stack = Stack::start().await;
     stack.list("c", None, 1, &[metered("a", json!({})), metered("b", json!({}))]).await;
     stack.subscription("s", "c", 1, "ACTIVE").await;
     stack.customer("c", 5).await;
-    // the list's own register survives as newer, so only the grants tell
     stack.list("c", None, 5, &[metered("b", json!({}))]).await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let set = |item: &str, update: &str, value: &str| {
@@ -110,9 +109,9 @@ async fn a_register_below_the_deletion_does_not_exist_though_its_cleaning_is_not
 }
 
 #[tokio::test]
-async fn resources_have_lists_of_their_own_and_checks_are_those_of_check_access() {
+async fn resources_have_their_own_entitlements_and_access_checks_are_answered() {
     let stack = Stack::start().await;
-    stack.tell_the_story().await;
+    stack.write_sample_data().await;
     let query = "{ customer(customerId: \"customer-alder\") { name metadata resources { resourceId entitlementList { feature { featureId } } } \
                  site: entitlementList(resourceId: \"site-berlin\") { usageLimit currentUsage } \
                  none: entitlementList(resourceId: \"nowhere\") { usageLimit } \
@@ -134,7 +133,7 @@ async fn resources_have_lists_of_their_own_and_checks_are_those_of_check_access(
 }
 
 #[tokio::test]
-async fn a_customer_with_its_entitlements_is_one_request() {
+async fn a_customer_with_its_entitlements_is_one_dynamodb_request() {
     let stack = Stack::start().await;
     stack.customer("c", 0).await;
     stack.list("c", None, 1, &[metered("a", json!({})), metered("b", json!({}))]).await;

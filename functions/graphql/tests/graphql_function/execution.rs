@@ -1,5 +1,4 @@
-//! Execution by section 6 of the GraphQL specification. `audit/reference.mjs` compares random queries
-//! with graphql-js.
+//! Execution, section 6 of the GraphQL specification. `audit/reference.mjs` compares random queries with graphql-js.
 
 use graphql::{Limits, Options};
 use serde_json::{Value, json};
@@ -19,7 +18,7 @@ async fn filled() -> Stack {
     stack
 }
 
-/// The answer as it was written.
+/// The text of the response.
 async fn text(stack: &Stack, query: &str, variables: Value) -> String {
     let response = stack.graphql.handle(post(&json!({"query": query, "variables": variables}).to_string())).await;
     match response.body() {
@@ -50,14 +49,14 @@ async fn a_variable_without_a_value_is_absent_and_not_null() {
 }
 
 #[tokio::test]
-async fn members_come_in_the_order_of_the_query() {
+async fn members_are_in_the_order_of_the_query() {
     let stack = filled().await;
     let answer = text(&stack, "{ customers { nodes { entitlements customerId name } } }", Value::Null).await;
     assert_eq!(answer.matches(r#"{"entitlements":["#).count(), 3, "{answer}");
     for n in 0..3 {
         assert!(answer.contains(&format!(r#"],"customerId":"c{n}","name":"Name of c{n}"}}"#)), "{answer}");
     }
-    // A slow field before a quick one, and a fragment whose field comes again.
+    // A field that needs a read before one that does not, and fields that a fragment repeats.
     let query = "{ z: customers { totalCount } ...F a: __typename subscriptions { totalCount } } \
                  fragment F on Query { subscriptions { nodes { subscriptionId } } a: __typename }";
     let answer = text(&stack, query, Value::Null).await;
@@ -66,7 +65,7 @@ async fn members_come_in_the_order_of_the_query() {
 }
 
 #[tokio::test]
-async fn a_field_of_a_row_may_have_many_aliases() {
+async fn a_field_may_have_many_aliases() {
     let stack = filled().await;
     let query = "{ customer(customerId: \"c0\") { b: name a: name name c: customerId b: name metadata m: metadata entitlements e: entitlements } }";
     let answer = text(&stack, query, Value::Null).await;
@@ -79,7 +78,7 @@ async fn a_field_of_a_row_may_have_many_aliases() {
 }
 
 #[tokio::test]
-async fn an_object_without_fields_is_an_object() {
+async fn an_object_without_members_is_empty_and_not_null() {
     let stack = filled().await;
     let query = "query($b: Boolean!) { customers(first: 2) { nodes { ...F @include(if: $b) } } customer(customerId: \"c0\") { name @skip(if: true) } \
                  none: customer(customerId: \"none\") { ...F @include(if: $b) } } fragment F on Customer { name }";
@@ -90,15 +89,15 @@ async fn an_object_without_fields_is_an_object() {
 }
 
 #[tokio::test]
-async fn a_field_that_fails_is_null_and_so_is_its_nearest_nullable_parent() {
+async fn a_failed_field_makes_its_nearest_nullable_parent_null() {
     let stack = filled().await;
     let query = "{ a: customers(first: -1) { totalCount } b: customer(customerId: \"c0\") { name } }";
     let answer = stack.ask(query, Value::Null).await;
     assert_eq!(answer["data"], json!({"a": null, "b": {"name": "Name of c0"}}));
     assert_eq!(answer["errors"][0]["path"], json!(["a"]));
 
-    // Of `totalCount: Int!` the nullable parent is `customers`, of `subscriptions` it is `customer`.
-    let small = stack.under(Options { limits: Limits { count: 1, ..Limits::default() }, ..Options::default() });
+    // The nearest nullable parent of `totalCount: Int!` is `customers`, that of `subscriptions` is `customer`.
+    let small = stack.with_options(Options { limits: Limits { count: 1, ..Limits::default() }, ..Options::default() });
     let query = "{ customers { nodes { name } totalCount } __typename }";
     let answer = body_of(&small.handle(post(&json!({"query": query}).to_string())).await);
     assert_eq!(answer["data"], json!({"customers": null, "__typename": "Query"}));
@@ -106,13 +105,13 @@ async fn a_field_that_fails_is_null_and_so_is_its_nearest_nullable_parent() {
     let query = "{ customer(customerId: \"c0\") { name subscriptions(first: -1) { totalCount } } query { customers(last: -1) { totalCount } } }";
     let answer = stack.ask(query, Value::Null).await;
     assert_eq!(answer["data"], json!({"customer": null, "query": {"customers": null}}));
-    // All members of an object failed: it is not null itself.
+    // `data` is not null if all of its members are.
     let answer = stack.ask("{ customers(first: -1) { totalCount } }", Value::Null).await;
     assert_eq!(answer["data"], json!({"customers": null}));
 }
 
 #[tokio::test]
-async fn an_int_may_be_written_with_a_fraction_of_zero() {
+async fn an_int_variable_may_have_a_fraction_of_zero() {
     let stack = filled().await;
     let query = "query($n: Int) { customers(first: $n) { nodes { customerId } } }";
     let data = stack.data(query, json!({"n": 2.0})).await;
@@ -120,7 +119,7 @@ async fn an_int_may_be_written_with_a_fraction_of_zero() {
 }
 
 #[tokio::test]
-async fn a_text_may_hold_any_character() {
+async fn surrogate_pairs_in_strings_are_supported() {
     let stack = filled().await;
     stack.customer("\u{1f600}", 5).await;
     let data = stack.data(r#"{ customer(customerId: "\ud83d\ude00") { customerId } }"#, Value::Null).await;

@@ -1,41 +1,15 @@
-//! Hostile queries to the real binary: each is answered in GraphQL's form with a code for what is wrong,
-//! shows nobody who is not asked for, and the same process answers to the end.
+//! Hostile queries to the binary: each gets a GraphQL error with a code, shows no customer that was not selected, and the
+//! process survives all of them.
 
-use std::path::Path;
-
-use local::{embedded::Embedded, serve::Stack};
-use runtime::clock::Clock;
 use serde_json::{Value, json};
-use template::sample;
-use testkit::{hostile, runtime_api::Lambda};
+use testkit::hostile;
 
-async fn start(embedded: &Embedded, token: &str, level: &str) -> Lambda {
-    let tables = embedded.store.tables();
-    let variables = [
-        ("CUSTOMERS_TABLE", tables.customers.as_str()),
-        ("SUBSCRIPTIONS_TABLE", &tables.subscriptions),
-        ("DYNAMODB_ENDPOINT", &embedded.endpoint),
-        ("GRAPHQL_API_TOKEN", token),
-        ("RUST_LOG", level),
-    ];
-    Lambda::start(Path::new(env!("CARGO_BIN_EXE_graphql")), variables).await.unwrap()
-}
+use crate::stack::{Stack, TOKEN, event_with_body, lambda_body, sample_event};
 
-async fn seeded() -> Embedded {
-    let embedded = Embedded::in_memory().await.unwrap();
-    let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
-    stack.seed("local-secret").await.unwrap();
-    embedded
-}
-
-fn ordinary() -> Value {
-    sample::events("graphql").into_iter().find(|(name, _)| name == "customer.json").unwrap().1
-}
-
-fn with_body(body: impl Into<String>) -> Value {
-    let mut event = ordinary();
-    event["body"] = body.into().into();
-    event
+async fn sample_stack() -> Stack {
+    let stack = Stack::start().await;
+    stack.write_sample_data().await;
+    stack
 }
 
 fn query(query: impl Into<String>, variables: Value) -> String {
@@ -43,13 +17,13 @@ fn query(query: impl Into<String>, variables: Value) -> String {
 }
 
 #[tokio::test]
-async fn a_hostile_query_is_answered_with_a_code() {
-    let embedded = seeded().await;
-    let lambda = start(&embedded, "local-token", "info").await;
+async fn hostile_queries_get_an_error_with_a_code() {
+    let stack = sample_stack().await;
+    let lambda = stack.start_lambda(&[("GRAPHQL_API_TOKEN", TOKEN)]).await;
     let by_id = "query($id: String!) { customer(customerId: $id) { name } }";
     let page = "query($n: Int, $c: Cursor) { customers(first: $n, after: $c) { totalCount } }";
     let fragments: String = (0..60).map(|n| format!("fragment f{n} on Query {{ ...f{m} ...f{m} }} ", m = n + 1)).collect();
-    for (body, code) in [
+    for (request, code) in [
         (String::new(), "BAD_REQUEST"),
         ("\u{feff}{}".to_owned(), "BAD_REQUEST"),
         (query(format!("{{ customers({}) {{ totalCount }} }}", "a:1 ".repeat(62_000)), Value::Null), "QUERY_TOO_COMPLEX"),
@@ -82,33 +56,33 @@ async fn a_hostile_query_is_answered_with_a_code() {
         (query(by_id, json!({"id": null})), "BAD_USER_INPUT"),
         (json!(vec![json!({"query": "{ __typename }"}); 11]).to_string(), "BAD_REQUEST"),
     ] {
-        let what = body.get(..200).unwrap_or(&body);
-        let answer = lambda.invoke(&with_body(body.clone())).await.unwrap();
-        let said: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
-        assert!(matches!(answer["statusCode"].as_u64(), Some(200 | 400)), "{what}: {answer}");
-        let said_code = said["errors"][0]["extensions"]["code"].as_str().unwrap();
-        assert!(code.split('|').any(|code| code == said_code), "{what}: {said}");
-        assert!(said["errors"][0]["message"].as_str().unwrap().len() < 1_000, "{what}");
+        let what = request.get(..200).unwrap_or(&request);
+        let response = lambda.invoke(&event_with_body(request.clone())).await.unwrap();
+        let body = lambda_body(&response);
+        assert!(matches!(response["statusCode"].as_u64(), Some(200 | 400)), "{what}: {response}");
+        let actual = body["errors"][0]["extensions"]["code"].as_str().unwrap();
+        assert!(code.split('|').any(|code| code == actual), "{what}: {body}");
+        assert!(body["errors"][0]["message"].as_str().unwrap().len() < 1_000, "{what}");
     }
-    // Ids that are none are nobody's, not an error: the example's answer.
+    // Invalid ids match nothing and are no error, as in the example.
     for id in ["", "\u{0}", "a\u{0}b", &"x".repeat(4_096), "PROFILE", "#", "' OR 1=1"] {
-        let answer = lambda.invoke(&with_body(query(by_id, json!({ "id": id })))).await.unwrap();
-        let said: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
-        assert!(said["data"]["customer"].is_null(), "{id:?}: {said}");
+        let response = lambda.invoke(&event_with_body(query(by_id, json!({ "id": id })))).await.unwrap();
+        let body = lambda_body(&response);
+        assert!(body["data"]["customer"].is_null(), "{id:?}: {body}");
     }
-    let answer = lambda.invoke(&with_body(format!("{{\"query\":\"{}\"}}", "x".repeat(300_000)))).await.unwrap();
-    assert_eq!(answer["statusCode"], 413);
-    assert_eq!(lambda.invoke(&ordinary()).await.unwrap()["statusCode"], 200);
+    let response = lambda.invoke(&event_with_body(format!("{{\"query\":\"{}\"}}", "x".repeat(300_000)))).await.unwrap();
+    assert_eq!(response["statusCode"], 413);
+    assert_eq!(lambda.invoke(&sample_event("customer.json")).await.unwrap()["statusCode"], 200);
     let log = lambda.stop().await.unwrap();
     assert!(!log.contains("panicked"), "{log}");
 }
 
 #[tokio::test]
-async fn every_route_refuses_without_a_token_whatever_the_method() {
-    let embedded = seeded().await;
-    let lambda = start(&embedded, "local-token", "info").await;
+async fn every_method_is_rejected_without_a_valid_token() {
+    let stack = sample_stack().await;
+    let lambda = stack.start_lambda(&[("GRAPHQL_API_TOKEN", TOKEN)]).await;
     let batch = json!([{"query": "{ customers { totalCount } }"}, {"query": "{ __schema { types { name } } }"}]).to_string();
-    let mut refused = 0;
+    let mut rejected = 0;
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "QUERY"] {
         for authorization in [
             None,
@@ -121,36 +95,39 @@ async fn every_route_refuses_without_a_token_whatever_the_method() {
             Some("local-token"),
         ] {
             for body in [&batch, "{\"query\":\"{ customers { totalCount } }\"}", "{"] {
-                let mut event = with_body(body);
+                let mut event = event_with_body(body);
                 event["requestContext"]["http"]["method"] = method.into();
                 event["rawQueryString"] = "query={customers{totalCount}}".into();
                 let headers = event["headers"].as_object_mut().unwrap();
                 headers.remove("authorization");
                 headers.extend(authorization.map(|value| ("authorization".to_owned(), json!(value))));
-                let answer = lambda.invoke(&event).await.unwrap();
-                assert_eq!(answer["statusCode"], 401, "{method} {authorization:?}: {answer}");
-                assert!(!answer["body"].as_str().unwrap_or_default().contains("data"), "{answer}");
-                refused += 1;
+                let response = lambda.invoke(&event).await.unwrap();
+                assert_eq!(response["statusCode"], 401, "{method} {authorization:?}: {response}");
+                assert_eq!(response["headers"]["www-authenticate"], "Bearer", "{response}");
+                let body = lambda_body(&response);
+                assert_eq!(body["errors"][0]["extensions"]["code"], "UNAUTHENTICATED");
+                assert_eq!(body.get("data"), None);
+                rejected += 1;
             }
         }
     }
-    println!("{refused} refused");
-    // The page is public and knows nobody.
-    let mut page = sample::events("graphql").into_iter().find(|(name, _)| name == "graphiql.json").unwrap().1;
+    println!("{rejected} rejected");
+    // GraphiQL is public and shows no data.
+    let mut page = sample_event("graphiql.json");
     page["headers"].as_object_mut().unwrap().remove("authorization");
-    let answer = lambda.invoke(&page).await.unwrap();
-    assert!(answer["statusCode"] == 200 && !answer.to_string().contains("alder"), "{answer}");
+    let response = lambda.invoke(&page).await.unwrap();
+    assert!(response["statusCode"] == 200 && !response.to_string().contains("alder"), "{response}");
 }
 
 #[tokio::test]
-async fn nothing_secret_or_personal_is_printed_at_any_level_of_logs() {
-    let embedded = seeded().await;
+async fn no_secret_or_personal_data_is_logged_at_any_level() {
+    let stack = sample_stack().await;
     for level in
         ["error", "info", "debug", "trace", "trace,lambda_runtime=trace,aws_smithy_runtime=trace,async_graphql=trace,hyper=trace"]
     {
-        let lambda = start(&embedded, "m4rk-token", level).await;
+        let lambda = stack.start_lambda(&[("GRAPHQL_API_TOKEN", "m4rk-token"), ("RUST_LOG", level)]).await;
         let bodies = [
-            ordinary()["body"].as_str().unwrap().to_owned(),
+            sample_event("customer.json")["body"].as_str().unwrap().to_owned(),
             query(
                 "query($id: String!) { customer(customerId: $id) { name email billingId metadata } }",
                 json!({"id": "m4rk-value"}),
@@ -163,13 +140,13 @@ async fn nothing_secret_or_personal_is_printed_at_any_level_of_logs() {
         ];
         for body in bodies {
             for token in ["m4rk-token", "m4rk-guess"] {
-                let mut event = with_body(body.clone());
+                let mut event = event_with_body(body.clone());
                 event["headers"]["authorization"] = format!("Bearer {token}").into();
                 event["rawQueryString"] = "query=m4rk-value".into();
                 let _ = lambda.invoke(&event).await.unwrap();
             }
         }
-        let mut event = with_body("m4rk-value");
+        let mut event = event_with_body("m4rk-value");
         event["headers"]["authorization"] = "Bearer m4rk-token".into();
         for (_, event) in hostile::malformed(&event) {
             let _ = lambda.invoke(&event).await.unwrap();
@@ -177,7 +154,7 @@ async fn nothing_secret_or_personal_is_printed_at_any_level_of_logs() {
         let log = lambda.stop().await.unwrap();
         assert_eq!(log.is_empty(), level == "error", "{level}: {log}");
         for marker in ["m4rk-token", "m4rk-guess", "m4rk-value", "alder.example", "Alder Analytics"] {
-            assert!(!log.contains(marker), "{level}: the log holds {marker}");
+            assert!(!log.contains(marker), "{level}: the log contains {marker}");
         }
     }
 }

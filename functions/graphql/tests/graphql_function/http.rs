@@ -1,4 +1,4 @@
-//! GraphQL over HTTP.
+//! GraphQL over HTTP: requests, status codes and media types.
 
 use std::io::Write as _;
 
@@ -14,13 +14,13 @@ use crate::{
     stack::{Stack, body_of, get, post},
 };
 
-const OLD: &str = "application/json";
-const NEW: &str = "application/graphql-response+json";
+const JSON: &str = "application/json";
+const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
 #[tokio::test]
-async fn the_status_tells_a_refused_query_from_one_carried_out_in_the_newer_media_type() {
+async fn an_invalid_query_has_status_400_in_the_media_type_graphql_response() {
     let stack = Stack::start().await;
-    for (body, old, new) in [
+    for (body, json_status, graphql_status) in [
         (r#"{"query":"{ __typename }"}"#, 200, 200),
         (r#"{"query":"{ customers(first: 500) { totalCount } }"}"#, 200, 200),
         (r#"{"query":"{ customers @skip(if: true) { totalCount } }"}"#, 200, 200),
@@ -41,7 +41,7 @@ async fn the_status_tells_a_refused_query_from_one_carried_out_in_the_newer_medi
         ("{", 400, 400),
         ("", 400, 400),
     ] {
-        for (accept, status) in [(OLD, old), (NEW, new)] {
+        for (accept, status) in [(JSON, json_status), (GRAPHQL_RESPONSE, graphql_status)] {
             let mut request = post(body);
             request.headers_mut().insert(header::ACCEPT, accept.parse().unwrap());
             let response = stack.graphql.handle(request).await;
@@ -49,9 +49,9 @@ async fn the_status_tells_a_refused_query_from_one_carried_out_in_the_newer_medi
             assert!(response.headers()[header::CONTENT_TYPE].to_str().unwrap().starts_with(accept));
             assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
             let answer = body_of(&response);
-            let is_refused = new == 400;
-            assert_eq!(answer.get("data").is_none(), is_refused, "{body}: {answer}");
-            if is_refused {
+            let is_rejected = graphql_status == 400;
+            assert_eq!(answer.get("data").is_none(), is_rejected, "{body}: {answer}");
+            if is_rejected {
                 assert!(answer["errors"][0]["extensions"]["code"].is_string(), "{body}: {answer}");
             }
         }
@@ -59,7 +59,7 @@ async fn the_status_tells_a_refused_query_from_one_carried_out_in_the_newer_medi
 }
 
 #[tokio::test]
-async fn a_query_comes_by_get_too() {
+async fn get_requests_are_answered() {
     let stack = Stack::start().await;
     let parameters = [
         ("query", "query Q($id: String!) { customer(customerId: $id) { name } } query R { __typename }"),
@@ -74,7 +74,7 @@ async fn a_query_comes_by_get_too() {
 }
 
 #[tokio::test]
-async fn a_batch_is_answered_in_order_and_has_a_limit() {
+async fn a_batch_is_answered_in_order_up_to_its_limit() {
     let stack = Stack::start().await;
     let query = |n: usize| json!({"query": format!("query Q{n} {{ q{n}: __typename }}"), "operationName": format!("Q{n}")});
     let batch = |count| Value::Array((0..count).map(query).collect()).to_string();
@@ -93,7 +93,7 @@ async fn a_batch_is_answered_in_order_and_has_a_limit() {
 }
 
 #[tokio::test]
-async fn what_is_no_graphql_over_http_is_told_what_is() {
+async fn unsupported_headers_methods_and_bodies_are_rejected() {
     let stack = Stack::start().await;
     let query = r#"{"query":"{ __typename }"}"#;
     for (name, value, status) in [
@@ -140,7 +140,7 @@ fn posted(body: impl Into<Vec<u8>>, headers: &[(&'static str, &str)]) -> Request
 }
 
 #[tokio::test]
-async fn what_clients_of_the_example_send_is_taken() {
+async fn every_request_form_that_the_example_accepts_is_accepted() {
     let stack = Stack::start().await;
     stack.customer("c", 1).await;
     let query = "query($id: String = \"c\") { customer(customerId: $id) { name } }";
@@ -189,7 +189,7 @@ async fn what_clients_of_the_example_send_is_taken() {
 }
 
 #[tokio::test]
-async fn the_page_is_public_and_opens_with_the_examples_query() {
+async fn graphiql_is_public_and_opens_with_the_examples_query() {
     let stack = Stack::start().await;
     let page = |method: &str| {
         let mut request = get(&[]);
@@ -208,6 +208,6 @@ async fn the_page_is_public_and_opens_with_the_examples_query() {
     assert!(words(text).contains(&words(README)));
 
     assert_eq!(stack.graphql.handle(page("POST")).await.status(), StatusCode::METHOD_NOT_ALLOWED);
-    let off = stack.under(Options { graphiql: false, ..Options::default() });
+    let off = stack.with_options(Options { graphiql: false, ..Options::default() });
     assert_eq!(off.handle(page("GET")).await.status(), StatusCode::NOT_FOUND);
 }

@@ -1,43 +1,27 @@
-//! The real binary, driven over Lambda's Runtime API with the files of events/.
+//! The binary, called over Lambda's Runtime API with the files of events/.
 
-use std::path::Path;
-
-use local::{embedded::Embedded, serve::Stack};
-use runtime::clock::Clock;
 use serde_json::json;
 use template::sample;
-use testkit::{fake_aws::SecretsManager, hostile, printed::Printed, runtime_api::Lambda};
+use testkit::{fake_aws::SecretsManager, hostile, printed::Printed};
 
-async fn start(embedded: &Embedded, more: &[(&'static str, &str)]) -> Lambda {
-    let tables = embedded.store.tables();
-    let variables = [
-        ("CUSTOMERS_TABLE", tables.customers.as_str()),
-        ("SUBSCRIPTIONS_TABLE", &tables.subscriptions),
-        ("DYNAMODB_ENDPOINT", &embedded.endpoint),
-        ("METRICS_NAMESPACE", "byos-stigg"),
-    ];
-    let variables = variables.into_iter().chain(more.iter().copied());
-    Lambda::start(Path::new(env!("CARGO_BIN_EXE_graphql")), variables).await.unwrap()
-}
+use crate::stack::{Stack, TOKEN, sample_event};
 
 #[tokio::test]
-async fn every_query_of_the_story_is_answered_and_nothing_that_it_shows_is_logged() {
-    let embedded = Embedded::in_memory().await.unwrap();
-    let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
-    stack.seed("local-secret").await.unwrap();
-    let secret = json!({"token": "another", "previousToken": "local-token"});
+async fn the_sample_queries_are_answered_and_no_personal_data_is_logged() {
+    let stack = Stack::start().await;
+    stack.write_sample_data().await;
+    let secret = json!({"token": "another", "previousToken": TOKEN});
     let manager = SecretsManager::start(&secret).await.unwrap();
-    let secret = [("SECRET_ARN", "arn:secret"), ("SECRETS_MANAGER_ENDPOINT", manager.endpoint())];
-    let lambda = start(&embedded, &secret).await;
+    let lambda = stack.start_lambda(&[("SECRET_ARN", "arn:secret"), ("SECRETS_MANAGER_ENDPOINT", manager.endpoint())]).await;
     let events = sample::events("graphql");
     for (name, event) in &events {
-        let answer = lambda.invoke(event).await.unwrap();
-        assert_eq!(answer["statusCode"], 200, "{name}: {answer}");
-        assert!(!answer["body"].as_str().unwrap().contains(r#""errors""#), "{name}: {answer}");
+        let response = lambda.invoke(event).await.unwrap();
+        assert_eq!(response["statusCode"], 200, "{name}: {response}");
+        assert!(!response["body"].as_str().unwrap().contains(r#""errors""#), "{name}: {response}");
     }
-    let mut stranger = events[0].1.clone();
-    stranger["headers"]["authorization"] = "Bearer guess".into();
-    assert_eq!(lambda.invoke(&stranger).await.unwrap()["statusCode"], 401);
+    let mut unauthorized = events[0].1.clone();
+    unauthorized["headers"]["authorization"] = "Bearer guess".into();
+    assert_eq!(lambda.invoke(&unauthorized).await.unwrap()["statusCode"], 401);
 
     let log = lambda.shut_down().await.unwrap();
     let printed = Printed::parse(&log).unwrap();
@@ -50,38 +34,38 @@ async fn every_query_of_the_story_is_answered_and_nothing_that_it_shows_is_logge
             .all(|line| line["request_id"].is_string() && ["/graphql", "/graphiql"].contains(&line["route"].as_str().unwrap()))
     );
     assert_eq!((&lines[events.len()]["outcome"], printed.sums("RejectedSecrets")["graphql"]), (&json!("refused"), 1.0));
-    for personal in ["alder.example", "Alder Analytics", "Cedar", "local-token", "another", "guess"] {
-        assert!(!log.contains(personal), "the log holds {personal}");
+    for personal in ["alder.example", "Alder Analytics", "Cedar", TOKEN, "another", "guess"] {
+        assert!(!log.contains(personal), "the log contains {personal}");
     }
     println!("the longest line has {} bytes", log.lines().map(str::len).max().unwrap());
 }
 
 #[tokio::test]
-async fn with_an_authorizer_of_api_gateways_it_needs_no_secret_and_looks_for_the_authorizers_word() {
-    let embedded = Embedded::in_memory().await.unwrap();
-    let lambda = start(&embedded, &[("READERS_AUTH", "jwt")]).await;
-    let (_, mut event) = sample::events("graphql").into_iter().find(|(name, _)| name == "customer.json").unwrap();
+async fn with_an_authorizer_of_api_gateway_it_needs_no_secret_and_requires_the_authorizers_claims() {
+    let stack = Stack::start().await;
+    let lambda = stack.start_lambda(&[("READERS_AUTH", "jwt")]).await;
+    let mut event = sample_event("customer.json");
     assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 401);
     event["requestContext"]["authorizer"] = json!({"jwt": {"claims": {"sub": "office"}, "scopes": ["entitlements/graphql"]}});
     assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
-    for wrong in [[("READERS_AUTH", "none")], [("READERS_AUTH", "token")]] {
-        let (succeeded, printed) = start(&embedded, &wrong).await.ended().await.unwrap();
+    for invalid in [("READERS_AUTH", "none"), ("READERS_AUTH", "token")] {
+        let (succeeded, printed) = stack.start_lambda(&[invalid]).await.ended().await.unwrap();
         assert!(!succeeded && (printed.contains("READERS_AUTH") || printed.contains("GRAPHQL_API_TOKEN")), "{printed}");
     }
 }
 
 #[tokio::test]
-async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_on() {
-    let embedded = Embedded::in_memory().await.unwrap();
-    let lambda = start(&embedded, &[("GRAPHQL_API_TOKEN", "local-token")]).await;
-    let (_, event) = sample::events("graphql").into_iter().find(|(name, _)| name == "customer.json").unwrap();
-    for (what, event) in hostile::malformed(&event) {
-        let answer = lambda.invoke(&event).await.unwrap();
-        assert_eq!(answer["statusCode"], 400, "{what}: {answer}");
+async fn malformed_events_get_400_and_the_process_survives() {
+    let stack = Stack::start().await;
+    let lambda = stack.start_lambda(&[("GRAPHQL_API_TOKEN", TOKEN)]).await;
+    let event = sample_event("customer.json");
+    for (name, event) in hostile::malformed(&event) {
+        let response = lambda.invoke(&event).await.unwrap();
+        assert_eq!(response["statusCode"], 400, "{name}: {response}");
     }
-    for (what, event) in hostile::disguised(&event) {
-        let answer = lambda.invoke(&event).await.unwrap();
-        assert_eq!(answer["statusCode"], 200, "{what}: {answer}");
+    for (name, event) in hostile::disguised(&event) {
+        let response = lambda.invoke(&event).await.unwrap();
+        assert_eq!(response["statusCode"], 200, "{name}: {response}");
     }
     assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
 }

@@ -1,4 +1,4 @@
-//! The function, as a library and as the binary that Lambda runs.
+//! Tests of the function as a library and as the binary that Lambda runs.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod cost;
@@ -12,6 +12,7 @@ mod lambda;
 mod limits;
 mod memory;
 mod paging;
+mod parts;
 mod queries;
 mod schema;
 mod stack;

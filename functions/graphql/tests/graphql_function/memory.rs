@@ -1,13 +1,12 @@
-//! The memory of the real process under the heaviest queries within the limits, over 9,500 customers with
-//! 1.8 KB of metadata, of which 2,000 have a list of 20 entitlements and two subscriptions. By hand and nightly, since it fills them first:
+//! Memory of the process under the most expensive queries within the limits, over 9,500 customers with 1.8 KB of metadata,
+//! of which 2,000 have a list of 20 entitlements and two subscriptions. Runs nightly:
 //!
-//!     cargo test --package graphql --test memory -- --ignored --nocapture
+//!     cargo test --workspace --test graphql_function memory -- --ignored --nocapture
 //!
-//! What it measures: the growth of the process's resident memory while it answers, and how many files it
-//! has open. What it does not: rows much longer than 2 KB.
+//! Measures the growth of the resident memory during a query, and the open files. Does not measure rows much longer than
+//! 2 KB.
 
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,86 +14,60 @@ use std::{
     time::Duration,
 };
 
-use domain::{
-    customer::{Embedded as EmbeddedCustomer, Profile},
-    event::{List, SubscriptionChange},
-    id::Id,
-    subscription::Dates,
-    version::Version,
-};
+use domain::customer::Profile;
 use futures_util::{StreamExt as _, stream};
-use local::embedded::Embedded;
 use serde_json::{Value, json};
-use template::sample;
-use testkit::runtime_api::Lambda;
+
+use crate::stack::{Stack, TOKEN, event_with_body, event_with_query, lambda_body};
 
 const CUSTOMERS: usize = 9_500;
 
-/// Of these, so many have entitlements and subscriptions.
+/// Customers with entitlements and subscriptions.
 const SUBSCRIBED: usize = 2_000;
 
-/// The bound that docs/graphql.md states.
-const MOST_MEGABYTES: u64 = 100;
+/// The limit that docs/graphql.md states.
+const MAX_MEGABYTES: u64 = 100;
 
-async fn filled() -> Embedded {
-    let embedded = Embedded::in_memory().await.unwrap();
-    let now: jiff::Timestamp = "2026-11-23T14:00:00Z".parse().unwrap();
+async fn filled() -> Stack {
+    let stack = Stack::start().await;
     let words: Value = (0..60).map(|n| format!("a word and a half {n:012}")).collect();
-    let store = &embedded.store;
-    stream::iter(0..CUSTOMERS)
-        .for_each_concurrent(8, |n| {
-            let profile = Profile {
-                name: Some(format!("Name {}", n % 700)),
-                email: Some(format!("{n}@example.com")),
-                metadata: serde_json::from_value(json!({ "words": words })).unwrap(),
-                ..Profile::default()
-            };
-            async move {
-                let version = Version::new(now + jiff::SignedDuration::from_millis(n as i64 - 1_000_000), "m");
-                let id = Id::try_from(format!("customer-{n:05}")).unwrap();
-                let _ = store.write_profile(&id, &version, &profile, true, now).await.unwrap();
-                if n >= SUBSCRIBED {
-                    return;
-                }
-                let list = List { resource_id: None, grants: list() };
-                let embedded = (&version, &EmbeddedCustomer::default());
-                let _ = store.write_lists(&id, &version, &[list], embedded, now).await.unwrap();
-                for m in 0..2 {
-                    let subscription = Id::try_from(format!("subscription-{n:05}-{m}")).unwrap();
-                    let details = json!({"planId": "plan", "planName": "Plan", "metadata": { "words": "word ".repeat(200) }});
-                    let change = SubscriptionChange {
-                        status: Some("ACTIVE".to_owned()),
-                        dates: Some(Dates { start_date: "2026-11-23T14:00:00.000Z".to_owned(), ..Dates::default() }),
-                        details: Some((id.clone(), serde_json::from_value(details).unwrap())),
-                        created: true,
-                    };
-                    let _ = store.write_subscription(&subscription, &version, &change, None, now).await.unwrap();
-                }
+    let write = async |n: usize| {
+        let profile = Profile {
+            name: Some(format!("Name {}", n % 700)),
+            email: Some(format!("{n}@example.com")),
+            metadata: serde_json::from_value(json!({ "words": words })).unwrap(),
+            ..Profile::default()
+        };
+        let (customer, at) = (format!("customer-{n:05}"), n as i64);
+        stack.profile(&customer, at, profile).await;
+        if n < SUBSCRIBED {
+            let entitlements = entitlements();
+            let list: Vec<_> = entitlements.iter().map(|(id, json)| (id.as_str(), json.clone())).collect();
+            stack.list(&customer, None, at, &list).await;
+            for m in 0..2 {
+                let details = json!({"planId": "plan", "planName": "Plan", "metadata": {"words": "word ".repeat(200)}});
+                stack.subscription_with(&format!("subscription-{n:05}-{m}"), &customer, at, "ACTIVE", details).await;
             }
-        })
-        .await;
-    embedded
+        }
+    };
+    stream::iter(0..CUSTOMERS).for_each_concurrent(8, write).await;
+    stack
 }
 
-/// Twenty entitlements of Stigg's form, 650 bytes each.
-fn list() -> Vec<(Id, String)> {
-    let grant = |n: usize| {
+/// Twenty entitlements in Stigg's form, 650 bytes each.
+fn entitlements() -> Vec<(String, Value)> {
+    let entitlement = |n: usize| {
         let feature = json!({"id": format!("feature-{n:02}"), "name": format!("Feature {n}"), "description": "What it is for. ".repeat(12),
             "featureType": "NUMBER", "meterType": "INCREMENTAL", "unit": "call", "units": "calls", "status": "ACTIVE"});
-        let grant = json!({"feature": feature, "usageLimit": 1_000 + n, "hasUnlimitedUsage": false, "hasSoftLimit": false, "currentUsage": n,
-            "usagePeriodAnchor": "2026-01-01T00:00:00Z", "usagePeriodEnd": "2026-12-01T00:00:00Z", "resetPeriod": "MONTH"});
-        (Id::try_from(format!("feature-{n:02}")).unwrap(), grant.to_string())
+        let entitlement = json!({"feature": feature, "usageLimit": 1_000 + n, "hasUnlimitedUsage": false, "hasSoftLimit": false,
+            "currentUsage": n, "usagePeriodAnchor": "2026-01-01T00:00:00Z", "usagePeriodEnd": "2026-12-01T00:00:00Z",
+            "resetPeriod": "MONTH"});
+        (format!("feature-{n:02}"), entitlement)
     };
-    (0..20).map(grant).collect()
+    (0..20).map(entitlement).collect()
 }
 
-fn event(body: &Value) -> Value {
-    let (_, mut event) = sample::events("graphql").into_iter().find(|(name, _)| name == "customer.json").unwrap();
-    event["body"] = body.to_string().into();
-    event
-}
-
-/// A figure of /proc/<process>/status, in KiB.
+/// A value of /proc/<process>/status in KiB.
 fn status(process: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
@@ -107,17 +80,9 @@ fn aliases(count: usize, field: impl Fn(usize) -> String) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "fills 9,500 customers"]
-async fn no_query_within_the_limits_takes_more_memory_than_documented() {
-    let embedded = filled().await;
-    let tables = embedded.store.tables();
-    let variables = [
-        ("CUSTOMERS_TABLE", tables.customers.as_str()),
-        ("SUBSCRIPTIONS_TABLE", &tables.subscriptions),
-        ("DYNAMODB_ENDPOINT", &embedded.endpoint),
-        ("GRAPHQL_API_TOKEN", "local-token"),
-        ("GRAPHQL_TIME_LIMIT_SECONDS", "120"),
-    ];
+#[ignore = "writes 9,500 customers"]
+async fn queries_within_the_limits_use_no_more_memory_than_documented() {
+    let stack = filled().await;
     let page = |n: usize, fields: &str| format!("customers(first: 1000, offset: {}) {{ nodes {{ {fields} }} }}", n * 1_000);
     let mut over = Vec::new();
     for (what, body) in [
@@ -177,10 +142,10 @@ async fn no_query_within_the_limits_takes_more_memory_than_documented() {
             )}),
         ),
     ] {
-        // A process of its own for each, so that none builds on what another left.
-        let lambda = Lambda::start(Path::new(env!("CARGO_BIN_EXE_graphql")), variables).await.unwrap();
+        // A new process for each query, so that none reuses memory of another.
+        let lambda = stack.start_lambda(&[("GRAPHQL_API_TOKEN", TOKEN), ("GRAPHQL_TIME_LIMIT_SECONDS", "120")]).await;
         let process = lambda.process_id().unwrap();
-        lambda.invoke(&event(&json!({"query": "{ customers(first: 1) { nodes { name } } }"}))).await.unwrap();
+        lambda.invoke(&event_with_query("{ customers(first: 1) { nodes { name } } }")).await.unwrap();
         std::fs::write(format!("/proc/{process}/clear_refs"), "5").unwrap();
         let before = status(process, "VmRSS");
         let most_files = Arc::new(AtomicUsize::new(0));
@@ -194,14 +159,13 @@ async fn no_query_within_the_limits_takes_more_memory_than_documented() {
                 }
             }
         });
-        let (answer, took) = lambda.invoke_timed(&event(&body)).await.unwrap();
+        let (answer, took) = lambda.invoke_timed(&event_with_body(body.to_string())).await.unwrap();
         watch.abort();
         let growth = (status(process, "VmHWM") - before) / 1_024;
-        let said: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
-        let code = said["errors"][0]["extensions"]["code"].as_str().unwrap_or("answered");
+        let code = lambda_body(&answer)["errors"][0]["extensions"]["code"].as_str().unwrap_or("answered").to_owned();
         let files = most_files.load(Ordering::Relaxed);
         println!("{growth:4} MB on {:3}, {files:4} files, {took:?}: {what}: {code}", before / 1_024);
-        if growth > MOST_MEGABYTES {
+        if growth > MAX_MEGABYTES {
             over.push(what);
         }
         let log = lambda.stop().await.unwrap();

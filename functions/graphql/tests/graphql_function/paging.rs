@@ -1,4 +1,4 @@
-//! Pages: which rows, in which order, and what is said to lie around them.
+//! Pages: rows, order, conditions and pageInfo.
 
 use std::collections::HashMap;
 
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::stack::{Stack, ask, id, moment, version};
 
-/// Customers created out of the order of their ids, two at a time, some never seen created; names
-/// that repeat, some without one.
+/// 24 customers whose creation order differs from their id order. Two each have the same time, every sixth has no creation
+/// event, names repeat, and every fifth is null.
 async fn filled() -> Stack {
     let stack = Stack::start().await;
     for n in 0..24_i64 {
@@ -36,8 +36,7 @@ fn ids(connection: &Value) -> Vec<String> {
     edges.iter().map(|edge| edge["node"]["customerId"].as_str().unwrap().to_owned()).collect()
 }
 
-/// What PostGraphile answers: the rows between the cursors, from one end, and what it says of the
-/// rest. Positions are those of the cursors' rows in the whole list.
+/// PostGraphile's page, hasNextPage and hasPreviousPage. `after` and `before` are indexes into `all`.
 fn expected(all: &[String], window: &HashMap<&str, usize>) -> (Vec<String>, bool, bool) {
     let get = |name: &str| window.get(name).copied();
     let lower = get("after").map_or(0, |at| at + 1);
@@ -62,7 +61,7 @@ fn expected(all: &[String], window: &HashMap<&str, usize>) -> (Vec<String>, bool
 }
 
 #[tokio::test]
-async fn every_window_of_every_order_is_what_postgraphile_answers() {
+async fn pages_equal_postgraphiles_in_every_order_and_window() {
     let stack = filled().await;
     let mut tried = 0;
     for (by, condition) in [
@@ -75,9 +74,9 @@ async fn every_window_of_every_order_is_what_postgraphile_answers() {
         (json!("PRIMARY_KEY_ASC"), json!({"name": "name 1"})),
         (json!("CREATED_AT_DESC"), json!({"billingId": "b1"})),
     ] {
-        let whole = stack.data(QUERY, json!({"by": by, "if": condition})).await["customers"].clone();
-        let all = ids(&whole);
-        let cursor = |at: usize| whole["edges"][at]["cursor"].clone();
+        let list = stack.data(QUERY, json!({"by": by, "if": condition})).await["customers"].clone();
+        let all = ids(&list);
+        let cursor = |at: usize| list["edges"][at]["cursor"].clone();
         let middle = all.len() / 2;
         for window in [
             vec![],
@@ -140,11 +139,11 @@ async fn every_window_of_every_order_is_what_postgraphile_answers() {
 }
 
 #[tokio::test]
-async fn orders_put_rows_where_postgresql_puts_them() {
+async fn orders_equal_postgresqls() {
     let stack = filled().await;
     let order = async |by: Value| ids(&stack.data(QUERY, json!({"by": by})).await["customers"]);
     let created = order(json!("CREATED_AT_ASC")).await;
-    // the younger the id the older; rows nobody saw created come last
+    // Higher ids were created earlier. Rows without createdAt come last.
     assert_eq!(created[..4], ["c23", "c21", "c22", "c19"]);
     assert_eq!(created[20..], ["c00", "c06", "c12", "c18"]);
     let backwards: Vec<String> = order(json!("CREATED_AT_DESC")).await.into_iter().rev().collect();
@@ -163,7 +162,7 @@ async fn orders_put_rows_where_postgresql_puts_them() {
 }
 
 #[tokio::test]
-async fn subscriptions_come_by_customer_by_creation_and_in_any_order_of_one_customer() {
+async fn subscriptions_are_sorted_by_customer_by_creation_and_in_any_order_for_one_customer() {
     let stack = filled().await;
     for n in 0..5 {
         stack.subscription(&format!("t{n}"), "c03", 10 - n, ["ACTIVE", "EXPIRED"][n as usize % 2]).await;
@@ -202,7 +201,7 @@ async fn subscriptions_come_by_customer_by_creation_and_in_any_order_of_one_cust
 }
 
 #[tokio::test]
-async fn conditions_compare_every_column_and_null_means_null() {
+async fn conditions_compare_columns_and_null_matches_null() {
     let stack = filled().await;
     let count = async |condition: &str| {
         let query = format!("{{ customers(condition: {condition}) {{ totalCount nodes {{ customerId }} }} }}");
@@ -231,9 +230,9 @@ async fn conditions_compare_every_column_and_null_means_null() {
 }
 
 #[tokio::test]
-async fn what_is_gone_is_left_out_and_the_page_is_full_all_the_same() {
+async fn deleted_rows_are_replaced_by_later_ones() {
     let stack = filled().await;
-    // A deletion that the index does not know of yet: the row's registers say so, its key is listed.
+    // Deleted rows whose index entries still exist.
     let client = stack.store().client();
     for customer in ["c02", "c04", "c05", "c23"] {
         let request = client
@@ -260,7 +259,7 @@ async fn what_is_gone_is_left_out_and_the_page_is_full_all_the_same() {
         (ids(&before_the_last), &before_the_last["pageInfo"]["hasNextPage"]),
         (vec!["c21".to_owned(), "c22".to_owned()], &json!(false))
     );
-    // Of those that the last page ends before, none is seen: there is no next page.
+    // Subscriptions of deleted customers are hidden too.
     let query =
         "{ subscriptions(orderBy: CUSTOMER_ID_ASC, first: 3) { nodes { customerId } } customer(customerId: \"c04\") { name } }";
     let data = stack.data(query, Value::Null).await;
@@ -269,13 +268,13 @@ async fn what_is_gone_is_left_out_and_the_page_is_full_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_cant_be_had_is_an_error_that_says_what_can() {
+async fn unsupported_arguments_are_errors_that_name_the_alternative() {
     let stack = filled().await;
     for (query, code, part) in [
         ("{ customers(first: -1) { totalCount } }", "BAD_USER_INPUT", "negative"),
         ("{ customers(offset: -1) { totalCount } }", "BAD_USER_INPUT", "negative"),
-        ("{ customers(first: 1, last: 1) { totalCount } }", "BAD_USER_INPUT", "together with first"),
-        ("{ customers(last: 1, offset: 1) { totalCount } }", "BAD_USER_INPUT", "together with last"),
+        ("{ customers(first: 1, last: 1) { totalCount } }", "BAD_USER_INPUT", "combined with first"),
+        ("{ customers(last: 1, offset: 1) { totalCount } }", "BAD_USER_INPUT", "combined with last"),
         ("{ customers(after: \"x\") { totalCount } }", "INVALID_CURSOR", "after"),
         ("{ customers(offset: 10000) { nodes { name } } }", "TOO_MANY_ROWS", "after with a cursor"),
         (
@@ -298,9 +297,9 @@ async fn what_cant_be_had_is_an_error_that_says_what_can() {
 }
 
 #[tokio::test]
-async fn a_page_is_never_cut_silently() {
+async fn a_page_over_the_limit_is_an_error_unless_page_info_shows_it() {
     let stack = filled().await;
-    let under = |limits: Limits| stack.under(Options { limits, ..Options::default() });
+    let under = |limits: Limits| stack.with_options(Options { limits, ..Options::default() });
     let small = under(Limits { page: 20, ..Limits::default() });
     let of_one = "condition: {billingId: \"b1\"}";
     for (arguments, fields, expected) in [
@@ -335,10 +334,10 @@ async fn a_page_is_never_cut_silently() {
             assert_eq!(found, expected, "{query}: {answer}");
         }
     }
-    let whole = stack.data("{ customers(first: 101) { nodes { customerId } } }", Value::Null).await;
-    assert_eq!(whole["customers"]["nodes"].as_array().unwrap().len(), 24);
+    let complete = stack.data("{ customers(first: 101) { nodes { customerId } } }", Value::Null).await;
+    assert_eq!(complete["customers"]["nodes"].as_array().unwrap().len(), 24);
 
-    // All lists of an answer together
+    // The limit of all lists together.
     let few = under(Limits { rows: 30, ..Limits::default() });
     let query = "{ customers(first: 20) { nodes { subscriptions { nodes { planId } } } } }";
     assert_eq!(ask(&few, query, Value::Null).await["errors"][0]["extensions"]["code"], "TOO_MANY_ROWS");
@@ -346,10 +345,10 @@ async fn a_page_is_never_cut_silently() {
 }
 
 #[tokio::test]
-async fn a_long_list_is_served_by_its_indexes_alone() {
+async fn a_long_list_is_served_from_its_indexes_only() {
     let stack = filled().await;
     let limits = Limits { candidates: 10, count: 20, ..Limits::default() };
-    let small = stack.under(Options { limits, ..Options::default() });
+    let small = stack.with_options(Options { limits, ..Options::default() });
     for (query, code) in [
         ("{ customers(first: 5) { nodes { customerId } pageInfo { hasNextPage } } }", None),
         ("{ customers(first: 5, orderBy: CREATED_AT_DESC) { nodes { customerId } } }", None),
@@ -362,7 +361,7 @@ async fn a_long_list_is_served_by_its_indexes_alone() {
         ("{ customers(condition: {name: \"name 1\"}) { totalCount } }", Some("TOO_MANY_ROWS")),
         ("{ customers(condition: {billingId: \"b1\"}) { nodes { customerId } } }", Some("TOO_MANY_ROWS")),
         ("{ customers { totalCount } }", Some("TOO_MANY_TO_COUNT")),
-        // found before the bound is reached
+        // The row is found before the limit is reached.
         ("{ customers(first: 1, condition: {name: \"name 1\"}) { nodes { customerId } } }", None),
     ] {
         let answer = ask(&small, query, Value::Null).await;

@@ -1,4 +1,4 @@
-//! The schema is the committed one, and a superset of the example's.
+//! The served schema equals the committed one and is a superset of the example's.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -12,15 +12,16 @@ fn committed(name: &str) -> String {
 }
 
 #[test]
-fn the_committed_schema_is_the_one_that_is_served() {
+fn the_committed_schema_is_up_to_date() {
     let served = graphql::sdl();
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
         std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.graphql"), &served).unwrap();
     }
-    assert_eq!(committed("schema.graphql"), served, "UPDATE_SCHEMA=1 cargo test -p graphql schema writes it");
+    let is_up_to_date = committed("schema.graphql") == served;
+    assert!(is_up_to_date, "UPDATE_SCHEMA=1 cargo test --workspace --test graphql_function schema updates it");
 }
 
-/// Every field, argument, enum value and input field of a schema, with its type and default.
+/// All fields, arguments, enum values and input fields of a schema, with their types and defaults.
 fn parts(schema: &ServiceDocument) -> BTreeMap<String, String> {
     let mut parts = BTreeMap::new();
     for definition in &schema.definitions {
@@ -51,20 +52,20 @@ fn parts(schema: &ServiceDocument) -> BTreeMap<String, String> {
             TypeKind::Scalar => {
                 parts.insert(name.to_string(), "a scalar".to_owned());
             }
-            TypeKind::Interface(_) | TypeKind::Union(_) => unreachable!("the example has none"),
+            TypeKind::Interface(_) | TypeKind::Union(_) => unreachable!("neither schema has any"),
         }
     }
     parts
 }
 
 #[test]
-fn whatever_the_example_has_is_here_with_the_same_type() {
+fn the_schema_is_a_superset_of_the_examples() {
     let example = parts(&parse_schema(committed("tests/example-schema.graphql")).unwrap());
     let ours = parts(&parse_schema(graphql::sdl()).unwrap());
     assert!(example.len() > 125, "{}", example.len());
     let missing: Vec<_> =
         example.iter().filter(|(path, of)| ours.get(*path) != Some(of)).map(|(path, _)| path.as_str()).collect();
-    // They fail in the example too: PostgreSQL neither orders nor compares JSON.
+    // These fail in the example: PostgreSQL can't sort or compare JSON.
     assert_eq!(
         missing,
         ["CustomerCondition.entitlements", "CustomersOrderBy.ENTITLEMENTS_ASC", "CustomersOrderBy.ENTITLEMENTS_DESC"]
@@ -96,4 +97,16 @@ fn every_type_and_every_field_has_a_description() {
             _ => {}
         }
     }
+}
+
+/// `/check-access` answers with these members, from the same decision.
+#[test]
+fn an_access_decision_has_the_members_of_check_access() {
+    let served = parts(&parse_schema(graphql::sdl()).unwrap());
+    let served: Vec<_> = served.keys().filter_map(|path| path.strip_prefix("AccessDecision.")).collect();
+    let decided_on = serde_json::to_value(domain::access::DecidedOn::default()).unwrap();
+    let mut expected = vec!["hasAccess", "reason", "accessDeniedReason"];
+    expected.extend(decided_on.as_object().unwrap().keys().map(String::as_str));
+    expected.sort_unstable();
+    assert_eq!(served, expected);
 }

@@ -1,5 +1,4 @@
-//! One way to start the stack for every test: the embedded store, the webhook that fills it, and
-//! the function under test.
+//! The function over an embedded store, in this process or as Lambda's process, and the data of the tests.
 
 use std::{collections::HashMap, path::Path};
 
@@ -20,7 +19,8 @@ use local::embedded::Embedded;
 use runtime::{clock::Clock, secret::Secret};
 use serde_json::{Value, json};
 use store::Store;
-use webhook::{Webhook, WebhookSecrets};
+use template::sample;
+use testkit::runtime_api::Lambda;
 
 pub(crate) const TOKEN: &str = "local-token";
 pub(crate) const SECRET: &str = "local-secret";
@@ -35,7 +35,7 @@ pub(crate) fn id(text: &str) -> Id {
     Id::try_from(text).unwrap()
 }
 
-/// The version of an event so many milliseconds after the beginning of the year.
+/// The version of an event this number of milliseconds after the start of 2026.
 pub(crate) fn version(at: i64) -> Version {
     let start: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     Version::new(start + jiff::SignedDuration::from_millis(at), "m")
@@ -57,8 +57,8 @@ impl Stack {
         Self { embedded, graphql }
     }
 
-    /// The same data under other options.
-    pub(crate) fn under(&self, options: Options) -> Graphql {
+    /// The function over the same data with other options.
+    pub(crate) fn with_options(&self, options: Options) -> Graphql {
         Graphql::new(self.store().clone(), Secret::new(TOKEN, None).unwrap(), options).with_clock(clock())
     }
 
@@ -66,23 +66,24 @@ impl Stack {
         &self.embedded.store
     }
 
-    /// Delivers the story of events/webhook.
-    pub(crate) async fn tell_the_story(&self) {
-        let webhook = Webhook::new(self.store().clone(), WebhookSecrets::from(Secret::new(SECRET, None).unwrap()), clock());
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/webhook");
-        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        files.sort();
-        for file in files {
-            let event: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-            let mut request = Request::new(Body::from(event["body"].as_str().unwrap()));
-            *request.method_mut() = Method::POST;
-            request.headers_mut().insert("stigg-webhooks-secret", SECRET.parse().unwrap());
-            let response = webhook.handle(request).await;
-            assert_eq!(response.status(), StatusCode::OK, "{}", file.display());
-        }
+    pub(crate) async fn write_sample_data(&self) {
+        let stack = local::serve::Stack::on(self.store().clone(), SECRET, TOKEN, clock()).unwrap();
+        stack.seed(SECRET).await.unwrap();
     }
 
-    /// A customer known by its profile, created at this time.
+    /// Starts the function's binary over this store. `variables` are added to its environment.
+    pub(crate) async fn start_lambda(&self, variables: &[(&'static str, &str)]) -> Lambda {
+        let tables = self.store().tables();
+        let defaults = [
+            ("CUSTOMERS_TABLE", tables.customers.as_str()),
+            ("SUBSCRIPTIONS_TABLE", &tables.subscriptions),
+            ("DYNAMODB_ENDPOINT", &self.embedded.endpoint),
+            ("METRICS_NAMESPACE", "byos-stigg"),
+        ];
+        let variables = defaults.into_iter().chain(variables.iter().copied());
+        Lambda::start(Path::new(env!("CARGO_BIN_EXE_graphql")), variables).await.unwrap()
+    }
+
     pub(crate) async fn customer(&self, customer: &str, at: i64) {
         let profile = Profile { name: Some(format!("Name of {customer}")), ..Profile::default() };
         self.profile(customer, at, profile).await;
@@ -94,7 +95,12 @@ impl Stack {
     }
 
     pub(crate) async fn subscription(&self, subscription: &str, customer: &str, at: i64, status: &str) {
-        let details: Details = serde_json::from_value(json!({"planId": format!("plan-{}", at % 3), "planName": "Plan"})).unwrap();
+        let details = json!({"planId": format!("plan-{}", at % 3), "planName": "Plan"});
+        self.subscription_with(subscription, customer, at, status, details).await;
+    }
+
+    pub(crate) async fn subscription_with(&self, subscription: &str, customer: &str, at: i64, status: &str, details: Value) {
+        let details: Details = serde_json::from_value(details).unwrap();
         let dates = Dates { start_date: NOW.to_owned(), ..Dates::default() };
         let change = SubscriptionChange {
             status: Some(status.to_owned()),
@@ -125,24 +131,44 @@ impl Stack {
         let _ = self.store().delete_customer(&id(customer), &version(at), moment()).await.unwrap();
     }
 
-    /// The whole answer to a query, which must not hold errors.
+    /// The data of a response, which must not have errors.
     pub(crate) async fn data(&self, query: &str, variables: Value) -> Value {
-        let answer = self.ask(query, variables).await;
-        assert_eq!(answer.get("errors"), None, "{query}");
-        answer["data"].clone()
+        let response = self.ask(query, variables).await;
+        assert_eq!(response.get("errors"), None, "{query}");
+        response["data"].clone()
     }
 
     pub(crate) async fn ask(&self, query: &str, variables: Value) -> Value {
         ask(&self.graphql, query, variables).await
     }
 
-    /// The code of the first error, and its message.
+    /// Code and message of the first error.
     pub(crate) async fn error(&self, query: &str) -> (String, String) {
-        let answer = self.ask(query, Value::Null).await;
-        let error = &answer["errors"][0];
-        let code = error["extensions"]["code"].as_str().unwrap_or_else(|| panic!("{query}: {answer}"));
+        let response = self.ask(query, Value::Null).await;
+        let error = &response["errors"][0];
+        let code = error["extensions"]["code"].as_str().unwrap_or_else(|| panic!("{query}: {response}"));
         (code.to_owned(), error["message"].as_str().unwrap().to_owned())
     }
+}
+
+/// An API Gateway event of events/graphql.
+pub(crate) fn sample_event(name: &str) -> Value {
+    sample::events("graphql").into_iter().find(|(other, _)| other == name).unwrap().1
+}
+
+pub(crate) fn event_with_body(body: impl Into<String>) -> Value {
+    let mut event = sample_event("customer.json");
+    event["body"] = body.into().into();
+    event
+}
+
+pub(crate) fn event_with_query(query: impl Into<String>) -> Value {
+    event_with_body(json!({"query": query.into()}).to_string())
+}
+
+/// The body of a response in API Gateway's form.
+pub(crate) fn lambda_body(response: &Value) -> Value {
+    serde_json::from_str(response["body"].as_str().unwrap()).unwrap()
 }
 
 pub(crate) fn clock() -> Clock {

@@ -1,12 +1,11 @@
-//! Validation by section 5 of the GraphQL specification. `audit/reference.mjs` compares random queries
-//! with graphql-js.
+//! Validation, section 5 of the GraphQL specification. `audit/reference.mjs` compares random queries with graphql-js.
 
 use serde_json::{Value, json};
 
 use crate::stack::Stack;
 
 #[tokio::test]
-async fn an_invalid_query_is_refused_with_what_is_wrong() {
+async fn an_invalid_query_is_rejected_with_the_reason() {
     let stack = Stack::start().await;
     for (query, part) in [
         // Values
@@ -79,7 +78,7 @@ async fn an_invalid_query_is_refused_with_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_valid_query_is_answered() {
+async fn a_valid_query_is_executed() {
     let stack = Stack::start().await;
     for (query, variables) in [
         // A variable that only a directive at __typename uses
@@ -112,7 +111,7 @@ async fn a_valid_query_is_answered() {
 }
 
 #[tokio::test]
-async fn a_variable_of_another_type_is_refused() {
+async fn a_variable_of_the_wrong_type_is_rejected() {
     let stack = Stack::start().await;
     let query = "query($n: Int, $s: String, $b: Boolean = true, $by: [CustomersOrderBy!], $if: CustomerCondition, $f: Float) { \
                  customers(first: $n, orderBy: $by, condition: $if) { totalCount @skip(if: $b) } \

@@ -1,4 +1,4 @@
-//! The customers of one page, whose subscriptions are read together.
+//! Reads the subscriptions of a page of customers together.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,24 +13,23 @@ use crate::{
     row::{CustomerRow, SubscriptionRow},
 };
 
+/// Subscriptions by customer id.
 type Subscriptions = HashMap<Id, Vec<Arc<SubscriptionRow>>>;
 
-/// Customers that came together. The first of them that is asked for its subscriptions reads those
-/// of all.
+/// A batch loader: the first customer whose subscriptions are selected reads those of the whole page.
 #[derive(Debug)]
-pub(crate) struct Siblings {
+pub(crate) struct SubscriptionBatch {
     customers: Vec<Arc<CustomerRow>>,
-    /// No live customer lies between the lowest and the highest of them but themselves.
+    /// The customers are all live customers between the lowest and the highest of their ids.
     is_contiguous: bool,
     subscriptions: OnceCell<Result<Arc<Subscriptions>, ApiError>>,
 }
 
-impl Siblings {
+impl SubscriptionBatch {
     pub(crate) fn new(customers: Vec<Arc<CustomerRow>>, is_contiguous: bool) -> Arc<Self> {
         Arc::new(Self { customers, is_contiguous, subscriptions: OnceCell::new() })
     }
 
-    /// The subscriptions of one of the customers.
     pub(crate) async fn subscriptions_of(&self, customer: &Id, loaders: &Loaders) -> Result<Vec<Arc<SubscriptionRow>>, ApiError> {
         let read = || async { self.read(loaders).await.map(Arc::new) };
         let subscriptions = self.subscriptions.get_or_init(read).await.clone()?;
@@ -39,55 +38,54 @@ impl Siblings {
 
     async fn read(&self, loaders: &Loaders) -> Result<Subscriptions, ApiError> {
         let ids = if self.is_contiguous && self.customers.len() > 1 {
-            self.listed(loaders).await?
+            self.ids_from_index(loaders).await?
         } else {
-            self.pointed_to(loaders).await?
+            self.ids_from_pointers(loaders).await?
         };
         let registers = loaders.subscriptions.load_many(ids).await?;
         let customers: HashMap<&Id, &Arc<CustomerRow>> = self.customers.iter().map(|customer| (&customer.id, customer)).collect();
         let mut subscriptions = Subscriptions::new();
         for (id, registers) in registers {
             let customer = registers.customer_id().and_then(|id| customers.get(id));
-            if let Some(row) = customer.and_then(|customer| SubscriptionRow::of(id, &registers, customer)) {
+            if let Some(row) = customer.and_then(|customer| SubscriptionRow::new(id, &registers, customer)) {
                 subscriptions.entry(row.customer.id.clone()).or_default().push(row);
             }
         }
         Ok(subscriptions)
     }
 
-    /// A contiguous range of customers is one in each shard, and so are their subscriptions, which
-    /// are listed by customer in the same shards: one request a shard names them all.
-    async fn listed(&self, loaders: &Loaders) -> Result<Vec<Id>, ApiError> {
-        let bound = loaders.limits.candidates;
+    /// One request per shard. The index of subscriptions by customer has the same shards as the customers,
+    /// so a contiguous range of customers is one range of each shard.
+    async fn ids_from_index(&self, loaders: &Loaders) -> Result<Vec<Id>, ApiError> {
+        let limit = loaders.limits.candidates;
         let reads = (0..SHARDS).map(|shard| async move {
             let ids = self.customers.iter().map(|customer| &customer.id).filter(|id| shard_of(id) == shard);
             let (Some(lowest), Some(highest)) = (ids.clone().min(), ids.max()) else {
                 return Ok(Vec::new());
             };
-            // A subscription's key there is its customer's id, U+0000 and its own id.
+            // The sort key is the customer id, U+0000 and the subscription id.
             let range = Range { above: Some(lowest.as_str().to_owned()), below: Some(format!("{highest}\u{1}")) };
-            let page = loaders.store.list_page(ListIndex::SubscriptionsByCustomer, shard, &range, false, bound);
+            let page = loaders.store.list_page(ListIndex::SubscriptionsByCustomer, shard, &range, false, limit);
             let IndexPage { places, has_more } = page.await?;
-            if has_more { Err(too_many(bound)) } else { Ok(places) }
+            if has_more { Err(too_many(limit)) } else { Ok(places) }
         });
         let places = try_join_all(reads).await?;
-        bounded(places.into_iter().flatten().map(|place| place.id).collect(), bound)
+        at_most(limit, places.into_iter().flatten().map(|place| place.id).collect())
     }
 
-    /// One request a customer.
-    async fn pointed_to(&self, loaders: &Loaders) -> Result<Vec<Id>, ApiError> {
+    /// One request per customer.
+    async fn ids_from_pointers(&self, loaders: &Loaders) -> Result<Vec<Id>, ApiError> {
         let customers = self.customers.iter().map(|customer| customer.id.clone());
-        let pointers = loaders.pointers.load_many(customers).await?;
-        let ids = pointers.values().flat_map(|ids| ids.iter().cloned());
-        bounded(ids.collect(), loaders.limits.candidates)
+        let ids = loaders.subscription_ids.load_many(customers).await?;
+        at_most(loaders.limits.candidates, ids.values().flat_map(|ids| ids.iter().cloned()).collect())
     }
 }
 
-fn bounded(ids: Vec<Id>, bound: usize) -> Result<Vec<Id>, ApiError> {
-    if ids.len() > bound { Err(too_many(bound)) } else { Ok(ids) }
+fn at_most(limit: usize, ids: Vec<Id>) -> Result<Vec<Id>, ApiError> {
+    if ids.len() > limit { Err(too_many(limit)) } else { Ok(ids) }
 }
 
-fn too_many(bound: usize) -> ApiError {
-    let instead = "ask for fewer customers at a time, or page through subscriptions in the order of CUSTOMER_ID";
-    ApiError::TooManyRows { bound, instead }
+fn too_many(limit: usize) -> ApiError {
+    let suggestion = "request fewer customers at a time, or page through subscriptions in the order CUSTOMER_ID";
+    ApiError::TooManyRows { limit, suggestion }
 }
