@@ -2,7 +2,7 @@
 // answer, with 10,000 entitlements and with hostile names and ids. Each page is held to axe-core's rules of WCAG 2.2 AA
 // and to what its policy promises: no script, nothing from elsewhere, no complaint of the browser.
 //
-//   BYOS=target/debug/byos node browser.mjs
+//   LOCAL=target/debug/local BYOS=target/debug/byos node browser.mjs
 //
 // It starts and stops the stacks that it needs. CHROMIUM names the browser's program; SCREENSHOTS, if given, the folder
 // for a picture of each page.
@@ -13,6 +13,7 @@ import { createInterface } from 'node:readline';
 import axe from 'axe-core';
 import { chromium } from 'playwright-core';
 
+const local = process.env.LOCAL ?? 'target/debug/local';
 const byos = process.env.BYOS ?? 'target/debug/byos';
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const screenshots = process.env.SCREENSHOTS;
@@ -28,8 +29,8 @@ function check(promise, holds, seen = '') {
 const processes = [];
 
 // Starts the binary, and gives the console's address once it is printed.
-async function start(args, env = {}) {
-  const child = spawn(byos, args, { env: { ...process.env, RUST_LOG: 'warn', ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
+async function start(binary, args, env = {}) {
+  const child = spawn(binary, args, { env: { ...process.env, RUST_LOG: 'warn', ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
   processes.push(child);
   for await (const line of createInterface({ input: child.stdout })) {
     const address = line.match(/http:\/\/127\.0\.0\.1:\d+\/console\?token=\S+/)?.[0];
@@ -38,7 +39,7 @@ async function start(args, env = {}) {
       return { address, origin: new URL(address).origin };
     }
   }
-  throw new Error(`${byos} ${args.join(' ')} did not start`);
+  throw new Error(`${binary} ${args.join(' ')} did not start`);
 }
 
 async function send(origin, events) {
@@ -319,17 +320,17 @@ async function strangers({ address, origin }) {
 }
 
 try {
-  const seeded = await start(['serve', '--seed', '--port', '0']);
+  const seeded = await start(local, ['--seed', '--port', '0']);
   await sample_data(seeded);
   await keyboard(seeded);
   await strangers(seeded);
-  const empty = await start(['serve', '--port', '0']);
+  const empty = await start(local, ['--port', '0']);
   await nothing(empty);
   await send(empty.origin, [...many, ...hostile]);
   await ten_thousand(empty);
   await hostile_data(empty);
   const away = 'http://127.0.0.1:1';
-  await store_error(await start(['console', '--port', '0'], { DYNAMODB_ENDPOINT: away, BYOS_URL: away }));
+  await store_error(await start(byos, ['console', '--port', '0'], { DYNAMODB_ENDPOINT: away, BYOS_URL: away }));
 } catch (error) {
   check('the browser gets through', false, error.stack);
 } finally {
