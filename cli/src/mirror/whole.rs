@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use domain::{customer::Standing, id::Id};
+use domain::{customer::CustomerState, id::Id};
 
 use super::{Difference, Fatal, Found, How, Mended, Mirror, Of, Trouble, Whole, difference, or_skip};
 use crate::stigg::{Cursor, CustomerRecord, Records, SubscriptionRecord};
@@ -39,7 +39,7 @@ impl Mirror {
         };
         let held = row().await?;
         let Some(record) = record else {
-            let is_live = held.is_some_and(|row| row.registers.standing() == Standing::Live);
+            let is_live = held.is_some_and(|row| row.registers.state() == CustomerState::Live);
             whole.unknown_at = is_live.then_some(read_at);
             return Ok(());
         };
@@ -96,7 +96,7 @@ impl Mirror {
         listed: &HashSet<Id>,
         found: &mut Found,
     ) -> Result<(), Trouble> {
-        let Some(row) = customer.filter(|row| row.registers.standing() == Standing::Live) else { return Ok(()) };
+        let Some(row) = customer.filter(|row| row.registers.state() == CustomerState::Live) else { return Ok(()) };
         let mut ids = self.store.subscription_ids(customer_id).await?;
         ids.retain(|id| !listed.contains(id));
         for held in self.store.subscriptions(&ids).await? {

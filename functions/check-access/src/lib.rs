@@ -1,6 +1,6 @@
 //! Decides whether a customer may use a feature: token, route, request, read, decision, answer.
 
-mod decided;
+mod batch;
 mod edge;
 mod invocation;
 mod ofrep;
@@ -16,7 +16,7 @@ use std::{
 };
 
 use domain::{
-    access::{self, AccessDeniedReason, AccessRequest, Decision},
+    access::{self, AccessDeniedReason, AccessRequest, Decision, DecisionJson},
     id::Id,
 };
 use futures_util::future::try_join_all;
@@ -30,11 +30,11 @@ use runtime::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use store::{Spent, Store, StoreError};
+use store::{Store, StoreCost, StoreError};
 
 pub use invocation::{Invocation, Reply};
 
-use decided::{Batch, Decided};
+use batch::Batch;
 use edge::OneEntitlement;
 use ofrep::{Context, Flag, Flags, OfrepError};
 use query::EdgeQuery;
@@ -200,10 +200,10 @@ impl CheckAccess {
         A: Future<Output = Result<Answer, Refusal>>,
     {
         let start = Instant::now();
-        let store = self.store.metered();
+        let store = self.store.with_cost_tracking();
         let answered = tokio::time::timeout(TIME_LIMIT, answer(store.clone())).await;
         let result = answered.unwrap_or(Err(Refusal::TimedOut));
-        let Spent { requests, capacity } = store.spent();
+        let StoreCost { requests, capacity } = store.cost();
         let store_failed = matches!(result, Err(Refusal::Store(_) | Refusal::TimedOut));
         let problem = match &result {
             Err(Refusal::Store(error)) => Some(error.to_string()),
@@ -232,7 +232,7 @@ impl CheckAccess {
             secret_rejected = (status == StatusCode::UNAUTHORIZED).then_some(true),
             dynamodb_requests = requests,
             dynamodb_capacity = capacity,
-            dynamodb_milliseconds = (requests > 0).then(|| telemetry::milliseconds(store.waited())),
+            dynamodb_milliseconds = (requests > 0).then(|| telemetry::milliseconds(store.time_in_flight())),
             milliseconds = telemetry::milliseconds(start.elapsed()),
             problem,
             Function = METRICS.function,
@@ -270,7 +270,7 @@ impl CheckAccess {
             Some(reason) => (StatusCode::FORBIDDEN, format!("{reason:?}").into()),
         };
         Ok(Answer {
-            response: reply::json(status, &Decided::new(&request, &decision)),
+            response: reply::json(status, &DecisionJson::new(&request, &decision)),
             outcome,
             decided: Some(decision.denied),
             customer_id: Some(request.customer_id),
@@ -296,7 +296,7 @@ impl CheckAccess {
                 decided.push((check, scope.decide(check)?));
             }
         }
-        let decisions: Vec<_> = decided.iter().map(|(request, decision)| Decided::new(request, decision)).collect();
+        let decisions: Vec<_> = decided.iter().map(|(request, decision)| DecisionJson::new(request, decision)).collect();
         Ok(Answer::of(None, None, &decisions))
     }
 
@@ -311,7 +311,7 @@ impl CheckAccess {
                 checks.into_iter().map(decide).collect::<Result<_, StoreError>>()?
             }
         };
-        let decisions = decided.iter().map(|(request, decision): &(_, Decision)| Decided::new(request, decision)).collect();
+        let decisions = decided.iter().map(|(request, decision): &(_, Decision)| DecisionJson::new(request, decision)).collect();
         Ok(Answer::on(&scope, &Batch { decisions }))
     }
 

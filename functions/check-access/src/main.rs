@@ -26,7 +26,7 @@ async fn main() -> Result<(), Error> {
     let environment = FunctionEnvironment::read();
     let store = Store::new(function_dynamodb(&environment, Budget::CHECK), tables);
     let auth = ReaderAuth::of_function(&environment, "CHECK_ACCESS_API_TOKEN", "CHECK_ACCESS_API_TOKEN_PREVIOUS");
-    let (auth, ()) = tokio::join!(auth, store.open_for_reads());
+    let (auth, ()) = tokio::join!(auth, store.warm_up_for_reads());
     telemetry::connected(connecting.elapsed());
     let check_access = &CheckAccess::new(store, auth?, Clock::system());
     let answer = |event: LambdaEvent<Invocation>| async move { Ok::<_, Error>(check_access.invoke(event).await) };

@@ -32,7 +32,7 @@ use runtime::{
     reply,
     telemetry::{self, MetricSet},
 };
-use store::{Parts, Spent, Store};
+use store::{Projection, Store, StoreCost};
 
 pub use options::{Limits, Options, OptionsError};
 
@@ -97,9 +97,9 @@ impl Graphql {
     }
 
     /// Answers a request, and says what it spent on DynamoDB.
-    pub async fn handle_metered(&self, request: Request) -> (Response<Body>, Spent) {
+    pub async fn handle_metered(&self, request: Request) -> (Response<Body>, StoreCost) {
         let started = Instant::now();
-        let store = self.store.metered();
+        let store = self.store.with_cost_tracking();
         let mut seen = Seen::default();
         let mut response = self.answer(&request, &store, &mut seen).await;
         if let Some(origin) = self.options.cors_origin.as_deref().and_then(|origin| origin.parse().ok()) {
@@ -107,7 +107,7 @@ impl Graphql {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::VARY, HeaderValue::from_static("origin"));
         }
-        let spent = store.spent();
+        let spent = store.cost();
         let status = response.status();
         tracing::info!(
             target: telemetry::REQUEST,
@@ -121,7 +121,7 @@ impl Graphql {
             secret_rejected = (status == StatusCode::UNAUTHORIZED).then_some(true),
             dynamodb_requests = spent.requests,
             dynamodb_capacity = spent.capacity,
-            dynamodb_milliseconds = (spent.requests > 0).then(|| telemetry::milliseconds(store.waited())),
+            dynamodb_milliseconds = (spent.requests > 0).then(|| telemetry::milliseconds(store.time_in_flight())),
             milliseconds = telemetry::milliseconds(started.elapsed()),
             Function = METRICS.function,
             "{} answered",
@@ -164,7 +164,7 @@ impl Graphql {
             Err(unreadable) => Err(Answer::refused(&unreadable.message, "BAD_REQUEST")),
         };
         let prepared: Vec<_> = each.into_iter().map(prepare).collect();
-        let parts = prepared.iter().flatten().map(|prepared| prepared.parts).max().unwrap_or(Parts::Versions);
+        let parts = prepared.iter().flatten().map(|prepared| prepared.parts).max().unwrap_or(Projection::Versions);
         let loaders = Arc::new(Loaders::new(Reads::new(store.clone()), limits.clone(), self.clock.now(), parts));
         let runs = prepared.into_iter().map(|prepared| async {
             match prepared {

@@ -10,7 +10,7 @@ use async_graphql::dataloader::{DataLoader, HashMapCache, Loader};
 use domain::{entitlement::ScopeRegisters, id::Id, subscription::SubscriptionRegisters};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use store::{Parts, StoreError};
+use store::{Projection, StoreError};
 
 use tokio::sync::Semaphore;
 
@@ -33,7 +33,7 @@ pub(crate) struct Loaders {
     pub(crate) answered: Answered,
     pub(crate) limits: Limits,
     /// The parts of customers that the request needs.
-    pub(crate) parts: Parts,
+    pub(crate) parts: Projection,
     /// The moment that usage counts at.
     pub(crate) now: Timestamp,
     pub(crate) customers: Cached<Customers>,
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Loaders {
 
 impl Loaders {
     /// `parts` are the parts of customers that the request needs.
-    pub(crate) fn new(store: Reads, limits: Limits, now: Timestamp, parts: Parts) -> Self {
+    pub(crate) fn new(store: Reads, limits: Limits, now: Timestamp, parts: Projection) -> Self {
         Self {
             customers: cached(Customers { store: store.clone(), parts }),
             subscriptions: cached(Subscriptions(store.clone())),
@@ -75,7 +75,7 @@ fn cached<L>(loader: L) -> Cached<L> {
 /// Live customers by id.
 pub(crate) struct Customers {
     store: Reads,
-    parts: Parts,
+    parts: Projection,
 }
 
 impl Loader<Id> for Customers {

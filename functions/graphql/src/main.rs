@@ -25,7 +25,7 @@ async fn main() -> Result<(), Error> {
     let environment = FunctionEnvironment::read();
     let store = Store::new(function_dynamodb(&environment, Budget::READ), tables);
     let auth = ReaderAuth::of_function(&environment, "GRAPHQL_API_TOKEN", "GRAPHQL_API_TOKEN_PREVIOUS");
-    let (auth, ()) = tokio::join!(auth, store.open_for_reads());
+    let (auth, ()) = tokio::join!(auth, store.warm_up_for_reads());
     telemetry::connected(connecting.elapsed());
     let graphql = &Graphql::new(store, auth?, Options::from_environment()?);
     let answer = |event: LambdaEvent<GatewayEvent>| async move {

@@ -13,7 +13,7 @@ use domain::{
     id::Id,
     subscription,
 };
-use store::{self, ListIndex, Parts};
+use store::{self, Index, Projection};
 
 use crate::{
     error::ApiError,
@@ -84,10 +84,10 @@ impl Column for CustomerColumn {
         }
     }
 
-    fn index(columns: &[Self]) -> Option<ListIndex> {
+    fn index(columns: &[Self]) -> Option<Index> {
         match columns {
-            [Self::CustomerId] => Some(ListIndex::Customers),
-            [Self::CreatedAt, Self::CustomerId] => Some(ListIndex::CustomersByCreation),
+            [Self::CustomerId] => Some(Index::Customers),
+            [Self::CreatedAt, Self::CustomerId] => Some(Index::CustomersByCreation),
             _ => None,
         }
     }
@@ -113,11 +113,11 @@ impl Column for SubscriptionColumn {
         }
     }
 
-    fn index(columns: &[Self]) -> Option<ListIndex> {
+    fn index(columns: &[Self]) -> Option<Index> {
         match columns {
-            [Self::SubscriptionId] => Some(ListIndex::Subscriptions),
-            [Self::CustomerId, Self::SubscriptionId] => Some(ListIndex::SubscriptionsByCustomer),
-            [Self::CreatedAt, Self::SubscriptionId] => Some(ListIndex::SubscriptionsByCreation),
+            [Self::SubscriptionId] => Some(Index::Subscriptions),
+            [Self::CustomerId, Self::SubscriptionId] => Some(Index::SubscriptionsByCustomer),
+            [Self::CreatedAt, Self::SubscriptionId] => Some(Index::SubscriptionsByCreation),
             _ => None,
         }
     }
@@ -146,7 +146,7 @@ impl Row for Arc<CustomerRow> {
         Ok(loaders.customers.load_many(ids).await?)
     }
 
-    async fn read(loaders: &Loaders, ids: &[Id], parts: Parts) -> Result<HashMap<Id, Self>, ApiError> {
+    async fn read(loaders: &Loaders, ids: &[Id], parts: Projection) -> Result<HashMap<Id, Self>, ApiError> {
         let rows = loaders.store.customers(ids, parts).await?;
         Ok(rows.into_iter().filter_map(|row| Some((row.customer_id.clone(), CustomerRow::of(row)?))).collect())
     }
@@ -183,7 +183,7 @@ impl Row for Arc<SubscriptionRow> {
         Ok(visible(registers, &customers))
     }
 
-    async fn read(loaders: &Loaders, ids: &[Id], parts: Parts) -> Result<HashMap<Id, Self>, ApiError> {
+    async fn read(loaders: &Loaders, ids: &[Id], parts: Projection) -> Result<HashMap<Id, Self>, ApiError> {
         let registers = loaders.subscriptions.loader().load(ids).await?;
         let customers: Vec<Id> = customers_of(&registers).into_iter().collect();
         let customers = Arc::<CustomerRow>::read(loaders, &customers, parts).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Request, ServerError, parser::parse_query};
 use serde_json::Map;
-use store::Parts;
+use store::Projection;
 
 use crate::{
     document::{self, Plan, TooLong, Types},
@@ -73,7 +73,7 @@ pub(crate) struct Prepared<'t> {
     plan: Plan<'t>,
     operation: Option<String>,
     /// The parts of customers that it needs.
-    pub(crate) parts: Parts,
+    pub(crate) parts: Projection,
 }
 
 /// Fields that need a customer's list of entitlements.
@@ -93,11 +93,11 @@ pub(crate) fn prepare<'t>(request: GraphqlRequest, types: &'t Types, options: &O
         return Err(Refused::Introspection.into());
     }
     let parts = if names.has_any(&OF_LISTS) {
-        Parts::Entitlements
+        Projection::Entitlements
     } else if names.has_any(&OF_PROFILES) {
-        Parts::Profiles
+        Projection::Profiles
     } else {
-        Parts::Versions
+        Projection::Versions
     };
     document::validate(types, &document).map_err(|error| Answer::invalid(error, "GRAPHQL_VALIDATION_FAILED"))?;
     let (name, operation) = guard::operation(&document, operation_name.as_deref())?;

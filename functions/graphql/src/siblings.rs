@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use domain::id::Id;
 use futures_util::future::try_join_all;
-use store::{IndexPage, ListIndex, Range, SHARDS, shard_of};
+use store::{Index, IndexPage, SHARDS, SortKeyRange, shard_of};
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -65,13 +65,13 @@ impl Siblings {
                 return Ok(Vec::new());
             };
             // A subscription's key there is its customer's id, U+0000 and its own id.
-            let range = Range { above: Some(lowest.as_str().to_owned()), below: Some(format!("{highest}\u{1}")) };
-            let page = loaders.store.list_page(ListIndex::SubscriptionsByCustomer, shard, &range, false, bound);
-            let IndexPage { places, has_more } = page.await?;
-            if has_more { Err(too_many(bound)) } else { Ok(places) }
+            let range = SortKeyRange { above: Some(lowest.as_str().to_owned()), below: Some(format!("{highest}\u{1}")) };
+            let page = loaders.store.query_index(Index::SubscriptionsByCustomer, shard, &range, false, bound);
+            let IndexPage { entries, has_more } = page.await?;
+            if has_more { Err(too_many(bound)) } else { Ok(entries) }
         });
-        let places = try_join_all(reads).await?;
-        bounded(places.into_iter().flatten().map(|place| place.id).collect(), bound)
+        let entries = try_join_all(reads).await?;
+        bounded(entries.into_iter().flatten().map(|entry| entry.id).collect(), bound)
     }
 
     /// One request a customer.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use domain::event::{self, EventError, Received};
 use runtime::parked::Parked;
-use store::{Store, StoreError, apply::Moment};
+use store::{Store, StoreError, apply::Timing};
 
 use crate::{Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, NotStored, STORE_LIMIT, Taken, Webhook, log::Line, write};
 
@@ -33,7 +33,7 @@ impl Webhook {
         for message in batch.messages {
             let mut is_done = false;
             if store_takes && started.elapsed() < STORE_LIMIT {
-                let store = self.store.metered();
+                let store = self.store.with_cost_tracking();
                 let mut line = Line::new(request_id.clone());
                 let drained =
                     self.drain_one(&message.body, &store, &mut line, BATCH_LIMIT.saturating_sub(started.elapsed())).await;
@@ -72,9 +72,9 @@ impl Webhook {
             Err(error) => return self.set_aside_parked(error, &parked, line).await,
         };
         line.is_of(&handled, parked.received_at);
-        match write(store, &handled, Moment { received: parked.received_at, now }, limit).await {
+        match write(store, &handled, Timing { received: parked.received_at, now }, limit).await {
             Ok((outcome, versions)) => {
-                line.disbelieved = versions.disbelieved;
+                line.disbelieved = versions.is_time_rejected;
                 Drained::Done(outcome.into())
             }
             Err(NotStored::Store(StoreError::TooLarge)) => {

@@ -10,7 +10,7 @@ mod verify;
 
 use std::time::Duration;
 
-use domain::event::{self, EventError, Handled, Outline, Received, dating::Versions};
+use domain::event::{self, EventError, EventSummary, Handled, Received, dating::Versions};
 use jiff::Timestamp;
 use lambda_http::{
     Body, Context, Error, LambdaEvent, Request, RequestExt as _, Response,
@@ -27,7 +27,7 @@ use runtime::{
 use serde::Serialize;
 use store::{
     Outcome, Store, StoreError,
-    apply::{Moment, apply},
+    apply::{Timing, apply},
 };
 
 pub use incoming::{Batch, BatchFailure, BatchFailures, Incoming, Message};
@@ -239,7 +239,7 @@ impl Webhook {
     /// Answers a request. 200 is sent only after the write is durable, and 202 after the event is durable
     /// in the queue; anything else makes Stigg send the event again, which is always safe.
     pub async fn handle(&self, request: Request) -> Response<Body> {
-        let store = self.store.metered();
+        let store = self.store.with_cost_tracking();
         let mut line = Line::new(request.lambda_context_ref().map(request_id));
         let result = self.take(&store, &request, &mut line).await;
         let (status, outcome) = match &result {
@@ -262,7 +262,7 @@ impl Webhook {
         self.secrets.check(|secrets| secrets.verify(request, now)).await.map_err(|_| Unverified::Unreadable)??;
         let result = self.accept(store, request, now, line).await;
         if let Err(refusal) = &result {
-            line.is_refused(&Outline::of(request.body()), refusal.status().is_client_error());
+            line.is_refused(&EventSummary::of(request.body()), refusal.status().is_client_error());
         }
         result
     }
@@ -288,7 +288,7 @@ impl Webhook {
         let limit = if self.queue.is_some() { PARKING_LIMIT } else { STORE_LIMIT };
         match write(store, &handled, now.into(), limit).await {
             Ok((outcome, versions)) => {
-                line.disbelieved = versions.disbelieved;
+                line.disbelieved = versions.is_time_rejected;
                 Ok(outcome.into())
             }
             // Waiting does not make it smaller.
@@ -321,7 +321,7 @@ impl Webhook {
         let Some(queue) = self.set_aside_queue.as_ref().filter(|_| error.is_of_known_event()) else {
             return Err(error.into());
         };
-        let outline = Outline::of(body);
+        let outline = EventSummary::of(body);
         let parked = Parked {
             received_at: received,
             kind: outline.event_type.clone().unwrap_or_default(),
@@ -350,7 +350,7 @@ fn request_id(context: &Context) -> String {
 }
 
 /// Writes an event, unless that takes longer than the limit.
-async fn write(store: &Store, handled: &Handled, moment: Moment, limit: Duration) -> Result<(Outcome, Versions), NotStored> {
+async fn write(store: &Store, handled: &Handled, moment: Timing, limit: Duration) -> Result<(Outcome, Versions), NotStored> {
     let applied = tokio::time::timeout(limit, apply(store, &handled.envelope, &handled.event, moment));
     Ok(applied.await.map_err(|_| NotStored::TimedOut(limit))??)
 }

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use domain::event::{Handled, Odd, Outline};
+use domain::event::{EventSummary, Handled, UnexpectedMembers};
 use jiff::Timestamp;
 use runtime::telemetry::{self, Count, Metric, MetricSet};
-use store::{Spent, Store};
+use store::{Store, StoreCost};
 
 /// The webhook's metrics.
 pub static METRICS: MetricSet = MetricSet {
@@ -34,7 +34,7 @@ pub(crate) struct Line {
     pub(crate) lag_seconds: Option<i64>,
     pub(crate) disbelieved: bool,
     /// Members that count as absent because of their values: how many, and the paths of the first ones.
-    pub(crate) odd: Odd,
+    pub(crate) odd: UnexpectedMembers,
     /// It had the secret and is refused for good: it is lost, unless Stigg's support sends it again.
     pub(crate) refused: bool,
     /// How long it waited in the queue.
@@ -56,7 +56,7 @@ impl Line {
             subject: None,
             lag_seconds: None,
             disbelieved: false,
-            odd: Odd::default(),
+            odd: UnexpectedMembers::default(),
             refused: false,
             queued_seconds: None,
             store_failed: false,
@@ -78,12 +78,12 @@ impl Line {
         self.metric_type = handled.kind.as_str();
         self.message_id.clone_from(&handled.envelope.message_id);
         self.subject = Some(handled.event.subject().to_string());
-        self.odd.clone_from(&handled.odd);
+        self.odd.clone_from(&handled.unexpected);
         self.lag_seconds = handled.envelope.time().map(|time| received.duration_since(time).as_secs());
     }
 
     /// An event that can't be applied, as far as it says what it is.
-    pub(crate) fn is_outlined(&mut self, outline: &Outline) {
+    pub(crate) fn is_outlined(&mut self, outline: &EventSummary) {
         self.event_type.clone_from(&outline.event_type);
         self.metric_type = match (outline.kind, &outline.event_type) {
             (Some(kind), _) => kind.as_str(),
@@ -95,14 +95,14 @@ impl Line {
     }
 
     /// An event that is refused though it has the secret. Refused for good, sending it again will not help.
-    pub(crate) fn is_refused(&mut self, outline: &Outline, for_good: bool) {
+    pub(crate) fn is_refused(&mut self, outline: &EventSummary, for_good: bool) {
         self.is_outlined(outline);
         self.refused = for_good;
     }
 
     /// Logs it, with the status that was answered, if there is somebody who gets one.
     pub(crate) fn log(self, status: Option<u16>, outcome: &str, store: &Store) {
-        let Spent { requests, capacity } = store.spent();
+        let StoreCost { requests, capacity } = store.cost();
         macro_rules! log {
             ($level:ident) => {
                 tracing::$level!(
@@ -124,7 +124,7 @@ impl Line {
                     source_rejected = self.source_rejected.then_some(true),
                     dynamodb_requests = requests,
                     dynamodb_capacity = capacity,
-                    dynamodb_milliseconds = (requests > 0).then(|| telemetry::milliseconds(store.waited())),
+                    dynamodb_milliseconds = (requests > 0).then(|| telemetry::milliseconds(store.time_in_flight())),
                     milliseconds = telemetry::milliseconds(self.started.elapsed()),
                     problem = self.problem,
                     Function = METRICS.function,

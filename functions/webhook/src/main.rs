@@ -24,7 +24,8 @@ async fn main() -> Result<(), Error> {
     let connecting = Instant::now();
     let environment = FunctionEnvironment::read();
     let store = Store::new(function_dynamodb(&environment, Budget::WEBHOOK), tables);
-    let (secrets, ()) = tokio::join!(Keyring::of_function(&environment, WebhookSecrets::of_environment), store.open_for_writes());
+    let (secrets, ()) =
+        tokio::join!(Keyring::of_function(&environment, WebhookSecrets::of_environment), store.warm_up_for_writes());
     telemetry::connected(connecting.elapsed());
     let [queue, set_aside_queue] = Queue::of_function(&environment);
     let webhook = &Webhook::new(store, secrets?, Clock::system())

@@ -9,7 +9,7 @@ use std::{
 };
 
 use domain::id::Id;
-use store::{ListIndex, Parts};
+use store::{Index, Projection};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -87,7 +87,7 @@ impl<R: Row> Listing<R> {
     }
 
     /// The index that has the list in its order, and the way to read it.
-    fn index(&self) -> Option<(ListIndex, super::Direction)> {
+    fn index(&self) -> Option<(Index, super::Direction)> {
         if self.source.is_list() { self.ask.order.index() } else { None }
     }
 
@@ -203,7 +203,7 @@ impl<R: Row> Listing<R> {
         let _one_at_a_time = self.loaders.in_memory.acquire().await;
         let mut positions = Vec::with_capacity(ids.len());
         for ids in ids.chunks(CHUNK) {
-            let rows = R::read(&self.loaders, ids, self.loaders.parts.min(Parts::Profiles)).await?;
+            let rows = R::read(&self.loaders, ids, self.loaders.parts.min(Projection::Profiles)).await?;
             positions.extend(self.admitted(rows.values()));
         }
         Ok(positions)
@@ -214,6 +214,6 @@ impl<R: Row> Listing<R> {
     }
 }
 
-fn primary_key_index<R: Row>() -> Option<ListIndex> {
+fn primary_key_index<R: Row>() -> Option<Index> {
     R::Column::index(&[R::Column::PRIMARY_KEY])
 }

@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, collections::HashMap, fmt::Debug};
 
 use domain::id::Id;
-use store::{ListIndex, Parts};
+use store::{Index, Projection};
 
 use super::Position;
 use crate::{error::ApiError, load::Loaders};
@@ -17,7 +17,7 @@ pub(crate) trait Column: Copy + Eq + Debug + Send + Sync + 'static {
     fn name(self) -> &'static str;
 
     /// The index that lists rows by these columns, ascending.
-    fn index(columns: &[Self]) -> Option<ListIndex>;
+    fn index(columns: &[Self]) -> Option<Index>;
 }
 
 /// A row of a list.
@@ -35,7 +35,8 @@ pub(crate) trait Row: Clone + Send + Sync + 'static {
     fn load(loaders: &Loaders, ids: Vec<Id>) -> impl Future<Output = Result<HashMap<Id, Self>, ApiError>> + Send;
 
     /// The same without keeping them, and with these parts of customers alone.
-    fn read(loaders: &Loaders, ids: &[Id], parts: Parts) -> impl Future<Output = Result<HashMap<Id, Self>, ApiError>> + Send;
+    fn read(loaders: &Loaders, ids: &[Id], parts: Projection)
+    -> impl Future<Output = Result<HashMap<Id, Self>, ApiError>> + Send;
 }
 
 /// Up or down.
@@ -79,7 +80,7 @@ impl<C: Column> Order<C> {
     }
 
     /// The index that has this order, and the way to read it.
-    pub(crate) fn index(&self) -> Option<(ListIndex, Direction)> {
+    pub(crate) fn index(&self) -> Option<(Index, Direction)> {
         let (_, direction) = *self.keys.first()?;
         if self.keys.iter().any(|(_, other)| *other != direction) {
             return None;
@@ -165,8 +166,8 @@ mod tests {
     #[test]
     fn an_index_serves_its_own_order_in_both_directions_and_no_other() {
         let index = |named: &[(CustomerColumn, Direction)]| Order::new(named.iter().copied(), true).index();
-        assert_eq!(index(&[]), Some((ListIndex::Customers, Ascending)));
-        assert_eq!(index(&[(CreatedAt, Descending)]), Some((ListIndex::CustomersByCreation, Descending)));
+        assert_eq!(index(&[]), Some((Index::Customers, Ascending)));
+        assert_eq!(index(&[(CreatedAt, Descending)]), Some((Index::CustomersByCreation, Descending)));
         assert_eq!(index(&[(CreatedAt, Descending), (CustomerId, Ascending)]), None);
         assert_eq!(index(&[(Name, Ascending)]), None);
     }

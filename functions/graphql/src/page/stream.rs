@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::id::Id;
-use store::{ListIndex, Place, Range};
+use store::{Index, IndexEntry, SortKeyRange};
 
 use super::{
     Ask, Column, Direction, Position, Row,
@@ -22,7 +22,7 @@ pub(super) const INSTEAD: &str = "name a customerId, a subscriptionId, an email 
 pub(super) struct Stream<'a, R: Row> {
     pub(super) loaders: &'a Loaders,
     pub(super) ask: &'a Ask<R::Column>,
-    pub(super) index: ListIndex,
+    pub(super) index: Index,
     pub(super) direction: Direction,
 }
 
@@ -78,19 +78,19 @@ impl<R: Row> Stream<'_, R> {
         Ok(rows.values().any(|row| self.ask.filter.admits(row) && self.ask.order.position(row) == *position))
     }
 
-    async fn has(&self, range: &Range, end: End, rows: usize) -> Result<bool, ApiError> {
+    async fn has(&self, range: &SortKeyRange, end: End, rows: usize) -> Result<bool, ApiError> {
         let Some(others) = rows.checked_sub(1) else { return Ok(true) };
         let (_, last) = self.read(range, end, others, 1).await?;
         Ok(!last.is_empty())
     }
 
     /// The range of the index between two positions of the order.
-    fn range(&self, after: Option<&Position>, before: Option<&Position>) -> Range {
+    fn range(&self, after: Option<&Position>, before: Option<&Position>) -> SortKeyRange {
         let sort_key = |position: Option<&Position>| position.and_then(|position| position.to_sort_key(self.index));
         let (after, before) = (sort_key(after), sort_key(before));
         match self.direction {
-            Direction::Ascending => Range { above: after, below: before },
-            Direction::Descending => Range { above: before, below: after },
+            Direction::Ascending => SortKeyRange { above: after, below: before },
+            Direction::Descending => SortKeyRange { above: before, below: after },
         }
     }
 
@@ -99,7 +99,7 @@ impl<R: Row> Stream<'_, R> {
     ///
     /// The index says who is listed, the row says whether it is seen: rows that are not, because
     /// they changed in between or because of the condition, are made up for from further on.
-    async fn read(&self, range: &Range, end: End, skip: usize, wanted: usize) -> Result<(usize, Rows<R>), ApiError> {
+    async fn read(&self, range: &SortKeyRange, end: End, skip: usize, wanted: usize) -> Result<(usize, Rows<R>), ApiError> {
         let bound = self.loaders.limits.candidates;
         let direction = match (end, self.direction) {
             (End::First, direction) => direction,
@@ -113,15 +113,15 @@ impl<R: Row> Stream<'_, R> {
             let missing = skip - skipped + wanted - rows.len();
             // A condition that few rows meet is read for in growing steps.
             let step = if self.ask.filter.is_empty() { missing } else { missing.max(read).min(bound + 1 - read) };
-            let places = merge.next(if self.keeps_all(skip) { step } else { step.min(CHUNK) }).await?;
-            read += places.len();
-            let mut found = self.rows(&places, skip).await?;
-            for place in &places {
-                let Some(row) = found.remove(&place.id).filter(|row| self.ask.filter.admits(row)) else { continue };
+            let entries = merge.next(if self.keeps_all(skip) { step } else { step.min(CHUNK) }).await?;
+            read += entries.len();
+            let mut found = self.rows(&entries, skip).await?;
+            for entry in &entries {
+                let Some(row) = found.remove(&entry.id).filter(|row| self.ask.filter.admits(row)) else { continue };
                 if skipped < skip {
                     skipped += 1;
                 } else if rows.len() < wanted {
-                    rows.push((Position::of_place(self.index, place), row));
+                    rows.push((Position::of_entry(self.index, entry), row));
                 }
             }
             if rows.len() == wanted || merge.is_at_end() {
@@ -138,10 +138,10 @@ impl<R: Row> Stream<'_, R> {
         skip == 0 && self.ask.filter.is_empty()
     }
 
-    /// The rows at these places. Those that are read for an offset or a condition may be many, and few are
+    /// The rows at these entries. Those that are read for an offset or a condition may be many, and few are
     /// kept.
-    async fn rows(&self, places: &[Place], skip: usize) -> Result<HashMap<Id, R>, ApiError> {
-        let ids: Vec<Id> = places.iter().map(|place| place.id.clone()).collect();
+    async fn rows(&self, entries: &[IndexEntry], skip: usize) -> Result<HashMap<Id, R>, ApiError> {
+        let ids: Vec<Id> = entries.iter().map(|entry| entry.id.clone()).collect();
         if self.keeps_all(skip) {
             return R::load(self.loaders, ids).await;
         }
@@ -156,10 +156,10 @@ pub(super) async fn all<R: Row>(loaders: &Loaders) -> Result<Vec<Id>, ApiError> 
     let Some(index) = R::Column::index(&[R::Column::PRIMARY_KEY]) else {
         return Ok(Vec::new());
     };
-    let mut merge = ShardMerge::new(&loaders.store, index, &Range::default(), Direction::Ascending);
-    let places = merge.next(bound + 1).await?;
-    if places.len() > bound {
+    let mut merge = ShardMerge::new(&loaders.store, index, &SortKeyRange::default(), Direction::Ascending);
+    let entries = merge.next(bound + 1).await?;
+    if entries.len() > bound {
         return Err(ApiError::TooManyRows { bound, instead: INSTEAD });
     }
-    Ok(places.into_iter().map(|place| place.id).collect())
+    Ok(entries.into_iter().map(|entry| entry.id).collect())
 }

@@ -2,7 +2,7 @@
 
 use async_graphql::{Enum, SimpleObject};
 use domain::{
-    access::{AccessDeniedReason, AccessRequest, DecidedOn, Decision, decide},
+    access::{AccessDeniedReason, AccessRequest, Decision, EntitlementSnapshot, decide},
     id::{Id, IdError},
 };
 use serde_json::Value;
@@ -87,8 +87,8 @@ pub(super) async fn check(loaders: &Loaders, request: &AccessRequest) -> Result<
     let view = loaders.store.access_view(request).await?;
     let decision = decide(&view, request, loaders.now);
     let has_access = decision.has_access();
-    let Decision { denied, reason, decided_on } = decision;
-    let DecidedOn {
+    let Decision { denied, reason, snapshot, .. } = decision;
+    let EntitlementSnapshot {
         current_usage,
         usage_limit,
         has_unlimited_usage,
@@ -97,7 +97,7 @@ pub(super) async fn check(loaders: &Loaders, request: &AccessRequest) -> Result<
         usage_period_end,
         enum_values,
         remaining_balance,
-    } = decided_on;
+    } = snapshot;
     let number = |number: Option<Value>| number.as_ref().and_then(Value::as_f64);
     Ok(AccessDecision {
         has_access,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result};
 use domain::id::Id;
-use store::StoreError;
+use store::{MAX_PARTITION_KEY_BYTES, StoreError};
 
 use super::{
     access::{self, AccessDecision},
@@ -169,7 +169,7 @@ async fn customers_source(loaders: &Loaders, filter: &Filter<CustomerColumn>) ->
 
 /// A value that an index can hold: DynamoDB takes no empty and no very long key.
 fn looked_up(filter: &Filter<CustomerColumn>, column: CustomerColumn) -> Option<&str> {
-    filter.text(column).filter(|value| !value.is_empty() && value.len() <= 2_048)
+    filter.text(column).filter(|value| !value.is_empty() && value.len() <= MAX_PARTITION_KEY_BYTES)
 }
 
 /// Where subscriptions that meet the condition are to be looked for.
