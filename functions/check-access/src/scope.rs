@@ -2,7 +2,7 @@
 
 use domain::{
     access::{self, AccessDeniedReason, AccessRequest, AccessView, Decision},
-    customer::{CustomerRegisters, CustomerState},
+    customer::CustomerRegisters,
     entitlement::{Entitlement, ScopeRegisters},
     id::Id,
 };
@@ -53,15 +53,9 @@ impl Scope {
 
     /// The features of the newest list, by id. None for a customer that is not live, which has no access to any.
     pub(crate) fn features(&self) -> Result<Vec<Feature<'_>>, StoreError> {
-        let customer_state = self.customer.state();
-        if customer_state != CustomerState::Live {
-            return Ok(Vec::new());
-        }
-        let entitlements = self.registers.entitlements(self.customer.tombstone.as_ref())?;
-        let list = Some(entitlements.len());
-        let features = entitlements.into_iter().filter_map(|(feature_id, entitlement, stored)| {
+        let views = AccessView::all(&self.customer, &self.registers)?;
+        let features = views.into_iter().filter_map(|(feature_id, view, stored)| {
             let request = self.request(feature_id);
-            let view = AccessView { customer_state, list, entitlement: Some(entitlement) };
             let decision = access::decide(&view, &request, self.now);
             view.entitlement.map(|entitlement| Feature { request, decision, entitlement, stored })
         });

@@ -56,6 +56,22 @@ impl AccessView {
             entitlement: scope.entitlement(feature_id, tombstone)?,
         })
     }
+
+    /// The views of all features in a scope's list, with their stored JSON, in the order of ids. Empty if the customer is
+    /// not live.
+    pub fn all<'a, P, E>(
+        customer: &CustomerRegisters<P, E>,
+        scope: &'a ScopeRegisters,
+    ) -> Result<Vec<(Id, Self, &'a str)>, UnreadableEntitlement> {
+        let customer_state = customer.state();
+        if customer_state != CustomerState::Live {
+            return Ok(Vec::new());
+        }
+        let entitlements = scope.entitlements(customer.tombstone.as_ref())?;
+        let list = Some(entitlements.len());
+        let view = |(id, entitlement, json)| (id, Self { customer_state, list, entitlement: Some(entitlement) }, json);
+        Ok(entitlements.into_iter().map(view).collect())
+    }
 }
 
 /// Why access is denied, as Stigg's SDKs name it. The SDKs have more reasons; a replica can only reach these.

@@ -27,18 +27,13 @@ pub use list::EntitlementList;
 pub struct Grant {
     pub feature: Feature,
     /// In the older form of a list.
-    #[serde(default)]
     pub resource_id: Option<Id>,
     /// The limit of a metered feature; of a NUMBER feature without a meter, its value.
-    #[serde(default)]
     pub usage_limit: Option<f64>,
-    #[serde(default)]
     pub has_unlimited_usage: Option<bool>,
     /// Usage may exceed the limit.
-    #[serde(default)]
     pub has_soft_limit: Option<bool>,
     /// Usage when the list was computed.
-    #[serde(default)]
     pub current_usage: Option<f64>,
     #[serde(default, deserialize_with = "time::optional")]
     pub usage_period_anchor: Option<Timestamp>,
@@ -49,13 +44,10 @@ pub struct Grant {
     /// The older name of `usagePeriodEnd`.
     #[serde(default, deserialize_with = "time::optional")]
     pub next_reset_date: Option<Timestamp>,
-    #[serde(default)]
     pub reset_period: Option<String>,
     /// The granted values of an ENUM feature.
-    #[serde(default)]
     pub enum_values: Option<Vec<String>>,
     /// Present if credits pay for the feature.
-    #[serde(default)]
     pub credit_balance: Option<CreditBalance>,
 }
 
@@ -64,10 +56,8 @@ pub struct Grant {
 pub struct Feature {
     pub id: Id,
     /// BOOLEAN, NUMBER or ENUM.
-    #[serde(default)]
     pub feature_type: Option<String>,
     /// INCREMENTAL, FLUCTUATING or None; the case varies.
-    #[serde(default)]
     pub meter_type: Option<String>,
 }
 
@@ -75,17 +65,13 @@ pub struct Feature {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CreditBalance {
-    #[serde(default)]
     pub credit_currency: Option<CreditCurrency>,
-    #[serde(default)]
     pub total_granted: Option<f64>,
-    #[serde(default)]
     pub remaining_balance: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct CreditCurrency {
-    #[serde(default)]
     pub id: Option<String>,
 }
 
@@ -93,7 +79,7 @@ pub struct CreditCurrency {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Balance {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub total_granted: Option<f64>,
     pub remaining_balance: f64,
 }
@@ -114,7 +100,7 @@ pub struct Usage {
     #[serde(default, deserialize_with = "time::optional", skip_serializing_if = "Option::is_none")]
     pub usage_period_end: Option<Timestamp>,
     /// Stigg's `resetPeriod`: YEAR, MONTH, WEEK, DAY or HOUR.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reset_period: Option<String>,
 }
 

@@ -5,7 +5,17 @@ const MAX_FIELD_CHARS: usize = 100;
 
 /// The path of the invalid member, and what is wrong with it.
 pub fn field_and_problem(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, String) {
-    let (mut field, problem) = path_and_problem(error);
+    let (message, path) = (error.inner().to_string(), error.path().to_string());
+    let named = |prefix| message.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
+    let is_body = path == ".";
+    let (mut field, problem) = if let Some(missing) = named("missing field `") {
+        (if is_body { missing.to_owned() } else { format!("{path}.{missing}") }, "is missing".to_owned())
+    } else if let Some(unknown) = named("unknown field `") {
+        // Inside an object, the path ends with the unknown field already.
+        (if is_body { unknown.to_owned() } else { path }, "is not known here".to_owned())
+    } else {
+        (if is_body { "the body".to_owned() } else { path }, problem(error.inner()))
+    };
     if let Some((end, _)) = field.char_indices().nth(MAX_FIELD_CHARS) {
         field.truncate(end);
         field.push('…');
@@ -22,26 +32,6 @@ pub fn problem(error: &serde_json::Error) -> String {
         Some((_, expected)) => format!("must be {}", json_type_name(expected)),
         None => message.to_owned(),
     }
-}
-
-fn path_and_problem(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, String) {
-    let message = error.inner().to_string();
-    let path = error.path().to_string();
-    if let Some(missing) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-        let field = if path == "." { missing.to_owned() } else { format!("{path}.{missing}") };
-        return (field, "is missing".to_owned());
-    }
-    if let Some(unknown) = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
-        // Inside an object, the path ends with the unknown field already.
-        let field = if path == "." { unknown.to_owned() } else { path };
-        return (field, "is not known here".to_owned());
-    }
-    let field = if path == "." { "the body".to_owned() } else { path };
-    let problem = match message.rsplit_once(", expected ") {
-        Some((_, expected)) => format!("must be {}", json_type_name(expected)),
-        None => message,
-    };
-    (field, problem)
 }
 
 /// serde's name of a type as JSON's name.

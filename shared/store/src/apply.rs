@@ -32,8 +32,8 @@ pub async fn apply(
 ) -> Result<(Outcome, Versions), StoreError> {
     let first_received = match receipt_need(envelope, received) {
         ReceiptNeed::None => received,
-        ReceiptNeed::LookUp => store.first_receipt(&receipt_key(envelope)).await?.unwrap_or(received),
-        ReceiptNeed::Remember => store.remember_receipt(&receipt_key(envelope), received, now).await?,
+        ReceiptNeed::Get => store.first_receipt(&receipt_key(envelope)).await?.unwrap_or(received),
+        ReceiptNeed::GetOrCreate => store.get_or_create_receipt(&receipt_key(envelope), received, now).await?,
     };
     let versions = versions(envelope, first_received);
     let version = &versions.event;

@@ -14,8 +14,6 @@ use aws_sdk_dynamodb::{
     types::ConsumedCapacity,
 };
 
-use super::Store;
-
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StoreCost {
     /// Without the SDK's retries.
@@ -60,23 +58,21 @@ impl Consumed for BatchGetItemOutput {
     }
 }
 
-impl Store {
-    /// Sends a request and counts it.
-    pub(super) async fn send<O: Consumed, E>(
+impl CostTracker {
+    /// Sends a request and adds its cost.
+    pub(super) async fn track<O: Consumed, E>(
         &self,
         request: impl Future<Output = Result<O, SdkError<E>>>,
     ) -> Result<O, SdkError<E>> {
-        let _under_way = self.costs.begin();
+        let _in_flight = self.begin();
         let result = request.await;
         if let Ok(output) = &result {
             let capacity: f64 = output.consumed().iter().filter_map(ConsumedCapacity::capacity_units).sum();
-            self.costs.counts().cost.capacity += capacity;
+            self.counts().cost.capacity += capacity;
         }
         result
     }
-}
 
-impl CostTracker {
     /// Counts a request, which is in flight until the guard is dropped.
     fn begin(&self) -> InFlight<'_> {
         let mut counts = self.counts();

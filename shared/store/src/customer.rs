@@ -62,7 +62,8 @@ impl CustomerSnapshot {
 }
 
 impl Store {
-    /// Writes a customer's profile, and for a customer.created its creation.
+    /// Writes a customer's profile, and for a customer.created its creation. Stale if the stored profile has this version or a
+    /// higher one, or if this one is at or below the tombstone.
     pub async fn write_profile(
         &self,
         customer_id: &Id,
@@ -106,7 +107,7 @@ impl Store {
         };
         let state = CustomerSnapshot::of(&item)?;
         if let (true, Some(mark)) = (state.is_live, item.number(WAITING)) {
-            self.list_waiting_subscriptions(customer_id, mark, now).await?;
+            self.index_waiting_subscriptions(customer_id, mark, now).await?;
         }
         Ok((outcome, state))
     }

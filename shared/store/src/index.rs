@@ -121,7 +121,7 @@ impl Store {
                     request = request.expression_attribute_values(name, text(bound));
                 }
             }
-            let output = self.send(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
+            let output = self.costs.track(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
             for key in output.items() {
                 let sort = key.get(sort).and_then(|value| value.as_s().ok()).ok_or(StoreError::Unreadable { attribute: sort })?;
                 if Some(sort) != range.above.as_ref() && Some(sort) != range.below.as_ref() {
@@ -155,7 +155,7 @@ impl Store {
                 .select(Select::Count)
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            let output = self.send(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
+            let output = self.costs.track(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
             let count = u64::try_from(output.count).unwrap_or_default();
             start = output.last_evaluated_key;
             if total.fetch_add(count, Ordering::Relaxed) + count > bound || start.is_none() {
@@ -192,7 +192,7 @@ impl Store {
                 .limit(i32::try_from(limit - ids.len()).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            let output = self.send(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
+            let output = self.costs.track(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
             for key in output.items() {
                 ids.push(id_from_key(key, CUSTOMER_ID)?);
             }

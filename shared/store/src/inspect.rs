@@ -50,6 +50,14 @@ pub struct StoredSubscription {
     pub is_listed: bool,
 }
 
+impl StoredScope {
+    fn set_list_and_balances(&mut self, item: &Item) -> Result<(), StoreError> {
+        let ScopeRegisters { list, balances, usage: _ } = item.scope(None)?;
+        self.registers = ScopeRegisters { list, balances, usage: std::mem::take(&mut self.registers.usage) };
+        Ok(())
+    }
+}
+
 impl Store {
     /// Everything stored for a customer, strongly consistent. None if there is nothing.
     pub async fn stored_customer(&self, customer_id: &Id) -> Result<Option<StoredCustomer>, StoreError> {
@@ -66,13 +74,10 @@ impl Store {
                 stored.expires_at = expires_at(item);
                 stored.is_listed = item.has(SHARD);
                 stored.has_waiting_subscriptions = item.has(WAITING);
-                let scope = stored.scopes.entry(None).or_default();
-                let usage = std::mem::take(&mut scope.registers.usage);
-                scope.registers = ScopeRegisters { usage, ..item.scope(None)? };
+                stored.scopes.entry(None).or_default().set_list_and_balances(item)?;
             } else if name.starts_with(RESOURCES) {
                 let scope = stored.scopes.entry(Some(id_from_sort_key(item, RESOURCES)?)).or_default();
-                let usage = std::mem::take(&mut scope.registers.usage);
-                scope.registers = ScopeRegisters { usage, ..item.scope(None)? };
+                scope.set_list_and_balances(item)?;
                 scope.expires_at = scope.expires_at.into_iter().chain(expires_at(item)).min();
             } else if name.starts_with(USAGES) {
                 let resource_id = if name == usage_item(None) { None } else { Some(id_from_sort_key(item, USAGES)?) };

@@ -27,8 +27,10 @@ pub const MAX_PARTITION_KEY_BYTES: usize = 2_048;
 /// DynamoDB's limit for a sort key.
 pub const MAX_SORT_KEY_BYTES: usize = 1_024;
 
-// The longest sort key is `customer_order`: two ids and a separator.
-const _: () = assert!(2 * Id::MAX_BYTES + 1 <= MAX_SORT_KEY_BYTES);
+/// See [`customer_order`].
+const LONGEST_SORT_KEY_BYTES: usize = Id::MAX_BYTES + "\0".len() + Id::MAX_BYTES;
+
+const _: () = assert!(LONGEST_SORT_KEY_BYTES <= MAX_SORT_KEY_BYTES);
 
 /// A primary key.
 pub(super) type Key = HashMap<String, AttributeValue>;

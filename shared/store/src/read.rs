@@ -112,19 +112,19 @@ impl Store {
     }
 
     /// The customers that have a PROFILE, in no particular order. Eventually consistent.
-    pub async fn customers(&self, ids: &[Id], parts: Projection) -> Result<Vec<CustomerRow>, StoreError> {
-        self.read_customers(ids, parts, false).await
+    pub async fn customers(&self, ids: &[Id], projection: Projection) -> Result<Vec<CustomerRow>, StoreError> {
+        self.read_customers(ids, projection, false).await
     }
 
     /// Strongly consistent: for a caller that has just written them.
-    pub async fn customers_consistently(&self, ids: &[Id], parts: Projection) -> Result<Vec<CustomerRow>, StoreError> {
-        self.read_customers(ids, parts, true).await
+    pub async fn customers_consistently(&self, ids: &[Id], projection: Projection) -> Result<Vec<CustomerRow>, StoreError> {
+        self.read_customers(ids, projection, true).await
     }
 
-    async fn read_customers(&self, ids: &[Id], parts: Projection, consistent: bool) -> Result<Vec<CustomerRow>, StoreError> {
-        let usages = ids.iter().filter(|_| parts == Projection::Entitlements).map(|id| customer_key(id, usage_item(None)));
+    async fn read_customers(&self, ids: &[Id], projection: Projection, consistent: bool) -> Result<Vec<CustomerRow>, StoreError> {
+        let usages = ids.iter().filter(|_| projection == Projection::Entitlements).map(|id| customer_key(id, usage_item(None)));
         let keys = ids.iter().map(|id| customer_key(id, PROFILE_ITEM)).chain(usages).collect();
-        let attributes: &[&str] = match parts {
+        let attributes: &[&str] = match projection {
             Projection::Versions => &VERSION_ATTRIBUTES,
             Projection::Profiles => &PROFILE_ATTRIBUTES,
             Projection::Entitlements => &[],
@@ -136,7 +136,7 @@ impl Store {
         let usages: HashMap<Id, Item> = usages.collect::<Result<_, StoreError>>()?;
         let row = |item: Item| {
             let customer_id = item.id(CUSTOMER_ID)?;
-            let (registers, scope) = match parts {
+            let (registers, scope) = match projection {
                 Projection::Versions => (item.customer_versions()?, ScopeRegisters::default()),
                 Projection::Profiles => (item.customer_registers()?, ScopeRegisters::default()),
                 Projection::Entitlements => (item.customer_registers()?, item.scope(usages.get(&customer_id))?),
@@ -223,13 +223,13 @@ impl Store {
                 request = request.expression_attribute_values(":prefix", text(prefix));
             }
             if !attributes.is_empty() {
-                let (projection, names) = projection(attributes);
-                request = request.projection_expression(projection);
+                let (expression, names) = projection_expression(attributes);
+                request = request.projection_expression(expression);
                 for (placeholder, name) in names {
                     request = request.expression_attribute_names(placeholder, name);
                 }
             }
-            let output = self.send(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
+            let output = self.costs.track(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
             items.extend(output.items.unwrap_or_default().into_iter().map(Item::from));
             start = output.last_evaluated_key;
             if start.is_none() {
@@ -242,11 +242,11 @@ impl Store {
     pub(super) async fn get(&self, table: &str, key: Key, attributes: &[&str]) -> Result<Option<Item>, StoreError> {
         let mut request = self.client.get_item().table_name(table).set_key(Some(key)).consistent_read(true);
         if !attributes.is_empty() {
-            let (projection, names) = projection(attributes);
-            request = request.projection_expression(projection).set_expression_attribute_names(Some(names));
+            let (expression, names) = projection_expression(attributes);
+            request = request.projection_expression(expression).set_expression_attribute_names(Some(names));
         }
         let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let output = self.send(request.send()).await.map_err(|error| StoreError::of("GetItem", error))?;
+        let output = self.costs.track(request.send()).await.map_err(|error| StoreError::of("GetItem", error))?;
         Ok(output.item.map(Item::from))
     }
 
@@ -277,8 +277,8 @@ impl Store {
         while !keys.is_empty() {
             let mut request_items = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent);
             if !attributes.is_empty() {
-                let (projection, names) = projection(attributes);
-                request_items = request_items.projection_expression(projection).set_expression_attribute_names(Some(names));
+                let (expression, names) = projection_expression(attributes);
+                request_items = request_items.projection_expression(expression).set_expression_attribute_names(Some(names));
             }
             let request_items = request_items
                 .build()
@@ -288,7 +288,7 @@ impl Store {
                 .batch_get_item()
                 .request_items(table, request_items)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            let output = self.send(request.send()).await.map_err(|error| StoreError::of(OPERATION, error))?;
+            let output = self.costs.track(request.send()).await.map_err(|error| StoreError::of(OPERATION, error))?;
             let found = output.responses.unwrap_or_default().remove(table).unwrap_or_default();
             let is_progress = !found.is_empty();
             items.extend(found.into_iter().map(Item::from));
@@ -312,7 +312,7 @@ pub(super) fn id_from_sort_key(item: &Item, prefix: &str) -> Result<Id, StoreErr
 }
 
 /// A projection expression, and the names of its placeholders.
-fn projection(attributes: &[&str]) -> (String, HashMap<String, String>) {
+fn projection_expression(attributes: &[&str]) -> (String, HashMap<String, String>) {
     let names: Vec<(String, String)> =
         attributes.iter().enumerate().map(|(index, name)| (format!("#p{index}"), (*name).to_owned())).collect();
     let placeholders: Vec<&str> = names.iter().map(|(placeholder, _)| placeholder.as_str()).collect();

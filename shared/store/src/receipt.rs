@@ -16,7 +16,12 @@ const RETENTION: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 impl Store {
     /// When the event was first received: the stored time, else `received`, which is then stored.
-    pub async fn remember_receipt(&self, receipt: &str, received: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError> {
+    pub async fn get_or_create_receipt(
+        &self,
+        receipt: &str,
+        received: Timestamp,
+        now: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
         let received = time::to_millisecond(received);
         let expires_at = now.as_second().saturating_add(RETENTION.as_secs());
         let mut write = Write::update(&self.tables.receipts, receipt_key(receipt));

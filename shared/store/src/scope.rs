@@ -71,7 +71,8 @@ impl ScopeChange<'_> {
 
 impl Store {
     /// Writes the complete lists of an event, each as one register, so that readers never see a part of a list. A list that
-    /// is not empty shows that the customer is live.
+    /// is not empty shows that the customer is live. Stale if no stored register is older, or if the version is at or below
+    /// the tombstone.
     ///
     /// Fails with [`StoreError::TooLarge`] if a list does not fit into an item.
     pub async fn write_lists(
@@ -107,7 +108,8 @@ impl Store {
     }
 
     /// Writes a feature's usage: one request, whether a list has the feature or not. Usage without an entitlement grants
-    /// nothing, counts as soon as a list has the feature, and stays until the customer is deleted.
+    /// nothing, counts as soon as a list has the feature, and stays until the customer is deleted. Stale as in
+    /// [`Self::write_lists`].
     pub async fn write_usage(
         &self,
         customer_id: &Id,
@@ -130,7 +132,7 @@ impl Store {
         Ok(outcome(&self.write_once(write).await?))
     }
 
-    /// Writes the credit balance of a currency.
+    /// Writes the credit balance of a currency. Stale as in [`Self::write_lists`].
     pub async fn write_balance(
         &self,
         customer_id: &Id,

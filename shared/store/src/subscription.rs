@@ -37,7 +37,8 @@ const MAX_ALIGNMENTS: usize = 4;
 const REGISTERS: [&str; 4] = [STATUS_VERSION, DATES_VERSION, DETAILS_VERSION, CREATION_VERSION];
 
 impl Store {
-    /// Writes the registers that are newer than the stored ones, and the embedded data of `live_customer`.
+    /// Writes the registers that are newer than the stored ones, and the embedded data of `live_customer`. Stale if none is
+    /// newer, or if they are at or below the customer's tombstone.
     pub async fn write_subscription(
         &self,
         subscription_id: &Id,
@@ -52,7 +53,7 @@ impl Store {
         let mut outcome = Outcome::Stale;
         let mut found = Item::default();
         if !change.created {
-            match self.update_listed(subscription_id, version, change).await? {
+            match self.update_indexed(subscription_id, version, change).await? {
                 Written::Done(_) => outcome = Outcome::Applied,
                 Written::Unchanged(item) => found = item,
             }
@@ -76,7 +77,7 @@ impl Store {
 
     /// The only write of a frequent event. Conditions: the subscription is in the indexes, and every register is newer than
     /// the stored one.
-    async fn update_listed(
+    async fn update_indexed(
         &self,
         subscription_id: &Id,
         version: &Version,
@@ -225,7 +226,12 @@ impl Store {
     }
 
     /// Puts a live customer's subscriptions into the indexes, and removes the mark that they waited.
-    pub(super) async fn list_waiting_subscriptions(&self, customer_id: &Id, mark: u64, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) async fn index_waiting_subscriptions(
+        &self,
+        customer_id: &Id,
+        mark: u64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let subscription_ids = self.subscription_ids(customer_id).await?;
         let items = self.subscription_items(&subscription_ids).await?;
         let align = |(subscription_id, item): (Id, Item)| async move {

@@ -243,7 +243,7 @@ impl Store {
                     .set_expression_attribute_values(values)
                     .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
                     .return_consumed_capacity(ReturnConsumedCapacity::Total);
-                match self.send(request.send()).await {
+                match self.costs.track(request.send()).await {
                     Ok(_) => Ok(None),
                     Err(error) => match error.as_service_error() {
                         Some($error::ConditionalCheckFailedException(failed)) => {

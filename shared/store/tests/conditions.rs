@@ -443,8 +443,8 @@ async fn the_first_receipt_is_kept() {
     let embedded = Embedded::in_memory().await.unwrap();
     let store = &embedded.store;
     assert_eq!(store.first_receipt("m").await.unwrap(), None);
-    assert_eq!(store.remember_receipt("m", at(1), at(1)).await.unwrap(), at(1));
-    assert_eq!(store.remember_receipt("m", at(2), at(2)).await.unwrap(), at(1));
+    assert_eq!(store.get_or_create_receipt("m", at(1), at(1)).await.unwrap(), at(1));
+    assert_eq!(store.get_or_create_receipt("m", at(2), at(2)).await.unwrap(), at(1));
     assert_eq!(store.first_receipt("m").await.unwrap(), Some(at(1)));
     let stored = items(store, &store.tables().receipts).await;
     assert!(stored.len() == 1 && stored[0].contains("expiresAt"), "{stored:?}");

@@ -19,17 +19,17 @@ pub enum ReceiptNeed {
     /// The event's own time is used.
     None,
     /// A stored receipt, if there is one: the event's time may have been too far ahead at its first delivery.
-    LookUp,
+    Get,
     /// The first receipt, stored now if there is none: the event has no time, or one too far ahead.
-    Remember,
+    GetOrCreate,
 }
 
 pub fn receipt_need(envelope: &Envelope, now: Timestamp) -> ReceiptNeed {
     let furthest = envelope.time().max(envelope.timestamp);
     match furthest.map(|time| time.duration_since(now)) {
-        None => ReceiptNeed::Remember,
-        Some(ahead) if ahead > MAX_CLOCK_SKEW => ReceiptNeed::Remember,
-        Some(ahead) if ahead > NEGLIGIBLE_CLOCK_SKEW || is_list_ahead_of_timestamp(envelope) => ReceiptNeed::LookUp,
+        None => ReceiptNeed::GetOrCreate,
+        Some(ahead) if ahead > MAX_CLOCK_SKEW => ReceiptNeed::GetOrCreate,
+        Some(ahead) if ahead > NEGLIGIBLE_CLOCK_SKEW || is_list_ahead_of_timestamp(envelope) => ReceiptNeed::Get,
         Some(_) => ReceiptNeed::None,
     }
 }
@@ -131,10 +131,10 @@ mod tests {
         let far = at("2026-11-23T14:05:00.001Z");
         let first = versions(&far, now);
         assert!(first.is_time_rejected && first.event.as_str().starts_with(NOW));
-        assert_eq!(receipt_need(&far, now), ReceiptNeed::Remember);
+        assert_eq!(receipt_need(&far, now), ReceiptNeed::GetOrCreate);
         // One millisecond later it would be accepted, if its first receipt was not looked up.
         let later = "2026-11-23T14:00:00.001Z".parse().unwrap();
-        assert_eq!(receipt_need(&far, later), ReceiptNeed::LookUp);
+        assert_eq!(receipt_need(&far, later), ReceiptNeed::Get);
 
         let near = at("2026-11-23T14:05:00.000Z");
         assert_eq!(event_version(&near), "2026-11-23T14:05:00.000Z|m");
@@ -151,7 +151,7 @@ mod tests {
             ))
         };
         let days_later = "2026-11-26T14:00:00Z".parse().unwrap();
-        assert_eq!(receipt_need(&list(NOW), days_later), ReceiptNeed::LookUp);
+        assert_eq!(receipt_need(&list(NOW), days_later), ReceiptNeed::Get);
         assert_eq!(receipt_need(&list("2026-11-24T11:55:00Z"), days_later), ReceiptNeed::None);
     }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use sha2::{Digest as _, Sha256};
 
+use super::member::MemberName;
+
 /// Members of the envelope that differ between deliveries of the same event.
 const DELIVERY_MEMBERS: [&str; 2] = ["traceId", "eventId"];
 
@@ -101,42 +103,16 @@ impl<'de> Visitor<'de> for Value<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let mut sum = 0_u128;
-        let mut name = String::new();
-        while members.next_key_seed(Name(&mut name))?.is_some() {
+        while let Some(MemberName(name)) = members.next_key()? {
             let mut hash = Sha256::new();
             Value { hash: &mut hash, ignored: &[] }.string(b':', &name);
             members.next_value_seed(Value { hash: &mut hash, ignored: &[] })?;
-            if !self.ignored.contains(&name.as_str()) {
+            if !self.ignored.contains(&&*name) {
                 sum = sum.wrapping_add(first_128_bits(hash));
             }
         }
         self.hash.update(b"{");
         self.hash.update(sum.to_le_bytes());
-        Ok(())
-    }
-}
-
-/// Reads a member's name into a buffer that an object's names share.
-struct Name<'a>(&'a mut String);
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        input.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<(), E> {
-        self.0.clear();
-        self.0.push_str(name);
         Ok(())
     }
 }

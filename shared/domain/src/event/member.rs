@@ -13,8 +13,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{EventError, EventType};
-use crate::json_error;
-use crate::{id::Id, time};
+use crate::{id::Id, json_error, time};
 
 /// Reads members of one event. Errors name the event's type; unexpected members are counted.
 #[derive(Debug)]

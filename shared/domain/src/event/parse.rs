@@ -252,11 +252,10 @@ fn subscription(reader: &mut MemberReader, event: &Object<'_>) -> Result<Event, 
 /// None if the event has no plan.
 fn details(reader: &mut MemberReader, event: &Object<'_>) -> Result<Option<Details>, EventError> {
     let Some(plan) = event.get("plan") else { return Ok(None) };
-    check_size(reader, event, &SUBSCRIPTION[9..], MAX_REGISTER_BYTES)?;
-    let id_of = |json, path: String| Object::of(json, path, &["id", "name"]);
-    let Some((plan_id, plan_object)) =
-        id_of(plan, "plan.".to_owned()).and_then(|plan| Some((reader.required::<Id>(&plan, "id").ok()?, plan)))
-    else {
+    let members = SUBSCRIPTION.split_at(9).1; // from `plan` on
+    check_size(reader, event, members, MAX_REGISTER_BYTES)?;
+    let plan_object = reader.required_object(event, "plan", &["id", "name"]);
+    let Ok((plan_id, plan_object)) = plan_object.and_then(|plan| Ok((reader.required::<Id>(&plan, "id")?, plan))) else {
         reader.unexpected.add("plan".to_owned());
         return Ok(None);
     };

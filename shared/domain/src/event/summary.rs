@@ -1,6 +1,6 @@
 //! What an event is, for the log: also of events that can't be parsed.
 
-use serde::{Deserialize, Deserializer as _};
+use serde::Deserializer as _;
 use serde_json::value::RawValue;
 
 use super::{
@@ -51,8 +51,7 @@ pub(super) fn type_of(json: &RawValue) -> Option<String> {
 }
 
 fn text(object: &Object<'_>, name: &str) -> Option<String> {
-    let text = String::deserialize(&mut serde_json::Deserializer::from_str(object.get(name)?.get())).ok();
-    text.filter(|text| text.len() <= Id::MAX_BYTES)
+    serde_json::from_str(object.get(name)?.get()).ok().filter(|text: &String| text.len() <= Id::MAX_BYTES)
 }
 
 #[cfg(test)]
