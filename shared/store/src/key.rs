@@ -27,7 +27,7 @@ pub const MAX_PARTITION_KEY_BYTES: usize = 2_048;
 /// DynamoDB's limit for a sort key.
 pub const MAX_SORT_KEY_BYTES: usize = 1_024;
 
-/// See [`customer_order`].
+/// [`customer_order`] has the longest sort keys.
 const LONGEST_SORT_KEY_BYTES: usize = Id::MAX_BYTES + "\0".len() + Id::MAX_BYTES;
 
 const _: () = assert!(LONGEST_SORT_KEY_BYTES <= MAX_SORT_KEY_BYTES);

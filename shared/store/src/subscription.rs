@@ -258,7 +258,6 @@ impl Store {
 struct MergeResult {
     outcome: Outcome,
     owner: Option<Id>,
-    /// The owner's.
     tombstone: Option<Version>,
 }
 
