@@ -4,7 +4,7 @@
 //! that the stored versions are lower and that the customer or subscription is in its usual state. If a condition fails,
 //! DynamoDB returns the stored item. The event's registers are then merged into it, the attributes that depend on several
 //! registers (index keys, TTL) are derived again, and the whole item is replaced on the condition that its revision is
-//! unchanged. A failed condition is a result, not an error. [`write`](mod@write) has the one loop for this.
+//! unchanged. A failed condition is a result, not an error. The module `write` has the one loop for this.
 #![allow(missing_docs, reason = "names are those of the tables and the domain")]
 
 pub mod apply;
