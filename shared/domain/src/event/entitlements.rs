@@ -143,7 +143,7 @@ const ENTITLEMENT: ObjectType = ObjectType {
     nullable: &ENTITLEMENT_FIELDS,
 };
 
-/// Which members of an entitlement decide about access: see the table in [`super::parse`].
+/// Which members of an entitlement decide about access: see the table in the module `parse`.
 struct Deciding {
     is_number: bool,
     is_metered: bool,
