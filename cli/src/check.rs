@@ -1,10 +1,9 @@
-//! `byos check`: a decision, row by row, by the code that decides.
+//! `byos check`: a decision, rule by rule, by the code that decides.
 
 use clap::Args;
 use console::requested_usage;
 use domain::{
-    access::{AccessDeniedReason, AccessRequest, DecidedOn, Explanation, explain},
-    entitlement::to_number,
+    access::{AccessRequest, DecisionJson, Explanation, explain},
     id::Id,
 };
 use jiff::Timestamp;
@@ -58,18 +57,9 @@ pub struct Check {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Explained<'a> {
-    has_access: bool,
-    reason: &'a str,
-    access_denied_reason: Option<AccessDeniedReason>,
-    customer_id: &'a Id,
-    feature_id: &'a Id,
-    resource_id: Option<&'a Id>,
-    requested_usage: serde_json::Value,
-    requested_values: &'a [String],
     #[serde(flatten)]
-    decided_on: &'a DecidedOn,
+    decision: DecisionJson<'a>,
     steps: Vec<Step<'a>>,
 }
 
@@ -107,23 +97,12 @@ pub async fn check(options: Check) -> Result<Ended, ShowError> {
 
 fn as_json(request: &AccessRequest, Explanation { steps, decision }: &Explanation) -> String {
     let steps = steps.iter().map(|step| Step {
-        row: step.row.number(),
-        condition: step.row.condition(),
+        row: step.rule.number(),
+        condition: step.rule.condition(),
         found: &step.found,
         decides: step.decides,
     });
-    let explained = Explained {
-        has_access: decision.has_access(),
-        reason: &decision.reason,
-        access_denied_reason: decision.denied,
-        customer_id: &request.customer_id,
-        feature_id: &request.feature_id,
-        resource_id: request.resource_id.as_ref(),
-        requested_usage: to_number(request.requested_usage),
-        requested_values: &request.requested_values,
-        decided_on: &decision.decided_on,
-        steps: steps.collect(),
-    };
+    let explained = Explained { decision: DecisionJson::new(request, decision), steps: steps.collect() };
     serde_json::to_string_pretty(&explained).unwrap_or_default()
 }
 
@@ -134,7 +113,7 @@ fn as_text(request: &AccessRequest, Explanation { steps, decision }: &Explanatio
     let mut text = format!("{}\n{}\n\n", plain(&head), plain(&decision.reason));
     for step in steps {
         let mark = if step.decides { "→" } else { " " };
-        let (number, condition, found) = (step.row.number(), step.row.condition(), plain(&step.found));
+        let (number, condition, found) = (step.rule.number(), step.rule.condition(), plain(&step.found));
         text.push_str(&format!("{mark} {number:>2}  {condition:31}  {found}\n"));
     }
     text

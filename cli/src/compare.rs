@@ -13,7 +13,7 @@ use futures_util::{StreamExt as _, stream};
 use reqwest::{Client, StatusCode, Url, header::HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{ListIndex, Range, SHARDS, Store, StoreError};
+use store::{Index, SHARDS, SortKeyRange, Store, StoreError};
 
 use crate::{
     http,
@@ -400,8 +400,8 @@ fn of_file(file: &PathBuf) -> Result<Vec<Scope>, CompareError> {
 async fn first(store: &Store, count: usize) -> Result<Vec<Scope>, StoreError> {
     let mut customers = BTreeSet::new();
     for shard in 0..SHARDS {
-        let page = store.list_page(ListIndex::Customers, shard, &Range::default(), false, count).await?;
-        customers.extend(page.places.into_iter().map(|place| place.id));
+        let page = store.query_index(Index::Customers, shard, &SortKeyRange::default(), false, count).await?;
+        customers.extend(page.entries.into_iter().map(|entry| entry.id));
     }
     let mut scopes = Vec::new();
     for customer_id in customers.into_iter().take(count) {

@@ -13,7 +13,7 @@ use clap::Args;
 use domain::id::Id;
 use jiff::Timestamp;
 use serde_json::Value;
-use store::{ListIndex, Range, SHARDS, Store, StoreError, Witness, Witnesses};
+use store::{Index, SHARDS, SortKeyRange, Store, StoreError, Witness, Witnesses};
 
 use crate::{
     mirror::{Fatal, Mirror},
@@ -30,8 +30,8 @@ const FEW: u64 = 2;
 /// How many customers are remembered as witnesses.
 const WITNESSES: usize = 8;
 
-/// How many places of an index are read at once.
-const PLACES: usize = 1_000;
+/// How many entries of an index are read at once.
+const PAGE_ENTRIES: usize = 1_000;
 
 /// The options by which an operator takes a guard away.
 #[derive(Args, Clone, Debug, Default)]
@@ -210,11 +210,11 @@ fn witnesses(page: &Page) -> Witnesses {
 async fn held(store: &Store) -> Result<Vec<u64>, StoreError> {
     let mut ids = Vec::new();
     for shard in 0..SHARDS {
-        let mut range = Range::default();
+        let mut range = SortKeyRange::default();
         loop {
-            let page = store.list_page(ListIndex::Customers, shard, &range, false, PLACES).await?;
-            ids.extend(page.places.iter().map(|place| hash(&place.id)));
-            range.above = page.places.last().map(|place| place.sort.clone());
+            let page = store.query_index(Index::Customers, shard, &range, false, PAGE_ENTRIES).await?;
+            ids.extend(page.entries.iter().map(|entry| hash(&entry.id)));
+            range.above = page.entries.last().map(|entry| entry.sort.clone());
             if !page.has_more {
                 break;
             }

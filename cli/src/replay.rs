@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use store::{
     GRACE_PERIOD, Outcome, Store, StoreError,
-    apply::{Moment, apply},
+    apply::{Timing, apply},
 };
 
 use crate::{
@@ -306,7 +306,7 @@ impl Replaying<'_> {
         if now.duration_since(time) > GRACE_PERIOD && !self.options.force {
             return Ok(Became::Refused(Refused::TooOld { time: to_fixed_width(time) }));
         }
-        let written = apply(&self.store, &envelope, &said, Moment { received, now }).await;
+        let written = apply(&self.store, &envelope, &said, Timing { received, now }).await;
         match written {
             Ok((outcome, _)) => Ok(Became::Written(outcome)),
             Err(error @ StoreError::TooLarge) => Ok(Became::Refused(Refused::TooLarge(error))),

@@ -6,8 +6,8 @@ use axum::{
     response::Response,
 };
 use domain::{
-    access::{AccessRequest, DecidedOn, Explanation, Row, Step},
-    customer::Standing,
+    access::{AccessRequest, EntitlementSnapshot, Explanation, Rule, Step},
+    customer::CustomerState,
     id::Id,
 };
 use jiff::Timestamp;
@@ -198,7 +198,7 @@ fn answer(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Markup 
     let decision = &decided.explanation.decision;
     let is_granted = decision.has_access();
     let tone = if is_granted { Tone::Good } else { Tone::Bad };
-    let decided_on = &decision.decided_on;
+    let snapshot = &decision.snapshot;
     let history = url::decision("history", &request.customer_id, &request.feature_id, request.resource_id.as_ref());
     html! {
         section class={ "verdict " (tone.class()) } aria-labelledby="verdict" {
@@ -207,10 +207,10 @@ fn answer(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Markup 
             p.lead { (name_long(&decision.reason)) }
         }
         (numbers(request, &decided.explanation))
-        @if let Some(end) = &decided_on.usage_period_end {
+        @if let Some(end) = &snapshot.usage_period_end {
             p.hint {
                 "Usage period: "
-                @if let Some(start) = &decided_on.usage_period_start { "from " (moment_of(start, now)) " " }
+                @if let Some(start) = &snapshot.usage_period_start { "from " (moment_of(start, now)) " " }
                 "to " (moment_of(end, now))
             }
         }
@@ -218,7 +218,7 @@ fn answer(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Markup 
             "Decided at " (now.strftime("%H:%M:%S")) " for "
             @match &request.resource_id { Some(resource) => { "the resource " (id(resource.as_str())) " of " }, None => "" }
             a href=(url::customer(&request.customer_id)) { (id(request.customer_id.as_str())) }
-            @if decided.standing != Standing::Live { " " (standing(decided.standing)) }
+            @if decided.standing != CustomerState::Live { " " (standing(decided.standing)) }
             " · "
             a href=(history) { "History of this decision" }
         }
@@ -232,14 +232,14 @@ fn name_long(text: &str) -> Markup {
 
 /// The numbers that a decision was taken on: usage only where it was come to.
 fn numbers(request: &AccessRequest, Explanation { steps, decision }: &Explanation) -> Markup {
-    let DecidedOn { current_usage, enum_values, remaining_balance, .. } = &decision.decided_on;
+    let EntitlementSnapshot { current_usage, enum_values, remaining_balance, .. } = &decision.snapshot;
     let of = |value: &Option<Value>| value.as_ref().and_then(Value::as_f64);
-    let row = steps.last().map(|step| step.row);
-    let is_by_usage = matches!(row, Some(Row::Unlimited | Row::WithinLimit | Row::BeyondLimit));
+    let rule = steps.last().map(|step| step.rule);
+    let is_by_usage = matches!(rule, Some(Rule::Unlimited | Rule::WithinLimit | Rule::BeyondLimit));
     html! {
         @if let Some(left) = of(remaining_balance) { div.card.sum { p { span { b { (number(left)) } " credits left" } } } }
-        @if let Some(used) = of(current_usage).filter(|_| is_by_usage) { (sum(used, request.requested_usage, &decision.decided_on)) }
-        @if let (Some(values), Some(Row::Enum)) = (enum_values, row) {
+        @if let Some(used) = of(current_usage).filter(|_| is_by_usage) { (sum(used, request.requested_usage, &decision.snapshot)) }
+        @if let (Some(values), Some(Rule::Enum)) = (enum_values, rule) {
             div.card.sum {
                 p { "Values granted" }
                 ul.chips { @for value in values.iter().take(VALUES) { li { (name(value)) } } }
@@ -251,7 +251,11 @@ fn numbers(request: &AccessRequest, Explanation { steps, decision }: &Explanatio
 }
 
 /// Used and requested, beside the limit.
-fn sum(used: f64, requested: f64, DecidedOn { usage_limit, has_unlimited_usage, has_soft_limit, .. }: &DecidedOn) -> Markup {
+fn sum(
+    used: f64,
+    requested: f64,
+    EntitlementSnapshot { usage_limit, has_unlimited_usage, has_soft_limit, .. }: &EntitlementSnapshot,
+) -> Markup {
     let limit = usage_limit.as_ref().and_then(Value::as_f64).unwrap_or_default();
     let total = used + requested;
     let (sign, tone) = match total <= limit {
@@ -284,11 +288,11 @@ fn steps(decided: &Decided) -> Markup {
             h2 #steps { "Steps to the decision" }
             p.hint { "The conditions in the order of Stigg's SDK. The first that holds decides." }
             ol.steps.card {
-                @for Step { row, found, decides } in &decided.explanation.steps {
+                @for Step { rule, found, decides } in &decided.explanation.steps {
                     li class=[decides.then_some(if is_granted { "decides good" } else { "decides bad" })] {
                         (mark(*decides, is_granted))
-                        span.number aria-hidden="true" { (row.number()) }
-                        span.condition { (row.condition()) }
+                        span.number aria-hidden="true" { (rule.number()) }
+                        span.condition { (rule.condition()) }
                         span.found { bdi { (crate::text::shortened(found, 1_000).0) } }
                         span class={ "outcome" @if !decides { " hidden" } } {
                             @if *decides { "Decides" } @else { "Does not hold." }

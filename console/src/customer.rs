@@ -10,7 +10,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use domain::{customer::Standing, id::Id};
+use domain::{customer::CustomerState, id::Id};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -67,7 +67,7 @@ pub(crate) async fn page(State(console): State<Console>, asked: Result<Query<Ask
     match Report::of(&customer_id, &stored, now) {
         Ok(report) => {
             let view = View { report: &report, asked: &asked, now };
-            console.ok(Tab::Find, customer_id.as_str(), &view.page(stored.registers.standing()))
+            console.ok(Tab::Find, customer_id.as_str(), &view.page(stored.registers.state()))
         }
         Err(error) => console.store_failed(Tab::Find, &error),
     }
@@ -83,7 +83,7 @@ struct View<'a> {
 type Row<'a> = (&'a Scope, &'a Entitlement);
 
 impl View<'_> {
-    fn page(&self, standing: Standing) -> Markup {
+    fn page(&self, standing: CustomerState) -> Markup {
         html! {
             (self.head(standing))
             (self.tiles())
@@ -95,7 +95,7 @@ impl View<'_> {
         }
     }
 
-    fn head(&self, is: Standing) -> Markup {
+    fn head(&self, is: CustomerState) -> Markup {
         let Report { customer_id, visible, .. } = self.report;
         let profile = visible.as_ref().map(|visible| &visible.profile);
         let text = |text: Option<&String>| match text {

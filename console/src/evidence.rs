@@ -3,7 +3,7 @@
 
 use domain::{
     access::{AccessRequest, AccessView, Explanation, explain},
-    customer::{CustomerRegisters, Standing},
+    customer::{CustomerRegisters, CustomerState},
     entitlement::{Entitlement, ScopeRegisters},
     version::Version,
 };
@@ -15,7 +15,7 @@ use crate::report::Part;
 
 /// A decision with what it stands on.
 pub(crate) struct Decided {
-    pub(crate) standing: Standing,
+    pub(crate) standing: CustomerState,
     pub(crate) explanation: Explanation,
     pub(crate) registers: Vec<Evidence>,
     /// The features of the scope's newest list.
@@ -43,7 +43,7 @@ pub(crate) async fn decide(store: &Store, request: &AccessRequest, now: Timestam
     let view = AccessView::of(&customer, &scope, &request.feature_id)?;
     let features = scope.visible_list(customer.tombstone.as_ref()).into_iter().flat_map(|list| list.value.iter());
     Ok(Decided {
-        standing: customer.standing(),
+        standing: customer.state(),
         features: features.map(|(id, _)| id.to_owned()).collect(),
         registers: registers(&customer, &scope, request, view.entitlement.as_ref()),
         explanation: explain(&view, request, now),
@@ -65,7 +65,7 @@ fn registers(
     let usage = scope.usage.get(&request.feature_id).map(|register| &register.version);
     let alive = |version: Option<&Version>| match version {
         None => ("would show the customer live", false),
-        Some(version) if customer.exists(version) => ("shows the customer live", true),
+        Some(version) if customer.is_visible(version) => ("shows the customer live", true),
         Some(_) => ("older than the deletion, so it shows nothing", false),
     };
     let evidence = |name: &str, written_by, version, (role, counts), floor| Evidence {
@@ -92,9 +92,9 @@ fn registers(
                 "Tombstone",
                 "customer.deleted",
                 tombstone,
-                match (tombstone, customer.standing()) {
+                match (tombstone, customer.state()) {
                     (None, _) => ("would hide all that is older", false),
-                    (Some(_), Standing::Archived) => ("deletes the customer", true),
+                    (Some(_), CustomerState::Archived) => ("deletes the customer", true),
                     (Some(_), _) => ("hides what is older; newer data shows the customer live", true),
                 },
                 highest(&[tombstone]),
@@ -104,7 +104,7 @@ fn registers(
     let is_measured = entitlement.is_some_and(|entitlement| entitlement.is_measured);
     let role_of_list = match (list, entitlement) {
         (None, _) => ("would say which features are granted, and their limits", false),
-        (Some(version), _) if !customer.exists(version) => ("older than the deletion, so it grants nothing", false),
+        (Some(version), _) if !customer.is_visible(version) => ("older than the deletion, so it grants nothing", false),
         (Some(_), None) => ("does not hold the feature", true),
         (Some(_), Some(_)) if is_measured => ("grants the feature, and says its limit", true),
         (Some(_), Some(_)) => ("grants the feature, and says its limit and usage", true),
@@ -113,7 +113,7 @@ fn registers(
     let list_has_usage = entitlement.is_some_and(|entitlement| entitlement.grant.current_usage.is_some());
     let role_of_usage = match (usage, entitlement) {
         (None, _) => ("would say the usage", false),
-        (Some(version), _) if !customer.exists(version) => ("older than the deletion, so it does not count", false),
+        (Some(version), _) if !customer.is_visible(version) => ("older than the deletion, so it does not count", false),
         (Some(_), None) => ("usage alone grants nothing", false),
         (Some(_), Some(_)) if is_measured => ("says the usage and its period", true),
         (Some(_), Some(_)) => ("older than the list, whose usage counts", false),
@@ -130,7 +130,7 @@ fn registers(
         let balance = scope.balances.get(currency).map(|register| &register.version);
         let role = match balance {
             None => ("would say the credits left", false),
-            Some(version) if !customer.exists(version) => ("older than the deletion, so it does not count", false),
+            Some(version) if !customer.is_visible(version) => ("older than the deletion, so it does not count", false),
             Some(_) if entitlement.is_some_and(|entitlement| entitlement.is_balance_newer) => ("says the credits left", true),
             Some(_) => ("older than the list, whose balance counts", false),
         };
@@ -175,9 +175,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use domain::{
-        customer::Register,
         entitlement::{Balance, EntitlementList, Usage},
         id::Id,
+        register::Register,
     };
 
     use super::*;
@@ -208,7 +208,7 @@ mod tests {
         );
         let usage: Usage = serde_json::from_str(r#"{"currentUsage":7}"#).unwrap();
         ScopeRegisters {
-            list: Some(Register { version: version(3), value: EntitlementList::new(&mut [(id("f"), json)]) }),
+            list: Some(Register { version: version(3), value: EntitlementList::new(&[(id("f"), json)]) }),
             usage: BTreeMap::from([(id("f"), Register { version: version(measured), value: usage })]),
             balances: BTreeMap::from([(
                 "gold".to_owned(),

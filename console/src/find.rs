@@ -11,11 +11,11 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Redirect, Response},
 };
-use domain::{customer::Standing, id::Id};
+use domain::{customer::CustomerState, id::Id};
 use futures_util::future::{try_join_all, try_join3};
 use maud::{Markup, html};
 use serde::Deserialize;
-use store::{CustomerRow, ListIndex, Parts, Place, Range, SHARDS, Store, StoreError};
+use store::{CustomerRow, Index, IndexEntry, Projection, SHARDS, SortKeyRange, Store, StoreError};
 
 use crate::{
     Console,
@@ -44,7 +44,7 @@ pub(crate) struct Search {
 struct Row {
     id: Id,
     name: Option<String>,
-    standing: Standing,
+    standing: CustomerState,
     /// By what it was found.
     by: &'static str,
 }
@@ -56,7 +56,7 @@ pub(crate) async fn page(State(console): State<Console>, from: Result<Query<From
         Err(_) => return console.bad_request(Tab::Find, "`after` is a customer's id."),
     };
     let above = Some(after.clone()).filter(|after| !after.is_empty());
-    match list(&console.0.store, &Range { above, below: None }).await {
+    match list(&console.0.store, &SortKeyRange { above, below: None }).await {
         Ok((rows, has_more)) => console.ok(Tab::Find, "Customers", &customers(&rows, has_more, &after)),
         Err(error) => console.store_failed(Tab::Find, &error),
     }
@@ -87,8 +87,8 @@ async fn find(store: &Store, term: &str) -> Result<(Vec<Row>, bool), StoreError>
         let Ok(id) = Id::try_from(term) else { return Ok((Vec::new(), (Vec::new(), false))) };
         // Anything that is stored of it, so that one that was deleted is found too.
         let own = store.stored_customer(&id).await?.map(|_| id);
-        let range = Range { above: Some(term.to_owned()), below: Some(format!("{term}\u{10ffff}")) };
-        let begins = places(store, &range).await?;
+        let range = SortKeyRange { above: Some(term.to_owned()), below: Some(format!("{term}\u{10ffff}")) };
+        let begins = entries(store, &range).await?;
         Ok::<_, StoreError>((own.into_iter().collect::<Vec<_>>(), begins))
     };
     let ((own, (begins, has_more)), by_email, by_billing_id) =
@@ -108,34 +108,34 @@ async fn find(store: &Store, term: &str) -> Result<(Vec<Row>, bool), StoreError>
 }
 
 /// The first live customers in a range of ids, and whether there are more.
-async fn list(store: &Store, range: &Range) -> Result<(Vec<Row>, bool), StoreError> {
-    let (ids, has_more) = places(store, range).await?;
+async fn list(store: &Store, range: &SortKeyRange) -> Result<(Vec<Row>, bool), StoreError> {
+    let (ids, has_more) = entries(store, range).await?;
     let mut rows = rows(store, ids, |_| "").await?;
     // The table may be newer than the index.
-    rows.retain(|row| row.standing == Standing::Live);
+    rows.retain(|row| row.standing == CustomerState::Live);
     Ok((rows, has_more))
 }
 
 /// The first ids of the index in a range, merged from its shards.
-async fn places(store: &Store, range: &Range) -> Result<(Vec<Id>, bool), StoreError> {
-    let shards = (0..SHARDS).map(|shard| store.list_page(ListIndex::Customers, shard, range, false, ROWS));
+async fn entries(store: &Store, range: &SortKeyRange) -> Result<(Vec<Id>, bool), StoreError> {
+    let shards = (0..SHARDS).map(|shard| store.query_index(Index::Customers, shard, range, false, ROWS));
     let pages = try_join_all(shards).await?;
     let mut has_more = pages.iter().any(|page| page.has_more);
-    let mut places: Vec<Place> = pages.into_iter().flat_map(|page| page.places).collect();
-    places.sort();
-    has_more |= places.len() > ROWS;
-    places.truncate(ROWS);
-    Ok((places.into_iter().map(|place| place.id).collect(), has_more))
+    let mut entries: Vec<IndexEntry> = pages.into_iter().flat_map(|page| page.entries).collect();
+    entries.sort();
+    has_more |= entries.len() > ROWS;
+    entries.truncate(ROWS);
+    Ok((entries.into_iter().map(|entry| entry.id).collect(), has_more))
 }
 
 /// The rows of these customers, in this order.
 async fn rows(store: &Store, ids: Vec<Id>, by: impl Fn(&Id) -> &'static str) -> Result<Vec<Row>, StoreError> {
-    let found = store.customers(&ids, Parts::Profiles).await?;
+    let found = store.customers(&ids, Projection::Profiles).await?;
     let mut found: HashMap<Id, CustomerRow> = found.into_iter().map(|row| (row.customer_id.clone(), row)).collect();
     let row = |id: Id| {
         let registers = found.remove(&id).map(|row| row.registers).unwrap_or_default();
         let name = registers.visible().and_then(|customer| customer.profile.name);
-        Row { name, standing: registers.standing(), by: by(&id), id }
+        Row { name, standing: registers.state(), by: by(&id), id }
     };
     Ok(ids.into_iter().map(row).collect())
 }
@@ -229,10 +229,10 @@ fn table(caption: &str, rows: &[Row], with_by: bool) -> Markup {
     }
 }
 
-pub(crate) fn standing(standing: Standing) -> Markup {
+pub(crate) fn standing(standing: CustomerState) -> Markup {
     match standing {
-        Standing::Live => badge(Tone::Good, "Live"),
-        Standing::Archived => badge(Tone::Bad, "Deleted"),
-        Standing::Unknown => badge(Tone::Warn, "Not known"),
+        CustomerState::Live => badge(Tone::Good, "Live"),
+        CustomerState::Archived => badge(Tone::Bad, "Deleted"),
+        CustomerState::Unknown => badge(Tone::Warn, "Not known"),
     }
 }

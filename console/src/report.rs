@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    access::{AccessDeniedReason, AccessRequest, AccessView, DecidedOn, explain},
-    customer::{Customer, Profile, Register, Standing, is_above},
+    access::{AccessDeniedReason, AccessRequest, AccessView, EntitlementSnapshot, explain},
+    customer::{Customer, CustomerState, Profile},
     entitlement::{self, Balance, EntitlementList, Usage},
     id::Id,
+    register::{Register, is_above},
     time::to_fixed_width,
     version::Version,
 };
@@ -136,7 +137,7 @@ pub struct Check {
     pub found: String,
     /// The numbers.
     #[serde(flatten)]
-    pub decided_on: DecidedOn,
+    pub snapshot: EntitlementSnapshot,
 }
 
 /// A subscription.
@@ -197,10 +198,10 @@ impl Report {
         let scopes = stored.scopes.iter().map(|(id, scope)| self::scope(customer_id, stored, id.as_ref(), scope, now));
         Ok(Self {
             customer_id: customer_id.clone(),
-            standing: match registers.standing() {
-                Standing::Live => "live",
-                Standing::Archived => "deleted",
-                Standing::Unknown => "unknown",
+            standing: match registers.state() {
+                CustomerState::Live => "live",
+                CustomerState::Archived => "deleted",
+                CustomerState::Unknown => "unknown",
             },
             read_at: to_fixed_width(now),
             visible: registers.visible().map(|Customer { profile, created_at, updated_at }| Visible {
@@ -255,10 +256,10 @@ fn scope(
                 has_access: decision.has_access(),
                 access_denied_reason: decision.denied,
                 reason: decision.reason,
-                row: last.map_or("", |step| step.row.number()),
-                condition: last.map_or("", |step| step.row.condition()),
+                row: last.map_or("", |step| step.rule.number()),
+                condition: last.map_or("", |step| step.rule.condition()),
                 found: last.map(|step| step.found.clone()).unwrap_or_default(),
-                decided_on: decision.decided_on,
+                snapshot: decision.snapshot,
             },
             merged: view.entitlement,
         })
@@ -286,7 +287,7 @@ fn subscription(customer_id: &Id, stored: &StoredCustomer, it: &StoredSubscripti
         Some("it is not complete: status, dates and details have not all come")
     } else if registers.visible(tombstone).is_none() {
         Some("a part of it is below the customer's tombstone")
-    } else if stored.registers.standing() != Standing::Live {
+    } else if stored.registers.state() != CustomerState::Live {
         Some("its customer is not live")
     } else {
         None

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use fuzz::{Asked, FUNCTIONS, SECRET, now, post, read};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use domain::{customer::Profile, entitlement::{Grant, Usage}, event::{Event, EventError, Handled, Received, dating::{BELIEVED_AHEAD, receipt_key, versions}, self}, id::Id, subscription::Details, time, version::Version};
+use domain::{customer::Profile, entitlement::{Grant, Usage}, event::{Event, EventError, Handled, Received, dating::{MAX_CLOCK_SKEW, receipt_key, versions}, self}, id::Id, subscription::Details, time, version::Version};
 
 fuzz_target!(|body: &[u8]| {
     let parsed = event::parse(body);
@@ -47,7 +47,7 @@ fn check(handled: &Handled) {
     let dated = versions(envelope, now());
     for version in [&dated.event, &dated.embedded] {
         assert_eq!(Version::from_stored(version.as_str()).as_ref(), Some(version));
-        assert!(version.time().duration_since(now()) <= BELIEVED_AHEAD, "{version}");
+        assert!(version.time().duration_since(now()) <= MAX_CLOCK_SKEW, "{version}");
         assert_eq!(time::to_fixed_width(version.time()), version.time_text());
         // It is part of keys, and joined to others.
         assert!(version.as_str().len() <= time::FIXED_WIDTH + 2 + Id::MAX_BYTES + 32);

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use lambda_http::{Body, Request, Response, http::Method};
 use serde_json::Value;
 use runtime::{aws::{Budget, sdk_config}, secret::Secret, clock::Clock};
-use store::{Store, Tables};
+use store::{MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, Store, Tables};
 use tokio::runtime::Runtime;
 use webhook::{Webhook, WebhookSecrets};
 
@@ -134,8 +134,8 @@ fn check_keys(json: &Value) {
         Value::Object(members) => {
             for (name, value) in members {
                 let limit = match name.as_str() {
-                    "customerId" | "subscriptionId" | "receipt" => 2_048,
-                    "item" | "creationOrder" | "customerOrder" => 1_024,
+                    "customerId" | "subscriptionId" | "receipt" => MAX_PARTITION_KEY_BYTES,
+                    "item" | "creationOrder" | "customerOrder" => MAX_SORT_KEY_BYTES,
                     _ => {
                         check_keys(value);
                         continue;

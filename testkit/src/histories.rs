@@ -18,7 +18,7 @@ use proptest::{
 };
 use runtime::clock::Clock;
 use serde_json::{Value, json};
-use store::{ListIndex, Parts, Range, SHARDS, Store, Tables};
+use store::{Index, Projection, SHARDS, SortKeyRange, Store, Tables};
 
 use crate::model::{BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time};
 
@@ -139,21 +139,21 @@ pub fn post(path: &str, body: &str) -> Value {
 async fn visible_state(store: &Store) -> Value {
     let mut lists = serde_json::Map::new();
     for index in [
-        ListIndex::Customers,
-        ListIndex::CustomersByCreation,
-        ListIndex::Subscriptions,
-        ListIndex::SubscriptionsByCustomer,
-        ListIndex::SubscriptionsByCreation,
+        Index::Customers,
+        Index::CustomersByCreation,
+        Index::Subscriptions,
+        Index::SubscriptionsByCustomer,
+        Index::SubscriptionsByCreation,
     ] {
-        let mut places = Vec::new();
+        let mut entries = Vec::new();
         for shard in 0..SHARDS {
-            places.extend(store.list_page(index, shard, &Range::default(), false, 100).await.unwrap().places);
+            entries.extend(store.query_index(index, shard, &SortKeyRange::default(), false, 100).await.unwrap().entries);
         }
-        places.sort();
-        lists.insert(format!("{index:?}"), places.iter().map(|place| json!([place.sort, place.id])).collect());
+        entries.sort();
+        lists.insert(format!("{index:?}"), entries.iter().map(|entry| json!([entry.sort, entry.id])).collect());
     }
     let mut customers = serde_json::Map::new();
-    for row in store.customers(&ids(&CUSTOMERS), Parts::Profiles).await.unwrap() {
+    for row in store.customers(&ids(&CUSTOMERS), Projection::Profiles).await.unwrap() {
         let Some(customer) = row.registers.visible() else { continue };
         let mut subscriptions = serde_json::Map::new();
         for subscription in store.subscriptions(&store.subscription_ids(&row.customer_id).await.unwrap()).await.unwrap() {
@@ -195,7 +195,7 @@ pub fn as_the_model_says(answers: &Value) -> Value {
         ])
     });
     let listed = |name: &str| -> Vec<Value> {
-        answers["state"]["lists"][name].as_array().unwrap().iter().map(|place| place[1].clone()).collect()
+        answers["state"]["lists"][name].as_array().unwrap().iter().map(|entry| entry[1].clone()).collect()
     };
     let mut subscriptions = listed("Subscriptions");
     subscriptions.sort_by_key(Value::to_string);

@@ -171,7 +171,7 @@ async fn the_webhook_may_do_on_dynamodb_what_it_does_and_nothing_else() {
     let count = story.len();
     for step in [1, 2, 8, count - 1] {
         let observed = Observed::empty().await;
-        let _ = observed.stack.store.open_for_writes().await;
+        let _ = observed.stack.store.warm_up_for_writes().await;
         let places = (0..count).map(|place| place * step % count);
         assert_eq!(places.clone().collect::<BTreeSet<_>>().len(), count, "steps of {step} leave events out");
         for place in places.clone().chain(places) {
@@ -192,7 +192,7 @@ async fn the_webhook_may_do_on_dynamodb_what_it_does_and_nothing_else() {
 #[tokio::test]
 async fn graphql_may_do_on_dynamodb_what_it_does_and_nothing_else() {
     let observed = Observed::told().await;
-    observed.stack.store.open_for_reads().await;
+    observed.stack.store.warm_up_for_reads().await;
     for (_, event) in sample::events("graphql") {
         observed.invoke(event, &[200]).await;
     }
@@ -219,7 +219,7 @@ async fn graphql_may_do_on_dynamodb_what_it_does_and_nothing_else() {
 #[tokio::test]
 async fn a_check_may_do_on_dynamodb_what_it_does_and_nothing_else() {
     let observed = Observed::told().await;
-    observed.stack.store.open_for_reads().await;
+    observed.stack.store.warm_up_for_reads().await;
     for (_, event) in sample::events("check-access") {
         observed.invoke(event, &[200, 403]).await;
     }

@@ -5,10 +5,11 @@ use std::{env, error::Error, hint::black_box, io};
 
 use domain::{
     access::{AccessRequest, AccessView, decide},
-    customer::{Register, Standing},
+    customer::CustomerState,
     entitlement::{Entitlement, Grant},
     event,
     id::Id,
+    register::Register,
     version::Version,
 };
 use jiff::Timestamp;
@@ -40,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let version = Version::new(now, "message");
             let grant = Register { version, value: serde_json::from_str(&input)? };
             let entitlement = Some(Entitlement::new(grant, None, None));
-            let view = AccessView { standing: Standing::Live, list: Some(1), entitlement };
+            let view = AccessView { customer_state: CustomerState::Live, list: Some(1), entitlement };
             let request = AccessRequest {
                 customer_id: Id::try_from("customer-alder")?,
                 feature_id: Id::try_from("feature-api-calls")?,

@@ -1,6 +1,6 @@
 //! A customer of its own, sent the way that Stigg's events take, asked for, and deleted again.
 
-use domain::{access::AccessRequest, customer::Standing, id::Id, time::to_fixed_width};
+use domain::{access::AccessRequest, customer::CustomerState, id::Id, time::to_fixed_width};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::Store;
@@ -134,10 +134,10 @@ async fn in_store(store: &Store, customer: &str) -> Result<Seen, String> {
         requested_values: Vec::new(),
     };
     let view = store.access_view(&request).await.map_err(|error| error.to_string())?;
-    Ok(match view.standing {
-        Standing::Archived => Seen::Deleted,
-        Standing::Live if domain::access::decide(&view, &request, Timestamp::now()).has_access() => Seen::Granted,
-        Standing::Live | Standing::Unknown => Seen::Otherwise,
+    Ok(match view.customer_state {
+        CustomerState::Archived => Seen::Deleted,
+        CustomerState::Live if domain::access::decide(&view, &request, Timestamp::now()).has_access() => Seen::Granted,
+        CustomerState::Live | CustomerState::Unknown => Seen::Otherwise,
     })
 }
 

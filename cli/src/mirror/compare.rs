@@ -138,7 +138,7 @@ fn same_number(one: Option<f64>, other: Option<f64>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use domain::{customer::Register, version::Version};
+    use domain::{register::Register, version::Version};
 
     use super::*;
 

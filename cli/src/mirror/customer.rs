@@ -1,7 +1,7 @@
 //! A customer: its profile, its creation, its archiving.
 
 use domain::{
-    customer::{CustomerRegisters, Standing},
+    customer::{CustomerRegisters, CustomerState},
     entitlement::ScopeRegisters,
     id::Id,
     version::Version,
@@ -46,7 +46,7 @@ impl Mirror {
         registers: &CustomerRegisters,
         found: &mut Found,
     ) -> Result<(), Trouble> {
-        if registers.standing() == Standing::Live {
+        if registers.state() == CustomerState::Live {
             let mended = if self.writes() { self.delete(customer_id, shown_at, found).await? } else { super::Mended::No };
             found.differences.push(super::Difference { mended, ..difference(customer_id, How::Extra, Of::Customer) });
         }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    customer::{CustomerRegisters, Register},
+    customer::CustomerRegisters,
     entitlement::{Entitlement, Grant, ScopeRegisters},
     id::Id,
+    register::Register,
     version::Version,
 };
 use jiff::Timestamp;
@@ -70,7 +71,7 @@ impl Held {
         let Some(list) = scope.visible_list(tombstone) else { return Ok(None) };
         let mut features = BTreeMap::new();
         for (feature_id, entitlement, json) in scope.entitlements(tombstone).map_err(|error| Trouble::Skip(error.to_string()))? {
-            let usage = scope.usage.get(&feature_id).filter(|usage| registers.exists(&usage.version));
+            let usage = scope.usage.get(&feature_id).filter(|usage| registers.is_visible(&usage.version));
             let counted = usage.map_or(&list.version, |usage| (&usage.version).max(&list.version)).clone();
             let json = serde_json::from_str(json).unwrap_or_default();
             features.insert(feature_id, HeldFeature { entitlement, json, counted });

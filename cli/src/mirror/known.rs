@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use domain::id::Id;
-use store::{ListIndex, Range, SHARDS};
+use store::{Index, SHARDS, SortKeyRange};
 use tokio::sync::OnceCell;
 
 use super::{Mirror, Trouble};
@@ -52,12 +52,12 @@ impl Mirror {
     async fn finds_any(&self, records: Records) -> Result<bool, Trouble> {
         let mut candidates: Vec<Id> = self.known.of(records).listed.get().cloned().into_iter().collect();
         let index = match records {
-            Records::Subscriptions => ListIndex::Subscriptions,
-            Records::Customers | Records::Plans => ListIndex::Customers,
+            Records::Subscriptions => Index::Subscriptions,
+            Records::Customers | Records::Plans => Index::Customers,
         };
         for shard in 0..SHARDS {
-            let page = self.store.list_page(index, shard, &Range::default(), false, CANDIDATES).await?;
-            candidates.extend(page.places.into_iter().map(|place| place.id));
+            let page = self.store.query_index(index, shard, &SortKeyRange::default(), false, CANDIDATES).await?;
+            candidates.extend(page.entries.into_iter().map(|entry| entry.id));
         }
         for id in candidates {
             if self.stigg.record(records, id.as_str()).await?.0.is_some() {

@@ -172,8 +172,8 @@ impl Mirror {
             Err(error) => return Err(Trouble::Skip(error.to_string())),
         };
         let mut event = handled.event;
-        if let Event::Subscription { alive, .. } = &mut event {
-            *alive = None;
+        if let Event::Subscription { live_customer, .. } = &mut event {
+            *live_customer = None;
         }
         let mut tries = 0;
         loop {

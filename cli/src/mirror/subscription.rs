@@ -1,6 +1,6 @@
 //! A subscription, and the list of the resource that it is for.
 
-use domain::{customer::Standing, id::Id};
+use domain::{customer::CustomerState, id::Id};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use store::{CustomerRow, Outcome, SubscriptionRow};
@@ -21,7 +21,7 @@ impl Mirror {
         customer: Option<&CustomerRow>,
     ) -> Result<Found, Fatal> {
         let mut found = Found::default();
-        let Some(customer) = customer.filter(|customer| customer.registers.standing() == Standing::Live) else {
+        let Some(customer) = customer.filter(|customer| customer.registers.state() == CustomerState::Live) else {
             return Ok(found);
         };
         let result = self.try_subscription(record, shown_at, row, customer, &mut found).await;

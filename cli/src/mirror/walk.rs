@@ -6,7 +6,7 @@ use domain::id::Id;
 use futures_util::{StreamExt as _, future::join, stream};
 use jiff::Timestamp;
 use serde_json::Value;
-use store::{CustomerRow, Parts, SubscriptionRow};
+use store::{CustomerRow, Projection, SubscriptionRow};
 
 use super::{Fatal, Found, Mirror, Skipped};
 use crate::stigg::{BadRecord, Cursor, CustomerRecord, Page, Records, StiggError, SubscriptionRecord};
@@ -114,7 +114,7 @@ impl Mirror {
     pub(super) async fn customer_rows(&self, mut ids: Vec<Id>) -> Result<HashMap<Id, CustomerRow>, Fatal> {
         ids.sort();
         ids.dedup();
-        let rows = self.store.customers_consistently(&ids, Parts::Entitlements).await?;
+        let rows = self.store.customers_consistently(&ids, Projection::Entitlements).await?;
         Ok(rows.into_iter().map(|row| (row.customer_id.clone(), row)).collect())
     }
 

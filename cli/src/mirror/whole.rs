@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use domain::{customer::Standing, id::Id, version::Version};
+use domain::{customer::CustomerState, id::Id, version::Version};
 
 use super::{Difference, Fatal, Found, How, Mended, Mirror, Of, Trouble, Whole, difference, or_skip};
 use crate::stigg::{Cursor, CustomerRecord, MESSAGE_ID, Records, SubscriptionRecord};
@@ -39,7 +39,7 @@ impl Mirror {
         };
         let held = row().await?;
         let Some(record) = record else {
-            if held.is_some_and(|row| row.registers.standing() == Standing::Live) {
+            if held.is_some_and(|row| row.registers.state() == CustomerState::Live) {
                 match self.confirms(Records::Customers).await? {
                     true => whole.unknown_at = Some(read_at),
                     false => whole.found.doubt("customer", customer_id),
@@ -100,7 +100,7 @@ impl Mirror {
         listed: &HashSet<Id>,
         found: &mut Found,
     ) -> Result<(), Trouble> {
-        let Some(row) = customer.filter(|row| row.registers.standing() == Standing::Live) else { return Ok(()) };
+        let Some(row) = customer.filter(|row| row.registers.state() == CustomerState::Live) else { return Ok(()) };
         let mut ids = self.store.subscription_ids(customer_id).await?;
         ids.retain(|id| !listed.contains(id));
         for held in self.store.subscriptions(&ids).await? {

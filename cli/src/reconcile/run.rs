@@ -10,7 +10,7 @@ use std::{
 use domain::id::Id;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
-use store::{ListIndex, Place, Range, SHARDS};
+use store::{Index, IndexEntry, SHARDS, SortKeyRange};
 
 use super::{ReconcileError, Settings, Summary, Totals, in_words};
 use crate::{
@@ -23,8 +23,8 @@ use crate::{
 /// How many customers that differ are gathered for a second look.
 const SUSPECTS: usize = 1_000;
 
-/// How many places of a list are read at once.
-const PLACES: usize = 1_000;
+/// How many entries of a list are read at once.
+const PAGE_ENTRIES: usize = 1_000;
 
 /// The most customers of the replica that are counted.
 const COUNTED: u64 = 1_000_000;
@@ -114,8 +114,8 @@ impl Run<'_> {
         self.report.begin("the replica's own", held);
         customers.sort_unstable();
         subscriptions.sort_unstable();
-        self.what_else(ListIndex::Customers, &customers).await?;
-        self.what_else(ListIndex::Subscriptions, &subscriptions).await?;
+        self.what_else(Index::Customers, &customers).await?;
+        self.what_else(Index::Subscriptions, &subscriptions).await?;
         self.look_again(self.settings.settle).await
     }
 
@@ -123,7 +123,7 @@ impl Run<'_> {
     async fn count(&self) -> Result<u64, ReconcileError> {
         let total = AtomicU64::new(0);
         for shard in 0..SHARDS {
-            self.mirror.store.count(ListIndex::Customers, shard, &total, COUNTED).await?;
+            self.mirror.store.count(Index::Customers, shard, &total, COUNTED).await?;
         }
         Ok(total.into_inner())
     }
@@ -240,24 +240,24 @@ impl Run<'_> {
     }
 
     /// Goes through a list of the replica's for what Stigg did not list.
-    async fn what_else(&mut self, index: ListIndex, listed: &[u64]) -> Result<(), ReconcileError> {
+    async fn what_else(&mut self, index: Index, listed: &[u64]) -> Result<(), ReconcileError> {
         let store = &self.mirror.store;
         for shard in 0..SHARDS {
-            let mut range = Range::default();
+            let mut range = SortKeyRange::default();
             loop {
-                let page = store.list_page(index, shard, &range, false, PLACES).await?;
+                let page = store.query_index(index, shard, &range, false, PAGE_ENTRIES).await?;
                 let beside: Vec<Id> = page
-                    .places
+                    .entries
                     .iter()
-                    .map(|place| &place.id)
+                    .map(|entry| &entry.id)
                     .filter(|id| listed.binary_search(&hash(id)).is_err())
                     .cloned()
                     .collect();
-                for _ in &page.places {
+                for _ in &page.entries {
                     self.report.step();
                 }
                 let customers = match index {
-                    ListIndex::Subscriptions => {
+                    Index::Subscriptions => {
                         let rows = store.subscriptions(&beside).await?;
                         rows.iter().filter_map(|row| row.registers.customer_id().cloned()).collect()
                     }
@@ -267,7 +267,7 @@ impl Run<'_> {
                 if self.suspects.len() >= SUSPECTS {
                     self.look_again(self.settings.settle).await?;
                 }
-                range.above = page.places.last().map(|Place { sort, .. }| sort.clone());
+                range.above = page.entries.last().map(|IndexEntry { sort, .. }| sort.clone());
                 if !page.has_more {
                     break;
                 }

@@ -39,7 +39,7 @@ async fn people_read_each_row_up_to_the_one_that_decides() {
     assert_eq!(ran.code, 3);
     for expected in [
         "customer-alder, feature-seats: denied, RequestedUsageExceedingLimit\n",
-        "  3a  no list, or an empty one         the newest list holds 7\n",
+        "  3a  no list, or an empty one         7 features in the newest list\n",
         "→ 11  otherwise                        5 used, 1 requested, 5 allowed\n",
     ] {
         assert!(ran.out.contains(expected), "{expected} is not in {}", ran.out);

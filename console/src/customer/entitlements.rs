@@ -26,7 +26,7 @@ impl View<'_> {
         let merged = entitlement.merged.as_ref()?;
         let limit = merged.grant.usage_limit.filter(|_| !merged.has_unlimited_usage())?;
         // A feature that is not metered has none.
-        let used = entitlement.check.decided_on.current_usage.as_ref()?.as_f64()?;
+        let used = entitlement.check.snapshot.current_usage.as_ref()?.as_f64()?;
         Some(if limit > 0.0 { used / limit } else { 1.0 })
     }
 
@@ -136,7 +136,7 @@ impl View<'_> {
         };
         let grant = &merged.grant;
         let is = |kind: &str| grant.feature.feature_type.as_deref().is_some_and(|of| of.eq_ignore_ascii_case(kind));
-        let used = entitlement.check.decided_on.current_usage.as_ref().and_then(Value::as_f64);
+        let used = entitlement.check.snapshot.current_usage.as_ref().and_then(Value::as_f64);
         html! {
             @if let Some(balance) = &merged.balance { (credits_left(balance)) }
             @if let Some(share) = self.share(entitlement) {
@@ -160,7 +160,7 @@ impl View<'_> {
 
     fn period(&self, entitlement: &Entitlement) -> Markup {
         let Some(merged) = &entitlement.merged else { return html! {} };
-        let decided = &entitlement.check.decided_on;
+        let decided = &entitlement.check.snapshot;
         let word = merged.period.reset_period.as_deref();
         let resets = word.map(|word| match ResetPeriod::parse(word) {
             Some(ResetPeriod::Hour) => "resets hourly".to_owned(),

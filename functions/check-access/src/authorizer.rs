@@ -290,8 +290,8 @@ pub(crate) fn decided(status: StatusCode, request: &AccessRequest, decision: &De
         feature_id: &request.feature_id,
         resource_id: request.resource_id.as_ref(),
         access_denied_reason: decision.denied,
-        current_usage: decision.decided_on.current_usage.as_ref(),
-        usage_limit: decision.decided_on.usage_limit.as_ref(),
+        current_usage: decision.snapshot.current_usage.as_ref(),
+        usage_limit: decision.snapshot.usage_limit.as_ref(),
     };
     reply::json(status, &Authorization { is_authorized: decision.has_access(), context })
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    access::{AccessDeniedReason, DecidedOn},
+    access::{AccessDeniedReason, EntitlementSnapshot},
     entitlement::{Entitlement, to_number},
     id::Id,
     opaque::OpaqueJson,
@@ -242,7 +242,7 @@ fn entitlements<'a>(scope: &'a Scope, features: &[Feature<'a>], typename: &'stat
 
 pub(crate) fn entitlement<'a>(scope: &'a Scope, feature: &Feature<'a>, typename: &'static str) -> EntitlementJson<'a> {
     let Feature { request, decision, entitlement, stored } = feature;
-    let DecidedOn {
+    let EntitlementSnapshot {
         current_usage,
         usage_limit,
         has_unlimited_usage,
@@ -251,7 +251,7 @@ pub(crate) fn entitlement<'a>(scope: &'a Scope, feature: &Feature<'a>, typename:
         usage_period_end,
         enum_values,
         ..
-    } = decision.decided_on.clone();
+    } = decision.snapshot.clone();
     let described: Stored<'_> = serde_json::from_str(stored).unwrap_or_default();
     let reset_period = entitlement.period.reset_period.as_deref().and_then(ResetPeriod::parse);
     EntitlementJson {

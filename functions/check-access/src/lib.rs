@@ -1,9 +1,9 @@
 //! Decides whether a customer may use a feature: token, route, request, read, decision, answer.
 
 mod authorizer;
+mod batch;
 mod browser;
 mod customer_key;
-mod decided;
 mod edge;
 mod invocation;
 mod ofrep;
@@ -21,7 +21,7 @@ use std::{
 };
 
 use domain::{
-    access::{self, AccessDeniedReason, AccessRequest, Decision},
+    access::{self, AccessDeniedReason, AccessRequest, Decision, DecisionJson},
     id::Id,
 };
 use futures_util::future::try_join_all;
@@ -46,9 +46,9 @@ pub use invocation::{Invocation, Reply};
 pub use options::Options;
 
 use authorizer::{AuthorizerError, AuthorizerEvent};
+use batch::Batch;
 use customer_key::CustomerKeyError;
 use customer_key::CustomerKeys;
-use decided::{Batch, Decided};
 use edge::OneEntitlement;
 use ofrep::{Context, Flag, Flags, OfrepError};
 use query::EdgeQuery;
@@ -266,7 +266,7 @@ impl CheckAccess {
         A: Future<Output = Result<Answer, Refusal>>,
     {
         let start = Instant::now();
-        let store = self.store.metered();
+        let store = self.store.with_cost_tracking();
         let answered = tokio::time::timeout(TIME_LIMIT, answer(store.clone())).await;
         let result = answered.unwrap_or(Err(Refusal::TimedOut));
         let is_routine = result.is_ok();
@@ -342,7 +342,7 @@ impl CheckAccess {
     }
 
     async fn check(&self, store: &Store, body: &[u8]) -> Result<Answer, Refusal> {
-        let write = |status, request: &_, decision: &_| reply::json(status, &Decided::new(request, decision));
+        let write = |status, request: &_, decision: &_| reply::json(status, &DecisionJson::new(request, decision));
         self.decide(store, request::parse(body)?, write).await
     }
 
@@ -396,7 +396,7 @@ impl CheckAccess {
                 decided.push((check, scope.decide(check)?));
             }
         }
-        let decisions: Vec<_> = decided.iter().map(|(request, decision)| Decided::new(request, decision)).collect();
+        let decisions: Vec<_> = decided.iter().map(|(request, decision)| DecisionJson::new(request, decision)).collect();
         Ok(Answer::of(None, None, &decisions).with_decisions(decided.iter().map(|(_, decision)| decision.denied)))
     }
 
@@ -411,7 +411,7 @@ impl CheckAccess {
                 checks.into_iter().map(decide).collect::<Result<_, StoreError>>()?
             }
         };
-        let decisions = decided.iter().map(|(request, decision): &(_, Decision)| Decided::new(request, decision)).collect();
+        let decisions = decided.iter().map(|(request, decision): &(_, Decision)| DecisionJson::new(request, decision)).collect();
         Ok(Answer::on(&scope, &Batch { decisions }).with_decisions(decided.iter().map(|(_, decision)| decision.denied)))
     }
 

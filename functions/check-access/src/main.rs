@@ -28,7 +28,7 @@ async fn main() -> Result<(), Error> {
     let auth = ReaderAuth::of_function(&environment, "CHECK_ACCESS_API_TOKEN", "CHECK_ACCESS_API_TOKEN_PREVIOUS");
     let options = Options::of_function(&environment);
     let shutdown = telemetry::write_at_shutdown(Arc::clone(&recorder));
-    let (auth, options, (), ()) = tokio::join!(auth, options, store.open_for_reads(), shutdown);
+    let (auth, options, (), ()) = tokio::join!(auth, options, store.warm_up_for_reads(), shutdown);
     telemetry::connected(connecting.elapsed());
     let check_access = &CheckAccess::new(store, auth?, Clock::system()).with_options(options?).with_recorder(recorder);
     let answer = |event: LambdaEvent<Invocation>| async move { Ok::<_, Error>(check_access.invoke(event).await) };

@@ -15,7 +15,7 @@
 //! A feature whose own id ends like a suffix takes precedence.
 
 use domain::{
-    access::{AccessRequest, DecidedOn, Decision},
+    access::{AccessRequest, Decision, EntitlementSnapshot},
     id::Id,
 };
 use lambda_http::http::StatusCode;
@@ -165,8 +165,8 @@ impl Part {
 
     /// The value, None if the feature has no such.
     fn of(self, decision: &Decision) -> Option<Value> {
-        let DecidedOn { current_usage, usage_limit, has_unlimited_usage, enum_values, remaining_balance, .. } =
-            &decision.decided_on;
+        let EntitlementSnapshot { current_usage, usage_limit, has_unlimited_usage, enum_values, remaining_balance, .. } =
+            &decision.snapshot;
         let number = |number: &Option<Value>| number.as_ref().and_then(Value::as_f64);
         match self {
             Self::Access => Some(decision.has_access().into()),
@@ -184,7 +184,7 @@ impl Part {
 
 impl Flag {
     fn new(key: String, part: Part, decision: &Decision) -> Option<Self> {
-        let DecidedOn { current_usage, usage_limit, remaining_balance, .. } = &decision.decided_on;
+        let EntitlementSnapshot { current_usage, usage_limit, remaining_balance, .. } = &decision.snapshot;
         let mut metadata = Map::new();
         let numbers = [("currentUsage", current_usage), ("usageLimit", usage_limit), ("remainingBalance", remaining_balance)];
         for (name, number) in numbers {

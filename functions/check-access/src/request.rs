@@ -133,7 +133,7 @@ pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestError
         return Err(RequestError::Field { field: THE_BODY.to_owned(), problem: "must be an object".to_owned() });
     }
     serde_path_to_error::deserialize(&body).map_err(|error| {
-        let (field, problem) = json_error::name_field(&error);
+        let (field, problem) = json_error::field_and_problem(&error);
         RequestError::Field { field, problem }
     })
 }

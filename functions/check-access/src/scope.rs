@@ -2,7 +2,7 @@
 
 use domain::{
     access::{self, AccessDeniedReason, AccessRequest, AccessView, Decision},
-    customer::{CustomerRegisters, Standing},
+    customer::CustomerRegisters,
     entitlement::{Entitlement, ScopeRegisters},
     id::Id,
     time,
@@ -54,15 +54,9 @@ impl Scope {
 
     /// The features of the newest list, by id. None for a customer that is not live, which has no access to any.
     pub(crate) fn features(&self) -> Result<Vec<Feature<'_>>, StoreError> {
-        let standing = self.customer.standing();
-        if standing != Standing::Live {
-            return Ok(Vec::new());
-        }
-        let entitlements = self.registers.entitlements(self.customer.tombstone.as_ref())?;
-        let list = Some(entitlements.len());
-        let features = entitlements.into_iter().filter_map(|(feature_id, entitlement, stored)| {
+        let views = AccessView::all(&self.customer, &self.registers)?;
+        let features = views.into_iter().filter_map(|(feature_id, view, stored)| {
             let request = self.request(feature_id);
-            let view = AccessView { standing, list, entitlement: Some(entitlement) };
             let decision = access::decide(&view, &request, self.now);
             view.entitlement.map(|entitlement| Feature { request, decision, entitlement, stored })
         });
@@ -72,7 +66,7 @@ impl Scope {
     /// Why the whole scope is denied, whatever the feature. None if the decision depends on the feature.
     pub(crate) fn denied(&self) -> Option<AccessDeniedReason> {
         let list = self.registers.visible_list(self.customer.tombstone.as_ref()).map(|list| list.value.len());
-        access::denies_scope(self.customer.standing(), list, self.resource_id.is_some())
+        access::scope_denial(self.customer.state(), list, self.resource_id.is_some())
     }
 
     /// The moment of the decisions.

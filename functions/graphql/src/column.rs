@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use store::ListIndex;
+use store::Index;
 
 /// A column. Its values are strings, date-times in their fixed-width form, or null.
 pub(crate) trait Column: Copy + Eq + Debug + Send + Sync + 'static {
@@ -12,7 +12,7 @@ pub(crate) trait Column: Copy + Eq + Debug + Send + Sync + 'static {
     fn name(self) -> &'static str;
 
     /// The index that is sorted by these columns, ascending.
-    fn index(columns: &[Self]) -> Option<ListIndex>;
+    fn index(columns: &[Self]) -> Option<Index>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +55,10 @@ impl Column for CustomerColumn {
         }
     }
 
-    fn index(columns: &[Self]) -> Option<ListIndex> {
+    fn index(columns: &[Self]) -> Option<Index> {
         match columns {
-            [Self::CustomerId] => Some(ListIndex::Customers),
-            [Self::CreatedAt, Self::CustomerId] => Some(ListIndex::CustomersByCreation),
+            [Self::CustomerId] => Some(Index::Customers),
+            [Self::CreatedAt, Self::CustomerId] => Some(Index::CustomersByCreation),
             _ => None,
         }
     }
@@ -84,11 +84,11 @@ impl Column for SubscriptionColumn {
         }
     }
 
-    fn index(columns: &[Self]) -> Option<ListIndex> {
+    fn index(columns: &[Self]) -> Option<Index> {
         match columns {
-            [Self::SubscriptionId] => Some(ListIndex::Subscriptions),
-            [Self::CustomerId, Self::SubscriptionId] => Some(ListIndex::SubscriptionsByCustomer),
-            [Self::CreatedAt, Self::SubscriptionId] => Some(ListIndex::SubscriptionsByCreation),
+            [Self::SubscriptionId] => Some(Index::Subscriptions),
+            [Self::CustomerId, Self::SubscriptionId] => Some(Index::SubscriptionsByCustomer),
+            [Self::CreatedAt, Self::SubscriptionId] => Some(Index::SubscriptionsByCreation),
             _ => None,
         }
     }

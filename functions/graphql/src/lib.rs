@@ -35,7 +35,7 @@ use runtime::{
     reply,
     telemetry::{self, Details, QueryDetails, Recorder, Rejection, RequestRecord, StoreUse},
 };
-use store::{Parts, Spent, Store};
+use store::{Projection, Store, StoreCost};
 
 pub use options::{Limits, Options, OptionsError};
 
@@ -104,9 +104,9 @@ impl Graphql {
     }
 
     /// Answers a request, and says what it spent on DynamoDB.
-    pub async fn handle_metered(&self, request: Request) -> (Response<Body>, Spent) {
+    pub async fn handle_metered(&self, request: Request) -> (Response<Body>, StoreCost) {
         let started = Instant::now();
-        let store = self.store.metered();
+        let store = self.store.with_cost_tracking();
         let mut seen = Seen::default();
         let mut response = self.answer(&request, &store, &mut seen).await;
         if let Some(origin) = self.options.cors_origin.as_deref().and_then(|origin| origin.parse().ok()) {
@@ -138,7 +138,7 @@ impl Graphql {
             problem: None,
             is_routine: outcome == "answered" && seen.details.errors == 0,
         });
-        (response, store.spent())
+        (response, store.cost())
     }
 
     async fn answer(&self, request: &Request, store: &Store, seen: &mut Seen) -> Response<Body> {
@@ -175,7 +175,7 @@ impl Graphql {
             Err(error) => Err(Answer::rejected(&error.message, "BAD_REQUEST")),
         };
         let prepared: Vec<_> = requests.into_iter().map(prepare).collect();
-        let parts = prepared.iter().flatten().map(run::Prepared::parts).max().unwrap_or(Parts::Versions);
+        let parts = prepared.iter().flatten().map(run::Prepared::parts).max().unwrap_or(Projection::Versions);
         let loaders = Arc::new(Loaders::new(Reads::new(store.clone()), limits.clone(), self.clock.now(), parts));
         let runs = prepared.into_iter().map(|prepared| async {
             match prepared {

@@ -16,7 +16,7 @@ use async_graphql::{
 use domain::{entitlement::ScopeRegisters, id::Id, subscription::SubscriptionRegisters};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use store::{Parts, StoreError};
+use store::{Projection, StoreError};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -42,7 +42,7 @@ pub(crate) struct Loaders {
     pub(crate) row_budget: RowBudget,
     pub(crate) limits: Limits,
     /// The parts of customers that the queries read.
-    pub(crate) parts: Parts,
+    pub(crate) parts: Projection,
     /// Decides which usage period is the current one.
     pub(crate) now: Timestamp,
     pub(crate) customers: Cached<CustomerLoader>,
@@ -59,7 +59,7 @@ impl std::fmt::Debug for Loaders {
 }
 
 impl Loaders {
-    pub(crate) fn new(store: Reads, limits: Limits, now: Timestamp, parts: Parts) -> Self {
+    pub(crate) fn new(store: Reads, limits: Limits, now: Timestamp, parts: Projection) -> Self {
         Self {
             customers: cached(CustomerLoader { store: store.clone(), parts }),
             subscriptions: cached(SubscriptionLoader(store.clone())),
@@ -104,7 +104,8 @@ pub(crate) trait LoadRow: Row {
     fn load(loaders: &Loaders, ids: Vec<Id>) -> impl Future<Output = Result<HashMap<Id, Self>, ApiError>> + Send;
 
     /// Reads rows without caching them. `parts` are the parts of customers to read.
-    fn read(loaders: &Loaders, ids: &[Id], parts: Parts) -> impl Future<Output = Result<HashMap<Id, Self>, ApiError>> + Send;
+    fn read(loaders: &Loaders, ids: &[Id], parts: Projection)
+    -> impl Future<Output = Result<HashMap<Id, Self>, ApiError>> + Send;
 }
 
 impl LoadRow for Arc<CustomerRow> {
@@ -112,7 +113,7 @@ impl LoadRow for Arc<CustomerRow> {
         Ok(loaders.customers.load_many(ids).await?)
     }
 
-    async fn read(loaders: &Loaders, ids: &[Id], parts: Parts) -> Result<HashMap<Id, Self>, ApiError> {
+    async fn read(loaders: &Loaders, ids: &[Id], parts: Projection) -> Result<HashMap<Id, Self>, ApiError> {
         Ok(live_customers(&loaders.store, ids, parts).await?)
     }
 }
@@ -124,7 +125,7 @@ impl LoadRow for Arc<SubscriptionRow> {
         Ok(visible(registers, &customers))
     }
 
-    async fn read(loaders: &Loaders, ids: &[Id], parts: Parts) -> Result<HashMap<Id, Self>, ApiError> {
+    async fn read(loaders: &Loaders, ids: &[Id], parts: Projection) -> Result<HashMap<Id, Self>, ApiError> {
         let registers = loaders.subscriptions.loader().load(ids).await?;
         let customers: Vec<Id> = customer_ids(&registers).into_iter().collect();
         let customers = live_customers(&loaders.store, &customers, parts).await?;
@@ -132,7 +133,7 @@ impl LoadRow for Arc<SubscriptionRow> {
     }
 }
 
-async fn live_customers(store: &Reads, ids: &[Id], parts: Parts) -> Result<HashMap<Id, Arc<CustomerRow>>, StoreError> {
+async fn live_customers(store: &Reads, ids: &[Id], parts: Projection) -> Result<HashMap<Id, Arc<CustomerRow>>, StoreError> {
     let rows = store.customers(ids, parts).await?;
     Ok(rows.into_iter().filter_map(|row| Some((row.customer_id.clone(), CustomerRow::from_store(row)?))).collect())
 }
@@ -154,7 +155,7 @@ fn visible(subscriptions: Subscriptions, customers: &HashMap<Id, Arc<CustomerRow
 /// Live customers by id.
 pub(crate) struct CustomerLoader {
     store: Reads,
-    parts: Parts,
+    parts: Projection,
 }
 
 impl Loader<Id> for CustomerLoader {

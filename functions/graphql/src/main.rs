@@ -26,7 +26,7 @@ async fn main() -> Result<(), Error> {
     let store = Store::new(function_dynamodb(&environment, Budget::READ), tables);
     let auth = ReaderAuth::of_function(&environment, "GRAPHQL_API_TOKEN", "GRAPHQL_API_TOKEN_PREVIOUS");
     let shutdown = telemetry::write_at_shutdown(Arc::clone(&recorder));
-    let (auth, (), ()) = tokio::join!(auth, store.open_for_reads(), shutdown);
+    let (auth, (), ()) = tokio::join!(auth, store.warm_up_for_reads(), shutdown);
     telemetry::connected(connecting.elapsed());
     let graphql = &Graphql::new(store, auth?, Options::from_environment()?).with_recorder(recorder);
     let answer = |event: LambdaEvent<GatewayEvent>| async move {

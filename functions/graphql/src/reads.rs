@@ -14,7 +14,7 @@ use domain::{
     id::Id,
 };
 use futures_util::future::try_join_all;
-use store::{CustomerRow, IndexPage, ListIndex, Parts, Range, SHARDS, Store, StoreError, SubscriptionRow};
+use store::{CustomerRow, Index, IndexPage, Projection, SHARDS, SortKeyRange, Store, StoreError, SubscriptionRow};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use crate::error::ApiError;
@@ -37,7 +37,7 @@ const CHUNK: usize = 10 * BATCH;
 pub(crate) struct Reads {
     store: Store,
     requests: Arc<Semaphore>,
-    counts: Arc<Mutex<HashMap<ListIndex, Arc<Count>>>>,
+    counts: Arc<Mutex<HashMap<Index, Arc<Count>>>>,
 }
 
 /// The number of rows of a list; None above the limit.
@@ -67,8 +67,8 @@ impl Reads {
         Ok(rows)
     }
 
-    pub(crate) async fn customers(&self, ids: &[Id], parts: Parts) -> Result<Vec<CustomerRow>, StoreError> {
-        let items = if parts == Parts::Entitlements { 2 } else { 1 };
+    pub(crate) async fn customers(&self, ids: &[Id], parts: Projection) -> Result<Vec<CustomerRow>, StoreError> {
+        let items = if parts == Projection::Entitlements { 2 } else { 1 };
         self.rows(ids, items, |ids| async move { self.store.customers(&ids, parts).await }).await
     }
 
@@ -106,20 +106,20 @@ impl Reads {
         self.store.customers_by_billing_id(billing_id, limit).await
     }
 
-    pub(crate) async fn list_page(
+    pub(crate) async fn query_index(
         &self,
-        index: ListIndex,
+        index: Index,
         shard: u8,
-        range: &Range,
+        range: &SortKeyRange,
         descending: bool,
         limit: usize,
     ) -> Result<IndexPage, StoreError> {
         let _permit = self.permit(1).await;
-        self.store.list_page(index, shard, range, descending, limit).await
+        self.store.query_index(index, shard, range, descending, limit).await
     }
 
     /// The number of rows of a list; None if it is above `limit`.
-    pub(crate) async fn count(&self, index: ListIndex, limit: u64) -> Result<Option<u64>, ApiError> {
+    pub(crate) async fn count(&self, index: Index, limit: u64) -> Result<Option<u64>, ApiError> {
         let count = {
             let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(counts.entry(index).or_default())

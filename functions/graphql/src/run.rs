@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Request, ServerError, parser::parse_query};
 use serde_json::Map;
-use store::Parts;
+use store::Projection;
 
 use crate::{
     document::{self, Plan, TooLong, Types},
@@ -75,7 +75,7 @@ pub(crate) struct Prepared<'t> {
 
 impl Prepared<'_> {
     /// The parts of customers that the query reads.
-    pub(crate) fn parts(&self) -> Parts {
+    pub(crate) fn parts(&self) -> Projection {
         self.plan.parts
     }
 }

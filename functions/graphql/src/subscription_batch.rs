@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use domain::id::Id;
 use futures_util::future::try_join_all;
-use store::{IndexPage, ListIndex, Range, SHARDS, shard_of};
+use store::{Index, IndexPage, SHARDS, SortKeyRange, shard_of};
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -64,13 +64,13 @@ impl SubscriptionBatch {
                 return Ok(Vec::new());
             };
             // The sort key is the customer id, U+0000 and the subscription id.
-            let range = Range { above: Some(lowest.as_str().to_owned()), below: Some(format!("{highest}\u{1}")) };
-            let page = loaders.store.list_page(ListIndex::SubscriptionsByCustomer, shard, &range, false, limit);
-            let IndexPage { places, has_more } = page.await?;
-            if has_more { Err(too_many(limit)) } else { Ok(places) }
+            let range = SortKeyRange { above: Some(lowest.as_str().to_owned()), below: Some(format!("{highest}\u{1}")) };
+            let page = loaders.store.query_index(Index::SubscriptionsByCustomer, shard, &range, false, limit);
+            let IndexPage { entries, has_more } = page.await?;
+            if has_more { Err(too_many(limit)) } else { Ok(entries) }
         });
-        let places = try_join_all(reads).await?;
-        at_most(limit, places.into_iter().flatten().map(|place| place.id).collect())
+        let entries = try_join_all(reads).await?;
+        at_most(limit, entries.into_iter().flatten().map(|entry| entry.id).collect())
     }
 
     /// One request per customer.

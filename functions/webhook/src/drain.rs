@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use domain::event::{self, EventError, Received};
 use runtime::parked::Parked;
-use store::{Store, StoreError, apply::Moment};
+use store::{Store, StoreError, apply::Timing};
 
 use crate::{
     Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, NotStored, Refusal, STORE_LIMIT, Taken, Webhook, Written,
@@ -36,7 +36,7 @@ impl Webhook {
         for message in batch.messages {
             let mut is_done = false;
             if store_takes && started.elapsed() < STORE_LIMIT {
-                let store = self.store.metered();
+                let store = self.store.with_cost_tracking();
                 let mut line = Line::new(Source::Queue, request_id);
                 let drained =
                     self.drain_one(&message.body, &store, &mut line, BATCH_LIMIT.saturating_sub(started.elapsed())).await;
@@ -76,9 +76,9 @@ impl Webhook {
             Err(error) => return self.set_aside_parked(error, &parked, line).await,
         };
         line.is_of(&handled, parked.received_at);
-        match self.write(store, &handled, Moment { received: parked.received_at, now }, limit).await {
+        match self.write(store, &handled, Timing { received: parked.received_at, now }, limit).await {
             Ok(Written::Done(outcome, versions)) => {
-                line.details.time_disbelieved = versions.disbelieved;
+                line.details.time_disbelieved = versions.is_time_rejected;
                 Drained::Done(outcome.into())
             }
             Ok(Written::OtherEnvironment) => {

@@ -11,7 +11,7 @@ mod verify;
 
 use std::{sync::Arc, time::Duration};
 
-use domain::event::{self, EventError, Handled, Outline, Received, dating::Versions};
+use domain::event::{self, EventError, EventSummary, Handled, Received, dating::Versions};
 use jiff::Timestamp;
 use lambda_http::{
     Body, Error, LambdaEvent, Request, RequestExt as _, Response,
@@ -28,7 +28,7 @@ use runtime::{
 use serde::Serialize;
 use store::{
     Environment, Outcome, Store, StoreError,
-    apply::{Moment, apply},
+    apply::{Timing, apply},
 };
 
 pub use incoming::{Batch, BatchFailure, BatchFailures, Incoming, Message};
@@ -279,7 +279,7 @@ impl Webhook {
     /// Answers a request. 200 is sent only after the write is durable, and 202 after the event is durable
     /// in the queue; anything else makes Stigg send the event again, which is always safe.
     pub async fn handle(&self, request: Request) -> Response<Body> {
-        let store = self.store.metered();
+        let store = self.store.with_cost_tracking();
         let source = Source::Http { method: request.method().as_str(), path: request.raw_http_path() };
         let mut line = Line::new(source, request.lambda_context_ref().map(|context| context.request_id.as_str()));
         let result = self.take(&store, &request, &mut line).await;
@@ -304,7 +304,7 @@ impl Webhook {
         self.secrets.check(|secrets| secrets.verify(request, now)).await.map_err(|_| Unverified::Unreadable)??;
         let result = self.accept(store, request, now, line).await;
         if let Err(refusal) = &result {
-            line.is_refused(&Outline::of(request.body()), refusal.status().is_client_error());
+            line.is_refused(&EventSummary::of(request.body()), refusal.status().is_client_error());
         }
         result
     }
@@ -330,7 +330,7 @@ impl Webhook {
         let limit = if self.queue.is_some() { PARKING_LIMIT } else { STORE_LIMIT };
         match self.write(store, &handled, now.into(), limit).await {
             Ok(Written::Done(outcome, versions)) => {
-                line.details.time_disbelieved = versions.disbelieved;
+                line.details.time_disbelieved = versions.is_time_rejected;
                 Ok(outcome.into())
             }
             Ok(Written::OtherEnvironment) => self.set_foreign_aside(&handled, now, body, line).await,
@@ -358,7 +358,7 @@ impl Webhook {
     }
 
     /// Writes an event of the replica's environment, unless that takes longer than the limit.
-    async fn write(&self, store: &Store, handled: &Handled, moment: Moment, limit: Duration) -> Result<Written, NotStored> {
+    async fn write(&self, store: &Store, handled: &Handled, moment: Timing, limit: Duration) -> Result<Written, NotStored> {
         let write = async {
             if !self.environment.has(store, &handled.envelope, moment.received).await? {
                 return Ok(Written::OtherEnvironment);
@@ -395,7 +395,7 @@ impl Webhook {
         let Some(queue) = self.set_aside_queue.as_ref().filter(|_| error.is_of_known_event()) else {
             return Err(error.into());
         };
-        let outline = Outline::of(body);
+        let outline = EventSummary::of(body);
         let parked = Parked {
             received_at: received,
             kind: outline.event_type.clone().unwrap_or_default(),

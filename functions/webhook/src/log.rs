@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use domain::event::{Handled, Outline};
+use domain::event::{EventSummary, Handled};
 use jiff::Timestamp;
 use runtime::telemetry::{self, Details, EventDetails, Recorder, Rejection, RequestRecord, StoreUse};
 use store::Store;
@@ -59,12 +59,12 @@ impl<'a> Line<'a> {
         self.details.metric_type = handled.kind.as_str();
         self.details.message_id.clone_from(&handled.envelope.message_id);
         self.details.subject = Some(handled.event.subject().to_string());
-        self.details.odd.clone_from(&handled.odd);
+        self.details.odd.clone_from(&handled.unexpected);
         self.details.lag_seconds = handled.envelope.time().map(|time| received.duration_since(time).as_secs());
     }
 
     /// An event that can't be applied, as far as it says what it is.
-    pub(crate) fn is_outlined(&mut self, outline: &Outline) {
+    pub(crate) fn is_outlined(&mut self, outline: &EventSummary) {
         self.details.event_type.clone_from(&outline.event_type);
         self.details.metric_type = match (outline.kind, &outline.event_type) {
             (Some(kind), _) => kind.as_str(),
@@ -76,7 +76,7 @@ impl<'a> Line<'a> {
     }
 
     /// An event that is refused though it has the secret. Refused for good, sending it again will not help.
-    pub(crate) fn is_refused(&mut self, outline: &Outline, for_good: bool) {
+    pub(crate) fn is_refused(&mut self, outline: &EventSummary, for_good: bool) {
         self.is_outlined(outline);
         self.details.event_refused = for_good;
     }

@@ -26,7 +26,7 @@ async fn main() -> Result<(), Error> {
     let store = Store::new(function_dynamodb(&environment, Budget::WEBHOOK), tables);
     let (secrets, own_environment, ()) = tokio::join!(
         Keyring::of_function(&environment, WebhookSecrets::of_environment),
-        store.open_for_writes(),
+        store.warm_up_for_writes(),
         telemetry::write_at_shutdown(Arc::clone(&recorder)),
     );
     telemetry::connected(connecting.elapsed());

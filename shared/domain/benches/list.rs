@@ -1,6 +1,6 @@
-//! How a list of entitlements is best stored: bytes, and the time that a check and a write take for it. Figures for
-//! docs/performance.md, no verdict. The lists are synthetic, of Stigg's form; real ones compress less if their features
-//! have long descriptions of their own.
+//! Ways to store a list of entitlements: bytes, and the CPU time of a check and of a write. Figures for
+//! docs/performance.md; nothing is asserted. The lists are synthetic; real ones compress less if their features have long
+//! descriptions.
 //!
 //!     cargo bench --workspace --bench list
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 const ROUNDS: usize = 200;
 
-/// An entitlement with words of its own, so that features do not compress to copies of each other.
+/// Each entitlement has other words, so that features don't compress to copies of each other.
 fn entitlement(n: usize) -> (Id, String) {
     const WORDS: [&str; 16] = [
         "seats",
@@ -95,12 +95,12 @@ fn main() {
         });
         row("JSON, deflated", deflated.len(), check, median(|| drop(black_box(deflate()))));
 
-        let stored = EntitlementList::new(&mut entries.clone()).to_bytes();
+        let stored = EntitlementList::new(&entries).to_bytes();
         let check = median(|| {
             let list = EntitlementList::from_bytes(black_box(&stored)).unwrap();
             black_box(serde_json::from_str::<Grant>(list.get(wanted.as_str()).unwrap()).unwrap());
         });
-        let write = median(|| drop(black_box(EntitlementList::new(&mut entries.clone()).to_bytes())));
+        let write = median(|| drop(black_box(EntitlementList::new(&entries).to_bytes())));
         row("LZ4 behind an index", stored.len(), check, write);
     }
 }

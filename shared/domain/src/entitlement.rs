@@ -1,4 +1,4 @@
-//! Entitlements: a scope's list, usage and credit balances, and how they merge.
+//! Entitlements: a scope's list, usage and credit balances, and how they are merged.
 
 mod json;
 mod list;
@@ -10,126 +10,97 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    customer::{Register, is_above},
     id::Id,
     period::{Bounds, UsagePeriod},
+    register::{Register, is_above},
     time,
     version::Version,
 };
 
-pub use json::{ENTITLEMENT_FIELDS, completed, write_stigg_json};
+pub use json::{ENTITLEMENT_FIELDS, write_stigg_json};
+pub(crate) use json::{FEATURE_FIELDS, OLDER_PERIOD_END};
 pub use list::EntitlementList;
 
-/// An entry of a list of entitlements: the members of Stigg's JSON that decide.
+/// An entry of a list of entitlements: the members of Stigg's JSON that are evaluated.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
-    /// The feature that it grants.
     pub feature: Feature,
-    /// The resource it is for, in the older form of a list.
-    #[serde(default)]
+    /// In the older form of a list.
     pub resource_id: Option<Id>,
-    /// The limit of a metered feature; the value of one without a meter.
-    #[serde(default)]
+    /// The limit of a metered feature; of a NUMBER feature without a meter, its value.
     pub usage_limit: Option<f64>,
-    /// Usage has no limit.
-    #[serde(default)]
     pub has_unlimited_usage: Option<bool>,
-    /// The limit may be passed.
-    #[serde(default)]
+    /// Usage may exceed the limit.
     pub has_soft_limit: Option<bool>,
-    /// Usage when the list was made.
-    #[serde(default)]
+    /// Usage when the list was computed.
     pub current_usage: Option<f64>,
-    /// What usage periods are counted from.
     #[serde(default, deserialize_with = "time::optional")]
     pub usage_period_anchor: Option<Timestamp>,
-    /// When the usage period began.
     #[serde(default, deserialize_with = "time::optional")]
     pub usage_period_start: Option<Timestamp>,
-    /// When the usage period ends.
     #[serde(default, deserialize_with = "time::optional")]
     pub usage_period_end: Option<Timestamp>,
     /// The older name of `usagePeriodEnd`.
     #[serde(default, deserialize_with = "time::optional")]
     pub next_reset_date: Option<Timestamp>,
-    /// How often usage starts anew.
-    #[serde(default)]
     pub reset_period: Option<String>,
-    /// The values of an ENUM feature that may be used.
-    #[serde(default)]
+    /// The granted values of an ENUM feature.
     pub enum_values: Option<Vec<String>>,
-    /// The credits that pay for it, where it is credit-backed.
-    #[serde(default)]
+    /// Present if credits pay for the feature.
     pub credit_balance: Option<CreditBalance>,
 }
 
-/// The feature of an entitlement.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Feature {
-    /// The user's own reference.
     pub id: Id,
     /// BOOLEAN, NUMBER or ENUM.
-    #[serde(default)]
     pub feature_type: Option<String>,
-    /// INCREMENTAL, FLUCTUATING or None, in any case.
-    #[serde(default)]
+    /// INCREMENTAL, FLUCTUATING or None; the case varies.
     pub meter_type: Option<String>,
 }
 
-/// The credits that pay for an entitlement, as a list carries them.
+/// The credits that pay for an entitlement, as in a list.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CreditBalance {
-    /// The currency of the credits.
-    #[serde(default)]
     pub credit_currency: Option<CreditCurrency>,
-    /// Credits granted.
-    #[serde(default)]
     pub total_granted: Option<f64>,
-    /// Credits left.
-    #[serde(default)]
     pub remaining_balance: Option<f64>,
 }
 
-/// A kind of credits.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct CreditCurrency {
-    /// The user's own reference.
-    #[serde(default)]
     pub id: Option<String>,
 }
 
-/// The value of a balance register: the credits of one currency in one scope.
+/// A balance register's value: the credits of one currency in one scope.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Balance {
-    /// Credits granted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub total_granted: Option<f64>,
-    /// Credits left.
     pub remaining_balance: f64,
 }
 
-/// The value of a usage register: a feature's usage as measurement.reported or entitlement.usage_exceeded carries
-/// it. Their limit is not kept: it is that of the moment it was computed, and may be older than the list's.
+/// A usage register's value: a feature's usage as in measurement.reported or entitlement.usage_exceeded. The events' limit
+/// is not stored: it may be older than the list's.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
-    /// The total after the measurement.
+    /// The total, including the measurement.
     pub current_usage: f64,
-    /// What usage periods are counted from.
+    /// See [`UsagePeriod`].
     #[serde(default, deserialize_with = "time::optional", skip_serializing_if = "Option::is_none")]
     pub usage_period_anchor: Option<Timestamp>,
-    /// Start of the usage period.
     #[serde(default, deserialize_with = "time::optional", skip_serializing_if = "Option::is_none")]
     pub usage_period_start: Option<Timestamp>,
-    /// End of the usage period, inclusive.
+    /// Inclusive.
     #[serde(default, deserialize_with = "time::optional", skip_serializing_if = "Option::is_none")]
     pub usage_period_end: Option<Timestamp>,
     /// Stigg's `resetPeriod`: YEAR, MONTH, WEEK, DAY or HOUR.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reset_period: Option<String>,
 }
 
@@ -143,7 +114,7 @@ impl Grant {
         }
     }
 
-    /// The currency of the credits that pay for it. None if it is not credit-backed or names none.
+    /// The currency of the credits that pay for the feature, if any.
     pub fn currency_id(&self) -> Option<&str> {
         self.credit_balance.as_ref()?.credit_currency.as_ref()?.id.as_deref()
     }
@@ -160,10 +131,9 @@ impl Usage {
     }
 }
 
-/// The registers of one scope: the customer level, or one resource.
+/// The registers of one scope: the customer level or one resource.
 #[derive(Clone, Debug, Default)]
 pub struct ScopeRegisters {
-    /// The newest list.
     pub list: Option<Register<EntitlementList>>,
     /// Credit balances by currency id.
     pub balances: BTreeMap<String, Register<Balance>>,
@@ -171,38 +141,35 @@ pub struct ScopeRegisters {
     pub usage: BTreeMap<Id, Register<Usage>>,
 }
 
-/// A stored entitlement is not readable: another program wrote it.
+/// A stored entitlement can't be parsed: another program wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stored entitlement to {feature_id} is not readable")]
-pub struct Unreadable {
-    /// The feature.
+pub struct UnreadableEntitlement {
     pub feature_id: String,
 }
 
 impl ScopeRegisters {
-    /// The newest list, unless it is at or below the customer's tombstone.
+    /// The list, unless it is at or below the customer's tombstone.
     pub fn visible_list(&self, tombstone: Option<&Version>) -> Option<&Register<EntitlementList>> {
         self.list.as_ref().filter(|list| is_above(&list.version, tombstone))
     }
 
-    /// The entitlement to a feature. None if the newest visible list does not hold it.
-    ///
-    /// # Errors
-    /// If the stored entitlement is not readable.
-    pub fn entitlement(&self, feature_id: &Id, tombstone: Option<&Version>) -> Result<Option<Entitlement>, Unreadable> {
+    /// The merged entitlement to a feature. None if the visible list does not contain it.
+    pub fn entitlement(
+        &self,
+        feature_id: &Id,
+        tombstone: Option<&Version>,
+    ) -> Result<Option<Entitlement>, UnreadableEntitlement> {
         let Some(list) = self.visible_list(tombstone) else { return Ok(None) };
         let json = list.value.get(feature_id.as_str());
         json.map(|json| self.merge(&list.version, feature_id.as_str(), json, tombstone)).transpose()
     }
 
-    /// The entitlements of the newest visible list with their JSON as stored, by feature id.
-    ///
-    /// # Errors
-    /// If a stored entitlement is not readable.
-    pub fn entitlements(&self, tombstone: Option<&Version>) -> Result<Vec<(Id, Entitlement, &str)>, Unreadable> {
+    /// The merged entitlements of the visible list with their stored JSON, in the order of feature ids.
+    pub fn entitlements(&self, tombstone: Option<&Version>) -> Result<Vec<(Id, Entitlement, &str)>, UnreadableEntitlement> {
         let Some(list) = self.visible_list(tombstone) else { return Ok(Vec::new()) };
         let entitlement = |(feature_id, json)| {
-            let id = Id::try_from(feature_id).map_err(|_| Unreadable { feature_id: String::new() })?;
+            let id = Id::try_from(feature_id).map_err(|_| UnreadableEntitlement { feature_id: String::new() })?;
             Ok((id, self.merge(&list.version, feature_id, json, tombstone)?, json))
         };
         list.value.iter().map(entitlement).collect()
@@ -214,42 +181,41 @@ impl ScopeRegisters {
         feature_id: &str,
         json: &str,
         tombstone: Option<&Version>,
-    ) -> Result<Entitlement, Unreadable> {
-        let grant: Grant = serde_json::from_str(json).map_err(|_| Unreadable { feature_id: feature_id.to_owned() })?;
+    ) -> Result<Entitlement, UnreadableEntitlement> {
+        let grant: Grant = serde_json::from_str(json).map_err(|_| UnreadableEntitlement { feature_id: feature_id.to_owned() })?;
         let usage = self.usage.get(feature_id).filter(|usage| is_above(&usage.version, tombstone));
         let balance = grant.currency_id().and_then(|currency| self.balances.get(currency));
         let balance = balance.filter(|balance| is_above(&balance.version, tombstone));
         Ok(Entitlement::new(Register { version: list.clone(), value: grant }, usage, balance))
     }
 
-    /// Whether a register beside the list may change what the list says of a feature.
-    pub fn may_change(&self, feature_id: &str) -> bool {
+    /// Whether a usage or balance register may override the list's entry of a feature.
+    pub fn may_override(&self, feature_id: &str) -> bool {
         self.usage.contains_key(feature_id) || !self.balances.is_empty()
     }
 }
 
-/// An entitlement with usage and credit balance merged in.
+/// An entry of a list, merged with the usage and balance registers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entitlement {
-    /// The list's part. Limits come from here alone: Stigg sends a list whenever a limit changes, and a
-    /// measurement computed before that often arrives after it.
+    /// Limits come only from the list: Stigg sends a list whenever a limit changes, and a measurement that was computed
+    /// before that often arrives after it.
     pub grant: Grant,
-    /// Usage counted in `period`. None if neither list nor measurement carried any.
+    /// Usage in `period`. None if neither the list nor a measurement has it.
     pub current_usage: Option<f64>,
-    /// The period that `current_usage` was counted in.
     pub period: UsagePeriod,
-    /// Whether usage and period come from the usage register, not from the list.
+    /// Whether usage and period come from the usage register.
     pub is_measured: bool,
-    /// The credits left. None if the entitlement is not credit-backed.
+    /// None if the feature is not paid with credits.
     pub balance: Option<Balance>,
-    /// Whether the credits come from the balance register, not from the list.
+    /// Whether the credits come from the balance register.
     pub is_balance_newer: bool,
 }
 
 impl Entitlement {
-    /// Merges the registers, which must be above the customer's tombstone. Usage and its period come from the newer
-    /// of list and usage register; from the usage register also if the list carries no usage. Credits come from the
-    /// newer of list and balance register.
+    /// Merges registers, which must be above the customer's tombstone. Usage and its period come from the newer of list
+    /// and usage register, and from the usage register if the list has no usage. Credits come from the newer of list and
+    /// balance register.
     pub fn new(
         Register { version, value: grant }: Register<Grant>,
         usage: Option<&Register<Usage>>,
@@ -272,17 +238,15 @@ impl Entitlement {
         }
     }
 
-    /// Whether the usage has no limit.
     pub fn has_unlimited_usage(&self) -> bool {
         self.grant.has_unlimited_usage.unwrap_or(false)
     }
 
-    /// Whether the limit may be exceeded.
     pub fn has_soft_limit(&self) -> bool {
         self.grant.has_soft_limit.unwrap_or(false)
     }
 
-    /// Usage that counts at `now`: 0 once its period is over.
+    /// Usage at `now`: 0 once its period has ended.
     pub fn usage_at(&self, now: Timestamp) -> f64 {
         if self.period.is_over(now) { 0.0 } else { self.current_usage.unwrap_or(0.0) }
     }
@@ -293,8 +257,7 @@ impl Entitlement {
     }
 }
 
-/// The period that usage was counted in: the measurement's own, else the list's period at the time of the
-/// measurement.
+/// The period of a measurement: its own, else the list's period at the time of the measurement.
 fn measured_in(usage: &Register<Usage>, grant: &Grant) -> UsagePeriod {
     let (own, granted) = (usage.value.period(), grant.period());
     let bounds = if own.is_given() {
@@ -310,7 +273,7 @@ fn measured_in(usage: &Register<Usage>, grant: &Grant) -> UsagePeriod {
     }
 }
 
-/// A number as JSON writes it in Stigg's events: whole ones without a fraction.
+/// Whole numbers without a fraction, as in Stigg's events.
 pub fn to_number(number: f64) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if number.fract() == 0.0 && number.abs() < EXACT {
@@ -366,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn credits_come_from_the_newer_of_list_and_balance_event() {
+    fn credits_come_from_the_newer_of_list_and_balance_register() {
         let list = r#","creditBalance":{"creditCurrency":{"id":"credits"},"remainingBalance":10}"#;
         let balance = Register { version: version(3), value: Balance { total_granted: Some(50.0), remaining_balance: 0.0 } };
         let credits = |day| Entitlement::new(grant(day, list).unwrap(), None, Some(&balance)).balance.unwrap();
@@ -375,9 +338,9 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_shows_nothing_at_or_below_the_tombstone() {
+    fn registers_at_or_below_the_tombstone_are_not_merged() {
         let entry = |json: &str| (Id::try_from("f").unwrap(), format!(r#"{{"feature":{{"id":"f"}}{json}}}"#));
-        let list = EntitlementList::new(&mut [entry("")]);
+        let list = EntitlementList::new(&[entry("")]);
         let mut scope = ScopeRegisters { list: Some(Register { version: version(4), value: list }), ..ScopeRegisters::default() };
         scope.usage.insert(Id::try_from("f").unwrap(), usage(3, ""));
         let feature = Id::try_from("f").unwrap();
@@ -391,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_measured_after_the_lists_period_without_a_period_of_its_own_is_not_reset_by_it() {
+    fn usage_measured_after_the_end_of_the_lists_period_is_not_reset_by_it() {
         let period = r#","usageLimit":9,"usagePeriodAnchor":"2026-01-05T00:00:00Z","usagePeriodEnd":"2026-01-12T00:00:00Z","resetPeriod":"WEEK""#;
         let entitlement = merged(grant(5, period), Some(&usage(14, "")));
         assert_eq!(entitlement.usage_at("2026-01-15T00:00:00Z".parse().unwrap()), 7.0);
@@ -402,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_stigg_writes_them() {
+    fn whole_numbers_have_no_fraction() {
         assert_eq!(to_number(10.0).to_string(), "10");
         assert_eq!(to_number(-0.5).to_string(), "-0.5");
         assert_eq!(to_number(1e300).to_string(), "1e+300");

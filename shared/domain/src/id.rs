@@ -1,39 +1,32 @@
-//! The ids of customers, subscriptions, features and resources: the user's own references.
+//! Ids of customers, subscriptions, features and resources, as the Stigg account's owner chose them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// An id that fits every key of the tables.
+/// An id: 1 to [`Id::MAX_BYTES`] bytes of UTF-8, without U+0000.
 ///
-/// At least one byte, at most [`Id::MAX_BYTES`], and without U+0000, which joins two ids in an
-/// index's sort key (PostgreSQL, under the Node example, can't store it either).
+/// U+0000 separates two ids in a sort key. (PostgreSQL, which Stigg's Node example uses, can't store it either.)
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Id(String);
 
-/// Why a text is no id. The message is fit for the sender.
+/// Why a text is not an id. The message can be shown to the sender.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// It is empty.
     #[error("must not be empty")]
     Empty,
-    /// It is longer than [`Id::MAX_BYTES`].
     #[error("must be at most {} bytes long", Id::MAX_BYTES)]
     TooLong,
-    /// It contains U+0000.
     #[error("must not contain the character U+0000")]
     Nul,
 }
 
 impl Id {
-    /// The limit for every id, in bytes of UTF-8.
-    ///
-    /// DynamoDB's tightest key, a sort key, takes 1,024 bytes. The longest sort key here holds two ids and a
-    /// separator: a subscription's place in the order of customers.
+    /// Derived from DynamoDB's limit of 1,024 bytes for a sort key: the longest one here holds two ids and a separator.
+    /// The crate `store` checks this when it is compiled.
     pub const MAX_BYTES: usize = 500;
 
-    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -86,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_refused_when_empty_too_long_or_with_a_nul() {
+    fn empty_and_too_long_ids_and_ids_with_u0000_are_rejected() {
         assert_eq!(Id::try_from(""), Err(IdError::Empty));
         assert_eq!(Id::try_from("é".repeat(251)), Err(IdError::TooLong));
         assert_eq!(Id::try_from("a\0b"), Err(IdError::Nul));

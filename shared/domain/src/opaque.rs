@@ -1,20 +1,19 @@
-//! JSON that is kept and shown and decides nothing.
+//! JSON that is stored and returned unread.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// JSON as text. As a tree it would take up to fifty times its size in memory.
+/// One JSON value as text. Parsed, it would take up to 50 times as much memory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OpaqueJson(Box<RawValue>);
 
 impl OpaqueJson {
-    /// The text, one value of JSON.
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
 
-    /// The value, if it is a text.
+    /// The value, if it is a string.
     pub fn to_text(&self) -> Option<String> {
         serde_json::from_str(self.as_str()).ok()
     }
@@ -27,7 +26,7 @@ impl From<Box<RawValue>> for OpaqueJson {
 }
 
 impl PartialEq for OpaqueJson {
-    /// By text: values that differ in white space alone are not equal.
+    /// Compares text: values that differ only in white space are not equal.
     fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str()
     }

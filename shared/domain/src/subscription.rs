@@ -1,71 +1,61 @@
-//! A subscription's registers and what is visible of them.
+//! Subscriptions: their registers and visible state.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    customer::{Register, is_above},
     id::Id,
     opaque::OpaqueJson,
+    register::{Register, is_above},
     version::Version,
 };
 
-/// When a subscription runs. Date-times in the fixed-width form.
+/// Date-times in the fixed-width form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Dates {
-    /// When it starts: an event without one does not carry dates.
+    /// Events without a start date don't write this register.
     pub start_date: String,
-    /// When it ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_date: Option<String>,
-    /// When it was or will be canceled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancellation_date: Option<String>,
-    /// When its trial ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trial_end_date: Option<String>,
-    /// When the present billing period began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_billing_period_start: Option<String>,
-    /// When the present billing period ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_billing_period_end: Option<String>,
 }
 
-/// What a subscription is to, beside its customer. Stored as JSON without nulls.
+/// Stored as JSON without nulls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Details {
-    /// The plan's id.
     pub plan_id: Id,
-    /// The plan's name, or its id where it has none.
+    /// The plan's id if it has no name.
     pub plan_name: String,
-    /// The resource that the subscription is for, None at customer level.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// None is the customer level.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_id: Option<Id>,
-    /// The subscription's id in the billing provider.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// In the billing provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub billing_id: Option<String>,
-    /// The plan as the event gave it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// As in the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<OpaqueJson>,
-    /// The add-ons as the event gave them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// As in the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub addons: Option<OpaqueJson>,
     /// MONTHLY or ANNUALLY.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub billing_period: Option<OpaqueJson>,
-    /// The currency it is billed in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub billing_currency: Option<OpaqueJson>,
-    /// Whether it is a trial.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub is_trial_subscription: Option<bool>,
-    /// Where the collection of its payment stands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_collection: Option<OpaqueJson>,
-    /// The user's own data on the subscription.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<OpaqueJson>,
 }
 
@@ -74,9 +64,8 @@ pub struct Details {
 pub struct SubscriptionRegisters {
     /// Stigg's status: ACTIVE, CANCELED, EXPIRED, IN_TRIAL, NOT_STARTED or PAYMENT_PENDING.
     pub status: Option<Register<String>>,
-    /// When it runs.
     pub dates: Option<Register<Dates>>,
-    /// The customer it is of, and what it is to.
+    /// With the customer's id.
     pub details: Option<Register<(Id, Details)>>,
     /// The highest version of a subscription.created.
     pub creation: Option<Version>,
@@ -85,32 +74,26 @@ pub struct SubscriptionRegisters {
 /// A subscription as readers see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subscription {
-    /// The customer that it is of.
     pub customer_id: Id,
-    /// Stigg's status.
     pub status: String,
-    /// When it runs.
     pub dates: Dates,
-    /// What it is to.
     pub details: Details,
-    /// The time of its creation, where a subscription.created told it.
+    /// None if no subscription.created was received.
     pub created_at: Option<String>,
     /// The time of its newest visible register.
     pub updated_at: String,
 }
 
 impl SubscriptionRegisters {
-    /// The customer that it is of, once an event has told.
     pub fn customer_id(&self) -> Option<&Id> {
         self.details.as_ref().map(|details| &details.value.0)
     }
 
-    /// Whether status, dates and details are all there, so that it can be shown.
+    /// Incomplete subscriptions are invisible.
     pub fn is_complete(&self) -> bool {
         self.status.is_some() && self.dates.is_some() && self.details.is_some()
     }
 
-    /// The versions of the registers that are there.
     pub fn versions(&self) -> impl Iterator<Item = &Version> {
         let status = self.status.as_ref().map(|register| &register.version);
         let dates = self.dates.as_ref().map(|register| &register.version);
@@ -158,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subscription_is_visible_once_status_dates_and_details_are_there() {
+    fn a_subscription_is_visible_once_it_has_status_dates_and_details() {
         assert_eq!(complete().visible(None).unwrap().updated_at, "2026-01-04T00:00:00.000Z");
         for missing in [
             SubscriptionRegisters { status: None, ..complete() },

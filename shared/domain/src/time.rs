@@ -1,39 +1,30 @@
-//! Moments in UTC, as Stigg writes them and as the store sorts them.
+//! Timestamps: Stigg's formats, and the fixed-width form that the store sorts by.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Deserializer};
 
-/// A moment at the store's precision, milliseconds, in a form of fixed width that sorts in time
-/// order: `2026-11-23T14:00:00.000Z`.
+/// `2026-11-23T14:00:00.000Z`: milliseconds, in UTC, of fixed width, so that strings sort in time order.
 pub fn to_fixed_width(time: Timestamp) -> String {
     format!("{:.3}", to_millisecond(time))
 }
 
-/// The moment without what is smaller than a millisecond: two moments are the same to the replica
-/// exactly if they are written the same.
+/// Rounds down to milliseconds, so that equal timestamps have equal texts and the other way round.
 pub fn to_millisecond(time: Timestamp) -> Timestamp {
     let nanosecond = time.as_nanosecond();
     Timestamp::from_nanosecond(nanosecond - nanosecond.rem_euclid(1_000_000)).unwrap_or(time)
 }
 
-/// Reads an RFC 3339 date-time with its offset; years 0 to 9999, the ones of fixed width.
-///
-/// # Errors
-/// A message fit for the sender, without the value.
+/// Parses an RFC 3339 date-time with an offset, in the years 0 to 9999. The error can be shown to the sender.
 pub fn parse(text: &str) -> Result<Timestamp, &'static str> {
     const EXPECTED: &str = "must be a date-time with an offset, such as 2026-11-23T14:00:00.000Z";
     let time: Timestamp = text.parse().map_err(|_| EXPECTED)?;
     if to_fixed_width(time).len() == FIXED_WIDTH && !text.starts_with(['-', '+']) { Ok(time) } else { Err(EXPECTED) }
 }
 
-/// Reads a date-time as [`parse`] does, and also one without an offset, which is UTC, and a date, which is its
-/// midnight in UTC.
-///
-/// # Errors
-/// As [`parse`].
+/// Like [`parse`], but also accepts a date-time without an offset (taken as UTC) and a date (midnight UTC).
 pub fn parse_tolerant(text: &str) -> Result<Timestamp, &'static str> {
     parse(text).or_else(|error| {
-        // jiff passes over a time zone in brackets: a time in Berlin would be read as one in UTC.
+        // jiff ignores a time zone in brackets: a time in Berlin would become UTC.
         let civil = text.parse::<DateTime>().ok().filter(|_| !text.contains(['[', '+', 'Z', 'z']));
         let time = civil.and_then(|civil| TimeZone::UTC.to_timestamp(civil).ok()).ok_or(error)?;
         parse(&to_fixed_width(time))
@@ -44,9 +35,6 @@ pub fn parse_tolerant(text: &str) -> Result<Timestamp, &'static str> {
 pub const FIXED_WIDTH: usize = "2026-11-23T14:00:00.000Z".len();
 
 /// For `#[serde(deserialize_with)]` on an optional date-time.
-///
-/// # Errors
-/// As [`parse`].
 pub fn optional<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Timestamp>, D::Error> {
     let text = Option::<std::borrow::Cow<'de, str>>::deserialize(input)?;
     text.map(|text| parse(&text).map_err(serde::de::Error::custom)).transpose()
@@ -57,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_written_form_sorts_in_time_order_and_has_one_width() {
+    fn the_fixed_width_form_sorts_in_time_order() {
         let inputs = ["0000-01-01T00:00:00Z", "2026-11-23T14:00:00+02:00", "2026-11-23T14:00:00.0019Z", "9999-12-30T22:00:00Z"];
         let written: Vec<String> = inputs.iter().map(|text| to_fixed_width(parse(text).unwrap())).collect();
         assert!(written.is_sorted());
@@ -66,14 +54,14 @@ mod tests {
     }
 
     #[test]
-    fn a_date_time_without_an_offset_or_of_another_width_is_refused() {
+    fn date_times_without_an_offset_or_outside_the_years_0_to_9999_are_rejected() {
         for text in ["2026-11-23T14:00:00", "2026-11-23", "-000001-01-01T00:00:00Z", "yesterday", "", "+012026-01-01T00:00:00Z"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_date_is_its_midnight_and_a_time_without_an_offset_is_utc_where_that_is_tolerated() {
+    fn tolerant_parsing_takes_a_date_as_midnight_utc_and_a_missing_offset_as_utc() {
         for (text, expected) in [
             ("2026-09-01", Some("2026-09-01T00:00:00.000Z")),
             ("2026-09-01T10:20:30", Some("2026-09-01T10:20:30.000Z")),
@@ -95,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_smaller_than_a_millisecond_is_dropped_before_1970_too() {
+    fn timestamps_round_down_to_milliseconds_before_1970_too() {
         assert_eq!(to_fixed_width(parse("1969-12-31T23:59:59.9999Z").unwrap()), "1969-12-31T23:59:59.999Z");
     }
 }

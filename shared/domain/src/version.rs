@@ -1,7 +1,7 @@
-//! The version of an event: what orders the writes of a register.
+//! Versions of registers. The highest version wins.
 //!
-//! `<event time, UTC, fixed width, to the millisecond>|<id of the event>`, a string that sorts in
-//! time order. Two events of one millisecond are ordered by id, so every replica agrees.
+//! `<event time, UTC, fixed width, milliseconds>|<event id>`, a string that sorts in time order. Events of the same
+//! millisecond are ordered by id, so that every replica agrees.
 
 use std::fmt;
 
@@ -13,24 +13,22 @@ use crate::time;
 /// The start of year 0, in milliseconds since 1970.
 const YEAR_0: i64 = -62_167_219_200_000;
 
-/// A version of a register. Compares as DynamoDB compares strings: by bytes.
+/// Compares by bytes, as DynamoDB compares strings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Version(String);
 
 impl Version {
-    /// The version of an event that happened at `time` and is known by `id`.
     pub fn new(time: Timestamp, id: &str) -> Self {
         Self(format!("{}|{id}", time::to_fixed_width(time)))
     }
 
-    /// A version as the store holds it. None if it is not one.
+    /// Parses [`Self::as_str`]'s form. None if the text is not a version.
     pub fn from_stored(text: &str) -> Option<Self> {
         (text.as_bytes().get(time::FIXED_WIDTH) == Some(&b'|')).then(|| Self(text.to_owned()))
     }
 
-    /// The version in a compact form that sorts as the text does: the time in 7 bytes (milliseconds since year 0,
-    /// big-endian), then the id.
+    /// A compact form with the same order: 7 bytes of time (milliseconds since year 0, big-endian), then the id.
     pub fn to_bytes(&self) -> Vec<u8> {
         let since_year_0 = u64::try_from(self.time().as_millisecond() - YEAR_0).unwrap_or_default();
         let mut bytes = since_year_0.to_be_bytes()[1..].to_vec();
@@ -38,7 +36,7 @@ impl Version {
         bytes
     }
 
-    /// Reads the compact form. None if it is not one.
+    /// Parses [`Self::to_bytes`]'s form. None if the bytes are not a version.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (time, id) = bytes.split_first_chunk::<7>()?;
         let since_year_0 = time.iter().fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
@@ -46,17 +44,15 @@ impl Version {
         Some(Self::new(time, std::str::from_utf8(id).ok()?))
     }
 
-    /// The version as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The time of the event in its fixed-width form.
+    /// The event time in the fixed-width form.
     pub fn time_text(&self) -> &str {
         self.0.get(..time::FIXED_WIDTH).unwrap_or_default()
     }
 
-    /// The time of the event.
     pub fn time(&self) -> Timestamp {
         self.time_text().parse().unwrap_or(Timestamp::MIN)
     }
@@ -75,7 +71,7 @@ mod tests {
     const NOW: &str = "2026-11-23T14:00:00.000Z";
 
     #[test]
-    fn the_compact_form_sorts_as_the_text_and_is_read_back() {
+    fn the_compact_form_has_the_same_order_and_round_trips() {
         let times = ["0000-01-01T00:00:00.000Z", "1969-12-31T23:59:59.999Z", NOW, "9999-12-30T22:00:00.000Z"];
         let versions = times.iter().flat_map(|time| ["", "m", "m|1", "mé"].map(|id| Version::new(time.parse().unwrap(), id)));
         let versions: Vec<Version> = versions.collect();
@@ -87,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_version_is_read_back_and_anything_else_is_not() {
+    fn stored_versions_round_trip_and_other_text_is_rejected() {
         let version = Version::new(NOW.parse().unwrap(), "m|1");
         assert_eq!(Version::from_stored(version.as_str()), Some(version.clone()));
         assert_eq!(version.time_text(), NOW);

@@ -1,4 +1,4 @@
-//! From an event to the writes that it makes.
+//! Applies an event: its receipt, its versions, its writes.
 
 use jiff::Timestamp;
 
@@ -8,36 +8,32 @@ use domain::event::{
     dating::{ReceiptNeed, Versions, receipt_key, receipt_need, versions},
 };
 
-/// When an event came, and when it is written: the same moment, unless it waited in between.
+/// When an event was received and when it is written: different for an event that waited in a queue.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// When it was received: the time of an event that says none of its own.
+pub struct Timing {
+    /// The time of an event without a time of its own.
     pub received: Timestamp,
-    /// The present: what is kept for a while is kept from now.
+    /// Expiry times count from it.
     pub now: Timestamp,
 }
 
-impl From<Timestamp> for Moment {
-    /// Received and written at once.
+impl From<Timestamp> for Timing {
     fn from(now: Timestamp) -> Self {
         Self { received: now, now }
     }
 }
 
-/// Writes what an event says.
-///
-/// # Errors
-/// If the store failed. The event again completes what was begun.
+/// Writes an event's registers. After an error, the same event again completes an interrupted write.
 pub async fn apply(
     store: &Store,
     envelope: &Envelope,
     event: &Event,
-    Moment { received, now }: Moment,
+    Timing { received, now }: Timing,
 ) -> Result<(Outcome, Versions), StoreError> {
     let first_received = match receipt_need(envelope, received) {
         ReceiptNeed::None => received,
-        ReceiptNeed::LookUp => store.first_receipt(&receipt_key(envelope)).await?.unwrap_or(received),
-        ReceiptNeed::Remember => store.remember_receipt(&receipt_key(envelope), received, now).await?,
+        ReceiptNeed::Get => store.first_receipt(&receipt_key(envelope)).await?.unwrap_or(received),
+        ReceiptNeed::GetOrCreate => store.get_or_create_receipt(&receipt_key(envelope), received, now).await?,
     };
     let versions = versions(envelope, first_received);
     let version = &versions.event;
@@ -55,9 +51,9 @@ pub async fn apply(
         Event::CreditBalance { customer_id, resource_id, currency_id, balance } => {
             store.write_balance(customer_id, resource_id.as_ref(), currency_id.as_str(), version, balance, now).await
         }
-        Event::Subscription { subscription_id, change, alive } => {
-            let alive = alive.as_ref().map(|(customer_id, embedded)| (customer_id, embedded));
-            store.write_subscription(subscription_id, version, change, alive, now).await
+        Event::Subscription { subscription_id, change, live_customer } => {
+            let live_customer = live_customer.as_ref().map(|(customer_id, embedded)| (customer_id, embedded));
+            store.write_subscription(subscription_id, version, change, live_customer, now).await
         }
     }?;
     Ok((outcome, versions))

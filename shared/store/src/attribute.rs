@@ -1,11 +1,11 @@
-//! Names of attributes. template.yaml fixes those of keys and indexes.
+//! Attribute names. Those of keys and indexes are also in template.yaml.
 
 pub(super) const CUSTOMER_ID: &str = "customerId";
 pub(super) const ITEM: &str = "item";
 pub(super) const SUBSCRIPTION_ID: &str = "subscriptionId";
 pub(super) const RECEIPT: &str = "receipt";
 
-/// The partition key of the sharded indexes. An item is in them exactly while it has one.
+/// The partition key of the sharded indexes. Items without it are not in them.
 pub(super) const SHARD: &str = "shard";
 pub(super) const CREATION_ORDER: &str = "creationOrder";
 pub(super) const CUSTOMER_ORDER: &str = "customerOrder";
@@ -15,11 +15,11 @@ pub(super) const BILLING_ID: &str = "billingId";
 /// When TTL removes the item, in seconds since 1970.
 pub(super) const EXPIRES_AT: &str = "expiresAt";
 
-/// Counts the writes of an item. A replacement of the whole item is conditional on it.
+/// Incremented by each write of the item. Replacing the whole item is conditional on it.
 pub(super) const REVISION: &str = "revision";
 
-/// The version of the customer's deletion. In PROFILE it is the register itself. In every other item it is a copy,
-/// which the sweep leaves there so that a late write from before the deletion is refused.
+/// The version of the customer's deletion. PROFILE has the register. Other items have a copy, written by the sweep, so
+/// that late writes from before the deletion fail.
 pub(super) const TOMBSTONE: &str = "tombstone";
 
 pub(super) const PROFILE: &str = "profile";
@@ -31,17 +31,17 @@ pub(super) const CREATION_VERSION: &str = "creationVersion";
 pub(super) const LIST: &str = "list";
 pub(super) const LIST_VERSION: &str = "listVersion";
 
-/// A map of the balance registers: currency id to `<version> U+0000 <JSON>`.
+/// The balance registers: a map from currency id to `<version> U+0000 <JSON>`.
 pub(super) const BALANCES: &str = "balances";
 
-/// Some of the customer's subscriptions are complete but not in the indexes, because the customer is not live. The
-/// value is the number of the mark.
+/// Marks a customer that is not live but has complete subscriptions, which have to be put into the indexes once it
+/// becomes live. The value is the mark's number.
 pub(super) const WAITING: &str = "waiting";
 
-/// The number of the last [`WAITING`] mark. It is kept when the mark is removed, so that no mark is set twice.
+/// The number of the last [`WAITING`] mark. It stays when the mark is removed, so that no number is used twice.
 pub(super) const LAST_WAITING: &str = "lastWaiting";
 
-/// A pointer's version: the highest of the subscription's details that it was written for.
+/// The highest version of the subscription's details that the pointer was written for.
 pub(super) const POINTER_VERSION: &str = "pointerVersion";
 
 pub(super) const STATUS: &str = "status";
@@ -57,10 +57,9 @@ pub(super) const ENVIRONMENT_ID: &str = "environmentId";
 pub(super) const WITNESSES: &str = "witnesses";
 pub(super) const WITNESSED_AT: &str = "witnessedAt";
 
-/// What the names of usage registers begin with; the feature's id follows.
+/// Prefix of the attributes of usage registers; the feature's id follows.
 pub(super) const USAGE_PREFIX: &str = "#";
 
-/// The attribute of a feature's usage register.
 pub(super) fn usage_attribute(feature_id: &str) -> String {
     format!("{USAGE_PREFIX}{feature_id}")
 }

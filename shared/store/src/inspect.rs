@@ -1,4 +1,4 @@
-//! Everything that is stored of a customer, visible or not, for an operator.
+//! Everything stored for a customer, visible or not: for operators.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,55 +9,57 @@ use super::{
     attribute::{EXPIRES_AT, ITEM, POINTER_VERSION, SHARD, SUBSCRIPTION_ID, WAITING},
     item::Item,
     key::{PROFILE_ITEM, RESOURCES, SUBSCRIPTIONS, USAGES, subscription_key, usage_item},
-    read::id_after,
+    read::id_from_sort_key,
 };
 use domain::{
     customer::CustomerRegisters, entitlement::ScopeRegisters, id::Id, subscription::SubscriptionRegisters, version::Version,
 };
 
-/// All that is stored of a customer.
 #[derive(Clone, Debug, Default)]
 pub struct StoredCustomer {
-    /// The registers of its PROFILE; none if it has no such item.
+    /// Empty if there is no PROFILE item.
     pub registers: CustomerRegisters,
-    /// When TTL removes the PROFILE.
+    /// When TTL removes PROFILE.
     pub expires_at: Option<Timestamp>,
     /// Whether the customer is in the indexes.
     pub is_listed: bool,
-    /// Whether subscriptions wait for the customer to become live.
+    /// Whether complete subscriptions are hidden until the customer becomes live.
     pub has_waiting_subscriptions: bool,
-    /// The customer level (None), and each resource of which something is stored.
+    /// By resource; None is the customer level.
     pub scopes: BTreeMap<Option<Id>, StoredScope>,
-    /// The subscriptions that it has pointers to.
+    /// The subscriptions that the customer's pointers name.
     pub subscriptions: Vec<StoredSubscription>,
 }
 
-/// All that is stored of a scope.
 #[derive(Clone, Debug, Default)]
 pub struct StoredScope {
-    /// Its registers.
     pub registers: ScopeRegisters,
-    /// When TTL removes the first of its items.
+    /// When TTL removes the first of the scope's items.
     pub expires_at: Option<Timestamp>,
 }
 
-/// All that is stored of a subscription.
 #[derive(Clone, Debug)]
 pub struct StoredSubscription {
-    /// The subscription.
     pub subscription_id: Id,
-    /// The version of the details that the customer's pointer was written for.
+    /// The pointer's version.
     pub pointer: Option<Version>,
-    /// Its registers; none if the item is gone.
+    /// Empty if the item is gone.
     pub registers: SubscriptionRegisters,
-    /// When TTL removes it.
     pub expires_at: Option<Timestamp>,
     /// Whether it is in the indexes.
     pub is_listed: bool,
 }
 
+impl StoredScope {
+    fn set_list_and_balances(&mut self, item: &Item) -> Result<(), StoreError> {
+        let ScopeRegisters { list, balances, usage: _ } = item.scope(None)?;
+        self.registers = ScopeRegisters { list, balances, usage: std::mem::take(&mut self.registers.usage) };
+        Ok(())
+    }
+}
+
 impl Store {
-    /// All that is stored of a customer, by strongly consistent reads. None if nothing is.
+    /// Everything stored for a customer, strongly consistent. None if there is nothing.
     pub async fn stored_customer(&self, customer_id: &Id) -> Result<Option<StoredCustomer>, StoreError> {
         let items = self.query_prefix(customer_id, "", &[], true).await?;
         if items.is_empty() {
@@ -72,21 +74,18 @@ impl Store {
                 stored.expires_at = expires_at(item);
                 stored.is_listed = item.has(SHARD);
                 stored.has_waiting_subscriptions = item.has(WAITING);
-                let scope = stored.scopes.entry(None).or_default();
-                let usage = std::mem::take(&mut scope.registers.usage);
-                scope.registers = ScopeRegisters { usage, ..item.scope(None)? };
+                stored.scopes.entry(None).or_default().set_list_and_balances(item)?;
             } else if name.starts_with(RESOURCES) {
-                let scope = stored.scopes.entry(Some(id_after(item, RESOURCES)?)).or_default();
-                let usage = std::mem::take(&mut scope.registers.usage);
-                scope.registers = ScopeRegisters { usage, ..item.scope(None)? };
+                let scope = stored.scopes.entry(Some(id_from_sort_key(item, RESOURCES)?)).or_default();
+                scope.set_list_and_balances(item)?;
                 scope.expires_at = scope.expires_at.into_iter().chain(expires_at(item)).min();
             } else if name.starts_with(USAGES) {
-                let resource_id = if name == usage_item(None) { None } else { Some(id_after(item, USAGES)?) };
+                let resource_id = if name == usage_item(None) { None } else { Some(id_from_sort_key(item, USAGES)?) };
                 let scope = stored.scopes.entry(resource_id).or_default();
                 scope.registers.usage = item.usage()?;
                 scope.expires_at = scope.expires_at.into_iter().chain(expires_at(item)).min();
             } else if name.starts_with(SUBSCRIPTIONS) {
-                pointers.push((id_after(item, SUBSCRIPTIONS)?, item.version(POINTER_VERSION)?));
+                pointers.push((id_from_sort_key(item, SUBSCRIPTIONS)?, item.version(POINTER_VERSION)?));
             }
         }
         let keys = pointers.iter().map(|(id, _)| subscription_key(id)).collect();

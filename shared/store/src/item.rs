@@ -1,4 +1,4 @@
-//! Items as DynamoDB returns them, and the registers in them.
+//! Items, and the registers stored in them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,14 +16,14 @@ use super::{
     usage,
 };
 use domain::{
-    customer::{CustomerRegisters, Register},
+    customer::CustomerRegisters,
     entitlement::{Balance, EntitlementList, ScopeRegisters, Usage},
     id::Id,
+    register::Register,
     subscription::SubscriptionRegisters,
     version::Version,
 };
 
-/// An item's attributes.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Item(HashMap<String, AttributeValue>);
 
@@ -39,7 +39,6 @@ impl From<Item> for HashMap<String, AttributeValue> {
     }
 }
 
-/// A value as a JSON attribute.
 pub(super) fn json(value: &impl Serialize) -> AttributeValue {
     text(serde_json::to_string(value).unwrap_or_default())
 }
@@ -49,7 +48,7 @@ impl Item {
         self.0.contains_key(attribute)
     }
 
-    /// Whether an item beside PROFILE holds no register.
+    /// Whether a RESOURCE or USAGE item has no registers.
     pub(super) fn is_stub(&self) -> bool {
         self.0.keys().all(|name| [CUSTOMER_ID, ITEM, TOMBSTONE, REVISION, EXPIRES_AT].contains(&name.as_str()))
     }
@@ -77,7 +76,7 @@ impl Item {
         }
     }
 
-    /// A register's version. None if the register is absent.
+    /// None if the register is absent.
     pub(super) fn version(&self, attribute: &'static str) -> Result<Option<Version>, StoreError> {
         match self.0.get(attribute) {
             None => Ok(None),
@@ -86,7 +85,7 @@ impl Item {
         }
     }
 
-    /// Writes a register unless the stored version is the same or higher. Returns whether it was written.
+    /// Sets a register if the stored version is absent or lower. Returns whether it did.
     pub(super) fn upsert<const N: usize>(
         &mut self,
         version_attribute: &'static str,
@@ -103,27 +102,25 @@ impl Item {
         Ok(is_newer)
     }
 
-    /// Removes a register at or below the tombstone. Returns whether it stays.
+    /// Removes a register at or below the tombstone.
     pub(super) fn prune(
         &mut self,
         version_attribute: &'static str,
         values: &[&str],
         tombstone: &Version,
-    ) -> Result<bool, StoreError> {
-        let stays = self.version(version_attribute)?.is_some_and(|version| version > *tombstone);
-        if !stays {
+    ) -> Result<(), StoreError> {
+        if self.version(version_attribute)?.is_none_or(|version| version <= *tombstone) {
             self.remove(&[version_attribute]);
             self.remove(values);
         }
-        Ok(stays)
+        Ok(())
     }
 
-    /// Raises the tombstone to this version.
+    /// Never lowers it.
     pub(super) fn raise_tombstone(&mut self, tombstone: &Version) -> Result<(), StoreError> {
         self.upsert(TOMBSTONE, tombstone, []).map(|_| ())
     }
 
-    /// A register whose value is JSON.
     fn json_register<T: DeserializeOwned>(
         &self,
         version: &'static str,
@@ -136,7 +133,7 @@ impl Item {
         Ok(Some(Register { version, value: json.ok_or(StoreError::Unreadable { attribute: value })? }))
     }
 
-    /// A PROFILE item's registers, whole.
+    /// The registers of a PROFILE item.
     pub(super) fn customer_registers(&self) -> Result<CustomerRegisters, StoreError> {
         Ok(CustomerRegisters {
             profile: self.json_register(PROFILE_VERSION, PROFILE)?,
@@ -147,7 +144,7 @@ impl Item {
         })
     }
 
-    /// A PROFILE item's registers, by version alone.
+    /// The versions of a PROFILE item's registers, with default values.
     pub(super) fn customer_versions<P: Default, E: Default>(&self) -> Result<CustomerRegisters<P, E>, StoreError> {
         Ok(CustomerRegisters {
             profile: self.version(PROFILE_VERSION)?.map(|version| Register { version, value: P::default() }),
@@ -158,7 +155,6 @@ impl Item {
         })
     }
 
-    /// The list register of a PROFILE or RESOURCE item.
     fn list_register(&self) -> Result<Option<Register<EntitlementList>>, StoreError> {
         let Some(version) = self.version(LIST_VERSION)? else {
             return Ok(None);
@@ -168,7 +164,7 @@ impl Item {
         Ok(Some(Register { version, value: value.ok_or(StoreError::Unreadable { attribute: LIST })? }))
     }
 
-    /// The balance registers of a PROFILE or RESOURCE item, by currency.
+    /// By currency.
     pub(super) fn balances(&self) -> Result<BTreeMap<String, Register<Balance>>, StoreError> {
         const UNREADABLE: StoreError = StoreError::Unreadable { attribute: BALANCES };
         let Some(balances) = self.0.get(BALANCES) else { return Ok(BTreeMap::new()) };
@@ -181,7 +177,6 @@ impl Item {
         balances.iter().map(|balance| register(balance).ok_or(UNREADABLE)).collect()
     }
 
-    /// Replaces the balance registers.
     pub(super) fn set_balances(&mut self, balances: &BTreeMap<String, Register<Balance>>) {
         if balances.is_empty() {
             return self.remove(&[BALANCES]);
@@ -191,18 +186,18 @@ impl Item {
         self.set(BALANCES, AttributeValue::M(stored.collect()));
     }
 
-    /// The usage registers of a USAGE item, by feature.
+    /// By feature.
     pub(super) fn usage(&self) -> Result<BTreeMap<Id, Register<Usage>>, StoreError> {
         const UNREADABLE: StoreError = StoreError::Unreadable { attribute: "usage" };
         let features = self.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(USAGE_PREFIX)?, value)));
         let register = |(feature, value): (&str, &AttributeValue)| {
-            let register = usage::read(value.as_b().ok()?.as_ref())?;
+            let register = usage::from_bytes(value.as_b().ok()?.as_ref())?;
             Some((Id::try_from(feature).ok()?, register))
         };
         features.map(|feature| register(feature).ok_or(UNREADABLE)).collect()
     }
 
-    /// The list and the balances of a scope from this item (PROFILE or RESOURCE), its usage from another (USAGE).
+    /// A scope's list and balances from this item (PROFILE or RESOURCE), its usage from another (USAGE).
     pub(super) fn scope(&self, usage: Option<&Self>) -> Result<ScopeRegisters, StoreError> {
         Ok(ScopeRegisters {
             list: self.list_register()?,
@@ -211,7 +206,6 @@ impl Item {
         })
     }
 
-    /// A subscription's registers.
     pub(super) fn subscription_registers(&self) -> Result<SubscriptionRegisters, StoreError> {
         let status = self.version(STATUS_VERSION)?.map(|version| {
             let value = self.text(STATUS).ok_or(StoreError::Unreadable { attribute: STATUS })?.to_owned();
@@ -230,12 +224,11 @@ impl Item {
     }
 }
 
-/// A balance register as it is stored. The version stands first, so that registers compare by version.
+/// The version comes first, so that DynamoDB compares registers by version.
 pub(super) fn balance_value(version: &Version, balance: &Balance) -> AttributeValue {
     text(format!("{version}\0{}", serde_json::to_string(balance).unwrap_or_default()))
 }
 
-/// A list as it is stored.
 pub(super) fn list_value(list: &EntitlementList) -> AttributeValue {
     AttributeValue::B(Blob::new(list.to_bytes()))
 }

@@ -1,4 +1,4 @@
-//! The keys of items and of the lists, and how two ids share one key without imitating another pair.
+//! Keys of items and indexes. No two different ids or pairs of ids have the same key.
 
 use std::collections::HashMap;
 
@@ -8,29 +8,37 @@ use sha2::{Digest as _, Sha256};
 use super::attribute::{CUSTOMER_ID, ITEM, SUBSCRIPTION_ID};
 use domain::id::Id;
 
-/// Over how many partitions each list is spread; fixed for the life of the tables.
+/// Number of partitions of each index. It can't be changed while the tables exist.
 ///
-/// DynamoDB takes 1,000 write and 3,000 read units a second in one partition of an index. A list is
-/// written when a customer or subscription comes or goes, not when it changes, and Stigg's API, from
-/// which an import reads, serves 100 requests a second: 4 shards take 4,000 arrivals a second, forty
-/// times that. A page reads about one read unit a shard, so 4 shards serve some 8,000 pages a second.
-/// More shards would make each page dearer, since each is one more request.
+/// DynamoDB limits a partition of an index to 1,000 write and 3,000 read units per second. An index is written only when a
+/// customer or subscription is created or removed: 4 shards take 4,000 such writes per second, and an import reads at
+/// most 100 from Stigg's API. A page reads about one unit per shard: 4 shards serve some 8,000 pages per second. Each
+/// shard is a request of its own, so that more shards would make pages more expensive.
 pub const SHARDS: u8 = 4;
 
-/// The shard that a customer and its subscriptions are listed in.
+/// The shard of a customer and its subscriptions.
 pub fn shard_of(customer_id: &Id) -> u8 {
     Sha256::digest(customer_id.as_str()).first().copied().unwrap_or_default() % SHARDS
 }
 
-/// The primary key of an item.
+/// DynamoDB's limit for a partition key.
+pub const MAX_PARTITION_KEY_BYTES: usize = 2_048;
+
+/// DynamoDB's limit for a sort key.
+pub const MAX_SORT_KEY_BYTES: usize = 1_024;
+
+/// [`customer_order`] has the longest sort keys.
+const LONGEST_SORT_KEY_BYTES: usize = Id::MAX_BYTES + "\0".len() + Id::MAX_BYTES;
+
+const _: () = assert!(LONGEST_SORT_KEY_BYTES <= MAX_SORT_KEY_BYTES);
+
+/// A primary key.
 pub(super) type Key = HashMap<String, AttributeValue>;
 
-/// A text attribute.
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
-/// A number attribute.
 pub(super) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
@@ -41,8 +49,7 @@ pub(super) const RESOURCES: &str = "RESOURCE#";
 pub(super) const SUBSCRIPTIONS: &str = "SUBSCRIPTION#";
 pub(super) const USAGES: &str = "USAGE#";
 
-/// The item of a scope's usage: `USAGE#` at customer level, `USAGE#<resource id>` for a resource, whose id is never
-/// empty.
+/// `USAGE#` at customer level, `USAGE#<resource id>` for a resource. Ids are never empty.
 pub(super) fn usage_item(resource_id: Option<&Id>) -> String {
     format!("{USAGES}{}", resource_id.map(Id::as_str).unwrap_or_default())
 }
@@ -55,7 +62,6 @@ pub(super) fn pointer_item(subscription_id: &Id) -> String {
     format!("{SUBSCRIPTIONS}{subscription_id}")
 }
 
-/// The key of a customer's item.
 pub(super) fn customer_key(customer_id: &Id, item: impl Into<String>) -> Key {
     HashMap::from([(CUSTOMER_ID.to_owned(), text(customer_id.as_str())), (ITEM.to_owned(), text(item))])
 }
@@ -64,14 +70,13 @@ pub(super) fn subscription_key(subscription_id: &Id) -> Key {
     HashMap::from([(SUBSCRIPTION_ID.to_owned(), text(subscription_id.as_str()))])
 }
 
-/// A row's place in creation order: `<time>|<id>`, or `~|<id>`, after all times, where the time is
-/// not known: PostgreSQL puts nulls last ascending and first descending.
+/// A row's sort key by creation: `<time>|<id>`. Without a time it is `~|<id>`, after all times: PostgreSQL sorts nulls last
+/// ascending and first descending.
 pub fn creation_order(created_at: Option<&str>, id: &Id) -> String {
     format!("{}|{id}", created_at.unwrap_or("~"))
 }
 
-/// A subscription's place in the order of customers, then of subscriptions. The separator sorts
-/// before every character that an id may hold, so the order is that of the pairs.
+/// A subscription's sort key by customer id, then subscription id. The separator sorts before every character of an id.
 pub fn customer_order(customer_id: &Id, subscription_id: &str) -> String {
     format!("{customer_id}\0{subscription_id}")
 }
@@ -85,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn no_id_imitates_another_items_key() {
+    fn different_ids_have_different_keys() {
         let items = [
             PROFILE_ITEM.to_owned(),
             usage_item(None),
@@ -111,7 +116,7 @@ mod tests {
             resource_item(&longest),
             pointer_item(&longest),
         ] {
-            assert!(key.len() <= 1_024, "{}", key.len());
+            assert!(key.len() <= MAX_SORT_KEY_BYTES, "{}", key.len());
         }
     }
 
@@ -126,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_creation_sorts_after_every_known_one() {
+    fn an_unknown_creation_time_sorts_last() {
         assert!(creation_order(None, &id("a")) > creation_order(Some("9999-12-31T23:59:59.999Z"), &id("z")));
     }
 

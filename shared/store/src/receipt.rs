@@ -1,4 +1,4 @@
-//! First receipts of events that say no time, or none that is believed.
+//! First receipts of events without a plausible time.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,31 +11,29 @@ use super::{
 };
 use domain::time;
 
-/// How long a first receipt is remembered. Stigg stops resending after some 90 seconds.
-const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How long a receipt is kept. Stigg's retries end after some 90 seconds.
+const RETENTION: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 impl Store {
-    /// When the event was first received: the stored receipt, else `received`, which is stored.
-    pub async fn remember_receipt(&self, receipt: &str, received: Timestamp, now: Timestamp) -> Result<Timestamp, StoreError> {
+    /// When the event was first received: the stored time, else `received`, which is then stored.
+    pub async fn get_or_create_receipt(
+        &self,
+        receipt: &str,
+        received: Timestamp,
+        now: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
         let received = time::to_millisecond(received);
-        let expires_at = now.as_second().saturating_add(REMEMBERED.as_secs());
-        let plan = |found: Option<&Item>| {
-            if found.is_some() {
-                return Ok(None);
-            }
-            let mut write = Write::update(&self.tables.receipts, receipt_key(receipt));
-            write.if_absent(RECEIVED_AT);
-            write.set(RECEIVED_AT, text(time::to_fixed_width(received)));
-            write.set(EXPIRES_AT, number(expires_at));
-            Ok(Some(write))
-        };
-        match self.write(plan).await? {
+        let expires_at = now.as_second().saturating_add(RETENTION.as_secs());
+        let mut write = Write::update(&self.tables.receipts, receipt_key(receipt));
+        write.if_absent(RECEIVED_AT);
+        write.set(RECEIVED_AT, text(time::to_fixed_width(received)));
+        write.set(EXPIRES_AT, number(expires_at));
+        match self.write_once(write).await? {
             Written::Done(_) => Ok(received),
             Written::Unchanged(item) => received_at(&item),
         }
     }
 
-    /// When the event was first received, if a receipt is stored.
     pub async fn first_receipt(&self, receipt: &str) -> Result<Option<Timestamp>, StoreError> {
         let item = self.get(&self.tables.receipts, receipt_key(receipt), &[]).await?;
         item.map(|item| received_at(&item)).transpose()

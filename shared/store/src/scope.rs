@@ -1,10 +1,11 @@
-//! RESOURCE and USAGE items: a resource's list and balances, and the usage of a scope.
+//! RESOURCE and USAGE items: a resource's list and balances, and a scope's usage.
 //!
-//! A deletion leaves its version as `tombstone` in each of these items that it finds, and in the customer level's
-//! USAGE whether it finds one or not. So a write from before the deletion that DynamoDB carries out later is refused.
-//! An item of a resource that the deletion does not know yet can't be protected like that. It is written with an expiry
-//! first, and the expiry is removed once a look at the customer shows no later deletion: if the writer is gone by then,
-//! TTL removes the item.
+//! A deletion writes its version as `tombstone` into each of these items that it finds, and always into the customer
+//! level's USAGE. So a delayed write from before the deletion fails.
+//!
+//! A resource's item that does not exist yet can't be protected in this way. It is first written with an expiry. Its writer
+//! then reads the customer and removes the expiry if there is no later deletion. If the writer crashes before that, TTL
+//! removes the item, and a redelivery of the event writes it again.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Outcome, Store, StoreError,
     attribute::{BALANCES, EXPIRES_AT, ITEM, LIST, LIST_VERSION, TOMBSTONE, usage_attribute},
-    customer::{CustomerChange, CustomerState, prune_balances, set_balance, upsert_balance},
+    customer::{CustomerChange, CustomerSnapshot, prune_balances, set_balance, upsert_balance},
     expiry,
     item::{Item, list_value},
     key::{Key, customer_key, number, resource_item, text, usage_item},
@@ -21,15 +22,15 @@ use super::{
 };
 use domain::{
     customer::Embedded,
-    entitlement::{Balance, EntitlementList, Usage, completed},
+    entitlement::{Balance, EntitlementList, Usage},
     event::List,
     id::Id,
     version::Version,
 };
 
-/// When TTL removes an item whose writer never confirmed it. Shorter than a tombstone's expiry, so that nothing from
-/// before a deletion outlives its tombstone.
-const UNCONFIRMED: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Time until TTL removes an unconfirmed item. Shorter than a tombstone's, so that nothing from before a deletion outlives
+/// its tombstone.
+const UNCONFIRMED_EXPIRY: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// A register of a RESOURCE or USAGE item.
 enum ScopeChange<'a> {
@@ -39,7 +40,7 @@ enum ScopeChange<'a> {
 }
 
 impl ScopeChange<'_> {
-    /// Writes the register unless the stored one has this version or a higher one.
+    /// Sets the register if the stored version is absent or lower. Returns whether it did.
     fn upsert(&self, item: &mut Item, version: &Version) -> Result<bool, StoreError> {
         match self {
             Self::List(list) => item.upsert(LIST_VERSION, version, [(LIST, list.clone())]),
@@ -47,36 +48,33 @@ impl ScopeChange<'_> {
             Self::Usage(feature_id, usage) => {
                 let is_newer = item.usage()?.get(*feature_id).is_none_or(|stored| stored.version < *version);
                 if is_newer {
-                    item.set(&usage_attribute(feature_id.as_str()), usage::value(version, usage));
+                    item.set(&usage_attribute(feature_id.as_str()), usage::to_attribute(version, usage));
                 }
                 Ok(is_newer)
             }
         }
     }
 
-    /// The same as a part of a conditional update.
-    fn set(&self, write: &mut Write, version: &Version) {
+    /// Adds the register and its condition to an update.
+    fn add_to(&self, write: &mut Write, version: &Version) {
         match self {
             Self::List(list) => write.set_register(LIST_VERSION, version, [(LIST, list.clone())]),
             Self::Balance(currency, balance) => set_balance(write, version, currency, balance),
             Self::Usage(feature_id, usage) => {
                 let attribute = usage_attribute(feature_id.as_str());
-                write.if_below(&[&attribute], usage::bound(version));
-                write.set(&attribute, usage::value(version, usage));
+                write.if_below(&[&attribute], usage::version_bound(version));
+                write.set(&attribute, usage::to_attribute(version, usage));
             }
         }
     }
 }
 
 impl Store {
-    /// Writes the complete new lists of an event, one register each, so that a reader sees a list whole or not at all.
-    /// An event with a list that is not empty shows the customer alive.
+    /// Writes the complete lists of an event, each as one register, so that readers never see a part of a list. A list that
+    /// is not empty shows that the customer is live. Stale if no stored register is older, or if the version is at or below
+    /// the tombstone.
     ///
-    /// Stale if every register held this version or a higher one, or the version is at or below the tombstone.
-    ///
-    /// # Errors
-    /// [`StoreError::TooLarge`] for a list that no item can hold. Otherwise the same event again completes what an
-    /// error interrupted.
+    /// Fails with [`StoreError::TooLarge`] if a list does not fit into an item.
     pub async fn write_lists(
         &self,
         customer_id: &Id,
@@ -93,26 +91,25 @@ impl Store {
                 outcome = outcome.or(self.write_scope(customer_id, item, version, &change, now).await?);
             }
         }
-        let own = lists.iter().find(|list| list.resource_id.is_none());
+        let customer_level = lists.iter().find(|list| list.resource_id.is_none());
         let change = CustomerChange {
-            list: own.map(|list| (version, stored_list(list))),
+            list: customer_level.map(|list| (version, stored_list(list))),
             embedded: lists.iter().any(|list| !list.grants.is_empty()).then_some(embedded),
             ..CustomerChange::default()
         };
         if change.list.is_some() || change.embedded.is_some() {
-            let (of_customer, state) = self.write_customer(customer_id, &change, now).await?;
+            let (customer_outcome, state) = self.write_customer(customer_id, &change, now).await?;
             if state.is_deleted(version) {
                 return Ok(Outcome::Stale);
             }
-            outcome = outcome.or(of_customer);
+            outcome = outcome.or(customer_outcome);
         }
         Ok(outcome)
     }
 
-    /// Writes a feature's usage. One request, whether a list grants the feature or not: usage without an entitlement
-    /// grants nothing, and counts once a list comes. It stays until the customer is deleted.
-    ///
-    /// Stale if the register holds this version or a higher one, or the version is at or below the tombstone.
+    /// Writes a feature's usage: one request, whether a list has the feature or not. Usage without an entitlement grants
+    /// nothing, counts as soon as a list has the feature, and stays until the customer is deleted. Stale as in
+    /// [`Self::write_lists`].
     pub async fn write_usage(
         &self,
         customer_id: &Id,
@@ -127,23 +124,15 @@ impl Store {
         if resource_id.is_some() {
             return self.write_scope(customer_id, item, version, &change, now).await;
         }
-        // A deletion leaves its tombstone in this item in any case, so that it needs no look at the customer.
-        let plan = |found: Option<&Item>| {
-            if found.is_some() {
-                return Ok(None);
-            }
-            let mut write = Write::update(&self.tables.customers, customer_key(customer_id, item.as_str()));
-            write.if_below(&[TOMBSTONE], text(version.as_str()));
-            write.remove(&[EXPIRES_AT]);
-            change.set(&mut write, version);
-            Ok(Some(write))
-        };
-        Ok(outcome(&self.write(plan).await?))
+        // Every deletion writes its tombstone into this item: the customer need not be read.
+        let mut write = Write::update(&self.tables.customers, customer_key(customer_id, item));
+        write.if_below(&[TOMBSTONE], text(version.as_str()));
+        write.remove(&[EXPIRES_AT]);
+        change.add_to(&mut write, version);
+        Ok(outcome(&self.write_once(write).await?))
     }
 
-    /// Writes the credit balance of a currency.
-    ///
-    /// Stale if the register holds this version or a higher one, or the version is at or below the tombstone.
+    /// Writes the credit balance of a currency. Stale as in [`Self::write_lists`].
     pub async fn write_balance(
         &self,
         customer_id: &Id,
@@ -165,7 +154,7 @@ impl Store {
         }
     }
 
-    /// Writes a register of a resource's item. One request if the item exists; else it is confirmed, see the module.
+    /// Writes a register of a resource's item. One request if the item exists, else it has to be confirmed: see the module.
     async fn write_scope(
         &self,
         customer_id: &Id,
@@ -182,7 +171,7 @@ impl Store {
                 write.if_present(ITEM);
                 write.if_absent(EXPIRES_AT);
                 write.if_below(&[TOMBSTONE], text(version.as_str()));
-                change.set(&mut write, version);
+                change.add_to(&mut write, version);
                 return Ok(Some(write));
             };
             let mut new = found.clone();
@@ -191,7 +180,7 @@ impl Store {
             }
             new.remove(&[EXPIRES_AT]);
             if *found == Item::default() || is_unconfirmed(found) {
-                new.set(EXPIRES_AT, number(now.as_second().saturating_add(UNCONFIRMED.as_secs())));
+                new.set(EXPIRES_AT, number(now.as_second().saturating_add(UNCONFIRMED_EXPIRY.as_secs())));
             }
             Ok(Some(Write::replace(table, key.clone(), found, new)))
         };
@@ -204,7 +193,7 @@ impl Store {
         if !is_unconfirmed(&item) {
             return Ok(outcome);
         }
-        let state = self.customer_state(customer_id).await?;
+        let state = self.customer_snapshot(customer_id).await?;
         if let Some(tombstone) = state.tombstone.as_ref().filter(|_| state.is_deleted(version)) {
             self.sweep_scope(&key, item, tombstone, now).await?;
             return Ok(Outcome::Stale);
@@ -213,32 +202,26 @@ impl Store {
         Ok(outcome)
     }
 
-    /// Removes the expiry of an item that was just written, unless a deletion came since.
-    async fn confirm(&self, key: &Key, state: &CustomerState) -> Result<(), StoreError> {
-        let plan = |found: Option<&Item>| {
-            if found.is_some() {
-                return Ok(None);
-            }
-            let mut write = Write::update(&self.tables.customers, key.clone());
-            write.if_present(ITEM);
-            match &state.tombstone {
-                Some(tombstone) => write.if_not_above(TOMBSTONE, text(tombstone.as_str())),
-                None => write.if_absent(TOMBSTONE),
-            }
-            write.remove(&[EXPIRES_AT]);
-            Ok(Some(write))
-        };
-        match self.write(plan).await? {
-            Written::Done(_) | Written::Unchanged(_) => Ok(()),
+    /// Removes the expiry of a new item, unless the customer was deleted in the meantime.
+    async fn confirm(&self, key: &Key, state: &CustomerSnapshot) -> Result<(), StoreError> {
+        let mut write = Write::update(&self.tables.customers, key.clone());
+        write.if_present(ITEM);
+        match &state.tombstone {
+            Some(tombstone) => write.if_not_above(TOMBSTONE, text(tombstone.as_str())),
+            None => write.if_absent(TOMBSTONE),
         }
+        write.remove(&[EXPIRES_AT]);
+        let (Written::Done(_) | Written::Unchanged(_)) = self.write_once(write).await?;
+        Ok(())
     }
 
-    /// Removes the registers at or below the tombstone from a RESOURCE or USAGE item, and leaves the tombstone there.
-    /// An empty `found` stands for no item.
+    /// Removes the registers at or below the tombstone from a RESOURCE or USAGE item, and raises its tombstone. An empty
+    /// `read` means that there is no item.
     pub(super) async fn sweep_scope(&self, key: &Key, read: Item, tombstone: &Version, now: Timestamp) -> Result<(), StoreError> {
         let table = self.tables.customers.as_str();
         let plan = |found: Option<&Item>| {
-            let found = found.unwrap_or(&read);
+            let no_item = Item::default();
+            let found = found.unwrap_or(&no_item);
             let mut new = found.clone();
             new.raise_tombstone(tombstone)?;
             new.prune(LIST_VERSION, &[LIST], tombstone)?;
@@ -258,16 +241,13 @@ impl Store {
             }
             Ok(Some(Write::replace(table, key.clone(), found, new)))
         };
-        match self.write(plan).await? {
-            Written::Done(_) | Written::Unchanged(_) => Ok(()),
-        }
+        let (Written::Done(_) | Written::Unchanged(_)) = self.write_from(read, plan).await?;
+        Ok(())
     }
 }
 
-/// The stored form of a list.
 fn stored_list(list: &List) -> AttributeValue {
-    let mut entries: Vec<_> = list.grants.iter().map(|(feature_id, json)| (feature_id.clone(), completed(json))).collect();
-    list_value(&EntitlementList::new(&mut entries))
+    list_value(&EntitlementList::new(&list.grants))
 }
 
 fn outcome(written: &Written) -> Outcome {

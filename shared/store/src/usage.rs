@@ -1,18 +1,18 @@
-//! The compact form of a usage register: one binary attribute, since the most frequent event pays for each kilobyte of
-//! its item.
+//! The stored form of a usage register: one binary attribute. It is compact, since the most frequent event pays for each
+//! kilobyte of the item.
 //!
-//! The version stands first, ended by U+0000, so that DynamoDB compares registers by version.
+//! It starts with the version and U+0000, so that DynamoDB compares registers by version.
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use domain::{customer::Register, entitlement::Usage, version::Version};
+use domain::{entitlement::Usage, register::Register, version::Version};
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
     current_usage: Number,
-    /// Times in milliseconds since 1970.
+    // Milliseconds since 1970.
     anchor: Option<i64>,
     start: Option<i64>,
     end: Option<i64>,
@@ -21,7 +21,7 @@ struct Stored {
 
 #[derive(Serialize, Deserialize)]
 enum Number {
-    Whole(i64),
+    Integer(i64),
     Fraction(f64),
 }
 
@@ -33,7 +33,7 @@ enum Reset {
     Week,
     Day,
     Hour,
-    /// A word that Stigg does not document, or in another case.
+    /// Not documented by Stigg, or in lower case.
     Other(String),
 }
 
@@ -41,9 +41,9 @@ impl From<f64> for Number {
     fn from(number: f64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "checked by the comparison")]
         let whole = number as i64;
-        #[expect(clippy::cast_precision_loss, reason = "a number that is not the same again is stored as it is")]
+        #[expect(clippy::cast_precision_loss, reason = "compared with the original below")]
         let is_whole = (whole as f64).to_bits() == number.to_bits() && whole != i64::MAX;
-        if is_whole { Self::Whole(whole) } else { Self::Fraction(number) }
+        if is_whole { Self::Integer(whole) } else { Self::Fraction(number) }
     }
 }
 
@@ -67,15 +67,14 @@ fn reset_text(reset: Reset) -> Option<String> {
     }
 }
 
-/// What a register of a lower version compares below.
-pub(super) fn bound(version: &Version) -> AttributeValue {
+/// Every register of a lower version compares as less than this.
+pub(super) fn version_bound(version: &Version) -> AttributeValue {
     let mut bytes = version.to_bytes();
     bytes.push(0);
     AttributeValue::B(Blob::new(bytes))
 }
 
-/// A usage register as it is stored.
-pub(super) fn value(version: &Version, usage: &Usage) -> AttributeValue {
+pub(super) fn to_attribute(version: &Version, usage: &Usage) -> AttributeValue {
     let milliseconds = |time: Option<Timestamp>| time.map(Timestamp::as_millisecond);
     let stored = Stored {
         current_usage: usage.current_usage.into(),
@@ -90,14 +89,14 @@ pub(super) fn value(version: &Version, usage: &Usage) -> AttributeValue {
     AttributeValue::B(Blob::new(bytes))
 }
 
-/// Reads a usage register. None if the bytes are not one.
-pub(super) fn read(bytes: &[u8]) -> Option<Register<Usage>> {
+/// None if the bytes are not a usage register.
+pub(super) fn from_bytes(bytes: &[u8]) -> Option<Register<Usage>> {
     let (time, rest) = bytes.split_at_checked(7)?;
     let end = time.len() + rest.iter().position(|byte| *byte == 0)?;
     let stored: Stored = postcard::from_bytes(bytes.get(end + 1..)?).ok()?;
     #[expect(clippy::cast_precision_loss, reason = "a whole number came from a double")]
     let current_usage = match stored.current_usage {
-        Number::Whole(whole) => whole as f64,
+        Number::Integer(whole) => whole as f64,
         Number::Fraction(fraction) => fraction,
     };
     let time = |milliseconds: Option<i64>| milliseconds.map(Timestamp::from_millisecond).transpose().ok();
@@ -128,7 +127,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 2_048, failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
-        fn a_usage_register_is_read_as_it_was_stored(
+        fn usage_registers_round_trip(
             version in any_version(),
             current_usage in prop_oneof![-1e15..1e15, Just(3.0), Just(-0.0), Just(f64::MAX), Just(9.3e18), prop::num::f64::SUBNORMAL],
             times in prop::array::uniform3(prop::option::of(-62_000_000_000_000..253_000_000_000_000_i64)),
@@ -137,21 +136,21 @@ mod tests {
             let [usage_period_anchor, usage_period_start, usage_period_end] =
                 times.map(|time| time.map(|time| Timestamp::from_millisecond(time).unwrap()));
             let usage = Usage { current_usage, usage_period_anchor, usage_period_start, usage_period_end, reset_period };
-            let stored = bytes(value(&version, &usage));
-            prop_assert_eq!(read(&stored), Some(Register { version, value: usage }));
+            let stored = bytes(to_attribute(&version, &usage));
+            prop_assert_eq!(from_bytes(&stored), Some(Register { version, value: usage }));
         }
 
         #[test]
-        fn registers_compare_by_version(one in any_version(), other in any_version()) {
+        fn stored_registers_compare_by_version(one in any_version(), other in any_version()) {
             let usage = Usage {
                 current_usage: 1.0, usage_period_anchor: None, usage_period_start: None, usage_period_end: None, reset_period: None,
             };
-            prop_assert_eq!(bytes(value(&one, &usage)) < bytes(bound(&other)), one < other);
+            prop_assert_eq!(bytes(to_attribute(&one, &usage)) < bytes(version_bound(&other)), one < other);
         }
 
         #[test]
-        fn other_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            let _ = read(&bytes);
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let _ = from_bytes(&bytes);
         }
     }
 }

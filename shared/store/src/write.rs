@@ -1,9 +1,8 @@
-//! Conditional writes, and the one loop that sends them: optimistic concurrency.
+//! Conditional writes, and the one loop that sends them (optimistic concurrency).
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
-    error::{ProvideErrorMetadata, SdkError},
     operation::{delete_item::DeleteItemError, put_item::PutItemError, update_item::UpdateItemError},
     types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure},
 };
@@ -16,27 +15,20 @@ use super::{
 };
 use domain::version::Version;
 
-/// How often a write is planned anew while other writers keep changing the item.
+/// Maximum number of attempts while other writers keep changing the item.
 const MAX_ATTEMPTS: usize = 8;
 
-/// The result of [`Store::write`].
+/// The result of a conditional write.
 #[derive(Debug)]
 #[must_use]
 pub(super) enum Written {
-    /// A write was carried out. Holds the new item if the whole item was replaced.
+    /// Written. Contains the new item if the whole item was replaced.
     Done(Option<Item>),
-    /// The plan found nothing to write beside this item.
+    /// A condition failed, or the plan had nothing to write. Contains the stored item, empty if there is none.
     Unchanged(Item),
 }
 
-/// What DynamoDB did with one conditional write.
-enum Answer {
-    Done,
-    /// A condition failed; nothing was written. The item as it is, empty if there is none.
-    Refused(Item),
-}
-
-/// A conditional write of one item. Every write counts up the item's revision.
+/// A conditional write of one item. Every write increments the item's revision.
 #[derive(Debug)]
 pub(super) struct Write {
     table: String,
@@ -58,13 +50,13 @@ impl Write {
         Self { table: table.to_owned(), action, conditions: Vec::new(), names: HashMap::new(), values: HashMap::new() }
     }
 
-    /// An UpdateItem: sets and removes single attributes.
+    /// An UpdateItem.
     pub(super) fn update(table: &str, key: Key) -> Self {
         Self::new(table, Action::Update { key, sets: Vec::new(), removes: Vec::new() })
     }
 
-    /// A PutItem that replaces `found` by `new`, on the condition that nobody has written the item since. An empty
-    /// `found` stands for no item.
+    /// A PutItem that replaces `found` by `new`, on the condition that the stored revision is still that of `found`. An
+    /// empty `found` means that there is no item.
     pub(super) fn replace(table: &str, key: Key, found: &Item, mut new: Item) -> Self {
         let revision = found.number(REVISION);
         new.set(REVISION, number(revision.unwrap_or(0) + 1));
@@ -84,7 +76,7 @@ impl Write {
         Self::new(table, Action::Delete(key))
     }
 
-    /// A placeholder for an attribute: names can be reserved words, and hold any character.
+    /// A placeholder for an attribute's name, which may be a reserved word or contain any character.
     fn name(&mut self, attribute: &str) -> String {
         if let Some((placeholder, _)) = self.names.iter().find(|(_, name)| *name == attribute) {
             return placeholder.clone();
@@ -114,20 +106,20 @@ impl Write {
         self.set_path(&[attribute], value);
     }
 
-    /// Sets a member of a map, which must exist.
+    /// Sets a member of a map. The map must exist.
     pub(super) fn set_path(&mut self, path: &[&str], value: AttributeValue) {
         let (path, value) = (self.path(path), self.value(value));
         self.set_to(format!("{path} = {value}"));
     }
 
-    /// Sets an attribute to one more than another holds, or to 1 if that is absent.
+    /// Sets an attribute to the value of `of` plus 1, or to 1 if `of` is absent.
     pub(super) fn set_to_successor(&mut self, attribute: &str, of: &str) {
         let (name, of) = (self.name(attribute), self.name(of));
         let (zero, one) = (self.value(number(0)), self.value(number(1)));
         self.set_to(format!("{name} = if_not_exists({of}, {zero}) + {one}"));
     }
 
-    /// Sets a register: its version, on the condition that the stored one is absent or lower, and its values.
+    /// Sets a register's version and values, on the condition that the stored version is absent or lower.
     pub(super) fn set_register<const N: usize>(
         &mut self,
         version_attribute: &str,
@@ -150,12 +142,12 @@ impl Write {
         }
     }
 
-    /// Only if the attribute is absent or lower.
+    /// Condition: the attribute is absent or lower.
     pub(super) fn if_below(&mut self, path: &[&str], value: AttributeValue) {
         self.if_absent_or(path, "<", value);
     }
 
-    /// Only if the attribute is absent or not higher.
+    /// Condition: the attribute is absent, lower or equal.
     pub(super) fn if_not_above(&mut self, attribute: &str, value: AttributeValue) {
         self.if_absent_or(&[attribute], "<=", value);
     }
@@ -197,13 +189,12 @@ impl Write {
     }
 }
 
-/// Decides what to write, from the item as far as it is known. None ends the loop without a write.
+/// Computes the next write from the stored item. None ends the loop without a write.
 pub(super) trait Plan {
-    /// The next write.
     fn plan(&mut self, found: Option<&Item>) -> impl Future<Output = Result<Option<Write>, StoreError>> + Send;
 }
 
-/// A plan that needs nothing but the item.
+/// A plan that needs only the item.
 impl<F: FnMut(Option<&Item>) -> Result<Option<Write>, StoreError>> Plan for F {
     fn plan(&mut self, found: Option<&Item>) -> impl Future<Output = Result<Option<Write>, StoreError>> + Send {
         std::future::ready(self(found))
@@ -211,85 +202,71 @@ impl<F: FnMut(Option<&Item>) -> Result<Option<Write>, StoreError>> Plan for F {
 }
 
 impl Store {
-    /// The contract of every conditional write: plan, write conditionally, and plan again from the item that DynamoDB
-    /// returns when a condition fails.
+    /// Plans and sends a conditional write. If a condition fails, plans again from the item that DynamoDB returned.
     ///
-    /// The first plan gets None, since nothing was read: it assumes the frequent case, so that this takes one request.
-    /// A plan of None ends the loop without a write.
-    ///
-    /// # Errors
-    /// [`StoreError::Contended`] if other writers changed the item at each attempt.
-    pub(super) async fn write(&self, mut plan: impl Plan) -> Result<Written, StoreError> {
-        let mut found: Option<Item> = None;
+    /// The first plan gets None, since nothing was read yet: it assumes the frequent case, which so takes one request.
+    /// Fails with [`StoreError::Contended`] if other writers changed the item at each attempt.
+    pub(super) async fn write(&self, plan: impl Plan) -> Result<Written, StoreError> {
+        self.write_loop(None, plan).await
+    }
+
+    /// Like [`Self::write`], but the first plan gets an item that was read before.
+    pub(super) async fn write_from(&self, read: Item, plan: impl Plan) -> Result<Written, StoreError> {
+        self.write_loop(Some(read), plan).await
+    }
+
+    async fn write_loop(&self, mut found: Option<Item>, mut plan: impl Plan) -> Result<Written, StoreError> {
         for _ in 0..MAX_ATTEMPTS {
             let Some(write) = plan.plan(found.as_ref()).await? else {
                 return Ok(Written::Unchanged(found.unwrap_or_default()));
             };
-            let new = match &write.action {
-                Action::Put(item) => Some(item.clone()),
-                Action::Update { .. } | Action::Delete(_) => None,
-            };
-            match self.send_write(write).await? {
-                Answer::Done => return Ok(Written::Done(new)),
-                Answer::Refused(item) => found = Some(item),
+            match self.write_once(write).await? {
+                Written::Done(new) => return Ok(Written::Done(new)),
+                Written::Unchanged(item) => found = Some(item),
             }
         }
         Err(StoreError::Contended)
     }
 
-    async fn send_write(&self, mut write: Write) -> Result<Answer, StoreError> {
-        const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
+    /// Sends a conditional write that is not planned again if a condition fails.
+    pub(super) async fn write_once(&self, mut write: Write) -> Result<Written, StoreError> {
         let expression = write.update_expression();
         let condition = (!write.conditions.is_empty()).then(|| write.conditions.join(" AND "));
         let Write { table, action, names, values, .. } = write;
         let (names, values) = ((!names.is_empty()).then_some(names), (!values.is_empty()).then_some(values));
-        match action {
+        macro_rules! send {
+            ($operation:literal, $request:expr, $error:ident) => {{
+                let request = $request
+                    .table_name(table)
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total);
+                match self.costs.track(request.send()).await {
+                    Ok(_) => Ok(None),
+                    Err(error) => match error.as_service_error() {
+                        Some($error::ConditionalCheckFailedException(failed)) => {
+                            Ok(Some(failed.item.clone().unwrap_or_default()))
+                        }
+                        _ => Err(StoreError::of($operation, error)),
+                    },
+                }
+            }};
+        }
+        let mut new = None;
+        let failed_condition = match action {
             Action::Update { key, .. } => {
-                let request = self.client.update_item().table_name(table).set_key(Some(key)).update_expression(expression);
-                let request = request.set_condition_expression(condition).set_expression_attribute_names(names);
-                let request = request.set_expression_attribute_values(values).return_values_on_condition_check_failure(ALL_OLD);
-                let sent = self.send(request.return_consumed_capacity(ReturnConsumedCapacity::Total).send()).await;
-                answer("UpdateItem", sent, |error| match error {
-                    UpdateItemError::ConditionalCheckFailedException(failed) => Some(failed.item.clone()),
-                    _ => None,
-                })
+                let request = self.client.update_item().set_key(Some(key)).update_expression(expression);
+                send!("UpdateItem", request, UpdateItemError)
             }
             Action::Put(item) => {
-                let request = self.client.put_item().table_name(table).set_item(Some(item.into()));
-                let request = request.set_condition_expression(condition).set_expression_attribute_names(names);
-                let request = request.set_expression_attribute_values(values).return_values_on_condition_check_failure(ALL_OLD);
-                let sent = self.send(request.return_consumed_capacity(ReturnConsumedCapacity::Total).send()).await;
-                answer("PutItem", sent, |error| match error {
-                    PutItemError::ConditionalCheckFailedException(failed) => Some(failed.item.clone()),
-                    _ => None,
-                })
+                let request = self.client.put_item().set_item(Some(item.clone().into()));
+                new = Some(item);
+                send!("PutItem", request, PutItemError)
             }
-            Action::Delete(key) => {
-                let request = self.client.delete_item().table_name(table).set_key(Some(key));
-                let request = request.set_condition_expression(condition).set_expression_attribute_names(names);
-                let request = request.set_expression_attribute_values(values).return_values_on_condition_check_failure(ALL_OLD);
-                let sent = self.send(request.return_consumed_capacity(ReturnConsumedCapacity::Total).send()).await;
-                answer("DeleteItem", sent, |error| match error {
-                    DeleteItemError::ConditionalCheckFailedException(failed) => Some(failed.item.clone()),
-                    _ => None,
-                })
-            }
-        }
-    }
-}
-
-/// `refused` reads the item from an error if it is a failed condition.
-fn answer<O, E>(
-    operation: &'static str,
-    sent: Result<O, SdkError<E>>,
-    refused: impl FnOnce(&E) -> Option<Option<Key>>,
-) -> Result<Answer, StoreError>
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    let Err(error) = sent else { return Ok(Answer::Done) };
-    match error.as_service_error().and_then(refused) {
-        Some(item) => Ok(Answer::Refused(item.unwrap_or_default().into())),
-        None => Err(StoreError::of(operation, error)),
+            Action::Delete(key) => send!("DeleteItem", self.client.delete_item().set_key(Some(key)), DeleteItemError),
+        };
+        Ok(failed_condition?.map_or(Written::Done(new), |item| Written::Unchanged(item.into())))
     }
 }

@@ -1,5 +1,5 @@
-//! The store against the embedded DynamoDB: what events cost, what a check reads, what deletions
-//! leave, and what an interruption at any point comes to.
+//! The store on the embedded DynamoDB: the cost of events and checks, what deletions leave behind, delayed writes and
+//! interruptions.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
@@ -12,9 +12,10 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{access::AccessRequest, id::Id, version::Version};
+use futures_util::{StreamExt as _, stream};
 use local::embedded::Embedded;
 use serde_json::{Value, json};
-use store::{Environment, ListIndex, Outcome, Parts, Range, SHARDS, Spent, Store, Witness, Witnesses};
+use store::{Environment, Index, Outcome, Projection, SHARDS, SortKeyRange, Store, StoreCost, Witness, Witnesses};
 use testkit::{
     proxy::Fault,
     store::{applied, at, day, everything, id, items, proxied, write},
@@ -55,14 +56,14 @@ fn check(feature: &str, resource: Option<&str>) -> AccessRequest {
 }
 
 async fn cost(store: &Store, n: u8, event: Value) -> (u32, f64) {
-    let store = store.metered();
+    let store = store.with_cost_tracking();
     assert_eq!(write(&store, n, event.clone()).await.unwrap(), Outcome::Applied, "{event}");
-    let Spent { requests, capacity } = store.spent();
+    let StoreCost { requests, capacity } = store.cost();
     (requests, capacity)
 }
 
 #[tokio::test]
-async fn each_event_costs_what_the_bill_is_reckoned_with() {
+async fn events_cost_the_requests_and_units_that_docs_cost_assumes() {
     let embedded = Embedded::in_memory().await.unwrap();
     let store = &embedded.store;
     let many: Vec<String> = (0..50).map(|n| format!("f{n}")).collect();
@@ -71,25 +72,25 @@ async fn each_event_costs_what_the_bill_is_reckoned_with() {
     let expired = json!({"type": "subscription.expired", "id": "s", "status": "ACTIVE", "startDate": "2026-01-01T00:00:00Z"});
     let mut rows = Vec::new();
     for (what, n, event, expected) in [
-        // a row, and a place in each of the four indexes
+        // an item, and an entry in each of four indexes
         ("customer.created", 1, customer("created"), (1, 5.0)),
         ("customer.updated", 2, customer("updated"), (1, 1.0)),
-        // pointer, the customer it shows, the subscription with a place in each of the three indexes
+        // the pointer, the customer, the subscription with an entry in each of three indexes
         ("subscription.created", 3, subscription("created", "IN_TRIAL"), (3, 6.0)),
-        // the subscription, the customer it shows
+        // the subscription, the customer
         ("subscription.updated", 4, subscription("updated", "ACTIVE"), (2, 2.0)),
-        // the list with the customer it shows
+        // the list and the embedded customer, in one item
         ("entitlements.updated, 1 feature", 5, list(None, &["f0"]), (1, 1.0)),
         ("entitlements.updated, 50 features", 6, list(None, &many), (1, 2.0)),
-        // an update refused for want of the item, the item, a look at the customer, the confirmation, the customer
+        // an update that fails because there is no item, the item, a read of the customer, the confirmation, the customer
         ("entitlements.updated, new resource", 7, list(Some("r"), &["f0"]), (5, 5.0)),
         ("entitlements.updated, resource, 1 feature", 8, list(Some("r"), &["f0"]), (2, 3.0)),
         ("measurement.reported", 9, measurement("f0"), (1, 1.0)),
         ("subscription.canceled", 10, subscription("canceled", "CANCELED"), (1, 1.0)),
         ("subscription.trial_expired", 11, trial_expired, (1, 1.0)),
         ("subscription.expired", 12, expired, (1, 1.0)),
-        // two reads and the tombstone with four places in indexes, the resource, usage, the subscription with three
-        // places and its pointer
+        // two reads and the tombstone with four entries in indexes, the resource, usage, the subscription with three
+        // entries and its pointer
         ("customer.deleted", 13, customer("deleted"), (8, 16.0)),
     ] {
         let spent = cost(store, n, event).await;
@@ -112,23 +113,23 @@ async fn a_check_is_one_request_however_many_entitlements_there_are() {
         applied(&embedded.store, 2, list(Some("r"), &features)).await;
         applied(&embedded.store, 3, measurement("f0")).await;
         for (resource, capacity) in [(None, own), (Some("r"), of_resource)] {
-            let store = embedded.store.metered();
+            let store = embedded.store.with_cost_tracking();
             let view = store.access_view(&check("f0", resource)).await.unwrap();
             assert!(view.entitlement.is_some());
-            let spent = store.spent();
+            let spent = store.cost();
             assert_eq!(spent.requests, 1);
             assert!(spent.capacity <= capacity, "{count} entitlements: {spent:?}");
-            // A feature that is denied takes one request too.
-            let store = embedded.store.metered();
+            // So is a check that is denied.
+            let store = embedded.store.with_cost_tracking();
             assert_eq!(store.access_view(&check("absent", resource)).await.unwrap().entitlement, None);
-            assert_eq!(store.spent().requests, 1);
+            assert_eq!(store.cost().requests, 1);
         }
     }
 }
 
-/// A list is one register in one item, written by one request: there is no moment at which half of it is stored.
+/// By construction: a list is one register in one item, written by one request.
 #[tokio::test]
-async fn a_reader_sees_a_list_whole_or_not_at_all() {
+async fn readers_never_see_a_part_of_a_list() {
     let embedded = Embedded::in_memory().await.unwrap();
     applied(&embedded.store, 1, customer("created")).await;
     let features: Vec<String> = (0..300).map(|n| format!("f{n:03}")).collect();
@@ -140,7 +141,7 @@ async fn a_reader_sees_a_list_whole_or_not_at_all() {
     let seen = tokio::spawn(async move {
         let mut seen = Vec::new();
         while seen.last() != Some(&new_list) && seen.len() < 10_000 {
-            let row = reader.customers(&[id("c")], Parts::Entitlements).await.unwrap().pop().unwrap();
+            let row = reader.customers(&[id("c")], Projection::Entitlements).await.unwrap().pop().unwrap();
             let list = row.scope.visible_list(None).unwrap();
             seen.push(list.value.iter().map(|(feature, _)| feature).collect::<Vec<_>>().join(","));
         }
@@ -155,7 +156,7 @@ async fn a_reader_sees_a_list_whole_or_not_at_all() {
     assert_eq!(embedded.store.access_view(&check("f250", None)).await.unwrap().list, Some(200));
 }
 
-/// Lists in Stigg's form with usage of documented length: what the capacity of the frequent requests depends on.
+/// The capacity of the frequent requests depends on these items' size. The list and usage have their documented length.
 #[tokio::test]
 async fn hot_items_keep_their_byte_budgets() {
     let embedded = Embedded::in_memory().await.unwrap();
@@ -201,7 +202,7 @@ async fn hot_items_keep_their_byte_budgets() {
     }
 }
 
-/// Every item that is left after a deletion expires and holds nothing of the customer's.
+/// All remaining items are tombstones: they expire and have no personal data, list or index key.
 fn assert_only_tombstones(left: &[String], count: usize) {
     assert_eq!(left.len(), count, "{left:#?}");
     for item in left {
@@ -231,7 +232,7 @@ async fn a_deletion_leaves_only_tombstones_and_a_revival_removes_their_expiry() 
 }
 
 #[tokio::test]
-async fn late_events_from_before_a_deletion_leave_nothing_but_tombstones() {
+async fn late_events_from_before_a_deletion_leave_only_tombstones() {
     let embedded = Embedded::in_memory().await.unwrap();
     let store = &embedded.store;
     applied(store, 5, customer("deleted")).await;
@@ -241,17 +242,16 @@ async fn late_events_from_before_a_deletion_leave_nothing_but_tombstones() {
         assert_eq!(write(store, 3, event.clone()).await.unwrap(), Outcome::Stale, "{event}");
         assert_eq!(everything(store).await, before, "{event}");
     }
-    // Of a subscription and a resource that the deletion did not know, tombstones are left.
+    // A subscription and a resource that the deletion did not find become tombstones.
     for (count, event) in [(3, subscription("created", "ACTIVE")), (4, list(Some("r"), &["f"]))] {
         assert_eq!(write(store, 3, event.clone()).await.unwrap(), Outcome::Stale, "{event}");
         assert_only_tombstones(&everything(store).await, count);
     }
 }
 
-/// The subscription is written, but its writer does not hear of it. The deletion gets no further than the tombstone. Then
-/// both are delivered again.
+/// The deletion is interrupted after the tombstone. Then the subscription's event and the deletion are delivered again.
 #[tokio::test]
-async fn a_redelivered_event_leaves_the_pointer_of_a_subscription_that_is_not_swept_yet() {
+async fn a_redelivered_event_keeps_the_pointer_of_a_subscription_that_is_not_swept_yet() {
     let embedded = Embedded::in_memory().await.unwrap();
     let store = &embedded.store;
     applied(store, 1, customer("created")).await;
@@ -263,13 +263,12 @@ async fn a_redelivered_event_leaves_the_pointer_of_a_subscription_that_is_not_sw
     assert_only_tombstones(&everything(store).await, 3);
 }
 
-/// The cancellation that follows a deletion brings nobody back, and is listed if the customer comes
-/// back.
+/// A cancellation after a deletion does not resurrect the customer. It is in the indexes once the customer is live again.
 #[tokio::test]
-async fn a_subscription_is_in_the_indexes_exactly_while_its_customer_is_live() {
+async fn a_subscription_is_in_the_indexes_only_while_its_customer_is_live() {
     let embedded = Embedded::in_memory().await.unwrap();
     let store = &embedded.store;
-    let listed = || indexed(store, ListIndex::Subscriptions);
+    let listed = || indexed(store, Index::Subscriptions);
     applied(store, 1, customer("created")).await;
     applied(store, 2, subscription("created", "ACTIVE")).await;
     assert_eq!(listed().await, [id("s")]);
@@ -284,19 +283,19 @@ async fn a_subscription_is_in_the_indexes_exactly_while_its_customer_is_live() {
     assert_eq!(listed().await, Vec::<Id>::new());
 }
 
-async fn indexed(store: &Store, index: ListIndex) -> Vec<Id> {
+async fn indexed(store: &Store, index: Index) -> Vec<Id> {
     let mut ids = Vec::new();
     for shard in 0..SHARDS {
-        let page = store.list_page(index, shard, &Range::default(), false, 10).await.unwrap();
-        ids.extend(page.places.into_iter().map(|place| place.id));
+        let page = store.query_index(index, shard, &SortKeyRange::default(), false, 10).await.unwrap();
+        ids.extend(page.entries.into_iter().map(|entry| entry.id));
     }
     ids
 }
 
-/// DynamoDB can carry out a request after its sender has given up. Here a deletion comes in between, at each write of
-/// each event.
+/// DynamoDB may execute a request after its sender timed out. Here each write of each event is delayed until a deletion is
+/// done.
 #[tokio::test]
-async fn a_write_that_is_carried_out_after_a_later_deletion_brings_nothing_back() {
+async fn delayed_writes_do_not_resurrect_anything_after_a_deletion() {
     let mut resource_measurement = measurement("f");
     resource_measurement["resource"] = json!({"id": "r"});
     let events = [
@@ -308,14 +307,15 @@ async fn a_write_that_is_carried_out_after_a_later_deletion_brings_nothing_back(
         measurement("f"),
         resource_measurement,
     ];
-    let late = events.iter().flat_map(|event| (0..6).map(move |held| late_write(event.clone(), held)));
-    let writes: usize = futures_util::future::join_all(late).await.into_iter().sum();
-    println!("{writes} late writes");
+    let late = events.iter().flat_map(|event| (0..6).map(move |held| delayed_write(event.clone(), held)));
+    // Each has a DynamoDB of its own: all at once they would run into the client's timeouts.
+    let writes: usize = stream::iter(late).buffer_unordered(6).collect::<Vec<_>>().await.into_iter().sum();
+    println!("{writes} delayed writes");
     assert!(writes > 12);
 }
 
-/// Holds one write of an event until a later deletion is done. Returns 0 if the event takes fewer writes.
-async fn late_write(event: Value, held: usize) -> usize {
+/// Delays one write of an event until a deletion is done. Returns 0 if the event has fewer writes.
+async fn delayed_write(event: Value, held: usize) -> usize {
     let embedded = Embedded::in_memory().await.unwrap();
     let store = &embedded.store;
     applied(store, 1, customer("created")).await;
@@ -330,7 +330,7 @@ async fn late_write(event: Value, held: usize) -> usize {
     }
     applied(store, 5, customer("deleted")).await;
     proxied.proxy.settled().await;
-    for index in [ListIndex::Customers, ListIndex::Subscriptions, ListIndex::SubscriptionsByCustomer] {
+    for index in [Index::Customers, Index::Subscriptions, Index::SubscriptionsByCustomer] {
         assert_eq!(indexed(store, index).await, [], "{event} {held}");
     }
     for item in everything(store).await {
@@ -340,14 +340,14 @@ async fn late_write(event: Value, held: usize) -> usize {
     for resource in [None, Some("r")] {
         assert_eq!(store.access_view(&check("f", resource)).await.unwrap().entitlement, None, "{event} {held}");
     }
-    assert_eq!(indexed(store, ListIndex::Subscriptions).await, [], "{event} {held}");
+    assert_eq!(indexed(store, Index::Subscriptions).await, [], "{event} {held}");
     1
 }
 
-/// One process is about to remove the mark that a subscription waits, when another deletes the customer again and marks
-/// it anew.
+/// One process removes the mark of a waiting subscription with a delay. In the meantime another process deletes the customer
+/// and sets the mark again.
 #[tokio::test]
-async fn a_subscription_that_waits_again_is_not_forgotten_by_who_listed_it_before() {
+async fn a_delayed_removal_does_not_remove_a_newer_waiting_mark() {
     let embedded = Embedded::in_memory().await.unwrap();
     let store = &embedded.store;
     applied(store, 1, customer("created")).await;
@@ -368,19 +368,19 @@ async fn a_subscription_that_waits_again_is_not_forgotten_by_who_listed_it_befor
     while !is_held.load(Ordering::SeqCst) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(indexed(store, ListIndex::Subscriptions).await, [id("s")]);
+    assert_eq!(indexed(store, Index::Subscriptions).await, [id("s")]);
     applied(store, 8, customer("deleted")).await;
-    assert_eq!(indexed(store, ListIndex::Subscriptions).await, []);
+    assert_eq!(indexed(store, Index::Subscriptions).await, []);
     assert_eq!(revival.await.unwrap().unwrap(), Outcome::Applied);
     applied(store, 10, customer("updated")).await;
-    assert_eq!(indexed(store, ListIndex::Subscriptions).await, [id("s")]);
+    assert_eq!(indexed(store, Index::Subscriptions).await, [id("s")]);
     let stored = items(store, &store.tables().subscriptions).await;
     assert!(!stored[0].contains("expiresAt"), "{stored:?}");
 }
 
-/// An event whose handling is cut off after any number of requests is completed by its redelivery.
+/// Each event is interrupted after any number of requests.
 #[tokio::test]
-async fn an_interruption_at_any_request_is_completed_by_the_redelivery() {
+async fn a_redelivery_completes_an_event_that_was_interrupted_at_any_request() {
     let history = [
         (1, customer("created")),
         (2, subscription("created", "ACTIVE")),
@@ -396,11 +396,11 @@ async fn an_interruption_at_any_request_is_completed_by_the_redelivery() {
         (8, list(Some("r2"), &["h"])),
         (7, subscription("updated", "ACTIVE")),
     ];
-    let whole = Embedded::in_memory().await.unwrap();
+    let uninterrupted = Embedded::in_memory().await.unwrap();
     for (n, event) in history.clone() {
-        let _ = write(&whole.store, n, event).await.unwrap();
+        let _ = write(&uninterrupted.store, n, event).await.unwrap();
     }
-    let expected = everything(&whole.store).await;
+    let expected = everything(&uninterrupted.store).await;
     let mut interruptions = 0;
     for cut in 0..40 {
         let embedded = Embedded::in_memory().await.unwrap();
@@ -441,19 +441,19 @@ async fn the_longest_ids_are_stored_and_found() {
 }
 
 #[tokio::test]
-async fn a_receipt_is_remembered_as_it_first_was() {
+async fn the_first_receipt_is_kept() {
     let embedded = Embedded::in_memory().await.unwrap();
     let store = &embedded.store;
     assert_eq!(store.first_receipt("m").await.unwrap(), None);
-    assert_eq!(store.remember_receipt("m", at(1), at(1)).await.unwrap(), at(1));
-    assert_eq!(store.remember_receipt("m", at(2), at(2)).await.unwrap(), at(1));
+    assert_eq!(store.get_or_create_receipt("m", at(1), at(1)).await.unwrap(), at(1));
+    assert_eq!(store.get_or_create_receipt("m", at(2), at(2)).await.unwrap(), at(1));
     assert_eq!(store.first_receipt("m").await.unwrap(), Some(at(1)));
     let stored = items(store, &store.tables().receipts).await;
     assert!(stored.len() == 1 && stored[0].contains("expiresAt"), "{stored:?}");
 }
 
 #[tokio::test]
-async fn an_empty_or_overlong_email_is_no_key_and_takes_no_event_down() {
+async fn empty_and_too_long_emails_are_not_index_keys_and_do_not_fail_the_event() {
     let embedded = Embedded::in_memory().await.unwrap();
     let store = &embedded.store;
     for (n, email) in [(1, "".to_owned()), (2, "e".repeat(3_000)), (3, "e@example.com".to_owned())] {

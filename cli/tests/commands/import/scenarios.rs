@@ -21,14 +21,14 @@ use byos::{
 };
 use domain::{
     access::{AccessRequest, decide},
-    customer::Standing,
+    customer::CustomerState,
     event::{self, Received},
     id::Id,
 };
 use local::embedded::Embedded;
 use runtime::clock::Clock;
 use serde_json::{Value, json};
-use store::{Parts, apply::apply};
+use store::{Projection, apply::apply};
 use wiremock::ResponseTemplate;
 
 use super::standin::{Asked, Data, Form, StandIn, customer, data, entitlement, paid_with, state, subscription, wallet};
@@ -136,14 +136,14 @@ impl Here {
         };
         let view = self.embedded.store.access_view(&request).await.unwrap();
         let decision = decide(&view, &request, jiff::Timestamp::now());
-        let mut answer = serde_json::to_value(&decision.decided_on).unwrap();
+        let mut answer = serde_json::to_value(&decision.snapshot).unwrap();
         answer["hasAccess"] = decision.has_access().into();
         answer["accessDeniedReason"] = json!(decision.denied);
         answer
     }
 
     async fn customer(&self, customer: &str) -> Option<domain::customer::Customer> {
-        self.embedded.store.customers(&[id(customer)], Parts::Profiles).await.unwrap().pop()?.registers.visible()
+        self.embedded.store.customers(&[id(customer)], Projection::Profiles).await.unwrap().pop()?.registers.visible()
     }
 
     async fn subscription(&self, subscription: &str) -> Option<domain::subscription::Subscription> {
@@ -297,7 +297,7 @@ async fn a_record_that_can_not_be_taken_is_named_and_passed_over() {
     has("subscription", "subscription of customer/0003".into(), "`startDate`");
     assert_eq!((skipped.len(), counts.skipped), (6, 6), "{skipped:#?}");
     // A name decides nothing.
-    let nameless = here.embedded.store.customers(&[id("customer/0001")], Parts::Profiles).await.unwrap().pop().unwrap();
+    let nameless = here.embedded.store.customers(&[id("customer/0001")], Projection::Profiles).await.unwrap().pop().unwrap();
     assert_eq!(nameless.registers.visible().unwrap().profile.name, None);
     assert_eq!(here.check("customer/0001", "seats", None).await["hasAccess"], true);
     assert_eq!((counts.customers, counts.subscriptions), (6, 6));
@@ -398,8 +398,8 @@ async fn a_customer_who_is_archived_during_the_import_is_not_brought_back_by_wha
     old.walk::<Fatal>(Records::Customers, None, 1, async |_| Ok(())).await.unwrap();
     import::run(&mirror, &mut checkpoint, 1, None, &mut report).await.unwrap();
     let archived_at = archived_at.lock().unwrap().unwrap();
-    let customer = here.embedded.store.customers(&[id("customer/0000")], Parts::Profiles).await.unwrap().pop().unwrap();
-    assert_eq!(customer.registers.standing(), Standing::Live);
+    let customer = here.embedded.store.customers(&[id("customer/0000")], Projection::Profiles).await.unwrap().pop().unwrap();
+    assert_eq!(customer.registers.state(), CustomerState::Live);
     here.hear(json!({"type": "customer.deleted", "id": "customer/0000", "timestamp": archived_at})).await;
     assert_eq!(here.check("customer/0000", "seats", Some("site")).await["accessDeniedReason"], "CustomerIsArchived");
 }
@@ -422,8 +422,8 @@ async fn a_resource_has_its_own_list_and_an_older_state_is_understood() {
     assert_eq!(here.check("customer/0000", "seats", None).await["usageLimit"], 5);
     // its customer is not shown alive by the list: a deletion from before the import is the end of it
     here.hear(json!({"type": "customer.deleted", "id": "customer/0000", "timestamp": jiff::Timestamp::now()})).await;
-    let row = here.embedded.store.customers(&[id("customer/0000")], Parts::Profiles).await.unwrap().pop().unwrap();
-    assert_eq!(row.registers.standing(), Standing::Archived);
+    let row = here.embedded.store.customers(&[id("customer/0000")], Projection::Profiles).await.unwrap().pop().unwrap();
+    assert_eq!(row.registers.state(), CustomerState::Archived);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use async_graphql::{
 };
 use async_graphql_value::Value;
 use serde_json::Map;
-use store::Parts;
+use store::Projection;
 
 use super::{
     FieldGroup,
@@ -36,7 +36,7 @@ pub(crate) struct Plan<'t> {
     /// Levels of fields.
     pub(crate) depth: usize,
     /// The parts of customers that the operation reads.
-    pub(crate) parts: Parts,
+    pub(crate) parts: Projection,
 }
 
 /// A member of the response.
@@ -92,7 +92,7 @@ struct Object<'t> {
     row_fields: HashMap<Name, Name>,
     complexity: usize,
     depth: usize,
-    parts: Parts,
+    parts: Projection,
 }
 
 impl<'t, 'd> Planner<'t, 'd> {
@@ -103,7 +103,7 @@ impl<'t, 'd> Planner<'t, 'd> {
             row_fields: HashMap::new(),
             complexity: 0,
             depth: 0,
-            parts: Parts::Versions,
+            parts: Projection::Versions,
         };
         for group in collect_fields(self.document, sets, &|directives| self.is_included(directives))? {
             self.field(name, parent, &group, &mut object)?;

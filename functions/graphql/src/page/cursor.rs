@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{id::Id, time::FIXED_WIDTH};
-use store::{ListIndex, Place, creation_order, customer_order};
+use store::{Index, IndexEntry, creation_order, customer_order};
 
 use super::Order;
 use crate::{column::Column, error::ApiError};
@@ -40,14 +40,14 @@ impl Position {
     }
 
     /// The sort key of this position in an index; None if no entry of the index can have it.
-    pub(crate) fn to_sort_key(&self, index: ListIndex) -> Option<String> {
+    pub(crate) fn to_sort_key(&self, index: Index) -> Option<String> {
         let id = self.id()?;
         match (index, self.0.as_slice()) {
-            (ListIndex::Customers | ListIndex::Subscriptions, [_]) => Some(id.as_str().to_owned()),
-            (ListIndex::CustomersByCreation | ListIndex::SubscriptionsByCreation, [time, _]) => {
+            (Index::Customers | Index::Subscriptions, [_]) => Some(id.as_str().to_owned()),
+            (Index::CustomersByCreation | Index::SubscriptionsByCreation, [time, _]) => {
                 time.as_ref().is_none_or(|time| time.len() == FIXED_WIDTH).then(|| creation_order(time.as_deref(), &id))
             }
-            (ListIndex::SubscriptionsByCustomer, [customer, _]) => {
+            (Index::SubscriptionsByCustomer, [customer, _]) => {
                 let customer = Id::try_from(customer.as_deref()?).ok()?;
                 Some(customer_order(&customer, id.as_str()))
             }
@@ -57,16 +57,16 @@ impl Position {
 
     /// The position of an index entry. Cursors are taken from the index and not from the row: the row may be
     /// newer than its entry, and the next page has to continue where this one ended in the index.
-    pub(crate) fn from_index(index: ListIndex, place: &Place) -> Self {
-        let id = Some(place.id.as_str().to_owned());
+    pub(crate) fn from_index(index: Index, entry: &IndexEntry) -> Self {
+        let id = Some(entry.id.as_str().to_owned());
         match index {
-            ListIndex::Customers | ListIndex::Subscriptions => Self(vec![id]),
-            ListIndex::CustomersByCreation | ListIndex::SubscriptionsByCreation => {
-                let (time, _) = place.sort.split_once('|').unwrap_or_default();
+            Index::Customers | Index::Subscriptions => Self(vec![id]),
+            Index::CustomersByCreation | Index::SubscriptionsByCreation => {
+                let (time, _) = entry.sort.split_once('|').unwrap_or_default();
                 Self(vec![(time.len() == FIXED_WIDTH).then(|| time.to_owned()), id])
             }
-            ListIndex::SubscriptionsByCustomer => {
-                let customer = place.sort.split_once('\0').map(|(customer, _)| customer.to_owned());
+            Index::SubscriptionsByCustomer => {
+                let customer = entry.sort.split_once('\0').map(|(customer, _)| customer.to_owned());
                 Self(vec![customer, id])
             }
         }
@@ -118,14 +118,14 @@ mod tests {
         let id = Id::try_from("s|1").unwrap();
         let customer = Id::try_from("c|1").unwrap();
         for (index, sort) in [
-            (ListIndex::Customers, "s|1".to_owned()),
-            (ListIndex::CustomersByCreation, creation_order(Some("2026-01-01T00:00:00.000Z"), &id)),
-            (ListIndex::SubscriptionsByCreation, creation_order(None, &id)),
-            (ListIndex::SubscriptionsByCustomer, customer_order(&customer, "s|1")),
+            (Index::Customers, "s|1".to_owned()),
+            (Index::CustomersByCreation, creation_order(Some("2026-01-01T00:00:00.000Z"), &id)),
+            (Index::SubscriptionsByCreation, creation_order(None, &id)),
+            (Index::SubscriptionsByCustomer, customer_order(&customer, "s|1")),
         ] {
-            let place = Place { sort, id: id.clone() };
-            let position = Position::from_index(index, &place);
-            assert_eq!(position.to_sort_key(index), Some(place.sort));
+            let entry = IndexEntry { sort, id: id.clone() };
+            let position = Position::from_index(index, &entry);
+            assert_eq!(position.to_sort_key(index), Some(entry.sort));
         }
     }
 }

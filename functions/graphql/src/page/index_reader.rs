@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::id::Id;
-use store::{ListIndex, Place, Range};
+use store::{Index, IndexEntry, SortKeyRange};
 
 use super::{
     Direction, ListQuery, Position,
@@ -26,7 +26,7 @@ const USE_AN_INDEX: &str = "use customerId, subscriptionId, email or a customer'
 pub(super) struct IndexReader<'a, R: LoadRow> {
     pub(super) loaders: &'a Loaders,
     pub(super) query: &'a ListQuery<R::Column>,
-    pub(super) index: ListIndex,
+    pub(super) index: Index,
     pub(super) direction: Direction,
 }
 
@@ -88,19 +88,19 @@ impl<R: LoadRow> IndexReader<'_, R> {
     }
 
     /// Whether the range has at least `count` rows.
-    async fn has(&self, range: &Range, end: End, count: usize) -> Result<bool, ApiError> {
+    async fn has(&self, range: &SortKeyRange, end: End, count: usize) -> Result<bool, ApiError> {
         let Some(others) = count.checked_sub(1) else { return Ok(true) };
         let (_, last) = self.read(range, end, others, 1).await?;
         Ok(!last.is_empty())
     }
 
     /// The range of sort keys between two positions, both exclusive.
-    fn range(&self, after: Option<&Position>, before: Option<&Position>) -> Range {
+    fn range(&self, after: Option<&Position>, before: Option<&Position>) -> SortKeyRange {
         let sort_key = |position: Option<&Position>| position.and_then(|position| position.to_sort_key(self.index));
         let (after, before) = (sort_key(after), sort_key(before));
         match self.direction {
-            Direction::Ascending => Range { above: after, below: before },
-            Direction::Descending => Range { above: before, below: after },
+            Direction::Ascending => SortKeyRange { above: after, below: before },
+            Direction::Descending => SortKeyRange { above: before, below: after },
         }
     }
 
@@ -108,7 +108,7 @@ impl<R: LoadRow> IndexReader<'_, R> {
     /// rows; fewer only at the end of the range.
     ///
     /// Index entries whose row is no longer visible or does not meet the condition are replaced by later ones.
-    async fn read(&self, range: &Range, end: End, skip: usize, count: usize) -> Result<(usize, Rows<R>), ApiError> {
+    async fn read(&self, range: &SortKeyRange, end: End, skip: usize, count: usize) -> Result<(usize, Rows<R>), ApiError> {
         let limit = self.loaders.limits.candidates;
         let direction = if end == End::First { self.direction } else { self.direction.reversed() };
         let mut merge = ShardMerge::new(&self.loaders.store, self.index, range, direction);
@@ -144,7 +144,7 @@ impl<R: LoadRow> IndexReader<'_, R> {
     }
 
     /// Rows that are read only to be skipped or filtered are not cached.
-    async fn rows(&self, entries: &[Place], skip: usize) -> Result<HashMap<Id, R>, ApiError> {
+    async fn rows(&self, entries: &[IndexEntry], skip: usize) -> Result<HashMap<Id, R>, ApiError> {
         let ids: Vec<Id> = entries.iter().map(|entry| entry.id.clone()).collect();
         if self.keeps_all(skip) {
             return R::load(self.loaders, ids).await;
@@ -160,7 +160,7 @@ pub(super) async fn all_ids<R: LoadRow>(loaders: &Loaders) -> Result<Vec<Id>, Ap
     let Some(index) = R::Column::index(&[R::Column::PRIMARY_KEY]) else {
         return Ok(Vec::new());
     };
-    let mut merge = ShardMerge::new(&loaders.store, index, &Range::default(), Direction::Ascending);
+    let mut merge = ShardMerge::new(&loaders.store, index, &SortKeyRange::default(), Direction::Ascending);
     let entries = merge.next(limit + 1).await?;
     if entries.len() > limit {
         return Err(ApiError::TooManyRows { limit, suggestion: USE_AN_INDEX });

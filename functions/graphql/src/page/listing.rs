@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use domain::id::Id;
-use store::{ListIndex, Parts};
+use store::{Index, Projection};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -79,7 +79,7 @@ impl<R: LoadRow> Listing<R> {
     }
 
     /// The index that has the list's order, and the direction to read it in.
-    fn index(&self) -> Option<(ListIndex, Direction)> {
+    fn index(&self) -> Option<(Index, Direction)> {
         if self.source.is_all() { self.query.order.index() } else { None }
     }
 
@@ -195,7 +195,7 @@ impl<R: LoadRow> Listing<R> {
         let _permit = self.loaders.in_memory.acquire().await;
         let mut positions = Vec::with_capacity(ids.len());
         for ids in ids.chunks(CHUNK) {
-            let rows = R::read(&self.loaders, ids, self.loaders.parts.min(Parts::Profiles)).await?;
+            let rows = R::read(&self.loaders, ids, self.loaders.parts.min(Projection::Profiles)).await?;
             positions.extend(self.positions_of(rows.values()));
         }
         Ok(positions)
@@ -206,6 +206,6 @@ impl<R: LoadRow> Listing<R> {
     }
 }
 
-fn primary_key_index<R: LoadRow>() -> Option<ListIndex> {
+fn primary_key_index<R: LoadRow>() -> Option<Index> {
     R::Column::index(&[R::Column::PRIMARY_KEY])
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use store::ListIndex;
+use store::Index;
 
 use super::Position;
 use crate::{column::Column, row::Row};
@@ -55,7 +55,7 @@ impl<C: Column> Order<C> {
     }
 
     /// The index that has this order, and the direction to read it in.
-    pub(crate) fn index(&self) -> Option<(ListIndex, Direction)> {
+    pub(crate) fn index(&self) -> Option<(Index, Direction)> {
         let (_, direction) = *self.keys.first()?;
         if self.keys.iter().any(|(_, other)| *other != direction) {
             return None;
@@ -138,8 +138,8 @@ mod tests {
     #[test]
     fn an_index_serves_its_own_order_in_both_directions_only() {
         let index = |columns: &[(CustomerColumn, Direction)]| Order::new(columns.iter().copied(), true).index();
-        assert_eq!(index(&[]), Some((ListIndex::Customers, Ascending)));
-        assert_eq!(index(&[(CreatedAt, Descending)]), Some((ListIndex::CustomersByCreation, Descending)));
+        assert_eq!(index(&[]), Some((Index::Customers, Ascending)));
+        assert_eq!(index(&[(CreatedAt, Descending)]), Some((Index::CustomersByCreation, Descending)));
         assert_eq!(index(&[(CreatedAt, Descending), (CustomerId, Ascending)]), None);
         assert_eq!(index(&[(Name, Ascending)]), None);
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use futures_util::future::try_join_all;
-use store::{IndexPage, ListIndex, Place, Range, SHARDS};
+use store::{Index, IndexEntry, IndexPage, SHARDS, SortKeyRange};
 
 use super::Direction;
 use crate::{error::ApiError, reads::Reads};
@@ -12,9 +12,9 @@ use crate::{error::ApiError, reads::Reads};
 struct Shard {
     number: u8,
     /// The range that was not read yet.
-    unread: Range,
+    unread: SortKeyRange,
     /// Entries that were read and not returned yet.
-    buffer: VecDeque<Place>,
+    buffer: VecDeque<IndexEntry>,
     has_more: bool,
 }
 
@@ -22,28 +22,28 @@ struct Shard {
 #[derive(Debug)]
 pub(super) struct ShardMerge<'a> {
     store: &'a Reads,
-    index: ListIndex,
+    index: Index,
     direction: Direction,
     shards: Vec<Shard>,
 }
 
 impl<'a> ShardMerge<'a> {
-    pub(super) fn new(store: &'a Reads, index: ListIndex, range: &Range, direction: Direction) -> Self {
+    pub(super) fn new(store: &'a Reads, index: Index, range: &SortKeyRange, direction: Direction) -> Self {
         let shard = |number| Shard { number, unread: range.clone(), buffer: VecDeque::new(), has_more: true };
         Self { store, index, direction, shards: (0..SHARDS).map(shard).collect() }
     }
 
     /// The next `count` entries; fewer only at the end. One request per shard, concurrently.
-    pub(super) async fn next(&mut self, count: usize) -> Result<Vec<Place>, ApiError> {
+    pub(super) async fn next(&mut self, count: usize) -> Result<Vec<IndexEntry>, ApiError> {
         let (store, index) = (self.store, self.index);
         let is_descending = self.direction == Direction::Descending;
         // All of the next entries may be in the same shard.
         let reads = self.shards.iter_mut().map(|shard| async move {
             let missing = count.saturating_sub(shard.buffer.len());
             if missing > 0 && shard.has_more {
-                let IndexPage { places, has_more } =
-                    store.list_page(index, shard.number, &shard.unread, is_descending, missing).await?;
-                if let Some(last) = places.last() {
+                let IndexPage { entries, has_more } =
+                    store.query_index(index, shard.number, &shard.unread, is_descending, missing).await?;
+                if let Some(last) = entries.last() {
                     let read_to = Some(last.sort.clone());
                     match is_descending {
                         true => shard.unread.below = read_to,
@@ -51,7 +51,7 @@ impl<'a> ShardMerge<'a> {
                     }
                 }
                 shard.has_more = has_more;
-                shard.buffer.extend(places);
+                shard.buffer.extend(entries);
             }
             Ok::<_, ApiError>(())
         });
@@ -63,7 +63,7 @@ impl<'a> ShardMerge<'a> {
         self.shards.iter().all(|shard| shard.buffer.is_empty() && !shard.has_more)
     }
 
-    fn pop(&mut self) -> Option<Place> {
+    fn pop(&mut self) -> Option<IndexEntry> {
         let shards = self.shards.iter_mut().filter(|shard| !shard.buffer.is_empty());
         let next = match self.direction {
             Direction::Ascending => shards.min_by(|a, b| a.buffer.front().cmp(&b.buffer.front())),

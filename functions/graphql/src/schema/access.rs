@@ -2,7 +2,7 @@
 
 use async_graphql::{Enum, SimpleObject};
 use domain::{
-    access::{AccessDeniedReason, AccessRequest, DecidedOn, Decision, decide},
+    access::{AccessDeniedReason, AccessRequest, Decision, EntitlementSnapshot, decide},
     id::{Id, IdError},
 };
 use serde_json::Value;
@@ -91,8 +91,8 @@ impl From<Decision> for AccessDecision {
     fn from(decision: Decision) -> Self {
         let has_access = decision.has_access();
         // Exhaustive, so that a new member of the decision has to be added to the schema.
-        let Decision { denied, reason, decided_on } = decision;
-        let DecidedOn {
+        let Decision { rule: _, denied, reason, snapshot } = decision;
+        let EntitlementSnapshot {
             current_usage,
             usage_limit,
             has_unlimited_usage,
@@ -101,7 +101,7 @@ impl From<Decision> for AccessDecision {
             usage_period_end,
             enum_values,
             remaining_balance,
-        } = decided_on;
+        } = snapshot;
         let number = |number: Option<Value>| number.as_ref().and_then(Value::as_f64);
         AccessDecision {
             has_access,

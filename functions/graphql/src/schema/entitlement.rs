@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result, SimpleObject};
 use domain::{
-    entitlement::{Entitlement as Effective, ScopeRegisters, Unreadable, write_stigg_json},
+    entitlement::{Entitlement as Effective, ScopeRegisters, UnreadableEntitlement, write_stigg_json},
     id::Id,
     time::to_fixed_width,
     version::Version,
@@ -28,7 +28,7 @@ pub(super) fn to_stigg_json(scope: &ScopeRegisters, tombstone: Option<&Version>)
     json.push(b'[');
     for (index, (feature_id, stored)) in list.value.iter().enumerate() {
         write_comma(index, &mut json);
-        let feature = Id::try_from(feature_id).ok().filter(|_| scope.may_change(feature_id));
+        let feature = Id::try_from(feature_id).ok().filter(|_| scope.may_override(feature_id));
         let merged = feature.map(|feature| scope.entitlement(&feature, tombstone)).transpose()?.flatten();
         write_stigg_json(stored, merged.as_ref(), &mut json).map_err(|_| UNREADABLE)?;
     }
@@ -50,7 +50,7 @@ impl Entitlement {
     /// The entitlements of a scope, sorted by feature id.
     pub(super) fn all(scope: &ScopeRegisters, tombstone: Option<&Version>, now: Timestamp) -> Result<Vec<Self>, StoreError> {
         let typed = |(feature_id, effective, stored): (Id, Effective, &str)| {
-            let json = serde_json::from_str(stored).map_err(|_| Unreadable { feature_id: feature_id.to_string() })?;
+            let json = serde_json::from_str(stored).map_err(|_| UnreadableEntitlement { feature_id: feature_id.to_string() })?;
             Ok(Self { feature_id, effective, json, now })
         };
         scope.entitlements(tombstone)?.into_iter().map(typed).collect()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result};
 use domain::id::Id;
-use store::StoreError;
+use store::{MAX_PARTITION_KEY_BYTES, StoreError};
 
 use super::{
     access::{self, AccessDecision},
@@ -161,7 +161,7 @@ async fn customers_source(loaders: &Loaders, filter: &Filter<CustomerColumn>) ->
 ///
 /// Source: DynamoDB, quotas: a partition key is 1 to 2,048 bytes long.
 fn indexable(filter: &Filter<CustomerColumn>, column: CustomerColumn) -> Option<&str> {
-    filter.value(column).filter(|value| !value.is_empty() && value.len() <= 2_048)
+    filter.value(column).filter(|value| !value.is_empty() && value.len() <= MAX_PARTITION_KEY_BYTES)
 }
 
 /// The smallest source that has all subscriptions that meet the condition.

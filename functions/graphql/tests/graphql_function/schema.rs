@@ -104,9 +104,9 @@ fn every_type_and_every_field_has_a_description() {
 fn an_access_decision_has_the_members_of_check_access() {
     let served = parts(&parse_schema(graphql::sdl()).unwrap());
     let served: Vec<_> = served.keys().filter_map(|path| path.strip_prefix("AccessDecision.")).collect();
-    let decided_on = serde_json::to_value(domain::access::DecidedOn::default()).unwrap();
+    let snapshot = serde_json::to_value(domain::access::EntitlementSnapshot::default()).unwrap();
     let mut expected = vec!["hasAccess", "reason", "accessDeniedReason"];
-    expected.extend(decided_on.as_object().unwrap().keys().map(String::as_str));
+    expected.extend(snapshot.as_object().unwrap().keys().map(String::as_str));
     expected.sort_unstable();
     assert_eq!(served, expected);
 }

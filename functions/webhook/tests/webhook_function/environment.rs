@@ -29,7 +29,7 @@ impl Place {
 
     /// A process of the function.
     async fn process(&self) -> Webhook {
-        let environment = self.embedded.store.open_for_writes().await;
+        let environment = self.embedded.store.warm_up_for_writes().await;
         assert!(environment.is_some());
         self.unread().with_environment(environment)
     }
@@ -138,7 +138,7 @@ async fn an_event_of_the_replicas_own_environment_is_one_request() {
     let place = Place::start().await;
     let (requests, proxied) = count(&place.embedded).await;
     assert_eq!(deliver(&place.process().await, &event("a", Some("production"), SignedDuration::from_secs(9))).await, applied());
-    let environment = proxied.store.open_for_writes().await;
+    let environment = proxied.store.warm_up_for_writes().await;
     assert_eq!(requests.load(Ordering::SeqCst), 1, "the start reads the environment by the request that it makes anyway");
     let process = place.webhook(proxied.store.clone()).with_environment(environment);
     for age in (1..=5).rev() {

@@ -1,7 +1,7 @@
-//! The decision table, row by row.
+//! The decision rules, one by one.
 
 use super::*;
-use crate::{customer::Register, entitlement::Entitlement, version::Version};
+use crate::{entitlement::Entitlement, register::Register, version::Version};
 use AccessDeniedReason::*;
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ const NOW: &str = "2026-11-23T14:00:00Z";
 fn view(entitlement: &str) -> AccessView {
     let version = Version::new("2026-11-01T00:00:00Z".parse().unwrap(), "m");
     let grant = Register { version, value: serde_json::from_str(entitlement).unwrap() };
-    AccessView { standing: Standing::Live, list: Some(1), entitlement: Some(Entitlement::new(grant, None, None)) }
+    AccessView { customer_state: CustomerState::Live, list: Some(1), entitlement: Some(Entitlement::new(grant, None, None)) }
 }
 
 fn request(usage: f64, values: &[&str]) -> AccessRequest {
@@ -24,29 +24,28 @@ fn request(usage: f64, values: &[&str]) -> AccessRequest {
 }
 
 fn denied(view: &AccessView, request: &AccessRequest) -> Option<AccessDeniedReason> {
-    explained(view, request);
+    assert_explained(view, request);
     decide(view, request, NOW.parse().unwrap()).denied
 }
 
-/// Holds an explanation to the decision: the same, by its last row and no earlier one.
-fn explained(view: &AccessView, request: &AccessRequest) {
+/// An explanation has the same decision, and only its last step decides.
+fn assert_explained(view: &AccessView, request: &AccessRequest) {
     let now = NOW.parse().unwrap();
     let Explanation { steps, decision } = explain(view, request, now);
     assert_eq!(decision, decide(view, request, now), "{steps:?}");
     let (last, before) = steps.split_last().unwrap();
     assert!(last.decides && before.iter().all(|step| !step.decides), "{steps:?}");
-    assert!(steps.iter().map(|step| step.row).is_sorted(), "{steps:?}");
-    let possible: &[_] = match last.row {
-        Row::Unknown => &[Some(CustomerNotFound)],
-        Row::Archived => &[Some(CustomerIsArchived)],
-        Row::NoResource => &[Some(CustomerResourceNotFound)],
-        Row::NoList => &[Some(NoActiveSubscription)],
-        Row::NotInList => &[Some(NoFeatureEntitlementInSubscription)],
-        Row::CreditsUsedUp => &[Some(InsufficientCredits)],
-        Row::Enum => &[None, Some(RequestedValuesMismatch)],
-        Row::UnknownType => &[Some(Unknown)],
-        Row::BeyondLimit => &[Some(RequestedUsageExceedingLimit)],
-        Row::CreditsLeft | Row::Boolean | Row::Unmetered | Row::Unlimited | Row::WithinLimit => &[None],
+    let possible: &[_] = match last.rule {
+        Rule::UnknownCustomer => &[Some(CustomerNotFound)],
+        Rule::ArchivedCustomer => &[Some(CustomerIsArchived)],
+        Rule::NoResource => &[Some(CustomerResourceNotFound)],
+        Rule::NoList => &[Some(NoActiveSubscription)],
+        Rule::NotInList => &[Some(NoFeatureEntitlementInSubscription)],
+        Rule::CreditsUsedUp => &[Some(InsufficientCredits)],
+        Rule::Enum => &[None, Some(RequestedValuesMismatch)],
+        Rule::UnknownType => &[Some(Unknown)],
+        Rule::BeyondLimit => &[Some(RequestedUsageExceedingLimit)],
+        Rule::CreditsLeft | Rule::Boolean | Rule::Unmetered | Rule::Unlimited | Rule::WithinLimit => &[None],
     };
     assert!(possible.contains(&decision.denied), "{steps:?} {decision:?}");
     assert!(steps.iter().all(|step| !step.found.is_empty()));
@@ -82,42 +81,42 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4_096, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_explanation_comes_to_the_decision_whatever_is_stored_and_asked(
+    fn every_explanation_ends_with_the_rule_that_decides(
         entitlement in any_entitlement(),
-        standing in prop_oneof![8 => Just(Standing::Live), 1 => Just(Standing::Archived), 1 => Just(Standing::Unknown)],
+        customer_state in prop_oneof![8 => Just(CustomerState::Live), 1 => Just(CustomerState::Archived), 1 => Just(CustomerState::Unknown)],
         list in prop_oneof![8 => Just(Some(1)), 1 => Just(Some(0)), 1 => Just(None)],
         is_granted in proptest::bool::weighted(0.8),
         usage in proptest::sample::select(&[0.0, 0.5, 1.0, 9.0]),
         values in proptest::sample::subsequence(&["a", "b", "c"], 0..3),
-        of_resource in any::<bool>(),
+        is_resource in any::<bool>(),
     ) {
         let entitlement = view(&entitlement).entitlement.filter(|_| is_granted);
-        let resource_id = of_resource.then(|| Id::try_from("r").unwrap());
-        explained(&AccessView { standing, list, entitlement }, &AccessRequest { resource_id, ..request(usage, &values) });
+        let resource_id = is_resource.then(|| Id::try_from("r").unwrap());
+        assert_explained(&AccessView { customer_state, list, entitlement }, &AccessRequest { resource_id, ..request(usage, &values) });
     }
 }
 
 #[test]
-fn the_way_to_a_decision_names_what_each_row_was_held_against() {
+fn each_step_of_an_explanation_names_the_facts_it_checked() {
     let entitlement = r#"{"feature":{"id":"f","featureType":"NUMBER","meterType":"FLUCTUATING"},"usageLimit":3,"currentUsage":3,
         "usagePeriodEnd":"2026-10-31T00:00:00Z"}"#;
     let explanation = explain(&view(entitlement), &request(4.0, &[]), NOW.parse().unwrap());
-    let steps: Vec<String> = explanation.steps.iter().map(|step| format!("{} {}", step.row.number(), step.found)).collect();
+    let steps: Vec<String> = explanation.steps.iter().map(|step| format!("{} {}", step.rule.number(), step.found)).collect();
     let last = "0 used, 4 requested, 3 allowed; the period in which 3 were used ended at 2026-10-31T00:00:00.000Z";
     assert_eq!(
         steps,
         [
-            "1 it is live",
-            "2 it is live",
-            "3 no resource is asked for",
-            "3a the newest list holds 1",
-            "4 the newest list grants it",
-            "5 it is not paid with credits",
-            "6 its type is NUMBER",
-            "7 its type is NUMBER",
-            "7a its type is NUMBER",
-            "8 its meter is FLUCTUATING",
-            "9 its limit is a hard one",
+            "1 the customer is live",
+            "2 the customer is live",
+            "3 no resource requested",
+            "3a 1 feature in the newest list",
+            "4 in the newest list",
+            "5 not paid with credits",
+            "6 type NUMBER",
+            "7 type NUMBER",
+            "7a type NUMBER",
+            "8 meter FLUCTUATING",
+            "9 hard limit",
             &format!("10 {last}"),
             &format!("11 {last}"),
         ]
@@ -125,26 +124,26 @@ fn the_way_to_a_decision_names_what_each_row_was_held_against() {
 }
 
 #[test]
-fn what_comes_before_the_feature_decides_in_the_order_of_the_sdk() {
-    let whole = view(r#"{"feature":{"id":"f","featureType":"BOOLEAN"}}"#);
-    let of_resource = AccessRequest { resource_id: Some(Id::try_from("r").unwrap()), ..request(0.0, &[]) };
+fn customer_resource_and_list_are_checked_before_the_feature() {
+    let boolean = view(r#"{"feature":{"id":"f","featureType":"BOOLEAN"}}"#);
+    let resource = AccessRequest { resource_id: Some(Id::try_from("r").unwrap()), ..request(0.0, &[]) };
     let plain = request(0.0, &[]);
-    let empty = AccessView { list: None, entitlement: None, ..whole.clone() };
+    let empty = AccessView { list: None, entitlement: None, ..boolean.clone() };
     for (view, request, expected) in [
-        (AccessView { standing: Standing::Unknown, ..empty.clone() }, &of_resource, Some(CustomerNotFound)),
-        (AccessView { standing: Standing::Archived, ..whole.clone() }, &plain, Some(CustomerIsArchived)),
-        (empty.clone(), &of_resource, Some(CustomerResourceNotFound)),
+        (AccessView { customer_state: CustomerState::Unknown, ..empty.clone() }, &resource, Some(CustomerNotFound)),
+        (AccessView { customer_state: CustomerState::Archived, ..boolean.clone() }, &plain, Some(CustomerIsArchived)),
+        (empty.clone(), &resource, Some(CustomerResourceNotFound)),
         (empty.clone(), &plain, Some(NoActiveSubscription)),
-        (AccessView { list: Some(0), ..whole.clone() }, &of_resource, Some(NoActiveSubscription)),
-        (AccessView { entitlement: None, ..whole.clone() }, &plain, Some(NoFeatureEntitlementInSubscription)),
-        (whole, &plain, None),
+        (AccessView { list: Some(0), ..boolean.clone() }, &resource, Some(NoActiveSubscription)),
+        (AccessView { entitlement: None, ..boolean.clone() }, &plain, Some(NoFeatureEntitlementInSubscription)),
+        (boolean, &plain, None),
     ] {
         assert_eq!(denied(&view, request), expected, "{view:?}");
     }
 }
 
 #[test]
-fn each_kind_of_feature_decides_by_its_row() {
+fn each_feature_type_has_its_rule() {
     let metered = r#""feature":{"id":"f","featureType":"NUMBER","meterType":"Incremental"}"#;
     let value = r#""feature":{"id":"f","featureType":"NUMBER","meterType":"None"}"#;
     let boolean = r#""feature":{"id":"f","featureType":"BOOLEAN","status":"NEW"}"#;
@@ -195,7 +194,7 @@ fn each_kind_of_feature_decides_by_its_row() {
             vec![],
             Some(RequestedUsageExceedingLimit),
         ),
-        // a type that is not known is no reason to grant
+        // an unsupported type denies
         (r#""feature":{"id":"f","featureType":"TENSOR"}"#.to_owned(), 0.0, vec![], Some(Unknown)),
         (r#""feature":{"id":"f"}"#.to_owned(), 0.0, vec![], Some(Unknown)),
     ] {
@@ -204,12 +203,12 @@ fn each_kind_of_feature_decides_by_its_row() {
 }
 
 #[test]
-fn the_decision_says_the_numbers_of_the_present_period() {
+fn a_decision_reports_the_numbers_of_the_current_period() {
     let entitlement = r#"{"feature":{"id":"f","featureType":"NUMBER","meterType":"FLUCTUATING"},"usageLimit":3,"currentUsage":3,
         "usagePeriodAnchor":"2026-01-31T00:00:00Z","usagePeriodEnd":"2026-10-31T00:00:00Z","resetPeriod":"MONTH"}"#;
     let decision = decide(&view(entitlement), &request(4.0, &[]), NOW.parse().unwrap());
     assert_eq!(decision.reason, "The feature f would pass its limit: 0 used, 4 requested, 3 allowed.");
-    let numbers = decision.decided_on;
+    let numbers = decision.snapshot;
     assert_eq!((numbers.current_usage, numbers.usage_limit), (Some(0.into()), Some(3.into())));
     assert_eq!(numbers.usage_period_start.as_deref(), Some("2026-10-31T00:00:00.000Z"));
     assert_eq!(numbers.usage_period_end.as_deref(), Some("2026-11-30T00:00:00.000Z"));

@@ -1,46 +1,46 @@
-//! What identifies an event's content.
+//! Identifies an event by its content.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use sha2::{Digest as _, Sha256};
 
-/// Members of the envelope that differ between two deliveries of one event.
-const OF_THE_DELIVERY: [&str; 2] = ["traceId", "eventId"];
+use super::member::MemberName;
 
-/// 128 bits in hexadecimal that identify the content of an event: the same for bodies that differ in white
-/// space, in the order of members, in how a number or a string is written, or in the envelope's traceId and
-/// eventId. Identifies an event without a messageId, and tells apart Stigg's test events, which share one.
+/// Members of the envelope that differ between deliveries of the same event.
+const DELIVERY_MEMBERS: [&str; 2] = ["traceId", "eventId"];
+
+/// 128 bits in hexadecimal. Bodies have the same digest if they differ only in white space, the order of members, the
+/// notation of a number or string, or the envelope's traceId and eventId. Identifies an event without a messageId, and
+/// distinguishes Stigg's test events, which share one.
 ///
-/// # Errors
-/// The body is not JSON, or can't be decoded: nested deeper than 127, a number beyond a double, half of a
+/// Fails if the body is not JSON, is nested deeper than 127, or has a number outside the range of a double or half of a
 /// surrogate pair.
 pub fn digest(body: &[u8]) -> serde_json::Result<String> {
     let mut hash = Sha256::new();
     let mut json = serde_json::Deserializer::from_slice(body);
-    Value { hash: &mut hash, leave_out: &OF_THE_DELIVERY }.deserialize(&mut json)?;
+    Value { hash: &mut hash, ignored: &DELIVERY_MEMBERS }.deserialize(&mut json)?;
     json.end()?;
-    Ok(format!("{:032x}", first_bits(hash)))
+    Ok(format!("{:032x}", first_128_bits(hash)))
 }
 
-fn first_bits(hash: Sha256) -> u128 {
+fn first_128_bits(hash: Sha256) -> u128 {
     hash.finalize().iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
 }
 
-/// Hashes a value as it is read, so that no copy of it is held. Each kind begins with a byte of its own.
+/// Hashes a value while it is parsed, without building a tree. Each JSON type starts with a byte of its own.
 ///
-/// The hashes of an object's members are added up, which makes their order irrelevant without sorting them.
-/// A sum is weaker than a hash against somebody who searches for two objects with the same one; who sends
-/// events has the secret, and no use for it.
+/// The hash of an object is the sum of its members' hashes, so that their order is irrelevant and nothing is sorted. A
+/// sum is easier to collide on purpose than a hash; only a sender who has the webhook's secret could, for no gain.
 struct Value<'a> {
     hash: &'a mut Sha256,
-    /// Names of members that do not count, of this object alone.
-    leave_out: &'a [&'a str],
+    /// Members of this object (not of nested ones) that are ignored.
+    ignored: &'a [&'a str],
 }
 
 impl Value<'_> {
-    fn text(self, kind: u8, text: &str) {
-        self.hash.update([kind]);
+    fn string(self, type_byte: u8, text: &str) {
+        self.hash.update([type_byte]);
         self.hash.update(text.len().to_le_bytes());
         self.hash.update(text);
     }
@@ -90,55 +90,29 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        self.text(b's', value);
+        self.string(b's', value);
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
         self.hash.update(b"[");
-        while values.next_element_seed(Value { hash: &mut *self.hash, leave_out: &[] })?.is_some() {}
+        while values.next_element_seed(Value { hash: &mut *self.hash, ignored: &[] })?.is_some() {}
         self.hash.update(b"]");
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let mut sum = 0_u128;
-        let mut name = String::new();
-        while members.next_key_seed(Name(&mut name))?.is_some() {
+        while let Some(MemberName(name)) = members.next_key()? {
             let mut hash = Sha256::new();
-            Value { hash: &mut hash, leave_out: &[] }.text(b':', &name);
-            members.next_value_seed(Value { hash: &mut hash, leave_out: &[] })?;
-            if !self.leave_out.contains(&name.as_str()) {
-                sum = sum.wrapping_add(first_bits(hash));
+            Value { hash: &mut hash, ignored: &[] }.string(b':', &name);
+            members.next_value_seed(Value { hash: &mut hash, ignored: &[] })?;
+            if !self.ignored.contains(&&*name) {
+                sum = sum.wrapping_add(first_128_bits(hash));
             }
         }
         self.hash.update(b"{");
         self.hash.update(sum.to_le_bytes());
-        Ok(())
-    }
-}
-
-/// Reads a name into a buffer that all names of an object share.
-struct Name<'a>(&'a mut String);
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        input.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<(), E> {
-        self.0.clear();
-        self.0.push_str(name);
         Ok(())
     }
 }
@@ -152,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_content_has_the_same_digest_however_it_is_written() {
+    fn notation_and_member_order_do_not_change_the_digest() {
         let event = of(r#"{"type":"x","traceId":"1","eventId":"1","a":[1,{"b":null,"c":"é"}],"d":{"traceId":"t"}}"#);
         for same in [
             r#" {"d":{"traceId":"t"}, "a":[1.0, {"c":"\u00e9","b":null}], "type":"x"} "#,
@@ -164,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn other_content_has_another_digest() {
+    fn different_content_has_different_digests() {
         let bodies = [
             "{}",
             "[]",
@@ -201,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_decoded_has_none() {
+    fn bodies_that_can_not_be_decoded_have_no_digest() {
         let nested = "[".repeat(128) + &"]".repeat(128);
         for body in ["", "{", "1e999", r#""\ud800""#, "[] []", nested.as_str()] {
             assert!(digest(body.as_bytes()).is_err(), "{body}");

@@ -1,8 +1,7 @@
-//! Members of an event's JSON, read by name from its text.
+//! Typed access to the members of a JSON object.
 //!
-//! Nothing is held but the text of the members that are asked for: unknown ones are passed over, whatever
-//! they hold. A member that is null counts as absent; of members that come twice the last one counts, as in
-//! JavaScript, which Stigg sends with.
+//! Only the text of the requested members is kept; unknown members are skipped. Null counts as absent. Of duplicates the
+//! last one counts, as in JavaScript, which Stigg uses.
 
 use std::{borrow::Cow, fmt};
 
@@ -13,52 +12,49 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{EventError, Kind};
-use crate::json_error;
-use crate::{id::Id, time};
+use super::{EventError, EventType};
+use crate::{id::Id, json_error, time};
 
-/// What a reader of one event keeps.
+/// Reads members of one event. Errors name the event's type; unexpected members are counted.
 #[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) kind: Kind,
-    pub(super) odd: Odd,
+pub(super) struct MemberReader {
+    pub(super) kind: EventType,
+    pub(super) unexpected: UnexpectedMembers,
 }
 
-/// Members that count as absent because of their values.
+/// Members that count as absent because their value has the wrong type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Odd {
-    /// How many there are.
+pub struct UnexpectedMembers {
     pub count: usize,
-    /// The paths of the first ones: names of documented members, and places in lists.
+    /// The paths of the first few: names of documented members and indexes of arrays, no values.
     pub paths: Vec<String>,
 }
 
-impl Odd {
-    /// How many paths are kept.
-    const KEPT: usize = 5;
+impl UnexpectedMembers {
+    const MAX_PATHS: usize = 5;
 
     pub(super) fn add(&mut self, path: String) {
         self.count += 1;
-        if self.paths.len() < Self::KEPT {
+        if self.paths.len() < Self::MAX_PATHS {
             self.paths.push(path);
         }
     }
 }
 
-/// An object of an event's.
+/// An object within an event.
 #[derive(Debug)]
 pub(super) struct Object<'e> {
-    /// Its path, with a dot at its end; empty for the event itself.
+    /// With a dot at its end; empty for the event itself.
     path: String,
     members: Vec<(&'static str, &'e RawValue)>,
 }
 
 impl<'e> Object<'e> {
-    /// The members of these names. None if the JSON is not an object.
+    /// Keeps the members with these names. None if the JSON is not an object.
     pub(super) fn of(json: &'e RawValue, path: String, names: &[&'static str]) -> Option<Self> {
         let mut members = Vec::new();
         let mut input = serde_json::Deserializer::from_str(json.get());
-        input.deserialize_map(Named { names, members: &mut members }).ok()?;
+        input.deserialize_map(MemberCollector { names, members: &mut members }).ok()?;
         Some(Self { path, members })
     }
 
@@ -66,49 +62,48 @@ impl<'e> Object<'e> {
         Self { path, members }
     }
 
-    /// The path of a member.
     pub(super) fn path_of(&self, name: &str) -> String {
         format!("{}{name}", self.path)
     }
 
-    /// A member's text, null included.
+    /// A member's JSON, which may be null.
     pub(super) fn text(&self, name: &str) -> Option<&'e RawValue> {
         self.members.iter().find(|(known, _)| *known == name).map(|(_, json)| *json)
     }
 
-    /// A member's text, unless it is null.
+    /// A member's JSON, unless it is null.
     pub(super) fn get(&self, name: &str) -> Option<&'e RawValue> {
         self.text(name).filter(|json| json.get() != "null")
     }
 
-    /// How many bytes of JSON these members have, and which has the most.
+    /// The total size of these members' JSON in bytes, and the largest member.
     pub(super) fn size(&self, names: &[&'static str]) -> (usize, &'static str) {
         let sizes = names.iter().map(|name| (self.get(name).map_or(0, |json| json.get().len()), *name));
         (sizes.clone().map(|(size, _)| size).sum(), sizes.max().map_or("", |(_, name)| name))
     }
 }
 
-impl Reader {
-    /// A member that decides: None if it is absent.
-    pub(super) fn decisive<'e, T: Deserialize<'e>>(&self, object: &Object<'e>, name: &str) -> Result<Option<T>, EventError> {
+impl MemberReader {
+    /// A deciding member: a wrong type is an error.
+    pub(super) fn deciding<'e, T: Deserialize<'e>>(&self, object: &Object<'e>, name: &str) -> Result<Option<T>, EventError> {
         object.get(name).map(|json| self.value(json, || object.path_of(name))).transpose()
     }
 
-    /// A member that decides and has to be there.
+    /// A deciding member that must be present.
     pub(super) fn required<'e, T: Deserialize<'e>>(&self, object: &Object<'e>, name: &str) -> Result<T, EventError> {
-        self.decisive(object, name)?.ok_or_else(|| self.error(object.path_of(name), "is missing"))
+        self.deciding(object, name)?.ok_or_else(|| self.error(object.path_of(name), "is missing"))
     }
 
-    /// A member that decides nothing: absent, and counted, if its value is not a T.
-    pub(super) fn tolerant<'e, T: Deserialize<'e>>(&mut self, object: &Object<'e>, name: &str) -> Option<T> {
+    /// A member that does not decide: a wrong type counts as absent and is reported.
+    pub(super) fn lenient<'e, T: Deserialize<'e>>(&mut self, object: &Object<'e>, name: &str) -> Option<T> {
         let value = serde_json::from_str(object.get(name)?.get()).ok();
         if value.is_none() {
-            self.odd.add(object.path_of(name));
+            self.unexpected.add(object.path_of(name));
         }
         value
     }
 
-    /// A member that is an object and decides.
+    /// A deciding member that is an object.
     pub(super) fn object<'e>(
         &self,
         object: &Object<'e>,
@@ -120,7 +115,7 @@ impl Reader {
         object.get(name).map(|json| Object::of(json, path(), names).ok_or_else(not_an_object)).transpose()
     }
 
-    /// The same, which has to be there.
+    /// A deciding member that is an object and must be present.
     pub(super) fn required_object<'e>(
         &self,
         object: &Object<'e>,
@@ -130,12 +125,7 @@ impl Reader {
         self.object(object, name, names)?.ok_or_else(|| self.error(object.path_of(name), "is missing"))
     }
 
-    /// A value that decides.
-    pub(super) fn value<'e, T: Deserialize<'e>>(
-        &self,
-        json: &'e RawValue,
-        path: impl FnOnce() -> String,
-    ) -> Result<T, EventError> {
+    fn value<'e, T: Deserialize<'e>>(&self, json: &'e RawValue, path: impl FnOnce() -> String) -> Result<T, EventError> {
         serde_json::from_str(json.get()).map_err(|error| self.error(path(), json_error::problem(&error)))
     }
 
@@ -144,7 +134,7 @@ impl Reader {
     }
 }
 
-/// A date-time, or a date: see [`time::parse_tolerant`].
+/// See [`time::parse_tolerant`].
 pub(super) struct Date(pub(super) Timestamp);
 
 impl<'de> Deserialize<'de> for Date {
@@ -154,10 +144,10 @@ impl<'de> Deserialize<'de> for Date {
     }
 }
 
-/// A text that is no longer than an id may be.
-pub(super) struct Word(pub(super) String);
+/// A string of at most [`Id::MAX_BYTES`] bytes.
+pub(super) struct ShortText(pub(super) String);
 
-impl<'de> Deserialize<'de> for Word {
+impl<'de> Deserialize<'de> for ShortText {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let text = String::deserialize(input)?;
         if text.len() <= Id::MAX_BYTES {
@@ -167,13 +157,13 @@ impl<'de> Deserialize<'de> for Word {
     }
 }
 
-/// Gathers the members of these names.
-pub(super) struct Named<'a, 'e> {
+/// Collects the members with these names.
+pub(super) struct MemberCollector<'a, 'e> {
     pub(super) names: &'a [&'static str],
     pub(super) members: &'a mut Vec<(&'static str, &'e RawValue)>,
 }
 
-impl<'e> Visitor<'e> for Named<'_, 'e> {
+impl<'e> Visitor<'e> for MemberCollector<'_, 'e> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,7 +171,7 @@ impl<'e> Visitor<'e> for Named<'_, 'e> {
     }
 
     fn visit_map<A: MapAccess<'e>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Name(name)) = map.next_key()? {
+        while let Some(MemberName(name)) = map.next_key()? {
             let Some(known) = self.names.iter().find(|known| **known == name) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -196,26 +186,26 @@ impl<'e> Visitor<'e> for Named<'_, 'e> {
     }
 }
 
-/// A member's name: borrowed, unless it is written with escapes.
-pub(super) struct Name<'e>(pub(super) Cow<'e, str>);
+/// A member's name: borrowed, unless it has escapes.
+pub(super) struct MemberName<'e>(pub(super) Cow<'e, str>);
 
-impl<'de> Deserialize<'de> for Name<'de> {
+impl<'de> Deserialize<'de> for MemberName<'de> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         struct Borrowing;
 
         impl<'de> Visitor<'de> for Borrowing {
-            type Value = Name<'de>;
+            type Value = MemberName<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a name")
             }
 
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(name)))
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<MemberName<'de>, E> {
+                Ok(MemberName(Cow::Borrowed(name)))
             }
 
-            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
+            fn visit_str<E>(self, name: &str) -> Result<MemberName<'de>, E> {
+                Ok(MemberName(Cow::Owned(name.to_owned())))
             }
         }
 

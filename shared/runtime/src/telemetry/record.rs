@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Serialize;
 
 use super::milliseconds;
-use domain::{access::AccessDeniedReason, event::Odd, id::Id};
-use store::{Spent, Store};
+use domain::{access::AccessDeniedReason, event::UnexpectedMembers, id::Id};
+use store::{Store, StoreCost};
 
 /// The functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +136,7 @@ pub struct EventDetails {
     pub time_disbelieved: bool,
     /// Members that count as absent because of their values.
     #[serde(flatten, serialize_with = "serialize_odd")]
-    pub odd: Odd,
+    pub odd: UnexpectedMembers,
     /// It names another environment than the replica's.
     #[serde(skip_serializing_if = "is_false")]
     pub other_environment: bool,
@@ -145,7 +145,7 @@ pub struct EventDetails {
     pub event_refused: bool,
 }
 
-fn serialize_odd<S: serde::Serializer>(odd: &Odd, serializer: S) -> Result<S::Ok, S::Error> {
+fn serialize_odd<S: serde::Serializer>(odd: &UnexpectedMembers, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Members {
         odd_members: usize,
@@ -227,10 +227,10 @@ pub struct StoreUse {
 impl StoreUse {
     /// What was spent through this store since [`Store::metered`].
     pub fn of(store: &Store) -> Self {
-        Self::new(store.spent(), store.waited())
+        Self::new(store.cost(), store.time_in_flight())
     }
 
-    pub(super) fn new(Spent { requests, capacity }: Spent, waited: Duration) -> Self {
+    pub(super) fn new(StoreCost { requests, capacity }: StoreCost, waited: Duration) -> Self {
         Self {
             dynamodb_requests: requests,
             dynamodb_capacity: capacity,

@@ -12,8 +12,8 @@ use testkit::printed::sums;
 
 use super::*;
 use crate::telemetry::{CheckDetails, Decisions, Details, EventDetails, Lines, Rejection, StoreUse, WRITE_INTERVAL};
-use domain::{access::AccessDeniedReason, event::Odd};
-use store::Spent;
+use domain::{access::AccessDeniedReason, event::UnexpectedMembers};
+use store::StoreCost;
 
 #[derive(Clone, Default)]
 struct Printed(Arc<Mutex<Vec<u8>>>);
@@ -83,7 +83,7 @@ fn record(details: Details<'_>) -> RequestRecord<'_> {
         status: Some(200),
         outcome: "answered",
         details,
-        store: StoreUse::new(Spent { requests: 1, capacity: 0.5 }, Duration::from_millis(4)),
+        store: StoreUse::new(StoreCost { requests: 1, capacity: 0.5 }, Duration::from_millis(4)),
         store_failed: false,
         rejected: None,
         milliseconds: 5.0,
@@ -134,7 +134,7 @@ fn a_line_has_the_fields_that_are_documented_and_not_the_path() {
     let details = EventDetails {
         event_type: Some("customer.updated".to_owned()),
         subject: Some("c".to_owned()),
-        odd: Odd { count: 2, paths: vec!["a".to_owned(), "b".to_owned()] },
+        odd: UnexpectedMembers { count: 2, paths: vec!["a".to_owned(), "b".to_owned()] },
         event_refused: true,
         ..EventDetails::default()
     };
@@ -211,7 +211,7 @@ fn each_minute_has_its_own_counts() {
 fn detailed_metrics_tell_reasons_types_and_the_stores_latency() {
     let recorded = Recorded::new(settings(MetricLevel::Detailed, 1));
     recorded.check(Some(AccessDeniedReason::CustomerNotFound));
-    let odd = Odd { count: 2, paths: vec![] };
+    let odd = UnexpectedMembers { count: 2, paths: vec![] };
     let details = EventDetails { metric_type: "customer.updated", odd, lag_seconds: Some(-3), ..EventDetails::default() };
     recorded.record(&RequestRecord { outcome: "applied", ..record(Details::Event(&details)) });
     recorded.recorder.flush();

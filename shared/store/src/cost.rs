@@ -1,4 +1,4 @@
-//! Requests to DynamoDB, counted with their capacity and the time spent waiting for them.
+//! Cost tracking: requests to DynamoDB, their capacity units, and the time in flight.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -14,32 +14,28 @@ use aws_sdk_dynamodb::{
     types::ConsumedCapacity,
 };
 
-use super::Store;
-
-/// What was spent on DynamoDB.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Spent {
-    /// Requests, without the SDK's own retries.
+pub struct StoreCost {
+    /// Without the SDK's retries.
     pub requests: u32,
-    /// Capacity units of tables and indexes, reads and writes, as DynamoDB reports them. It reports none for a write
-    /// whose condition failed, which takes the units of the item as it is.
+    /// Consumed capacity units of tables and indexes, as reported by DynamoDB. It reports none for a write whose condition
+    /// failed, although it charges for one.
     pub capacity: f64,
 }
 
-/// Counts requests, and measures for how long at least one was under way.
 #[derive(Debug, Default)]
-pub(super) struct Meter(Mutex<Counts>);
+pub(super) struct CostTracker(Mutex<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    spent: Spent,
-    waited: Duration,
-    under_way: usize,
-    /// When the first of those under way began.
+    cost: StoreCost,
+    time_in_flight: Duration,
+    in_flight: usize,
+    /// When the oldest request in flight began.
     since: Option<Instant>,
 }
 
-/// The output of an operation that reports its capacity.
+/// An operation's output that reports consumed capacity.
 pub(super) trait Consumed {
     fn consumed(&self) -> &[ConsumedCapacity];
 }
@@ -62,38 +58,36 @@ impl Consumed for BatchGetItemOutput {
     }
 }
 
-impl Store {
-    /// Sends a request and counts it.
-    pub(super) async fn send<O: Consumed, E>(
+impl CostTracker {
+    /// Sends a request and adds its cost.
+    pub(super) async fn track<O: Consumed, E>(
         &self,
         request: impl Future<Output = Result<O, SdkError<E>>>,
     ) -> Result<O, SdkError<E>> {
-        let _under_way = self.meter.begin();
+        let _in_flight = self.begin();
         let result = request.await;
         if let Ok(output) = &result {
             let capacity: f64 = output.consumed().iter().filter_map(ConsumedCapacity::capacity_units).sum();
-            self.meter.counts().spent.capacity += capacity;
+            self.counts().cost.capacity += capacity;
         }
         result
     }
-}
 
-impl Meter {
-    /// Counts a request, which is under way until the guard is dropped.
-    fn begin(&self) -> UnderWay<'_> {
+    /// Counts a request, which is in flight until the guard is dropped.
+    fn begin(&self) -> InFlight<'_> {
         let mut counts = self.counts();
-        counts.spent.requests += 1;
-        counts.under_way += 1;
+        counts.cost.requests += 1;
+        counts.in_flight += 1;
         counts.since.get_or_insert_with(Instant::now);
-        UnderWay(self)
+        InFlight(self)
     }
 
-    pub(super) fn spent(&self) -> Spent {
-        self.counts().spent
+    pub(super) fn cost(&self) -> StoreCost {
+        self.counts().cost
     }
 
-    pub(super) fn waited(&self) -> Duration {
-        self.counts().waited
+    pub(super) fn time_in_flight(&self) -> Duration {
+        self.counts().time_in_flight
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -101,18 +95,17 @@ impl Meter {
     }
 }
 
-/// A request that is under way.
 #[derive(Debug)]
-struct UnderWay<'a>(&'a Meter);
+struct InFlight<'a>(&'a CostTracker);
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         let mut counts = self.0.counts();
-        counts.under_way -= 1;
-        if counts.under_way == 0
+        counts.in_flight -= 1;
+        if counts.in_flight == 0
             && let Some(since) = counts.since.take()
         {
-            counts.waited += since.elapsed();
+            counts.time_in_flight += since.elapsed();
         }
     }
 }
@@ -122,16 +115,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_of_concurrent_requests_counts_once() {
-        let meter = Meter::default();
-        let (one, other) = (meter.begin(), meter.begin());
+    fn time_in_flight_of_concurrent_requests_counts_once() {
+        let costs = CostTracker::default();
+        let (one, other) = (costs.begin(), costs.begin());
         std::thread::sleep(Duration::from_millis(20));
         drop(one);
-        assert_eq!(meter.waited(), Duration::ZERO);
+        assert_eq!(costs.time_in_flight(), Duration::ZERO);
         drop(other);
-        let waited = meter.waited();
+        let waited = costs.time_in_flight();
         assert!(waited >= Duration::from_millis(20));
         std::thread::sleep(Duration::from_millis(20));
-        assert_eq!((meter.waited(), meter.spent().requests), (waited, 2));
+        assert_eq!((costs.time_in_flight(), costs.cost().requests), (waited, 2));
     }
 }

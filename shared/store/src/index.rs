@@ -1,4 +1,4 @@
-//! The lists: keys-only indexes, spread over shards, from which pages are merged.
+//! Queries of the keys-only indexes. The indexes of all rows are sharded: a caller merges the pages of the shards.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,15 +7,14 @@ use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, Select};
 use super::{
     Store, StoreError,
     attribute::{BILLING_ID, CREATION_ORDER, CUSTOMER_ID, CUSTOMER_ORDER, EMAIL, SHARD, SUBSCRIPTION_ID},
-    customer::MAX_LOOK_UP_BYTES,
-    key::{Key, number, text},
-    read::id_in,
+    key::{Key, MAX_PARTITION_KEY_BYTES, number, text},
+    read::id_from_key,
 };
 use domain::id::Id;
 
-/// An index that lists live customers or visible subscriptions, a shard at a time.
+/// A sharded index of live customers or visible subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ListIndex {
+pub enum Index {
     /// Customers by id.
     Customers,
     /// Customers by [`super::creation_order`].
@@ -28,8 +27,8 @@ pub enum ListIndex {
     SubscriptionsByCreation,
 }
 
-impl ListIndex {
-    /// The index's name and its sort key.
+impl Index {
+    /// The index's name and its sort key's attribute.
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Customers => ("byCustomer", CUSTOMER_ID),
@@ -39,8 +38,8 @@ impl ListIndex {
         }
     }
 
-    /// What it lists: the attribute that holds the row's id.
-    fn row(self) -> &'static str {
+    /// The attribute of the row's id.
+    fn id_attribute(self) -> &'static str {
         match self {
             Self::Customers | Self::CustomersByCreation => CUSTOMER_ID,
             Self::Subscriptions | Self::SubscriptionsByCustomer | Self::SubscriptionsByCreation => SUBSCRIPTION_ID,
@@ -55,43 +54,34 @@ impl ListIndex {
     }
 }
 
-/// A part of a list: sort keys strictly between two, either of which may be open.
+/// Sort keys between two exclusive bounds. None is unbounded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Range {
-    /// The sort key that all lie above.
+pub struct SortKeyRange {
     pub above: Option<String>,
-    /// The sort key that all lie below.
     pub below: Option<String>,
 }
 
-/// A row's place in a list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// Its sort key.
+pub struct IndexEntry {
     pub sort: String,
-    /// The row.
     pub id: Id,
 }
 
-/// A page of one shard of a list.
+/// Entries of one shard, in the requested order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexPage {
-    /// The places, in the order asked for.
-    pub places: Vec<Place>,
-    /// Whether the shard holds more of the range behind them.
+    pub entries: Vec<IndexEntry>,
+    /// Whether the range has more entries in this shard.
     pub has_more: bool,
 }
 
 impl Store {
-    /// At most `limit` places of a range of one shard, ascending or descending.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn list_page(
+    /// At most `limit` entries of one shard.
+    pub async fn query_index(
         &self,
-        index: ListIndex,
+        index: Index,
         shard: u8,
-        range: &Range,
+        range: &SortKeyRange,
         descending: bool,
         limit: usize,
     ) -> Result<IndexPage, StoreError> {
@@ -100,17 +90,17 @@ impl Store {
             (None, None) => ("", false),
             (Some(_), None) => (" AND #sort > :above", false),
             (None, Some(_)) => (" AND #sort < :below", false),
-            // A key condition takes one comparison of the sort key, and BETWEEN holds its ends.
+            // A key condition allows only one comparison of the sort key, and BETWEEN includes its bounds.
             (Some(above), Some(below)) if above < below => (" AND #sort BETWEEN :above AND :below", true),
             (Some(_), Some(_)) => {
-                return Ok(IndexPage { places: Vec::new(), has_more: false });
+                return Ok(IndexPage { entries: Vec::new(), has_more: false });
             }
         };
-        let mut places = Vec::new();
+        let mut entries = Vec::new();
         let mut start: Option<Key> = None;
         loop {
-            // One more tells whether there is more; with BETWEEN, two may be the ends.
-            let wanted = limit - places.len() + if is_inclusive { 3 } else { 1 };
+            // One more shows whether there are more; with BETWEEN, two may be the bounds.
+            let query_limit = limit - entries.len() + if is_inclusive { 3 } else { 1 };
             let mut request = self
                 .client
                 .query()
@@ -120,7 +110,7 @@ impl Store {
                 .expression_attribute_names("#shard", SHARD)
                 .expression_attribute_values(":shard", number(shard))
                 .scan_index_forward(!descending)
-                .limit(i32::try_from(wanted).unwrap_or(i32::MAX))
+                .limit(i32::try_from(query_limit).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
             if !comparison.is_empty() {
@@ -131,30 +121,27 @@ impl Store {
                     request = request.expression_attribute_values(name, text(bound));
                 }
             }
-            let output = self.send(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
+            let output = self.costs.track(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
             for key in output.items() {
                 let sort = key.get(sort).and_then(|value| value.as_s().ok()).ok_or(StoreError::Unreadable { attribute: sort })?;
                 if Some(sort) != range.above.as_ref() && Some(sort) != range.below.as_ref() {
-                    places.push(Place { sort: sort.clone(), id: id_in(key, index.row())? });
+                    entries.push(IndexEntry { sort: sort.clone(), id: id_from_key(key, index.id_attribute())? });
                 }
             }
             start = output.last_evaluated_key;
-            if places.len() > limit {
-                places.truncate(limit);
-                return Ok(IndexPage { places, has_more: true });
+            if entries.len() > limit {
+                entries.truncate(limit);
+                return Ok(IndexPage { entries, has_more: true });
             }
             if start.is_none() {
-                return Ok(IndexPage { places, has_more: false });
+                return Ok(IndexPage { entries, has_more: false });
             }
         }
     }
 
-    /// Adds to `total` how many rows one shard of a list holds. Stops once `total`, which shards counted
-    /// side by side share, is more than `bound`.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn count(&self, index: ListIndex, shard: u8, total: &AtomicU64, bound: u64) -> Result<(), StoreError> {
+    /// Adds the number of one shard's entries to `total`. Stops once `total`, which concurrent counts of other shards
+    /// share, exceeds `bound`.
+    pub async fn count(&self, index: Index, shard: u8, total: &AtomicU64, bound: u64) -> Result<(), StoreError> {
         let mut start: Option<Key> = None;
         loop {
             let request = self
@@ -168,7 +155,7 @@ impl Store {
                 .select(Select::Count)
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            let output = self.send(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
+            let output = self.costs.track(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
             let count = u64::try_from(output.count).unwrap_or_default();
             start = output.last_evaluated_key;
             if total.fetch_add(count, Ordering::Relaxed) + count > bound || start.is_none() {
@@ -177,18 +164,12 @@ impl Store {
         }
     }
 
-    /// The customers with this e-mail address, at most `limit`, by id.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
+    /// At most `limit` customers.
     pub async fn customers_by_email(&self, email: &str, limit: usize) -> Result<Vec<Id>, StoreError> {
         self.look_up("byEmail", EMAIL, email, limit).await
     }
 
-    /// The customers with this id in the billing provider, at most `limit`, by id.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
+    /// At most `limit` customers.
     pub async fn customers_by_billing_id(&self, billing_id: &str, limit: usize) -> Result<Vec<Id>, StoreError> {
         self.look_up("byBillingId", BILLING_ID, billing_id, limit).await
     }
@@ -196,7 +177,7 @@ impl Store {
     async fn look_up(&self, index: &str, attribute: &'static str, value: &str, limit: usize) -> Result<Vec<Id>, StoreError> {
         let mut ids = Vec::new();
         let mut start: Option<Key> = None;
-        if value.is_empty() || value.len() > MAX_LOOK_UP_BYTES {
+        if value.is_empty() || value.len() > MAX_PARTITION_KEY_BYTES {
             return Ok(ids);
         }
         loop {
@@ -211,9 +192,9 @@ impl Store {
                 .limit(i32::try_from(limit - ids.len()).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            let output = self.send(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
+            let output = self.costs.track(request.send()).await.map_err(|error| StoreError::of("Query", error))?;
             for key in output.items() {
-                ids.push(id_in(key, CUSTOMER_ID)?);
+                ids.push(id_from_key(key, CUSTOMER_ID)?);
             }
             start = output.last_evaluated_key;
             if start.is_none() || ids.len() >= limit {
