@@ -51,6 +51,12 @@ fn the_template_has_what_the_page_bills() {
     assert_eq!(count("Type: AWS::SecretsManager::Secret"), assumptions::SECRETS);
     assert_eq!(count("MetricName:"), assumptions::ALARM_METRICS);
     assert_eq!(count("Type: AWS::CloudWatch::Dashboard"), assumptions::DASHBOARDS);
-    let memory: Vec<&str> = template.lines().filter_map(|line| line.trim().strip_prefix("MemorySize: ")).collect();
-    assert_eq!(memory, [assumptions::MEMORY_MB, assumptions::GRAPHQL_MEMORY_MB].map(|megabytes| megabytes.to_string()));
+    for (function, megabytes) in [
+        ("Webhook", assumptions::MEMORY_MB),
+        ("CheckAccess", assumptions::MEMORY_MB),
+        ("Graphql", assumptions::GRAPHQL_MEMORY_MB),
+    ] {
+        let parameter = format!("  {function}Memory:\n    Type: Number\n    Default: {megabytes}\n");
+        assert!(template.contains(&parameter) && count(&format!("MemorySize: !Ref {function}Memory")) == 1.0, "{function}");
+    }
 }
