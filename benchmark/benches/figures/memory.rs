@@ -10,7 +10,6 @@ use testkit::{
 
 use crate::{
     Options,
-    binaries::Binary,
     functions::DATA,
     measure::{check, median, micros},
     quota::Quota,
