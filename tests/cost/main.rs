@@ -66,6 +66,12 @@ fn the_template_has_what_the_page_bills() {
         let found = definition.lines().find_map(|line| line.trim().strip_prefix("Default: "));
         assert_eq!(found, Some(default.as_str()), "{parameter}");
     }
-    let memory: Vec<&str> = template.lines().filter_map(|line| line.trim().strip_prefix("MemorySize: ")).collect();
-    assert_eq!(memory, [assumptions::MEMORY_MB, assumptions::GRAPHQL_MEMORY_MB].map(|megabytes| megabytes.to_string()));
+    for (function, megabytes) in [
+        ("Webhook", assumptions::MEMORY_MB),
+        ("CheckAccess", assumptions::MEMORY_MB),
+        ("Graphql", assumptions::GRAPHQL_MEMORY_MB),
+    ] {
+        let parameter = format!("  {function}Memory:\n    Type: Number\n    Default: {megabytes}\n");
+        assert!(template.contains(&parameter) && count(&format!("MemorySize: !Ref {function}Memory")) == 1.0, "{function}");
+    }
 }

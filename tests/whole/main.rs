@@ -9,3 +9,4 @@ mod http;
 mod lints;
 mod metrics;
 mod policies;
+mod scale;

@@ -1,7 +1,7 @@
 //! What the functions take, beside the least that they could take.
 //!
-//! `cargo bench -p benchmark` for all of it, or `-- functions`, `instructions`, `start`, `http`, `growth` for
-//! parts; `--only TEXT` for the kinds of requests with that in their names, `--json FILE` keeps the figures,
+//! `cargo bench -p benchmark` for all of it, or `-- functions`, `instructions`, `start`, `memory`, `http`, `growth`
+//! for parts; `--only TEXT` for the kinds of requests with that in their names, `--json FILE` keeps the figures,
 //! `--quick` takes a tenth of the requests.
 //!
 //! The release binaries of the functions are driven over Lambda's Runtime API against an embedded DynamoDB
@@ -18,8 +18,10 @@ mod functions;
 mod growth;
 mod instructions;
 mod measure;
+mod memory;
 mod over_http;
 mod plan;
+mod quota;
 mod scenario;
 mod start;
 mod store;
@@ -71,7 +73,7 @@ async fn run(options: &Options) {
     binaries::build();
     let mut figures = Map::new();
     figures.insert("machine".to_owned(), machine());
-    for part in ["functions", "instructions", "start", "http", "growth"] {
+    for part in ["functions", "instructions", "start", "memory", "http", "growth"] {
         if !options.parts.is_empty() && !options.parts.iter().any(|wanted| wanted == part) {
             continue;
         }
@@ -79,6 +81,7 @@ async fn run(options: &Options) {
             "functions" => functions::run(options).await,
             "instructions" => instructions::run(options).await,
             "start" => start::run(options).await,
+            "memory" => memory::run(options).await,
             "http" => over_http::run(options).await,
             _ => growth::run(options).await,
         };

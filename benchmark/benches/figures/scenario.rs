@@ -82,6 +82,19 @@ fn check(name: &str, data: Data, count: usize, resource: Option<&'static str>, i
     })
 }
 
+/// All entitlements of a customer, as Stigg's SDKs ask Edge for them.
+pub fn edge(name: &str, customer_id: &'static str) -> Scenario {
+    let (_, mut event) = sample::events("check-access").into_iter().find(|(name, _)| name.contains("granted-metered")).unwrap();
+    let path = format!("/v1/c/{customer_id}/entitlements.json");
+    event["routeKey"] = "GET /v1/c/{proxy+}".into();
+    event["requestContext"]["routeKey"] = "GET /v1/c/{proxy+}".into();
+    event["requestContext"]["http"]["method"] = "GET".into();
+    event["requestContext"]["http"]["path"] = path.clone().into();
+    event["rawPath"] = path.into();
+    event["body"] = Value::Null;
+    Scenario::new(Binary::CheckAccess, name, 1_000, move |_| event.clone())
+}
+
 /// An event of Stigg's as in this file of events/, changed by this.
 fn webhook(
     name: &str,

@@ -1,0 +1,28 @@
+//! Prints the tables of docs/scale.md, a row as soon as it is there: all parts, or those that are named.
+
+use std::{io::Write as _, process::ExitCode, time::Instant};
+
+use simulation::{
+    report::{head, parameters, row},
+    scenario::Part,
+};
+
+fn main() -> ExitCode {
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = names.iter().find(|name| Part::ALL.iter().all(|part| part.name() != *name)) {
+        eprintln!("there is no part {unknown}: plan, month, outage or checks");
+        return ExitCode::FAILURE;
+    }
+    for part in Part::ALL.into_iter().filter(|part| names.is_empty() || names.iter().any(|name| name == part.name())) {
+        print!("<!-- {} -->\n{}", part.name(), head(part));
+        for scenario in part.scenarios() {
+            let started = Instant::now();
+            let (text, seen) = row(&scenario);
+            print!("{text}");
+            let _ = std::io::stdout().flush();
+            eprintln!("{:.1} million steps in {:.1} s", seen.steps as f64 / 1e6, started.elapsed().as_secs_f64());
+        }
+        println!("\n{}<!-- /{} -->\n", parameters(part), part.name());
+    }
+    ExitCode::SUCCESS
+}
