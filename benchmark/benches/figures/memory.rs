@@ -99,8 +99,7 @@ pub async fn run(options: &Options) -> Value {
     let store = StoreProcess::start(DATA);
     let proxy = Proxy::start(&store.endpoint, 0, None).await.unwrap();
     proxy.fail_with(Fault::Slow(WAIT));
-    let mut all = scenario::all(DATA);
-    all.push(scenario::edge("Edge, 20 entitlements", "wide-20"));
+    let all = scenario::all(DATA);
     let mut table = Table::new(&[
         "request",
         "MB",

@@ -83,7 +83,7 @@ fn check(name: &str, data: Data, count: usize, resource: Option<&'static str>, i
 }
 
 /// All entitlements of a customer, as Stigg's SDKs ask Edge for them.
-pub fn edge(name: &str, customer_id: &'static str) -> Scenario {
+fn edge(name: &str, customer_id: &'static str) -> Scenario {
     let (_, mut event) = sample::events("check-access").into_iter().find(|(name, _)| name.contains("granted-metered")).unwrap();
     let path = format!("/v1/c/{customer_id}/entitlements.json");
     event["routeKey"] = "GET /v1/c/{proxy+}".into();
@@ -92,6 +92,18 @@ pub fn edge(name: &str, customer_id: &'static str) -> Scenario {
     event["requestContext"]["http"]["path"] = path.clone().into();
     event["rawPath"] = path.into();
     event["body"] = Value::Null;
+    Scenario::new(Binary::CheckAccess, name, 1_000, move |_| event.clone())
+}
+
+/// Twenty checks of one customer in one request.
+fn batch(name: &str, customer_id: &'static str) -> Scenario {
+    let with_body = with_body("check-access", "granted-metered");
+    let checks: Vec<Value> = (0..20).map(|n| json!({"featureId": format!("feature-{n}"), "requestedUsage": 1})).collect();
+    let mut event = with_body(&json!({"customerId": customer_id, "checks": checks}));
+    event["routeKey"] = "POST /check-access/batch".into();
+    event["requestContext"]["routeKey"] = "POST /check-access/batch".into();
+    event["requestContext"]["http"]["path"] = "/check-access/batch".into();
+    event["rawPath"] = "/check-access/batch".into();
     Scenario::new(Binary::CheckAccess, name, 1_000, move |_| event.clone())
 }
 
@@ -154,6 +166,9 @@ pub fn all(data: Data) -> Vec<Scenario> {
         check("check, 100 entitlements", data, 1_000, None, Some("wide-100")),
         check("check, 500 entitlements", data, 1_000, None, Some("wide-500")),
         check("check, for a resource with 20", data, 1_000, Some("site"), Some("wide-20")),
+        batch("batch of 20 checks", "wide-20"),
+        edge("Edge, 20 entitlements", "wide-20"),
+        edge("Edge, 100 entitlements", "wide-100"),
     ];
     let new_list = move |count: usize, resource: Option<&'static str>| {
         let (of, day) = if resource.is_some() { (" of a resource", 8) } else { ("", 7) };
