@@ -19,11 +19,11 @@ use axum::{
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq as _;
 
-use crate::{Console, PATH, layout::notice};
-
-/// Served to anybody, so that the page that asks for the token is readable.
-pub(crate) const STYLE_PATH: &str = "/console/style.css";
-pub(crate) const ICON_PATH: &str = "/console/icon.svg";
+use crate::{
+    Console, PATH,
+    layout::notice,
+    url::{ICON_PATH, STYLE_PATH},
+};
 
 /// On every response. Nothing is loaded from elsewhere and no script runs, whatever a name in the store holds.
 const HEADERS: [(HeaderName, &str); 8] = [

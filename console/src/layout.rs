@@ -6,10 +6,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
 use crate::{
-    guard::{ICON_PATH, STYLE_PATH},
     report::Part,
     text::{distance, number, number_of, plain, shortened},
-    url::link,
+    url::{ICON_PATH, STYLE_PATH, link},
 };
 
 /// The views that the head of every page leads to.

@@ -5,6 +5,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::PATH;
 
+/// Served to anybody, so that the page that asks for the token is readable.
+pub(crate) const STYLE_PATH: &str = "/console/style.css";
+pub(crate) const ICON_PATH: &str = "/console/icon.svg";
+
 /// A page with its parameters; an empty one is left out.
 pub(crate) fn link(page: &str, parameters: &[(&str, &str)]) -> String {
     let mut url = if page.is_empty() { PATH.to_owned() } else { format!("{PATH}/{page}") };
