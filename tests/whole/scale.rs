@@ -271,8 +271,9 @@ async fn real(setup: Setup) -> (BTreeMap<&'static str, u64>, u64, f64) {
     (counts, throttled, drained)
 }
 
-/// `cargo test --workspace --test whole scale -- --nocapture` prints both.
+/// `cargo test --workspace --test whole scale -- --ignored --nocapture` prints both.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "compares real times, which only idle cores have: .ci/nightly runs it"]
 async fn the_simulation_says_what_the_functions_do_in_a_small_storm() {
     let seen: Seen = world::run(&setup(), &load(), 1);
     let (counts, throttled, drained) = real(setup()).await;
