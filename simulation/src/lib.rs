@@ -2,8 +2,10 @@
 //! DynamoDB and the queue of parked events, with AWS's documented limits ([`limits`]) and the figures that were measured
 //! of the functions ([`work`]). docs/scale.md has its output and says what is not modelled.
 //!
-//!     cargo run --release -p simulation            # all tables of docs/scale.md
-//!     cargo run --release -p simulation -- month   # one of them
+//! ```sh
+//! cargo run --release -p simulation            # all tables of docs/scale.md
+//! cargo run --release -p simulation -- month   # one of them
+//! ```
 //!
 //! The same seed gives the same figures on every machine: random numbers are made of integers, and no function of the
 //! system's mathematical library is used.
