@@ -322,7 +322,7 @@ mod tests {
         assert!(error.contains("https://api.example.com") && error.contains("--stack"), "{error}");
         // nothing listens on port 1
         let error = Target { local_port: 1, ..target() }.find().await.unwrap().store().await.unwrap_err().to_string();
-        assert!(error.contains("http://127.0.0.1:1") && error.contains("byos serve") && error.contains("--stack"), "{error}");
+        assert!(error.contains("http://127.0.0.1:1") && error.contains("`cargo run`") && error.contains("--stack"), "{error}");
     }
 
     #[test]

@@ -274,7 +274,7 @@ async fn what_waits_is_told_with_its_reason_and_stays_for_replay() {
         page.shows(&["CloudWatch, which this console does not read", "Not run yet"]);
         assert!(!page.text.contains("Ann Example"), "{}", page.text);
     }
-    let ran = aws.byos(&["replay", "--stack", "replica"]).await;
+    let ran = aws.byos(&["replay", "--stack", "replica", "--yes"]).await;
     assert!(ran.out.contains("1 applied, 0 stale, 0 ignored, 1 refused."), "{ran:?}");
 
     assert_eq!(opened.post("/console/health", "").await.location(), "/console/health");
