@@ -1,4 +1,4 @@
-//! `byos serve`: the local stack.
+//! Serves the local stack.
 
 use std::{net::IpAddr, path::PathBuf};
 

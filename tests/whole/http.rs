@@ -1,4 +1,4 @@
-//! Every route over HTTP, on the local stack as `byos serve` serves it.
+//! Every route over HTTP, on the local stack as `cargo run` serves it.
 
 use local::{embedded::Embedded, serve::Stack};
 use reqwest::{Client, Method, Response, StatusCode};

@@ -40,7 +40,7 @@ async fn table(deployment: &Deployment, store: &Store, name: &str, expected: &Ta
         Ok(None) => return findings.fail(title, "DynamoDB does not describe it", "deploy the stack again"),
         Err(error) => {
             let mend = match deployment.place {
-                Place::Local => "start the local stack with `byos serve`: it creates its tables",
+                Place::Local => "start the local stack with `cargo run`: it creates its tables",
                 _ => "check the name, the region and the permissions; `sam deploy` creates the tables",
             };
             return findings.fail(title, outcome::of_aws(&error), mend);
