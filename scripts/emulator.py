@@ -231,7 +231,8 @@ def adapt(template):
     """Works around the emulator's faults in a template that `sam build` wrote.
 
     It refuses alarms on expressions of metrics: they watch their first metric here. A `Ref` of a secret is
-    the secret's name there and its ARN in AWS.
+    the secret's name there and its ARN in AWS. A `Ref` of a number stays text, which its poller of queues can't
+    compare.
     """
     resources = template["Resources"]
     for resource in resources.values():
@@ -239,6 +240,9 @@ def adapt(template):
             properties = resource["Properties"]
             first = next(metric["MetricStat"] for metric in properties.pop("Metrics") if "MetricStat" in metric)
             properties |= first["Metric"] | {"Period": first["Period"], "Statistic": first["Stat"]}
+        if resource["Type"] == "AWS::Lambda::EventSourceMapping":
+            scaling = resource["Properties"]["ScalingConfig"]
+            scaling["MaximumConcurrency"] = template["Parameters"][scaling["MaximumConcurrency"]["Ref"]]["Default"]
     secrets = {name for name, resource in resources.items() if resource["Type"] == "AWS::SecretsManager::Secret"}
     return replaced(template, lambda value: with_arn(value, secrets))
 
