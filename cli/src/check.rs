@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    outcome::Ended,
+    outcome::ExitStatus,
     show::{ShowError, id, plain},
     target::Target,
 };
@@ -51,7 +51,6 @@ pub struct Check {
     #[arg(long)]
     pub json: bool,
 
-    /// The deployment.
     #[command(flatten)]
     pub target: Target,
 }
@@ -71,11 +70,7 @@ struct Step<'a> {
     decides: bool,
 }
 
-/// Explains.
-///
-/// # Errors
-/// See [`ShowError`].
-pub async fn check(options: Check) -> Result<Ended, ShowError> {
+pub async fn check(options: Check) -> Result<ExitStatus, ShowError> {
     let Check { customer, feature, usage, values, resource, json, target } = options;
     let store = target.find().await?.store().await?;
     let request = AccessRequest {
@@ -92,7 +87,7 @@ pub async fn check(options: Check) -> Result<Ended, ShowError> {
     } else {
         print!("{}", as_text(&request, &explanation));
     }
-    Ok(if explanation.decision.has_access() { Ended::Well } else { Ended::WithFindings })
+    Ok(if explanation.decision.has_access() { ExitStatus::Success } else { ExitStatus::Findings })
 }
 
 fn as_json(request: &AccessRequest, Explanation { steps, decision }: &Explanation) -> String {

@@ -17,7 +17,7 @@ use store::{Index, SHARDS, SortKeyRange, Store, StoreError};
 
 use crate::{
     http,
-    outcome::{Ended, in_one_line},
+    outcome::{ExitStatus, in_one_line},
     secrets::{self, ReaderSecret, SecretError},
     stigg::{Key, KeyError},
     target::{Deployment, Place, Target, TargetError},
@@ -40,7 +40,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 Exit codes: 0 all agree; 1 it failed, or a scope could not be compared; 2 bad usage; 3 they differ.")]
 pub struct Compare {
-    /// The deployment.
     #[command(flatten)]
     pub target: Target,
 
@@ -76,49 +75,24 @@ pub struct Compare {
 /// Nothing could be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
-    /// There is no usable key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The deployment is not found.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The replica's token can't be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The replica's customers can't be listed.
     #[error("the replica's customers can't be listed: {0}")]
     Store(#[from] StoreError),
-    /// The file can't be read, or results can't be written.
     #[error("{what}: {source}")]
-    File {
-        /// What can't be read or written.
-        what: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// A line of the file is no id.
+    File { what: String, source: io::Error },
     #[error("line {line} of the file: an id {problem}")]
-    Line {
-        /// The line.
-        line: usize,
-        /// What is wrong.
-        problem: IdError,
-    },
-    /// The HTTP client can't be set up.
+    Line { line: usize, problem: IdError },
     #[error("the HTTP client can't be set up: {0}")]
     Client(#[from] reqwest::Error),
-    /// A key is rejected: no request would succeed.
     #[error("{side} rejects the key ({status})")]
-    Rejected {
-        /// Whose key.
-        side: &'static str,
-        /// The status.
-        status: StatusCode,
-    },
-    /// Only tables were named.
+    Rejected { side: &'static str, status: StatusCode },
     #[error("the replica's address is not known: give --url or --stack")]
     NoAddress,
-    /// A token that is no header.
     #[error("the replica's token holds characters that a header can't hold")]
     Token,
 }
@@ -266,10 +240,7 @@ fn differences(reference: &Entitlements, replica: &Entitlements) -> Vec<Differen
 }
 
 /// Compares.
-///
-/// # Errors
-/// See [`CompareError`].
-pub async fn compare(options: Compare) -> Result<Ended, CompareError> {
+pub async fn compare(options: Compare) -> Result<ExitStatus, CompareError> {
     let key = Key::from_environment()?;
     let deployment = options.target.find().await?;
     let api = deployment.urls.as_ref().map(|urls| urls.check_access.trim_end_matches("/check-access").to_owned());
@@ -313,7 +284,7 @@ async fn look(sides: &[Side; 2], scopes: Vec<Scope>, concurrency: usize) -> Resu
     Ok(found)
 }
 
-fn print(found: &BTreeMap<Scope, Looked>, is_json: bool) -> io::Result<Ended> {
+fn print(found: &BTreeMap<Scope, Looked>, is_json: bool) -> io::Result<ExitStatus> {
     let mut out = io::stdout().lock();
     let mut summary = Summary { scopes: found.len(), ..Summary::default() };
     for (scope, looked) in found {
@@ -355,9 +326,9 @@ fn print(found: &BTreeMap<Scope, Looked>, is_json: bool) -> io::Result<Ended> {
         )?;
     }
     Ok(match (failed, differences) {
-        (0, 0) => Ended::Well,
-        (0, _) => Ended::WithFindings,
-        _ => Ended::Badly,
+        (0, 0) => ExitStatus::Success,
+        (0, _) => ExitStatus::Findings,
+        _ => ExitStatus::Failure,
     })
 }
 

@@ -85,7 +85,7 @@ fn announce(deployment: &Deployment, arn: &Result<Option<String>, String>, table
 /// The ARN of the customers' table, which names account and region.
 async fn table_arn(store: &Store) -> Result<Option<String>, String> {
     let described = store.client().describe_table().table_name(&store.tables().customers).send().await;
-    let described = described.map_err(|error| outcome::of_aws(&error))?;
+    let described = described.map_err(|error| outcome::aws_error(&error))?;
     Ok(described.table.and_then(|table| table.table_arn))
 }
 

@@ -15,7 +15,7 @@ pub(crate) use storage::waiting;
 
 use crate::{
     consent::announce_writes,
-    outcome::Ended,
+    outcome::ExitStatus,
     show::plain,
     target::{Deployment, Place, Target, TargetError},
 };
@@ -58,7 +58,6 @@ pub struct Doctor {
     #[arg(long)]
     pub json: bool,
 
-    /// The deployment.
     #[command(flatten)]
     pub target: Target,
 }
@@ -94,11 +93,10 @@ struct Report<'a> {
     failures: usize,
 }
 
-/// Looks.
 ///
 /// # Errors
 /// If the deployment is not found: then there is nothing to look at.
-pub async fn doctor(options: Doctor) -> Result<Ended, TargetError> {
+pub async fn doctor(options: Doctor) -> Result<ExitStatus, TargetError> {
     let deployment = options.target.find().await?;
     if !options.read_only && deployment.place != Place::Local {
         // It asks for no consent: its test customer is its own, and is deleted.
@@ -115,9 +113,9 @@ pub async fn doctor(options: Doctor) -> Result<Ended, TargetError> {
         println!("{ok} ok, {warnings} warnings, {failures} failures.");
     }
     Ok(match (failures, warnings) {
-        (0, 0) => Ended::Well,
-        (0, _) => Ended::WithFindings,
-        _ => Ended::Badly,
+        (0, 0) => ExitStatus::Success,
+        (0, _) => ExitStatus::Findings,
+        _ => ExitStatus::Failure,
     })
 }
 

@@ -8,24 +8,24 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 /// asked wrongly with 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Ended {
+pub enum ExitStatus {
     /// All is well: exit code 0.
-    Well,
+    Success,
     /// It is done, and something wants a look: exit code 3.
-    WithFindings,
+    Findings,
     /// It is done, and what it found or got is bad: exit code 1.
-    Badly,
+    Failure,
     /// It was not confirmed, and nothing was done: exit code 2.
-    NotBegun,
+    NotConfirmed,
 }
 
-impl From<Ended> for ExitCode {
-    fn from(ended: Ended) -> Self {
-        match ended {
-            Ended::Well => Self::SUCCESS,
-            Ended::NotBegun => Self::from(2),
-            Ended::WithFindings => Self::from(3),
-            Ended::Badly => Self::FAILURE,
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        match status {
+            ExitStatus::Success => Self::SUCCESS,
+            ExitStatus::NotConfirmed => Self::from(2),
+            ExitStatus::Findings => Self::from(3),
+            ExitStatus::Failure => Self::FAILURE,
         }
     }
 }
@@ -43,7 +43,7 @@ pub fn in_one_line(error: &dyn Error) -> String {
 }
 
 /// Why AWS did not do what it was asked: in its own words if it answered.
-pub fn of_aws<E>(error: &SdkError<E>) -> String
+pub fn aws_error<E>(error: &SdkError<E>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {

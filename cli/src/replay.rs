@@ -23,7 +23,7 @@ use store::{
 use crate::{
     consent::Consent,
     delivery::Label,
-    outcome::{self, Ended},
+    outcome::{self, ExitStatus},
     recorded::{self, Recorded, RecordedError},
     target::{Resources, Target, TargetError},
 };
@@ -86,11 +86,9 @@ pub struct Replay {
     #[arg(long)]
     pub json: bool,
 
-    /// Whether to ask first.
     #[command(flatten)]
     pub consent: Consent,
 
-    /// The deployment.
     #[command(flatten)]
     pub target: Target,
 }
@@ -102,29 +100,18 @@ fn received_at(text: &str) -> Result<Timestamp, &'static str> {
 /// Replaying stopped. What was written is written, and the same again is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The deployment is not found.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// A file can't be read.
     #[error(transparent)]
     Recorded(#[from] RecordedError),
-    /// There is nothing to read from.
     #[error("there is nothing to replay from: name files, a queue with --queue-url, or a stack that has one with --stack")]
     NoSource,
-    /// The queue does not answer.
     #[error("the queue can't be read: {0}")]
     Queue(String),
-    /// The store does not tell the replica's environment.
     #[error("the environment of the replica can't be read: {0}")]
     Environment(#[source] StoreError),
-    /// The store does not take an event.
     #[error("stopped at {name}; what was not written is where it was, and the same command goes on: {source}")]
-    Store {
-        /// The event.
-        name: String,
-        /// Why.
-        source: StoreError,
-    },
+    Store { name: String, source: StoreError },
 }
 
 /// Why an event is not written.
@@ -180,10 +167,7 @@ struct Replaying<'a> {
 }
 
 /// Replays.
-///
-/// # Errors
-/// See [`ReplayError`].
-pub async fn replay(options: Replay) -> Result<Ended, ReplayError> {
+pub async fn replay(options: Replay) -> Result<ExitStatus, ReplayError> {
     // All files are read before the first event is written: a misspelt name is told at once.
     let events: Result<Vec<_>, _> = options.files.iter().map(|file| recorded::from_file(file)).collect();
     let events: Vec<Recorded> = events?.into_iter().flatten().collect();
@@ -194,7 +178,7 @@ pub async fn replay(options: Replay) -> Result<Ended, ReplayError> {
     }
     let store = deployment.store().await?;
     if !options.consent.ask(&deployment, &store).await {
-        return Ok(Ended::NotBegun);
+        return Ok(ExitStatus::NotConfirmed);
     }
     let environment_id = store.environment().await.map_err(ReplayError::Environment)?.environment_id;
     let mut replaying = Replaying { store, environment_id, options: &options, counts: Counts::default() };
@@ -207,7 +191,7 @@ pub async fn replay(options: Replay) -> Result<Ended, ReplayError> {
     if !options.json {
         println!("{applied} applied, {stale} stale, {ignored} ignored, {refused} refused.");
     }
-    result.map(|()| if refused == 0 { Ended::Well } else { Ended::WithFindings })
+    result.map(|()| if refused == 0 { ExitStatus::Success } else { ExitStatus::Findings })
 }
 
 /// The URLs of the queues that are to be emptied.
@@ -244,7 +228,7 @@ impl Replaying<'_> {
         loop {
             let request = sqs.receive_message().queue_url(url).max_number_of_messages(BESIDE as i32);
             let answer = request.visibility_timeout(VISIBILITY).wait_time_seconds(WAIT).send().await;
-            let messages = answer.map_err(|error| ReplayError::Queue(outcome::of_aws(&error)))?.messages.unwrap_or_default();
+            let messages = answer.map_err(|error| ReplayError::Queue(outcome::aws_error(&error)))?.messages.unwrap_or_default();
             // One that was left comes again when its time is over: then all the others have come.
             let new: Vec<Message> = messages.into_iter().filter(|message| seen.insert(message.message_id.clone())).collect();
             if new.is_empty() {
@@ -259,7 +243,7 @@ impl Replaying<'_> {
                         if !matches!(became, Became::Refused(_)) {
                             let request = sqs.delete_message().queue_url(url);
                             let request = request.set_receipt_handle(message.receipt_handle.clone());
-                            request.send().await.map_err(|error| ReplayError::Queue(outcome::of_aws(&error)))?;
+                            request.send().await.map_err(|error| ReplayError::Queue(outcome::aws_error(&error)))?;
                         }
                         self.tell(name, event.as_ref(), &became);
                     }

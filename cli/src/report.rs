@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::mirror::{Difference, How, Mended, Of, Skipped};
+use crate::sync::{Difference, DifferenceKind, FixStatus, Skipped, Subject};
 
 /// How often a line says how far it is, where there is no terminal for a bar.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -35,9 +35,6 @@ impl Report {
     }
 
     /// A record that was passed over.
-    ///
-    /// # Errors
-    /// If it can't be written.
     pub fn skipped(&mut self, skipped: &Skipped) -> io::Result<()> {
         let Skipped { id, record, reason } = skipped;
         let id = id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
@@ -45,21 +42,15 @@ impl Report {
     }
 
     /// A difference. Its values only if they were asked for: they are people's names and addresses.
-    ///
-    /// # Errors
-    /// If it can't be written.
     pub fn difference(&mut self, difference: &Difference) -> io::Result<()> {
         let mut shown = difference.clone();
         if !self.shows_values {
             (shown.stigg, shown.replica) = (None, None);
         }
-        self.line("difference", &shown, || in_words(&shown))
+        self.line("difference", &shown, || difference_text(&shown))
     }
 
     /// The last line.
-    ///
-    /// # Errors
-    /// If it can't be written.
     pub fn summary(&mut self, summary: &impl Serialize, words: impl FnOnce() -> String) -> io::Result<()> {
         self.bar.end();
         self.line("summary", summary, words)
@@ -90,32 +81,32 @@ impl Report {
     }
 }
 
-fn in_words(difference: &Difference) -> String {
-    let Difference { customer_id, difference, of, field, stigg, replica, mended } = difference;
+fn difference_text(difference: &Difference) -> String {
+    let Difference { customer_id, kind, subject, field, stigg, replica, fixed } = difference;
     let scope =
         |resource_id: &Option<domain::id::Id>| resource_id.as_ref().map(|id| format!(" of resource {id}")).unwrap_or_default();
-    let of = match of {
-        Of::Customer => String::new(),
-        Of::List { resource_id } => format!(", entitlements{}", scope(resource_id)),
-        Of::Entitlement { resource_id, feature_id } => format!(", entitlement {feature_id}{}", scope(resource_id)),
-        Of::Subscription { subscription_id } => format!(", subscription {subscription_id}"),
+    let subject = match subject {
+        Subject::Customer => String::new(),
+        Subject::List { resource_id } => format!(", entitlements{}", scope(resource_id)),
+        Subject::Entitlement { resource_id, feature_id } => format!(", entitlement {feature_id}{}", scope(resource_id)),
+        Subject::Subscription { subscription_id } => format!(", subscription {subscription_id}"),
     };
-    let how = match (difference, field) {
-        (How::Missing, _) => "missing here".to_owned(),
-        (How::Extra, _) => "extra here".to_owned(),
-        (How::Differs, Some(field)) => format!("{field} differs"),
-        (How::Differs, None) => "differs".to_owned(),
+    let kind = match (kind, field) {
+        (DifferenceKind::Missing, _) => "missing here".to_owned(),
+        (DifferenceKind::Extra, _) => "extra here".to_owned(),
+        (DifferenceKind::Differs, Some(field)) => format!("{field} differs"),
+        (DifferenceKind::Differs, None) => "differs".to_owned(),
     };
     let values = match (stigg, replica) {
         (Some(stigg), Some(replica)) => format!(" (Stigg: {stigg}, here: {replica})"),
         _ => String::new(),
     };
-    let mended = match mended {
-        Mended::No => "",
-        Mended::Yes => ": mended",
-        Mended::Newer => ": not mended, something newer came meanwhile",
+    let fixed = match fixed {
+        FixStatus::No => "",
+        FixStatus::Yes => ": fixed",
+        FixStatus::Newer => ": not fixed, a newer event arrived meanwhile",
     };
-    format!("customer {customer_id}{of}: {how}{values}{mended}")
+    format!("customer {customer_id}{subject}: {kind}{values}{fixed}")
 }
 
 /// How far it is.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use store::StoreError;
 
 use crate::{
-    outcome::Ended,
+    outcome::ExitStatus,
     target::{Target, TargetError},
 };
 
@@ -36,7 +36,6 @@ pub struct Show {
     #[arg(long)]
     pub json: bool,
 
-    /// The deployment.
     #[command(flatten)]
     pub target: Target,
 }
@@ -44,10 +43,8 @@ pub struct Show {
 /// A customer can't be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum ShowError {
-    /// The deployment is not found.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -60,11 +57,7 @@ pub fn id(text: &str) -> Result<Id, domain::id::IdError> {
     Id::try_from(text)
 }
 
-/// Shows.
-///
-/// # Errors
-/// See [`ShowError`].
-pub async fn show(options: Show) -> Result<Ended, ShowError> {
+pub async fn show(options: Show) -> Result<ExitStatus, ShowError> {
     let deployment = options.target.find().await?;
     let store = deployment.store().await?;
     let stored = store.stored_customer(&options.customer).await?;
@@ -77,5 +70,5 @@ pub async fn show(options: Show) -> Result<Ended, ShowError> {
     } else {
         println!("Nothing is stored of a customer {} in {}.", plain(options.customer.as_str()), deployment.name());
     }
-    Ok(if is_known { Ended::Well } else { Ended::WithFindings })
+    Ok(if is_known { ExitStatus::Success } else { ExitStatus::Findings })
 }

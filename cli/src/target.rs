@@ -81,54 +81,26 @@ fn local_port() -> u16 {
 /// A command can't find its deployment, or not what it needs of it. The message says what to give.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// The stack could not be read.
     #[error("the stack {stack} can't be read: {reason}")]
-    Stack {
-        /// Its name.
-        stack: String,
-        /// What AWS says.
-        reason: String,
-    },
-    /// The stack does not have an output that is needed.
+    Stack { stack: String, reason: String },
     #[error("the stack {stack} has no output {output}: is it a stack of this project, and of this version?")]
-    Output {
-        /// Its name.
-        stack: String,
-        /// The output.
-        output: &'static str,
-    },
-    /// No region is configured.
+    Output { stack: String, output: &'static str },
     #[error("no AWS region is known: give --region, or set AWS_REGION or the profile's region")]
     Region,
-    /// Some of the tables were named and others not.
     #[error("{0} is missing: name all three tables, or the stack with --stack")]
     Table(&'static str),
-    /// An address is none.
     #[error("{option} is not an address with http:// or https://: {value}")]
-    Address {
-        /// Where it comes from.
-        option: &'static str,
-        /// What was given.
-        value: String,
-    },
-    /// An address in AWS was given and no tables.
+    Address { option: &'static str, value: String },
     #[error(
         "the tables behind {0} are not known: name the stack with --stack, or the tables with --customers-table, \
          --subscriptions-table and --receipts-table"
     )]
     TablesUnknown(String),
-    /// No local stack answers.
     #[error(
         "no local stack answers on {url}: start it with `cargo run`, or say which deployment is meant with --stack, \
          or with --url and --dynamodb-endpoint ({reason})"
     )]
-    NotServed {
-        /// Where it should be.
-        url: String,
-        /// What happened.
-        reason: String,
-    },
-    /// Something answers, and it is no local stack.
+    NotServed { url: String, reason: String },
     #[error("what answers on {0} does not say where its DynamoDB is: give --dynamodb-endpoint too, or --stack")]
     NotLocalStack(String),
 }
@@ -167,9 +139,6 @@ impl Target {
     }
 
     /// Finds the deployment. Reads a stack's outputs; reaches for nothing else.
-    ///
-    /// # Errors
-    /// See [`TargetError`].
     pub async fn find(&self) -> Result<Deployment, TargetError> {
         let url = self.address("--url", self.url.as_ref())?;
         let dynamodb_endpoint = self.address("--dynamodb-endpoint", self.dynamodb_endpoint.as_ref())?;

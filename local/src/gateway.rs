@@ -1,4 +1,4 @@
-//! A stand-in for API Gateway's HTTP API: each request becomes the event that Lambda would get, goes
+//! A fake of API Gateway's HTTP API: each request becomes the event that Lambda would get, goes
 //! through the functions' own conversion and handlers, and comes back.
 
 use std::sync::Arc;
@@ -31,10 +31,8 @@ pub struct Gateway {
 /// An event that no function could be called with, or an answer that is none.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// No function serves this path.
     #[error("no function serves {0}")]
     NoRoute(String),
-    /// The function's answer is not what API Gateway takes.
     #[error("the function's answer is not one that API Gateway takes: {0}")]
     Answer(String),
 }
@@ -47,9 +45,6 @@ impl Gateway {
 
     /// Calls the function that serves the event's path with the event, as Lambda does: an API Gateway
     /// event in payload format 2.0 goes in, the proxy response comes out.
-    ///
-    /// # Errors
-    /// See [`GatewayError`].
     pub async fn invoke(&self, event: Value) -> Result<Value, GatewayError> {
         let path = event.get("rawPath").and_then(Value::as_str).unwrap_or_default().to_owned();
         match path.as_str() {

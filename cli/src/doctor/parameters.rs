@@ -163,7 +163,7 @@ pub(super) async fn compare(deployment: &Deployment, path: &Path, findings: &mut
 
 async fn stack_parameters(deployment: &Deployment, stack: &str) -> Result<Parameters, String> {
     let client = deployment.sdk.cloudformation().await.map_err(|error| error.to_string())?;
-    let answer = client.describe_stacks().stack_name(stack).send().await.map_err(|error| outcome::of_aws(&error))?;
+    let answer = client.describe_stacks().stack_name(stack).send().await.map_err(|error| outcome::aws_error(&error))?;
     let parameters = answer.stacks().iter().flat_map(|stack| stack.parameters());
     Ok(parameters
         .filter_map(|parameter| Some((parameter.parameter_key()?.to_owned(), parameter.parameter_value()?.to_owned())))

@@ -33,24 +33,14 @@ pub(super) struct Position {
 /// Why a file is no use.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// It is there, and nobody asked to go on from it.
     #[error("{0} tells of an import that did not end: go on from there with --resume, or remove the file to start over")]
     Unfinished(PathBuf),
-    /// There is none to go on from.
     #[error("there is no {0} to go on from: start over without --resume")]
     Missing(PathBuf),
-    /// It can't be read or written.
     #[error("{file} can't be used: {source}")]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// It is no such file.
+    File { file: PathBuf, source: io::Error },
     #[error("{0} is no state of an import by this version")]
     Unreadable(PathBuf),
-    /// It is of another import.
     #[error("{0} is of an import from {1} into {2}")]
     Other(PathBuf, String, String),
 }
@@ -65,9 +55,6 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Begins at the beginning, or where the file says.
-    ///
-    /// # Errors
-    /// See [`CheckpointError`].
     pub fn open(file: &Path, resume: bool, source: &str, table: &str) -> Result<Self, CheckpointError> {
         let of_file = |source| CheckpointError::File { file: file.to_owned(), source };
         let text = match std::fs::read_to_string(file) {

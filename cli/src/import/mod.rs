@@ -13,10 +13,10 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 use crate::{
     consent::Consent,
     guard::{GuardError, Guards},
-    mirror::{Fatal, Found, Mirror, Mode, Progress},
-    outcome::Ended,
+    outcome::ExitStatus,
     report::Report,
     stigg::{Key, KeyError, Options, Records, Stigg, StiggError},
+    sync::{Comparison, Fatal, Mode, Progress, Synchronizer},
     target::{Target, TargetError},
 };
 
@@ -32,11 +32,9 @@ use crate::{
 
 Exit codes: 0 all is imported; 1 it failed, go on with --resume; 2 bad usage, or not confirmed; 3 records were passed over.")]
 pub struct Import {
-    /// Where the deployment is.
     #[command(flatten)]
     pub target: Target,
 
-    /// How Stigg is read.
     #[command(flatten)]
     pub stigg: Options,
 
@@ -52,11 +50,9 @@ pub struct Import {
     #[arg(long, value_name = "N")]
     pub expect: Option<u64>,
 
-    /// What may be written.
     #[command(flatten)]
     pub guards: Guards,
 
-    /// Whether to ask first.
     #[command(flatten)]
     pub consent: Consent,
 
@@ -84,28 +80,20 @@ pub struct Counts {
 /// The import failed. What it did stays, and the file says where to go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// There is no usable key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The deployment is not found.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// Stigg's client could not be set up.
     #[error(transparent)]
     Stigg(#[from] StiggError),
-    /// The state's file is no use.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The key is of another environment, or too many customers are unknown to Stigg.
     #[error(transparent)]
     Guard(#[from] GuardError),
-    /// Stigg or the store failed.
     #[error("{0}. What is imported stays: go on with --resume")]
     Fatal(#[from] Fatal),
-    /// Ctrl-C.
     #[error("interrupted. What is imported stays: go on with --resume")]
     Interrupted,
-    /// Results could not be written.
     #[error("results can't be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -122,32 +110,29 @@ struct Summary<'a> {
 }
 
 /// Imports until it is done, or Ctrl-C.
-///
-/// # Errors
-/// See [`ImportError`].
-pub async fn import(options: Import) -> Result<Ended, ImportError> {
+pub async fn import(options: Import) -> Result<ExitStatus, ImportError> {
     let key = Key::from_environment()?;
     let deployment = options.target.find().await?;
     let store = deployment.store().await?;
     if !options.consent.ask(&deployment, &store).await {
-        return Ok(Ended::NotBegun);
+        return Ok(ExitStatus::NotConfirmed);
     }
     let stigg = Stigg::new(&options.stigg, key, Clock::system())?;
     let mut checkpoint =
         Checkpoint::open(&options.state, options.resume, options.stigg.stigg_url.as_str(), &store.tables().customers)?;
-    let mirror = Mirror::new(stigg, store, Mode::Import);
+    let synchronizer = Synchronizer::new(stigg, store, Mode::Import);
     let mut report = Report::new(options.json, false);
-    if let Err(refused) = options.guards.before_import(&mirror, &mut report).await {
+    if let Err(refused) = options.guards.before_import(&synchronizer, &mut report).await {
         if !options.resume {
             checkpoint.remove()?;
         }
         return Err(refused.into());
     }
-    let run = run(&mirror, &mut checkpoint, options.stigg.concurrency.into(), options.expect, &mut report);
+    let run = run(&synchronizer, &mut checkpoint, options.stigg.concurrency.into(), options.expect, &mut report);
     tokio::select! {
         counts = run => {
-            let is_whole = counts?.skipped == 0;
-            Ok(if is_whole { Ended::Well } else { Ended::WithFindings })
+            let is_complete = counts?.skipped == 0;
+            Ok(if is_complete { ExitStatus::Success } else { ExitStatus::Findings })
         }
         _ = tokio::signal::ctrl_c() => Err(ImportError::Interrupted),
     }
@@ -156,17 +141,14 @@ pub async fn import(options: Import) -> Result<Ended, ImportError> {
 /// Imports from where the checkpoint stands.
 ///
 /// Customers first: a subscription is shown only beside its customer.
-///
-/// # Errors
-/// See [`ImportError`].
 pub async fn run(
-    mirror: &Mirror,
+    synchronizer: &Synchronizer,
     checkpoint: &mut Checkpoint,
     concurrency: usize,
     expected: Option<u64>,
     report: &mut Report,
 ) -> Result<Counts, ImportError> {
-    let begun = Instant::now();
+    let start = Instant::now();
     for records in [Records::Customers, Records::Subscriptions] {
         if checkpoint.position.records != records {
             continue;
@@ -175,7 +157,7 @@ pub async fn run(
             Records::Customers => {
                 ("customers", expected.map(|expected| expected.saturating_sub(checkpoint.position.counts.customers)))
             }
-            Records::Subscriptions | Records::Plans => ("subscriptions", None),
+            Records::Subscriptions => ("subscriptions", None),
         };
         report.begin(what, total);
         let from = checkpoint.position.from.take();
@@ -183,10 +165,10 @@ pub async fn run(
         let mut counts = checkpoint.position.counts.clone();
         let on = async |progress: Progress| -> Result<(), ImportError> {
             match progress {
-                Progress::Record { found, .. } => {
-                    count(&mut counts, records, &found);
+                Progress::Record { comparison, .. } => {
+                    count(&mut counts, records, &comparison);
                     report.step();
-                    for skipped in &found.skipped {
+                    for skipped in &comparison.skipped {
                         report.skipped(skipped)?;
                     }
                 }
@@ -203,32 +185,32 @@ pub async fn run(
             }
             Ok(())
         };
-        mirror.walk(records, from, concurrency, on).await?;
+        synchronizer.compare_all(records, from, concurrency, on).await?;
     }
     let counts = checkpoint.position.counts.clone();
-    let asked = mirror.stigg.counts();
+    let requests = synchronizer.stigg.counts();
     let summary = Summary {
         counts: &counts,
-        calls: asked.calls,
-        throttled: asked.throttled,
-        failed: asked.failed,
-        seconds: begun.elapsed().as_secs_f64(),
+        calls: requests.calls,
+        throttled: requests.throttled,
+        failed: requests.failed,
+        seconds: start.elapsed().as_secs_f64(),
     };
-    report.summary(&summary, || in_words(&summary))?;
+    report.summary(&summary, || summary_text(&summary))?;
     Ok(counts)
 }
 
-fn count(counts: &mut Counts, records: Records, found: &Found) {
+fn count(counts: &mut Counts, records: Records, comparison: &Comparison) {
     match records {
         Records::Customers => counts.customers += 1,
-        Records::Subscriptions | Records::Plans => counts.subscriptions += 1,
+        Records::Subscriptions => counts.subscriptions += 1,
     }
-    counts.lists += found.lists;
-    counts.writes += found.writes;
-    counts.skipped += found.skipped.len() as u64;
+    counts.lists += comparison.lists;
+    counts.writes += comparison.writes;
+    counts.skipped += comparison.skipped.len() as u64;
 }
 
-fn in_words(summary: &Summary<'_>) -> String {
+fn summary_text(summary: &Summary<'_>) -> String {
     let Summary { counts, calls, throttled, failed, seconds } = summary;
     let Counts { customers, subscriptions, lists, writes, skipped } = counts;
     format!(

@@ -15,10 +15,10 @@ pub use run::run;
 use crate::{
     consent::Consent,
     guard::{GuardError, Guards},
-    mirror::{Fatal, Mirror, Mode},
-    outcome::Ended,
+    outcome::ExitStatus,
     report::Report,
     stigg::{Key, KeyError, Options, Stigg, StiggError},
+    sync::{Fatal, Mode, Synchronizer},
     target::{Target, TargetError},
 };
 
@@ -34,11 +34,9 @@ use crate::{
 
 Exit codes: 0 both are equal, or all is mended; 1 it failed; 2 bad usage, or not confirmed; 3 differences are left, or records were passed over.")]
 pub struct Reconcile {
-    /// Where the deployment is.
     #[command(flatten)]
     pub target: Target,
 
-    /// How Stigg is read.
     #[command(flatten)]
     pub stigg: Options,
 
@@ -50,11 +48,9 @@ pub struct Reconcile {
     #[arg(long)]
     pub fix: bool,
 
-    /// What may be written.
     #[command(flatten)]
     pub guards: Guards,
 
-    /// Whether to ask first.
     #[command(flatten)]
     pub consent: Consent,
 
@@ -78,22 +74,16 @@ fn id(text: &str) -> Result<Id, IdError> {
 /// It could not be told whether the two are equal.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// There is no usable key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The deployment is not found.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// Stigg's client could not be set up.
     #[error(transparent)]
     Stigg(#[from] StiggError),
-    /// Stigg or the store failed.
     #[error(transparent)]
     Fatal(#[from] Fatal),
-    /// The key is of another environment.
     #[error(transparent)]
     Guard(#[from] GuardError),
-    /// Results could not be written.
     #[error("results can't be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -121,7 +111,8 @@ pub struct Totals {
     /// Fields that differ.
     pub differing: u64,
     /// How many of all these were mended.
-    pub mended: u64,
+    #[serde(rename = "mended")]
+    pub fixed: u64,
     /// Entitlements whose usage differs and may be on its way.
     pub usage_drift: u64,
     /// Records, or parts of one, that were passed over.
@@ -131,12 +122,12 @@ pub struct Totals {
 impl Totals {
     /// Differences that are left.
     pub fn left(&self) -> u64 {
-        self.missing + self.extra + self.differing - self.mended
+        self.missing + self.extra + self.differing - self.fixed
     }
 
     /// How the command ends.
-    pub fn ended(&self) -> Ended {
-        if self.left() == 0 && self.skipped == 0 { Ended::Well } else { Ended::WithFindings }
+    pub fn exit_status(&self) -> ExitStatus {
+        if self.left() == 0 && self.skipped == 0 { ExitStatus::Success } else { ExitStatus::Findings }
     }
 }
 
@@ -163,35 +154,32 @@ pub struct Settings {
 }
 
 /// Reconciles all customers, or one.
-///
-/// # Errors
-/// See [`ReconcileError`].
-pub async fn reconcile(options: Reconcile) -> Result<Ended, ReconcileError> {
+pub async fn reconcile(options: Reconcile) -> Result<ExitStatus, ReconcileError> {
     let key = Key::from_environment()?;
     let deployment = options.target.find().await?;
     let store = deployment.store().await?;
     if options.fix && !options.consent.ask(&deployment, &store).await {
-        return Ok(Ended::NotBegun);
+        return Ok(ExitStatus::NotConfirmed);
     }
     let stigg = Stigg::new(&options.stigg, key, Clock::system())?;
-    let mirror = Mirror::new(stigg, store, Mode::Look);
+    let synchronizer = Synchronizer::new(stigg, store, Mode::Compare);
     let settings = Settings {
         concurrency: options.stigg.concurrency.into(),
         settle: Duration::from_secs(options.settle.into()),
         guards: options.guards,
     };
     let report = Report::new(options.json, options.values);
-    Ok(run(mirror, options.fix, settings, options.customer.as_ref(), report).await?.ended())
+    Ok(run(synchronizer, options.fix, settings, options.customer.as_ref(), report).await?.exit_status())
 }
 
-fn in_words(summary: &Summary<'_>) -> String {
+fn summary_text(summary: &Summary<'_>) -> String {
     let Summary { totals, calls, throttled, failed, seconds } = summary;
-    let Totals { customers, subscriptions, lists, missing, extra, differing, mended, usage_drift, skipped } = totals;
+    let Totals { customers, subscriptions, lists, missing, extra, differing, fixed, usage_drift, skipped } = totals;
     let verdict = match (missing + extra + differing, totals.left()) {
         (0, _) => "The replica says what Stigg says".to_owned(),
-        (all, 0) => format!("All of {all} differences are mended"),
+        (all, 0) => format!("All of {all} differences are fixed"),
         (all, left) => {
-            format!("{all} differences ({missing} missing, {extra} extra, {differing} fields), {mended} mended, {left} left")
+            format!("{all} differences ({missing} missing, {extra} extra, {differing} fields), {fixed} fixed, {left} left")
         }
     };
     format!(

@@ -23,36 +23,30 @@ use super::{Key, Options};
 use crate::{http, outcome::in_one_line};
 
 /// How often a request is tried that the server fails or that gets no answer in time.
-const TRIES: u32 = 6;
+const MAX_ATTEMPTS: u32 = 6;
 
 /// How often a request is tried that is asked to wait.
-const WAITS: u32 = 60;
+const MAX_THROTTLED_ATTEMPTS: u32 = 60;
 
 /// How many requests in a row may fail for good before it is no longer their records' fault.
-const FAILURES_IN_A_ROW: u32 = 20;
+const MAX_CONSECUTIVE_FAILURES: u32 = 20;
 
 /// The longest wait between two tries, whatever a Retry-After says.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+const MAX_WAIT: Duration = Duration::from_secs(120);
 
 /// Stigg's API did not say what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum StiggError {
-    /// The client could not be set up.
     #[error("no HTTP client: {0}")]
     Client(String),
-    /// The key is not taken.
     #[error("Stigg does not take the key ({0}): is it a Full access key of this environment?")]
     Key(StatusCode),
-    /// The request is not taken.
     #[error("Stigg refuses the request ({0})")]
     Refused(StatusCode),
-    /// No answer after all tries.
     #[error("Stigg did not answer: {0}")]
     Unavailable(String),
-    /// One request after the other got no answer: it is not the records.
-    #[error("Stigg did not answer {FAILURES_IN_A_ROW} requests in a row; the last: {0}")]
+    #[error("Stigg did not answer {MAX_CONSECUTIVE_FAILURES} requests in a row; the last: {0}")]
     Down(String),
-    /// The answer is not what is documented.
     #[error("Stigg's answer can't be read: {0}")]
     Unreadable(&'static str),
 }
@@ -104,11 +98,11 @@ pub struct Stigg {
     calls: AtomicU64,
     throttled: AtomicU64,
     failed: AtomicU64,
-    failures_in_a_row: AtomicU32,
+    consecutive_failures: AtomicU32,
 }
 
 /// What one try came to.
-enum Tried {
+enum Attempt {
     Answered(Answer),
     Wait(Option<Duration>),
     Failed(String),
@@ -135,7 +129,7 @@ impl Stigg {
             calls: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            failures_in_a_row: AtomicU32::new(0),
+            consecutive_failures: AtomicU32::new(0),
         })
     }
 
@@ -167,48 +161,49 @@ impl Stigg {
     /// clock Stigg's and did the answer not come from a copy that lags. Hence the earlier of this
     /// machine's moment and the answer's own `Date` less the time that it took (a cached answer
     /// carries the date of what is cached), and the lag off that.
-    ///
-    /// # Errors
-    /// See [`StiggError`].
     pub(super) async fn get(&self, url: Url) -> Result<Answer, StiggError> {
         let (mut failures, mut waits) = (0, 0);
         loop {
-            let reason = match self.try_once(&url).await? {
-                Tried::Answered(answer) => {
-                    self.failures_in_a_row.store(0, Ordering::Relaxed);
+            let reason = match self.attempt(&url).await? {
+                Attempt::Answered(answer) => {
+                    self.consecutive_failures.store(0, Ordering::Relaxed);
                     return Ok(answer);
                 }
-                Tried::Wait(wait) => {
+                Attempt::Wait(wait) => {
                     self.throttled.fetch_add(1, Ordering::Relaxed);
                     waits += 1;
-                    if waits < WAITS {
-                        self.hold(wait.unwrap_or(self.backoff * 2).min(LONGEST_WAIT));
+                    if waits < MAX_THROTTLED_ATTEMPTS {
+                        self.pause(wait.unwrap_or(self.backoff * 2).min(MAX_WAIT));
                         continue;
                     }
                     "it keeps asking to wait (429)".to_owned()
                 }
-                Tried::Failed(reason) => {
+                Attempt::Failed(reason) => {
                     self.failed.fetch_add(1, Ordering::Relaxed);
                     failures += 1;
-                    if failures < TRIES {
-                        tokio::time::sleep((self.backoff * 2_u32.pow(failures - 1)).min(LONGEST_WAIT)).await;
+                    if failures < MAX_ATTEMPTS {
+                        tokio::time::sleep((self.backoff * 2_u32.pow(failures - 1)).min(MAX_WAIT)).await;
                         continue;
                     }
                     reason
                 }
             };
-            let in_a_row = self.failures_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
-            return Err(if in_a_row < FAILURES_IN_A_ROW { StiggError::Unavailable(reason) } else { StiggError::Down(reason) });
+            let consecutive = self.consecutive_failures.fetch_add(1, Ordering::Relaxed) + 1;
+            return Err(if consecutive < MAX_CONSECUTIVE_FAILURES {
+                StiggError::Unavailable(reason)
+            } else {
+                StiggError::Down(reason)
+            });
         }
     }
 
-    async fn try_once(&self, url: &Url) -> Result<Tried, StiggError> {
-        self.wait_for_my_turn().await;
+    async fn attempt(&self, url: &Url) -> Result<Attempt, StiggError> {
+        self.wait_for_slot().await;
         self.calls.fetch_add(1, Ordering::Relaxed);
         let (sent_at, start) = (self.clock.now(), Instant::now());
         let request =
             self.http.get(url.clone()).header("X-API-KEY", self.key.header()).header("X-API-VERSION", "1").timeout(self.timeout);
-        let failed = |error: reqwest::Error| Tried::Failed(in_one_line(&error.without_url()));
+        let failed = |error: reqwest::Error| Attempt::Failed(in_one_line(&error.without_url()));
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => return Ok(failed(error)),
@@ -217,21 +212,21 @@ impl Stigg {
         match response.status() {
             status if status.is_success() => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(StiggError::Key(response.status())),
-            StatusCode::NOT_FOUND => return Ok(Tried::Answered(Answer { body: None, read_at })),
-            StatusCode::TOO_MANY_REQUESTS => return Ok(Tried::Wait(self.retry_after(response.headers()))),
-            StatusCode::REQUEST_TIMEOUT => return Ok(Tried::Failed("it took too long (408)".to_owned())),
+            StatusCode::NOT_FOUND => return Ok(Attempt::Answered(Answer { body: None, read_at })),
+            StatusCode::TOO_MANY_REQUESTS => return Ok(Attempt::Wait(self.retry_after(response.headers()))),
+            StatusCode::REQUEST_TIMEOUT => return Ok(Attempt::Failed("it took too long (408)".to_owned())),
             status if status.is_server_error() => {
                 // A server that says how long it is away is believed.
                 if let Some(wait) = self.retry_after(response.headers()) {
-                    self.hold(wait.min(LONGEST_WAIT));
+                    self.pause(wait.min(MAX_WAIT));
                 }
-                return Ok(Tried::Failed(format!("it failed ({status})")));
+                return Ok(Attempt::Failed(format!("it failed ({status})")));
             }
             status => return Err(StiggError::Refused(status)),
         }
         match response.bytes().await {
             Ok(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(body) => Ok(Tried::Answered(Answer { body: Some(body), read_at })),
+                Ok(body) => Ok(Attempt::Answered(Answer { body: Some(body), read_at })),
                 Err(_) => Err(StiggError::Unreadable("it is not JSON")),
             },
             Err(error) => Ok(failed(error)),
@@ -256,14 +251,14 @@ impl Stigg {
         }
     }
 
-    fn hold(&self, wait: Duration) {
+    fn pause(&self, wait: Duration) {
         let until = Instant::now() + wait;
         let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
         *not_before = Some(not_before.map_or(until, |before| before.max(until)));
     }
 
     /// Waits for the token bucket, and for as long as an answer asked for: all requests share a key.
-    async fn wait_for_my_turn(&self) {
+    async fn wait_for_slot(&self) {
         loop {
             let not_before = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
             match not_before {

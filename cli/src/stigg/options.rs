@@ -48,27 +48,19 @@ pub struct Key(HeaderValue);
 /// There is no usable key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The variable is not set, or empty.
     #[error("{KEY_VARIABLE} is not set: it is the Full access key, in Stigg under Integrations, API keys")]
     Missing,
-    /// A header can't hold it.
     #[error("{KEY_VARIABLE} holds characters that no key has")]
     Unusable,
 }
 
 impl Key {
     /// The key in the environment.
-    ///
-    /// # Errors
-    /// See [`KeyError`].
     pub fn from_environment() -> Result<Self, KeyError> {
         Self::new(std::env::var(KEY_VARIABLE).unwrap_or_default().trim())
     }
 
     /// This key.
-    ///
-    /// # Errors
-    /// See [`KeyError`].
     pub fn new(key: &str) -> Result<Self, KeyError> {
         if key.is_empty() {
             return Err(KeyError::Missing);

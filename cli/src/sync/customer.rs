@@ -9,32 +9,35 @@ use domain::{
 use jiff::Timestamp;
 use store::{CustomerRow, Outcome};
 
-use super::{Fatal, Found, How, Mirror, Of, Trouble, compare, difference, entitlements::Owner, fields, mended, or_skip};
+use super::{
+    Comparison, DifferenceKind, Fatal, FixStatus, Subject, SyncError, Synchronizer, compare, difference, entitlements::Owner,
+    field_differences, fix_status, skip_on_error,
+};
 use crate::stigg::CustomerRecord;
 
-impl Mirror {
+impl Synchronizer {
     /// Compares a customer and its entitlements with the replica's row, and mends what may be mended.
     pub(super) async fn customer(
         &self,
         record: &CustomerRecord,
         shown_at: Timestamp,
         row: Option<&CustomerRow>,
-    ) -> Result<Found, Fatal> {
-        let mut found = Found::default();
+    ) -> Result<Comparison, Fatal> {
+        let mut comparison = Comparison::default();
         let unknown = (CustomerRegisters::default(), ScopeRegisters::default());
         let (registers, scope) = row.map_or((&unknown.0, &unknown.1), |row| (&row.registers, &row.scope));
         let result = if record.is_archived {
-            self.archived(&record.id, shown_at, registers, &mut found).await
+            self.archived(&record.id, shown_at, registers, &mut comparison).await
         } else {
-            self.profile(record, shown_at, registers, &mut found).await
+            self.profile(record, shown_at, registers, &mut comparison).await
         };
-        or_skip(result, &mut found, "customer", &record.id)?;
+        skip_on_error(result, &mut comparison, "customer", &record.id)?;
         if record.is_archived {
-            return Ok(found);
+            return Ok(comparison);
         }
-        let owner = Owner::of_record(record, shown_at, registers);
-        self.lists(&owner, registers, scope, &mut found).await?;
-        Ok(found)
+        let owner = Owner::from_record(record, shown_at, registers);
+        self.lists(&owner, registers, scope, &mut comparison).await?;
+        Ok(comparison)
     }
 
     /// A customer that Stigg has archived, and the replica has not. One that the replica never knew
@@ -44,19 +47,26 @@ impl Mirror {
         customer_id: &Id,
         shown_at: Timestamp,
         registers: &CustomerRegisters,
-        found: &mut Found,
-    ) -> Result<(), Trouble> {
+        comparison: &mut Comparison,
+    ) -> Result<(), SyncError> {
         if registers.state() == CustomerState::Live {
-            let mended = if self.writes() { self.delete(customer_id, shown_at, found).await? } else { super::Mended::No };
-            found.differences.push(super::Difference { mended, ..difference(customer_id, How::Extra, Of::Customer) });
+            let fixed = if self.writes() { self.delete(customer_id, shown_at, comparison).await? } else { FixStatus::No };
+            comparison
+                .differences
+                .push(super::Difference { fixed, ..difference(customer_id, DifferenceKind::Extra, Subject::Customer) });
         }
         Ok(())
     }
 
     /// Deletes a customer that Stigg has archived or does not know: what it heard of it later stays.
-    pub(super) async fn delete(&self, customer_id: &Id, at: Timestamp, found: &mut Found) -> Result<super::Mended, Trouble> {
-        found.writes += 1;
-        Ok(mended(self.write(&CustomerRecord::deletion(customer_id, at)).await?))
+    pub(super) async fn delete(
+        &self,
+        customer_id: &Id,
+        at: Timestamp,
+        comparison: &mut Comparison,
+    ) -> Result<FixStatus, SyncError> {
+        comparison.writes += 1;
+        Ok(fix_status(self.write(&CustomerRecord::deletion(customer_id, at)).await?))
     }
 
     async fn profile(
@@ -64,15 +74,19 @@ impl Mirror {
         record: &CustomerRecord,
         shown_at: Timestamp,
         registers: &CustomerRegisters,
-        found: &mut Found,
-    ) -> Result<(), Trouble> {
+        comparison: &mut Comparison,
+    ) -> Result<(), SyncError> {
         let visible = registers.visible();
-        let shown = visible.as_ref().map(|customer| compare::shown_profile(&customer.profile)).unwrap_or_default();
+        let shown = visible.as_ref().map(|customer| compare::profile_fields(&customer.profile)).unwrap_or_default();
         let mut differences = Vec::new();
         if visible.is_none() {
-            differences.push(difference(&record.id, How::Missing, Of::Customer));
+            differences.push(difference(&record.id, DifferenceKind::Missing, Subject::Customer));
         } else {
-            differences.extend(fields(&record.id, &Of::Customer, compare::told_differs(&record.told, &shown)));
+            differences.extend(field_differences(
+                &record.id,
+                &Subject::Customer,
+                compare::differing_fields(&record.fields, &shown),
+            ));
         }
         let is_profile_due = !differences.is_empty();
         // A creation at or below the tombstone can't be written, so it is not missing.
@@ -87,26 +101,26 @@ impl Mirror {
                 stigg: creation.map(|time| time.to_string().into()).unwrap_or_default(),
                 replica: serde_json::Value::Null,
             };
-            differences.extend(fields(&record.id, &Of::Customer, vec![field]));
+            differences.extend(field_differences(&record.id, &Subject::Customer, vec![field]));
         }
         if self.writes() && !differences.is_empty() {
-            let mut whole = shown;
-            whole.extend(record.told.clone());
+            let mut merged = shown;
+            merged.extend(record.fields.clone());
             let mut outcome = Outcome::Stale;
             if let Some(created_at) = creation {
                 // It carries the profile as it is now under the version of then: earlier is never wrong.
-                outcome = outcome.or(self.write(&record.event(true, created_at, &whole)).await?);
-                found.writes += 1;
+                outcome = outcome.or(self.write(&record.event(true, created_at, &merged)).await?);
+                comparison.writes += 1;
             }
             if is_profile_due && creation.is_none_or(|created_at| created_at < shown_at) {
-                outcome = outcome.or(self.write(&record.event(false, shown_at, &whole)).await?);
-                found.writes += 1;
+                outcome = outcome.or(self.write(&record.event(false, shown_at, &merged)).await?);
+                comparison.writes += 1;
             }
             for difference in &mut differences {
-                difference.mended = mended(outcome);
+                difference.fixed = fix_status(outcome);
             }
         }
-        found.differences.extend(differences);
+        comparison.differences.extend(differences);
         Ok(())
     }
 }

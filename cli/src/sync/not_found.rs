@@ -7,7 +7,7 @@ use domain::id::Id;
 use store::{Index, SHARDS, SortKeyRange};
 use tokio::sync::OnceCell;
 
-use super::{Mirror, Trouble};
+use super::{SyncError, Synchronizer};
 use crate::stigg::Records;
 
 /// How many records of each shard are asked for until Stigg knows one.
@@ -15,24 +15,24 @@ const CANDIDATES: usize = 5;
 
 /// What a run knows of the replica's records at Stigg, by kind.
 #[derive(Debug, Default)]
-pub(super) struct Known {
-    customers: OfKind,
-    subscriptions: OfKind,
+pub(super) struct Confirmations {
+    customers: Confirmation,
+    subscriptions: Confirmation,
 }
 
 #[derive(Debug, Default)]
-struct OfKind {
+struct Confirmation {
     /// A record of the replica that Stigg has listed.
     listed: OnceLock<Id>,
     /// Whether Stigg has found one of the replica's records by its id.
     is_confirmed: OnceCell<bool>,
 }
 
-impl Known {
-    fn of(&self, records: Records) -> &OfKind {
+impl Confirmations {
+    fn of(&self, records: Records) -> &Confirmation {
         match records {
             Records::Subscriptions => &self.subscriptions,
-            Records::Customers | Records::Plans => &self.customers,
+            Records::Customers => &self.customers,
         }
     }
 
@@ -42,18 +42,18 @@ impl Known {
     }
 }
 
-impl Mirror {
+impl Synchronizer {
     /// Whether a 404 counts: Stigg finds another record of this kind that the replica has, by the same kind of request.
     /// Asks once a run.
-    pub(super) async fn confirms(&self, records: Records) -> Result<bool, Trouble> {
-        self.known.of(records).is_confirmed.get_or_try_init(|| self.finds_any(records)).await.copied()
+    pub(super) async fn is_not_found_reliable(&self, records: Records) -> Result<bool, SyncError> {
+        self.confirmations.of(records).is_confirmed.get_or_try_init(|| self.finds_any_record(records)).await.copied()
     }
 
-    async fn finds_any(&self, records: Records) -> Result<bool, Trouble> {
-        let mut candidates: Vec<Id> = self.known.of(records).listed.get().cloned().into_iter().collect();
+    async fn finds_any_record(&self, records: Records) -> Result<bool, SyncError> {
+        let mut candidates: Vec<Id> = self.confirmations.of(records).listed.get().cloned().into_iter().collect();
         let index = match records {
             Records::Subscriptions => Index::Subscriptions,
-            Records::Customers | Records::Plans => Index::Customers,
+            Records::Customers => Index::Customers,
         };
         for shard in 0..SHARDS {
             let page = self.store.query_index(index, shard, &SortKeyRange::default(), false, CANDIDATES).await?;

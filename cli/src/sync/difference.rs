@@ -7,7 +7,7 @@ use serde_json::Value;
 /// How the replica differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum How {
+pub enum DifferenceKind {
     /// Stigg has it, the replica does not show it.
     Missing,
     /// The replica shows it, Stigg does not have it.
@@ -19,7 +19,7 @@ pub enum How {
 /// What differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "part", rename_all = "lowercase", rename_all_fields = "camelCase")]
-pub enum Of {
+pub enum Subject {
     /// The customer, or what it is like.
     Customer,
     /// A list of entitlements: of the customer level, or of a resource.
@@ -48,10 +48,11 @@ pub struct Difference {
     /// The customer that it is about.
     pub customer_id: Id,
     /// How the replica differs.
-    pub difference: How,
+    #[serde(rename = "difference")]
+    pub kind: DifferenceKind,
     /// What differs.
     #[serde(flatten)]
-    pub of: Of,
+    pub subject: Subject,
     /// The field, where it is one that differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
@@ -62,13 +63,14 @@ pub struct Difference {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replica: Option<Value>,
     /// What became of it.
-    pub mended: Mended,
+    #[serde(rename = "mended")]
+    pub fixed: FixStatus,
 }
 
 /// What became of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mended {
+pub enum FixStatus {
     /// Nothing was written.
     No,
     /// The replica now says what Stigg says.
@@ -91,7 +93,7 @@ pub struct Skipped {
 
 /// What was found of one record, or of one customer with all that hangs on it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Found {
+pub struct Comparison {
     /// What differs.
     pub differences: Vec<Difference>,
     /// Entitlements whose usage differs and may still be on its way.
@@ -102,22 +104,23 @@ pub struct Found {
     pub writes: u64,
     /// What was passed over.
     pub skipped: Vec<Skipped>,
-    /// Whether Stigg answered 404 for a record that it may know all the same: see [`Found::doubt`].
-    pub is_doubtful: bool,
+    /// Whether Stigg answered 404 for a record that it may know all the same: see [`Comparison::skip_unconfirmed`].
+    pub is_unconfirmed: bool,
 }
 
-impl Found {
+impl Comparison {
     /// Passes a record over for which Stigg answered 404, as it did for every other one of the replica.
-    pub(super) fn doubt(&mut self, record: &'static str, id: &Id) {
+    pub(super) fn skip_unconfirmed(&mut self, record: &'static str, id: &Id) {
         let reason = "Stigg answers 404 for it, and for every other one of the replica: are the address and the key right?";
         self.skip(record, id, reason);
-        self.is_doubtful = true;
+        self.is_unconfirmed = true;
     }
 
     /// Whether Stigg lacks the customer or a subscription of it, so that mending deletes something.
     pub fn has_deletion(&self) -> bool {
         let is_deletion = |difference: &Difference| {
-            difference.difference == How::Extra && matches!(difference.of, Of::Customer | Of::Subscription { .. })
+            difference.kind == DifferenceKind::Extra
+                && matches!(difference.subject, Subject::Customer | Subject::Subscription { .. })
         };
         self.differences.iter().any(is_deletion)
     }
@@ -129,7 +132,7 @@ impl Found {
         self.drift += other.drift;
         self.lists += other.lists;
         self.writes += other.writes;
-        self.is_doubtful |= other.is_doubtful;
+        self.is_unconfirmed |= other.is_unconfirmed;
     }
 
     /// Notes a part of a record as passed over.

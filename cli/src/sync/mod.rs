@@ -17,12 +17,12 @@
 
 mod compare;
 mod customer;
+mod difference;
 mod entitlements;
-mod finding;
-mod known;
+mod inspect;
+mod not_found;
+mod pages;
 mod subscription;
-mod walk;
-mod whole;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -36,19 +36,19 @@ use domain::{
 use serde_json::{Map, Value};
 use store::{Outcome, Store, StoreError, apply::apply};
 
-pub use finding::{Difference, Found, How, Mended, Of, Skipped};
-pub use walk::{Progress, Told, Whole};
-pub use whole::extra_customer;
+pub use difference::{Comparison, Difference, DifferenceKind, FixStatus, Skipped, Subject};
+pub use inspect::extra_customer;
+pub use pages::{InspectedCustomer, Progress};
 
-use crate::stigg::{BadRecord, Records, Stigg, StiggError};
+use crate::stigg::{BadRecord, Stigg, StiggError};
 use compare::Field;
-use known::Known;
+use not_found::Confirmations;
 
 /// How often a write is tried that met another writer at every turn.
-const TRIES: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 /// How many resources are remembered as compared a moment ago.
-const REMEMBERED: usize = 10_000;
+const MAX_RECENT_RESOURCES: usize = 10_000;
 
 /// What is done about differences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,35 +56,33 @@ pub enum Mode {
     /// Everything that differs is written, usage too; what the replica has beside it is not looked for.
     Import,
     /// They are told.
-    Look,
+    Compare,
     /// They are told and mended.
-    Mend,
+    Fix,
 }
 
 /// What ends a run.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
-    /// Stigg does not answer, or not to this key.
     #[error(transparent)]
     Stigg(StiggError),
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// Why a record, or a part of it, is passed over; or all.
-enum Trouble {
+enum SyncError {
     Skip(String),
     Fatal(Fatal),
 }
 
-impl From<StiggError> for Trouble {
+impl From<StiggError> for SyncError {
     fn from(error: StiggError) -> Self {
         if error.is_fatal() { Self::Fatal(Fatal::Stigg(error)) } else { Self::Skip(error.to_string()) }
     }
 }
 
-impl From<StoreError> for Trouble {
+impl From<StoreError> for SyncError {
     fn from(error: StoreError) -> Self {
         match error {
             // One item that some other program wrote.
@@ -94,7 +92,7 @@ impl From<StoreError> for Trouble {
     }
 }
 
-impl From<BadRecord> for Trouble {
+impl From<BadRecord> for SyncError {
     fn from(error: BadRecord) -> Self {
         Self::Skip(error.to_string())
     }
@@ -102,7 +100,7 @@ impl From<BadRecord> for Trouble {
 
 /// The replica's store beside Stigg's API.
 #[derive(Debug)]
-pub struct Mirror {
+pub struct Synchronizer {
     /// Stigg's API.
     pub stigg: Arc<Stigg>,
     /// The replica.
@@ -110,7 +108,7 @@ pub struct Mirror {
     mode: Mode,
     plans: Arc<tokio::sync::Mutex<Plans>>,
     compared: Mutex<Recent>,
-    known: Arc<Known>,
+    confirmations: Arc<Confirmations>,
 }
 
 /// Plans as events carry them; None is one that Stigg did not tell of.
@@ -131,7 +129,7 @@ impl Recent {
             return false;
         }
         self.order.push_back(resource);
-        if self.order.len() > REMEMBERED
+        if self.order.len() > MAX_RECENT_RESOURCES
             && let Some(oldest) = self.order.pop_front()
         {
             self.members.remove(&oldest);
@@ -140,21 +138,28 @@ impl Recent {
     }
 }
 
-impl Mirror {
+impl Synchronizer {
     /// The two beside one another.
     pub fn new(stigg: Stigg, store: Store, mode: Mode) -> Self {
-        Self { stigg: Arc::new(stigg), store, mode, plans: Arc::default(), compared: Mutex::default(), known: Arc::default() }
+        Self {
+            stigg: Arc::new(stigg),
+            store,
+            mode,
+            plans: Arc::default(),
+            compared: Mutex::default(),
+            confirmations: Arc::default(),
+        }
     }
 
     /// The same for another look, which may do other things about differences.
-    pub fn again(&self, mode: Mode) -> Self {
-        let Self { stigg, store, plans, known, .. } = self;
-        let (stigg, store, plans, known) = (stigg.clone(), store.clone(), plans.clone(), known.clone());
-        Self { stigg, store, mode, plans, compared: Mutex::default(), known }
+    pub fn with_mode(&self, mode: Mode) -> Self {
+        let Self { stigg, store, plans, confirmations, .. } = self;
+        let (stigg, store, plans, confirmations) = (stigg.clone(), store.clone(), plans.clone(), confirmations.clone());
+        Self { stigg, store, mode, plans, compared: Mutex::default(), confirmations }
     }
 
     fn writes(&self) -> bool {
-        self.mode != Mode::Look
+        self.mode != Mode::Compare
     }
 
     /// Whether what the replica has beside what Stigg lists is compared too.
@@ -164,34 +169,34 @@ impl Mirror {
 
     /// Writes an event as the webhook would, had Stigg sent it; only that a subscription does not
     /// show its customer alive.
-    async fn write(&self, event: &Value) -> Result<Outcome, Trouble> {
+    async fn write(&self, event: &Value) -> Result<Outcome, SyncError> {
         let body = event.to_string();
         let handled = match event::parse(body.as_bytes()) {
             Ok(Received::Handled(handled)) => handled,
-            Ok(Received::Ignored { kind }) => return Err(Trouble::Skip(format!("{kind} is not handled"))),
-            Err(error) => return Err(Trouble::Skip(error.to_string())),
+            Ok(Received::Ignored { kind }) => return Err(SyncError::Skip(format!("{kind} is not handled"))),
+            Err(error) => return Err(SyncError::Skip(error.to_string())),
         };
         let mut event = handled.event;
         if let Event::Subscription { live_customer, .. } = &mut event {
             *live_customer = None;
         }
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
-            tries += 1;
+            attempts += 1;
             match apply(&self.store, &handled.envelope, &event, self.stigg.now().into()).await {
-                Err(StoreError::Contended) if tries < TRIES => {}
+                Err(StoreError::Contended) if attempts < MAX_ATTEMPTS => {}
                 written => return Ok(written?.0),
             }
         }
     }
 
     /// What a plan is called, and what events say of it beside that. Asked for once.
-    async fn plan(&self, plan_id: &Id) -> Result<Option<Map<String, Value>>, Trouble> {
+    async fn plan(&self, plan_id: &Id) -> Result<Option<Map<String, Value>>, SyncError> {
         let mut plans = self.plans.lock().await;
         if let Some(plan) = plans.get(plan_id) {
             return Ok(plan.clone());
         }
-        let plan = match self.stigg.record(Records::Plans, plan_id.as_str()).await {
+        let plan = match self.stigg.plan_record(plan_id).await {
             Ok((record, _)) => record.map(|record| crate::stigg::plan(&record)),
             Err(error) if error.is_fatal() => return Err(error.into()),
             Err(_) => None,
@@ -202,35 +207,40 @@ impl Mirror {
 }
 
 /// The differences that fields make.
-fn fields(customer_id: &Id, of: &Of, fields: Vec<Field>) -> impl Iterator<Item = Difference> {
+fn field_differences(customer_id: &Id, subject: &Subject, fields: Vec<Field>) -> impl Iterator<Item = Difference> {
     fields.into_iter().map(move |Field { name, stigg, replica }| Difference {
         field: Some(name),
         stigg: Some(stigg),
         replica: Some(replica),
-        ..difference(customer_id, How::Differs, of.clone())
+        ..difference(customer_id, DifferenceKind::Differs, subject.clone())
     })
 }
 
-fn difference(customer_id: &Id, difference: How, of: Of) -> Difference {
-    Difference { customer_id: customer_id.clone(), difference, of, field: None, stigg: None, replica: None, mended: Mended::No }
+fn difference(customer_id: &Id, kind: DifferenceKind, subject: Subject) -> Difference {
+    Difference { customer_id: customer_id.clone(), kind, subject, field: None, stigg: None, replica: None, fixed: FixStatus::No }
 }
 
 /// What a write made of the differences that it was for.
-fn mended(outcome: Outcome) -> Mended {
+fn fix_status(outcome: Outcome) -> FixStatus {
     match outcome {
-        Outcome::Applied => Mended::Yes,
-        Outcome::Stale => Mended::Newer,
+        Outcome::Applied => FixStatus::Yes,
+        Outcome::Stale => FixStatus::Newer,
     }
 }
 
 /// Takes what a part of a record came to: passes it over where that is all there is to do.
-fn or_skip<T>(result: Result<T, Trouble>, found: &mut Found, record: &'static str, id: &Id) -> Result<Option<T>, Fatal> {
+fn skip_on_error<T>(
+    result: Result<T, SyncError>,
+    comparison: &mut Comparison,
+    record: &'static str,
+    id: &Id,
+) -> Result<Option<T>, Fatal> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(Trouble::Skip(reason)) => {
-            found.skip(record, id, reason);
+        Err(SyncError::Skip(reason)) => {
+            comparison.skip(record, id, reason);
             Ok(None)
         }
-        Err(Trouble::Fatal(fatal)) => Err(fatal),
+        Err(SyncError::Fatal(fatal)) => Err(fatal),
     }
 }
