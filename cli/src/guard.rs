@@ -1,11 +1,10 @@
-//! What keeps an import or a reconciliation with another environment's key from writing.
+//! Guards against writing with a key of another Stigg environment.
 //!
 //! Two independent guards, and each blocks every write:
 //!
-//! - **Witnesses.** Stigg's API does not tell which environment a key belongs to. So the replica remembers some customers
-//!   with the times of their creation, and the API has to show one of them unchanged.
-//! - **The share of what would go.** It holds where there are no witnesses yet, and against mistakes in the right
-//!   environment.
+//! - **Witnesses.** Stigg's API does not return the environment of a key. The replica stores some customers with their
+//!   creation times, and the API must return one of them unchanged.
+//! - **Share of deletions.** Applies also without witnesses, and against mistakes in the right environment.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -21,36 +20,34 @@ use crate::{
     sync::{Fatal, Synchronizer},
 };
 
-/// The share of the replica's customers that may go without `--max-deletions`: one in so many.
+/// One in this many of the replica's customers may be deleted without `--max-deletions`.
 const DELETION_SHARE: u64 = 20;
 
-/// So many customers may go however few the replica has.
+/// Deletions that are always allowed.
 const ALWAYS_ALLOWED: u64 = 2;
 
-/// How many customers are remembered as witnesses.
 const WITNESSES: usize = 8;
 
-/// How many entries of an index are read at once.
+/// Index entries read per request.
 const PAGE_ENTRIES: usize = 1_000;
 
-/// The options by which an operator takes a guard away.
+/// Options that override the guards.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Guards {
-    /// The most customers that may go or lose a subscription; beyond, nothing is written [5 % of the replica's, at least 2]
+    /// Maximum number of customers that may be deleted or lose a subscription; above it nothing is written [5 % of the replica's customers, at least 2]
     #[arg(long, value_name = "N")]
     pub max_deletions: Option<u64>,
 
-    /// Go on though the key is of another environment than the last import's, and remember this one
+    /// Continue although the key is of another environment than the last import's, and store the new one
     #[arg(long)]
     pub accept_environment: bool,
 }
 
-/// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
     #[error(
-        "Stigg does not show the replica's customers as the last import saw them: the key is of another environment than the \
-         replica, so nothing was written. If the replica is to follow this environment from now on, add --accept-environment"
+        "the key is of another environment than the replica: Stigg does not return the customers of the last import. Nothing \
+         was written. To switch the replica to this environment, add --accept-environment"
     )]
     OtherEnvironment,
     #[error(transparent)]

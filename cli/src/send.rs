@@ -1,4 +1,4 @@
-//! `byos send`: delivers event files as Stigg would, for trying a deployment.
+//! `byos send`: delivers event files like Stigg, to try a deployment.
 
 use std::path::PathBuf;
 
@@ -21,13 +21,13 @@ use crate::{
 };
 use template::sample;
 
-/// Deliver event files to the webhook as Stigg would, with its header and its retries
+/// Deliver event files to the webhook like Stigg, with its header and retries
 ///
-/// A file holds an event as Stigg sends it, a request as API Gateway hands it on (as in events/), or a
-/// message of the event queue; one of them, a list, or one after another. What is not taken is sent
-/// again as Stigg does it: three times at once and three times more every 30 seconds.
+/// A file contains events as Stigg sends them, API Gateway requests (as in events/), or messages of the event queue: a
+/// single one, a JSON array, or several in a row. A delivery that fails is retried like Stigg does: three times
+/// immediately, then three times every 30 seconds.
 ///
-/// Exits with 0 if every event was taken, and with 1 otherwise.
+/// Exit codes: 0 if every event was accepted, else 1.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   byos send --sample                         the sample events of events/webhook, to the local stack
@@ -35,23 +35,23 @@ use template::sample;
   byos send *.json --url https://… --secret \"$SECRET\" --no-retry
   jq -c .event log.json | byos send -        from standard input")]
 pub struct Send {
-    /// Files of events; - is standard input
+    /// Event files; - is standard input
     #[arg(value_name = "FILE", required_unless_present = "sample")]
     pub files: Vec<PathBuf>,
 
-    /// The 21 events of events/webhook, in their order
+    /// Send the 21 sample events of events/webhook, in order
     #[arg(long, conflicts_with = "files")]
     pub sample: bool,
 
-    /// What to present in the header Stigg-Webhooks-Secret [stack: its secret; local stack: local-secret]
+    /// Value of the header Stigg-Webhooks-Secret [stack: its secret; local stack: local-secret]
     #[arg(long, env = "STIGG_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true)]
     pub secret: Option<String>,
 
-    /// Sign too, in the Standard Webhooks form, with this key [stack: its signing key, if it has one]
+    /// Also sign with this key, as specified by Standard Webhooks [stack: its signing key, if it has one]
     #[arg(long, env = "WEBHOOK_SIGNING_KEY", value_name = "whsec_KEY", hide_env_values = true)]
     pub signing_key: Option<String>,
 
-    /// Send each event once, whatever is answered
+    /// Send each event once, without retries
     #[arg(long)]
     pub no_retry: bool,
 
@@ -85,7 +85,6 @@ pub enum SendError {
     Client(reqwest::Error),
 }
 
-/// What became of an event, for machines.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
@@ -133,7 +132,7 @@ fn events(options: &Send) -> Result<Vec<Recorded>, RecordedError> {
             sample.map(|(name, event)| recorded::from_json(&name, event.to_string().as_bytes())).collect();
         return Ok(events?.into_iter().flatten().collect());
     }
-    // All are read before the first is sent: a misspelt name is told at once.
+    // All files are read before the first event is sent, so that a wrong file name fails early.
     let events: Result<Vec<_>, _> = options.files.iter().map(|file| recorded::from_file(file)).collect();
     Ok(events?.into_iter().flatten().collect())
 }

@@ -1,4 +1,4 @@
-//! `byos show`: a customer as the replica has it, for whoever has to say why.
+//! `byos show`: everything that the replica stores about a customer.
 
 mod text;
 
@@ -14,14 +14,13 @@ use crate::{
     target::{Target, TargetError},
 };
 
-/// Show a customer as the replica has it: what is seen of it, what each part of it comes from, and what the
-/// next check of each feature would say, and why
+/// Show a customer as stored: its visible state, the event behind each part, and the decision and reason of a check of
+/// each feature
 ///
-/// Each part is a register with the version that it was last written with: the time of the event and its
-/// messageId, by which it is found in Stigg and in the webhook's log. Everything is read consistently. It
-/// holds personal data.
+/// Each part is a register with the version of its last write: the event's time and messageId, by which the event can
+/// be found in Stigg and in the webhook's log. Reads are strongly consistent. The output contains personal data.
 ///
-/// Exits with 0, and with 3 where nothing is stored of such a customer.
+/// Exit codes: 0; 3 if nothing is stored for the customer.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   byos show customer-alder

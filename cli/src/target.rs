@@ -1,5 +1,4 @@
-//! Which deployment a command speaks to: a stack in AWS, named tables and addresses, or the local
-//! stack.
+//! The deployment that a command uses: a stack in AWS, named tables and URLs, or the local stack.
 
 mod deployment;
 mod sdk;
@@ -17,16 +16,13 @@ pub use sdk::Sdk;
 
 use template::tables;
 
-/// How long a command waits for DynamoDB: nobody's request waits for a command, so it rather comes
-/// late than not.
+/// DynamoDB timeouts of commands: long, since no request waits for a command.
 const PATIENT: Budget =
     Budget { connect: Duration::from_secs(5), attempt: Duration::from_secs(10), total: Duration::from_secs(60), attempts: 10 };
 
-/// The options by which a command is told its deployment, to be flattened into its own.
-///
-/// Without any of them it is the local stack on this machine.
+/// Options that select the deployment. Default: the local stack on this machine.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Which deployment (without any of these: the local stack)")]
+#[command(next_help_heading = "Deployment (default: the local stack)")]
 pub struct Target {
     /// A deployed stack: its outputs name the tables, addresses, secrets and queues
     #[arg(long, env = "BYOS_STACK", value_name = "NAME")]

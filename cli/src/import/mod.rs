@@ -1,4 +1,4 @@
-//! `byos import`: fills the replica with what Stigg has.
+//! `byos import`: fills the replica from Stigg's API.
 
 mod checkpoint;
 
@@ -22,15 +22,15 @@ use crate::{
 
 /// Read all customers, subscriptions and entitlements from Stigg's API, and write what the replica lacks
 ///
-/// Connect the webhook first: what changes while the import runs comes that way, and wins or loses rightly.
-/// It can be run again at any time, and writes only what differs.
+/// Connect the webhook first: it delivers changes during the import, and versions decide which write wins.
+/// The import can be repeated at any time, and writes only differences.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   STIGG_API_KEY=… byos import --stack my-replica
   STIGG_API_KEY=… byos import --stack my-replica --resume        after Ctrl-C, a crash or an outage
   STIGG_API_KEY=… byos import --stack my-replica --yes --rate 90 --expect 1000000
 
-Exit codes: 0 all is imported; 1 it failed, go on with --resume; 2 bad usage, or not confirmed; 3 records were passed over.")]
+Exit codes: 0 imported completely; 1 failed, continue with --resume; 2 bad usage, or not confirmed; 3 records were skipped.")]
 pub struct Import {
     #[command(flatten)]
     pub target: Target,
@@ -38,15 +38,15 @@ pub struct Import {
     #[command(flatten)]
     pub stigg: Options,
 
-    /// The file that holds how far the import is, until it is done
+    /// Checkpoint file; removed when the import is complete
     #[arg(long, value_name = "FILE", default_value = "byos-import.json")]
     pub state: PathBuf,
 
-    /// Go on where the file says
+    /// Continue from the checkpoint file
     #[arg(long)]
     pub resume: bool,
 
-    /// About how many customers there are, for the time left: Stigg's API does not tell
+    /// Approximate number of customers, to estimate the time left: Stigg's API does not return it
     #[arg(long, value_name = "N")]
     pub expect: Option<u64>,
 
@@ -56,12 +56,11 @@ pub struct Import {
     #[command(flatten)]
     pub consent: Consent,
 
-    /// One JSON object a line, the summary last
+    /// Print one JSON object per line, the summary last
     #[arg(long)]
     pub json: bool,
 }
 
-/// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
@@ -69,15 +68,14 @@ pub struct Counts {
     pub customers: u64,
     /// Subscriptions read.
     pub subscriptions: u64,
-    /// Lists of entitlements read.
+    /// Entitlement lists read.
     pub lists: u64,
     /// Events written.
     pub writes: u64,
-    /// Records, or parts of one, that were passed over.
+    /// Records, or parts of one, that were skipped.
     pub skipped: u64,
 }
 
-/// The import failed. What it did stays, and the file says where to go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     #[error(transparent)]
@@ -90,11 +88,11 @@ pub enum ImportError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Guard(#[from] GuardError),
-    #[error("{0}. What is imported stays: go on with --resume")]
+    #[error("{0}. Imported data is kept: continue with --resume")]
     Fatal(#[from] Fatal),
-    #[error("interrupted. What is imported stays: go on with --resume")]
+    #[error("interrupted. Imported data is kept: continue with --resume")]
     Interrupted,
-    #[error("results can't be written: {0}")]
+    #[error("can't write results: {0}")]
     Output(#[from] io::Error),
 }
 
@@ -109,7 +107,6 @@ struct Summary<'a> {
     seconds: f64,
 }
 
-/// Imports until it is done, or Ctrl-C.
 pub async fn import(options: Import) -> Result<ExitStatus, ImportError> {
     let key = Key::from_environment()?;
     let deployment = options.target.find().await?;
@@ -138,9 +135,7 @@ pub async fn import(options: Import) -> Result<ExitStatus, ImportError> {
     }
 }
 
-/// Imports from where the checkpoint stands.
-///
-/// Customers first: a subscription is shown only beside its customer.
+/// Imports from the checkpoint. Customers first: subscriptions are visible only with their customer.
 pub async fn run(
     synchronizer: &Synchronizer,
     checkpoint: &mut Checkpoint,
@@ -161,7 +156,7 @@ pub async fn run(
         };
         report.begin(what, total);
         let from = checkpoint.position.from.take();
-        // What a page came to counts when the page is done: a page that is begun again counts once.
+        // Counts are saved when a page is done, so that a repeated page counts once.
         let mut counts = checkpoint.position.counts.clone();
         let on = async |progress: Progress| -> Result<(), ImportError> {
             match progress {
@@ -214,7 +209,7 @@ fn summary_text(summary: &Summary<'_>) -> String {
     let Summary { counts, calls, throttled, failed, seconds } = summary;
     let Counts { customers, subscriptions, lists, writes, skipped } = counts;
     format!(
-        "Imported {customers} customers, {subscriptions} subscriptions and {lists} lists of entitlements: {writes} writes, \
-         {skipped} passed over.\nStigg was asked {calls} times in {seconds:.1} s; {throttled} answers asked to wait, {failed} failed."
+        "Imported {customers} customers, {subscriptions} subscriptions and {lists} entitlement lists: {writes} writes, \
+         {skipped} skipped.\n{calls} requests to Stigg in {seconds:.1} s: {throttled} throttled, {failed} failed."
     )
 }

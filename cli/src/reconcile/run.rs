@@ -1,5 +1,5 @@
-//! A reconciliation: a first look at everything and a second at what differs, neither of which writes; then, with `--fix`,
-//! the guard, and the writes last.
+//! A reconciliation: a first pass over everything and a second over differences, both read-only; then, with `--fix`, the
+//! guard and the writes.
 
 use std::{
     collections::HashSet,
@@ -20,16 +20,15 @@ use crate::{
     sync::{Comparison, Difference, DifferenceKind, FixStatus, InspectedCustomer, Mode, Progress, Synchronizer, extra_customer},
 };
 
-/// DifferenceKind many customers that differ are gathered for a second look.
+/// Customers with differences collected before a second pass.
 const SUSPECTS: usize = 1_000;
 
-/// DifferenceKind many entries of a list are read at once.
+/// Index entries read per request.
 const PAGE_ENTRIES: usize = 1_000;
 
-/// The most customers of the replica that are counted.
+/// Customers are counted up to this number.
 const MAX_COUNTED: u64 = 1_000_000;
 
-/// Reconciles, and tells what it found.
 pub async fn run(
     synchronizer: Synchronizer,
     fix: bool,
@@ -82,23 +81,23 @@ struct Run<'a> {
     settings: Settings,
     report: Report,
     totals: Totals,
-    /// Customers that differ at the first look.
+    /// Customers with differences in the first pass.
     suspects: Vec<Id>,
-    /// The customers that were looked at again, as hashes: once is enough.
+    /// Hashes of the customers that had their second pass.
     rechecked: HashSet<u64>,
-    /// DifferenceKind many customers the replica has; None if they were not counted.
+    /// The replica's customers; None if they were not counted.
     held: Option<u64>,
-    /// With `--fix`, the customers that differ at the second look, and what was found.
+    /// With `--fix`, the customers with differences in the second pass.
     to_fix: Vec<(Id, Comparison)>,
-    /// Likewise the customers that Stigg does not know, and when it did not.
+    /// With `--fix`, customers unknown to Stigg, and the time of its answer.
     unknown: Vec<(Id, Timestamp)>,
-    /// Other customers for which Stigg answered 404, as for all that it was asked for.
+    /// Customers with an unconfirmed 404.
     unconfirmed: usize,
 }
 
 impl Run<'_> {
     async fn all(&mut self) -> Result<(), ReconcileError> {
-        // A hash of each id, eight bytes: what Stigg lists.
+        // Hashes of the ids that Stigg lists, eight bytes each.
         let mut customers: Vec<u64> = Vec::new();
         let mut subscriptions: Vec<u64> = Vec::new();
         let held = self.count().await?;
@@ -108,7 +107,7 @@ impl Run<'_> {
         self.first_pass(Records::Customers, &mut customers).await?;
         self.report.begin("subscriptions", None);
         self.first_pass(Records::Subscriptions, &mut subscriptions).await?;
-        self.report.begin("the replica's own", held);
+        self.report.begin("records of the replica", held);
         customers.sort_unstable();
         subscriptions.sort_unstable();
         self.add_extra(Index::Customers, &customers).await?;
@@ -116,7 +115,7 @@ impl Run<'_> {
         self.second_pass(self.settings.settle).await
     }
 
-    /// DifferenceKind many customers the replica has, up to [`MAX_COUNTED`] and a few more: for the time left, and the guard's share.
+    /// Counts the replica's customers up to about [`MAX_COUNTED`], for the progress bar and the guard.
     async fn count(&self) -> Result<u64, ReconcileError> {
         let total = AtomicU64::new(0);
         for shard in 0..SHARDS {
@@ -150,7 +149,7 @@ impl Run<'_> {
         synchronizer.compare_all(records, None, concurrency, on).await
     }
 
-    /// Takes what the first look at a record came to: what differs is looked at again.
+    /// Queues a customer with differences for the second pass.
     fn suspect_or_report(&mut self, customer_id: Id, comparison: Comparison) -> Result<(), ReconcileError> {
         if !comparison.differences.is_empty() || !comparison.skipped.is_empty() {
             self.suspects.push(customer_id);
@@ -159,8 +158,8 @@ impl Run<'_> {
         self.report_comparison(&comparison)
     }
 
-    /// Looks at the suspects again, each whole, and tells what still differs; with `--fix`, keeps it until it is clear
-    /// whether it may be mended.
+    /// Compares the suspects again with all their data, and reports what still differs. With `--fix`, keeps the
+    /// differences until the guard has decided.
     async fn second_pass(&mut self, settle: Duration) -> Result<(), ReconcileError> {
         let rechecked = &mut self.rechecked;
         let mut suspects = std::mem::take(&mut self.suspects);
@@ -191,7 +190,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Mends what was found, unless the guard speaks; then nothing is written.
+    /// Fixes the differences; writes nothing if the guard refuses.
     async fn fix(&mut self, is_full_run: bool) -> Result<(), ReconcileError> {
         let (to_fix, unknown) = (std::mem::take(&mut self.to_fix), std::mem::take(&mut self.unknown));
         if let Err(too_many) = self.guard(&to_fix, &unknown) {
@@ -217,7 +216,7 @@ impl Run<'_> {
             let InspectedCustomer { comparison, unknown_at } = inspected?;
             self.report_comparison(&comparison)?;
             if unknown_at.is_some() {
-                // Since the second look: the next run's matter, since the guard did not count it.
+                // Unknown only since the second pass, so the guard did not count it: left to the next run.
                 self.report_difference(&extra_customer(&id))?;
             }
         }
@@ -228,7 +227,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whether so many customers may go or lose a subscription. A single customer always may.
+    /// Checks the number of deletions. Not applied to a single customer.
     fn guard(&self, to_fix: &[(Id, Comparison)], unknown: &[(Id, Timestamp)]) -> Result<(), TooMany> {
         let Some(held) = self.held else { return Ok(()) };
         let is_losing = |(_, comparison): &&(Id, Comparison)| comparison.has_deletion() || comparison.is_unconfirmed;
@@ -236,7 +235,7 @@ impl Run<'_> {
         self.settings.guards.check(losing as u64, held)
     }
 
-    /// Goes through a list of the replica's for what Stigg did not list.
+    /// Adds customers of the replica that Stigg does not list, or whose subscriptions it does not list, to the suspects.
     async fn add_extra(&mut self, index: Index, listed: &[u64]) -> Result<(), ReconcileError> {
         let store = &self.synchronizer.store;
         for shard in 0..SHARDS {

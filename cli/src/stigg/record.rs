@@ -65,7 +65,7 @@ impl CustomerRecord {
         Ok(Self { id, is_archived, created_at: time(record, "createdAt"), fields })
     }
 
-    /// The customer.created or customer.updated that says this, `told` being the whole of it.
+    /// The customer.created or customer.updated that says this, `fields` being complete.
     pub fn event(&self, created: bool, at: Timestamp, fields: &Map<String, Value>) -> Value {
         let kind = if created { "customer.created" } else { "customer.updated" };
         event(kind, self.id.as_str(), at, fields.clone())
@@ -150,7 +150,7 @@ impl SubscriptionRecord {
         event("subscription.created", self.id.as_str(), at, Map::new())
     }
 
-    /// The subscription.updated that says this, `told` being the whole of it.
+    /// The subscription.updated that says this, `fields` being complete.
     pub fn event(&self, at: Timestamp, fields: &Map<String, Value>) -> Value {
         let mut body = fields.clone();
         body.insert("customer".to_owned(), json!({"id": self.customer_id}));

@@ -1,4 +1,4 @@
-//! What counts as a difference. Free of I/O.
+//! The comparison rules. No I/O.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,6 @@ use domain::{
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// A field whose values differ.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Field {
     pub(super) name: String,
@@ -19,7 +18,7 @@ pub(super) struct Field {
     pub(super) replica: Value,
 }
 
-/// What the replica shows of a customer, under the names of events.
+/// A visible customer's fields, named as in events.
 pub(super) fn profile_fields(profile: &Profile) -> Map<String, Value> {
     match serde_json::to_value(profile) {
         Ok(Value::Object(shown)) => shown,
@@ -27,7 +26,7 @@ pub(super) fn profile_fields(profile: &Profile) -> Map<String, Value> {
     }
 }
 
-/// What the replica shows of a subscription, under the names of events.
+/// A visible subscription's fields, named as in events.
 pub(super) fn subscription_fields(subscription: &Subscription) -> Map<String, Value> {
     let mut shown = Map::new();
     for part in [serde_json::to_value(&subscription.dates), serde_json::to_value(&subscription.details)] {
@@ -35,7 +34,7 @@ pub(super) fn subscription_fields(subscription: &Subscription) -> Map<String, Va
             shown.extend(members);
         }
     }
-    // In an event these are objects of their own; the plan is one already.
+    // Events carry these as objects.
     for flat in ["planId", "planName", "resourceId"] {
         shown.remove(flat);
     }
@@ -43,7 +42,7 @@ pub(super) fn subscription_fields(subscription: &Subscription) -> Map<String, Va
     shown
 }
 
-/// Of what Stigg told, what the replica shows otherwise. What Stigg did not tell is not compared.
+/// The fields that differ. Fields that Stigg did not return are not compared.
 pub(super) fn differing_fields(stigg: &Map<String, Value>, shown: &Map<String, Value>) -> Vec<Field> {
     let fields = stigg.iter().filter(|(name, _)| name.as_str() != "plan").filter_map(|(name, value)| {
         let replica = shown.get(name).unwrap_or(&Value::Null);
@@ -53,7 +52,7 @@ pub(super) fn differing_fields(stigg: &Map<String, Value>, shown: &Map<String, V
     fields.collect()
 }
 
-/// A value in the form that two equal ones share.
+/// Normalizes a value, so that equal values compare equal.
 fn normalized(name: &str, value: &Value) -> Value {
     match (name, value) {
         ("addons", Value::Array(addons)) => {
@@ -62,7 +61,7 @@ fn normalized(name: &str, value: &Value) -> Value {
             if addons.is_empty() { Value::Null } else { json!(addons) }
         }
         ("metadata", Value::Object(members)) if members.is_empty() => Value::Null,
-        // Its case varies between Stigg's interfaces.
+        // The case varies between Stigg's APIs.
         ("billingCurrency", Value::String(word)) => word.to_ascii_lowercase().into(),
         (name, Value::String(text)) if name.ends_with("Date") || name.starts_with("currentBillingPeriod") => {
             parse(text).map_or_else(|_| value.clone(), |time| to_fixed_width(time).into())
@@ -71,17 +70,16 @@ fn normalized(name: &str, value: &Value) -> Value {
     }
 }
 
-/// What differs between two entitlements to one feature.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct EntitlementDifferences {
-    /// The fields that decide, usage apart.
+    /// Fields that decisions depend on, except usage.
     pub(super) fields: Vec<Field>,
-    /// The fields that count what was used, which change all the time.
+    /// Usage and credit balance, which change all the time.
     pub(super) usage: Vec<Field>,
 }
 
-/// Compares what decides at `now`, with each period taken to the present one. Names, descriptions and
-/// units decide nothing, and Stigg sends no list when they change.
+/// Compares the fields that decisions depend on, with both usage periods advanced to `now`. Names, descriptions and
+/// units are ignored: they decide nothing, and Stigg sends no list when they change.
 pub(super) fn entitlements(stigg: &Entitlement, replica: &Entitlement, now: Timestamp) -> EntitlementDifferences {
     let mut differences = EntitlementDifferences::default();
     for ((name, stigg), (_, replica)) in decision_values(stigg, now).into_iter().zip(decision_values(replica, now)) {
@@ -159,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_stigg_told_is_compared_and_null_is_as_absent() {
+    fn only_fields_that_stigg_returned_are_compared_and_null_equals_absent() {
         let map = |value: Value| value.as_object().unwrap().clone();
         let shown = map(json!({"name": "n", "crmId": "kept", "billingCurrency": "USD", "metadata": {"a": "b"}}));
         assert_eq!(differing_fields(&map(json!({"name": "n", "email": null, "billingCurrency": "usd"})), &shown), []);
@@ -172,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_decide_nothing_are_no_difference() {
+    fn fields_that_decide_nothing_are_not_compared() {
         let stigg = json!({"feature": {"id": "f", "name": "New", "featureType": "NUMBER", "meterType": "Fluctuating"}, "usageLimit": 5,
                            "hasSoftLimit": false, "enumValues": [], "currentUsage": 0});
         let replica =
@@ -187,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_told_apart_and_compared_in_the_present_period() {
+    fn usage_is_reported_separately_and_compared_in_the_current_period() {
         let with = |usage: f64, start: &str, end: &str| {
             json!({"feature": {"id": "f", "featureType": "NUMBER", "meterType": "Incremental"}, "usageLimit": 9, "currentUsage": usage,
                    "usagePeriodAnchor": "2026-10-20T00:00:00Z", "usagePeriodStart": start, "usagePeriodEnd": end, "resetPeriod": "MONTH"})

@@ -1,4 +1,4 @@
-//! A customer: its profile, its creation, its archiving.
+//! A customer's profile, creation and archiving.
 
 use domain::{
     customer::{CustomerRegisters, CustomerState},
@@ -16,7 +16,7 @@ use super::{
 use crate::stigg::CustomerRecord;
 
 impl Synchronizer {
-    /// Compares a customer and its entitlements with the replica's row, and mends what may be mended.
+    /// Compares a customer and its entitlements with the replica's row, and fixes differences if the mode allows it.
     pub(super) async fn customer(
         &self,
         record: &CustomerRecord,
@@ -40,8 +40,7 @@ impl Synchronizer {
         Ok(comparison)
     }
 
-    /// A customer that Stigg has archived, and the replica has not. One that the replica never knew
-    /// stays unknown: a check denies both.
+    /// Stigg has archived the customer. One that the replica never had stays unknown: a check denies both.
     async fn archived(
         &self,
         customer_id: &Id,
@@ -58,7 +57,7 @@ impl Synchronizer {
         Ok(())
     }
 
-    /// Deletes a customer that Stigg has archived or does not know: what it heard of it later stays.
+    /// Deletes a customer that Stigg has archived or does not know. Newer registers stay.
     pub(super) async fn delete(
         &self,
         customer_id: &Id,
@@ -108,7 +107,7 @@ impl Synchronizer {
             merged.extend(record.fields.clone());
             let mut outcome = Outcome::Stale;
             if let Some(created_at) = creation {
-                // It carries the profile as it is now under the version of then: earlier is never wrong.
+                // Carries the current profile with the version of the creation: an earlier version is always safe.
                 outcome = outcome.or(self.write(&record.event(true, created_at, &merged)).await?);
                 comparison.writes += 1;
             }

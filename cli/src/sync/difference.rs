@@ -1,122 +1,108 @@
-//! What a comparison of the replica with Stigg finds.
+//! Results of comparing the replica with Stigg.
 
 use domain::id::Id;
 use serde::Serialize;
 use serde_json::Value;
 
-/// How the replica differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DifferenceKind {
-    /// Stigg has it, the replica does not show it.
+    /// In Stigg, not visible in the replica.
     Missing,
-    /// The replica shows it, Stigg does not have it.
+    /// Visible in the replica, not in Stigg.
     Extra,
-    /// Both have it, with another value.
+    /// In both, with different values.
     Differs,
 }
 
-/// What differs.
+/// The part of the replica that a difference is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "part", rename_all = "lowercase", rename_all_fields = "camelCase")]
 pub enum Subject {
-    /// The customer, or what it is like.
+    /// The customer or its profile.
     Customer,
-    /// A list of entitlements: of the customer level, or of a resource.
+    /// An entitlement list: customer level without a resource.
     List {
-        /// The resource.
         resource_id: Option<Id>,
     },
-    /// One entitlement of a list.
     Entitlement {
-        /// The resource.
         resource_id: Option<Id>,
-        /// The feature.
         feature_id: Id,
     },
-    /// A subscription.
     Subscription {
-        /// The subscription.
         subscription_id: Id,
     },
 }
 
-/// One difference.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
-    /// The customer that it is about.
     pub customer_id: Id,
-    /// How the replica differs.
     #[serde(rename = "difference")]
     pub kind: DifferenceKind,
-    /// What differs.
     #[serde(flatten)]
     pub subject: Subject,
-    /// The field, where it is one that differs.
+    /// Set if the kind is `Differs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// What Stigg says: e-mail addresses and the like, so it is shown only to who asks for it.
+    /// Stigg's value. May be personal data, so it is printed only with `--values`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stigg: Option<Value>,
-    /// What the replica says.
+    /// The replica's value; see `stigg`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replica: Option<Value>,
-    /// What became of it.
     #[serde(rename = "mended")]
     pub fixed: FixStatus,
 }
 
-/// What became of a difference.
+/// Whether a difference was fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FixStatus {
-    /// Nothing was written.
+    /// Not written.
     No,
-    /// The replica now says what Stigg says.
+    /// The replica now equals Stigg.
     Yes,
-    /// The replica has heard something newer than what was read, or something as new is on its way.
+    /// Not written: the replica holds a version at least as new as what was read.
     Newer,
 }
 
-/// A part of a record that was passed over.
+/// A record, or part of one, that was skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Skipped {
-    /// The id of the record, where it has one.
+    /// The record's id, if it has one.
     pub id: Option<String>,
-    /// What it is.
+    /// The record's kind, such as `customer`.
     pub record: &'static str,
-    /// Why, without values of the record's.
+    /// Contains no values of the record.
     pub reason: String,
 }
 
-/// What was found of one record, or of one customer with all that hangs on it.
+/// The result of comparing one record, or one customer with its subscriptions and entitlements.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparison {
-    /// What differs.
     pub differences: Vec<Difference>,
-    /// Entitlements whose usage differs and may still be on its way.
+    /// Entitlements whose usage differs and may still be updated by an event in flight.
     pub drift: u64,
-    /// Lists of entitlements that were compared.
+    /// Entitlement lists compared.
     pub lists: u64,
     /// Events written.
     pub writes: u64,
-    /// What was passed over.
     pub skipped: Vec<Skipped>,
-    /// Whether Stigg answered 404 for a record that it may know all the same: see [`Comparison::skip_unconfirmed`].
+    /// A 404 from Stigg could not be confirmed: see [`Comparison::skip_unconfirmed`].
     pub is_unconfirmed: bool,
 }
 
 impl Comparison {
-    /// Passes a record over for which Stigg answered 404, as it did for every other one of the replica.
+    /// Skips a record for which Stigg answered 404, since it did so for every other record of the replica.
     pub(super) fn skip_unconfirmed(&mut self, record: &'static str, id: &Id) {
-        let reason = "Stigg answers 404 for it, and for every other one of the replica: are the address and the key right?";
+        let reason = "Stigg answers 404 for it and for every other record of the replica: check the address and the key";
         self.skip(record, id, reason);
         self.is_unconfirmed = true;
     }
 
-    /// Whether Stigg lacks the customer or a subscription of it, so that mending deletes something.
+    /// Whether fixing deletes the customer or one of its subscriptions.
     pub fn has_deletion(&self) -> bool {
         let is_deletion = |difference: &Difference| {
             difference.kind == DifferenceKind::Extra
@@ -125,7 +111,6 @@ impl Comparison {
         self.differences.iter().any(is_deletion)
     }
 
-    /// Adds what else was found.
     pub fn add(&mut self, other: Self) {
         self.differences.extend(other.differences);
         self.skipped.extend(other.skipped);
@@ -135,7 +120,6 @@ impl Comparison {
         self.is_unconfirmed |= other.is_unconfirmed;
     }
 
-    /// Notes a part of a record as passed over.
     pub(super) fn skip(&mut self, record: &'static str, id: &Id, reason: impl ToString) {
         self.skipped.push(Skipped { id: Some(id.to_string()), record, reason: reason.to_string() });
     }

@@ -1,4 +1,4 @@
-//! A customer's lists of entitlements: of the customer level, and of its resources.
+//! A customer's entitlement lists, at customer level and of its resources.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,16 +19,16 @@ use super::{
 };
 use crate::stigg::{CustomerRecord, GrantedEntitlement, State};
 
-/// Whose lists they are, as the events of lists carry it.
+/// The customer that owns the lists, as `entitlements.updated` events carry it.
 pub(super) struct Owner {
     pub(super) id: Id,
     customer: Map<String, Value>,
-    /// When the customer was as it is carried.
+    /// The version time of the fields in `customer`.
     shown_at: Timestamp,
 }
 
 impl Owner {
-    /// The customer as its own record, just read, shows it.
+    /// From the customer's record, just read from Stigg.
     pub(super) fn from_record(record: &CustomerRecord, shown_at: Timestamp, registers: &CustomerRegisters) -> Self {
         let mut customer = Self::from_replica(&record.id, registers).customer;
         customer.extend(
@@ -41,8 +41,7 @@ impl Owner {
         Self { id: record.id.clone(), customer, shown_at }
     }
 
-    /// The customer as the replica has it. Nothing is learned from that, so it is dated before
-    /// everything: it brings nobody back and overwrites nothing.
+    /// From the replica's own data. Dated at the epoch, so that it neither resurrects the customer nor overwrites anything.
     pub(super) fn from_replica(id: &Id, registers: &CustomerRegisters) -> Self {
         let shown = registers.visible().map(|customer| compare::profile_fields(&customer.profile)).unwrap_or_default();
         let mut customer: Map<String, Value> =
@@ -52,10 +51,10 @@ impl Owner {
     }
 }
 
-/// What an event of a list carries of its customer.
+/// Customer fields in an `entitlements.updated` event.
 const CUSTOMER_FIELDS: [&str; 3] = ["name", "email", "billingId"];
 
-/// A list as the replica shows it.
+/// The replica's visible list.
 struct StoredList {
     features: BTreeMap<Id, StoredEntitlement>,
 }
@@ -69,7 +68,7 @@ struct StoredEntitlement {
 }
 
 impl StoredList {
-    /// The scope's visible list. None if there is none.
+    /// Returns None if the scope has no visible list.
     fn of(scope: &ScopeRegisters, registers: &CustomerRegisters) -> Result<Option<Self>, SyncError> {
         let tombstone = registers.tombstone.as_ref();
         let Some(list) = scope.visible_list(tombstone) else { return Ok(None) };
@@ -87,7 +86,7 @@ impl StoredList {
 }
 
 impl Synchronizer {
-    /// Compares the customer level's list, and those of the resources that the replica knows.
+    /// Compares the customer-level list and those of the resources in the replica.
     pub(super) async fn lists(
         &self,
         owner: &Owner,
@@ -120,8 +119,7 @@ impl Synchronizer {
         Ok(())
     }
 
-    /// Compares the list of a resource that a subscription is for; once a run, and not where it was
-    /// compared with its customer.
+    /// Compares the list of a subscription's resource: once per run, and not if it was compared with its customer.
     pub(super) async fn resource(
         &self,
         owner: &Owner,
@@ -167,8 +165,8 @@ impl Synchronizer {
         Ok(())
     }
 
-    /// The event that says this state, and its entitlements as readers would merge them. What the
-    /// state does not tell of credits stays as the replica has it.
+    /// The event that carries this state, and its entitlements as readers merge them. Credit balances that the
+    /// state lacks are kept from the replica.
     fn event_of(
         &self,
         owner: &Owner,
@@ -209,8 +207,8 @@ impl Synchronizer {
     ) -> ListComparison {
         let mut compared = ListComparison { differences: Vec::new(), drift: 0 };
         let Some(stored) = stored else {
-            // Without a list a customer is denied as with an empty one; a resource is not, unless Stigg
-            // does not know it either.
+            // A customer without a list is denied like one with an empty list. A resource is not, unless it is
+            // unknown to Stigg too.
             if !stigg.is_empty() || (scope.is_some() && !state.is_gone) {
                 let subject = Subject::List { resource_id: scope.cloned() };
                 compared.differences.push(difference(&owner.id, DifferenceKind::Missing, subject));
@@ -234,8 +232,8 @@ impl Synchronizer {
             };
             let entry = compare::entitlements(theirs, &ours.entitlement, now);
             compared.differences.extend(field_differences(&owner.id, &subject, entry.fields));
-            // Usage that Stigg counted before what was read, and the replica has not heard of since, is
-            // a measurement that was missed. Anything else may be on its way.
+            // Both sides' usage is older than this read, so a measurement was lost. Otherwise an event may be in
+            // flight.
             let is_settled = updated_at.is_some_and(|time| time <= state.read_at) && ours.usage_version.time() <= state.read_at;
             if is_settled {
                 compared.differences.extend(field_differences(&owner.id, &subject, entry.usage));
@@ -247,7 +245,7 @@ impl Synchronizer {
     }
 }
 
-/// What Stigg grants of each feature, and when usage of it last changed.
+/// Entitlement and last usage update by feature.
 type GrantedFeatures = BTreeMap<Id, (Entitlement, Option<Timestamp>)>;
 
 struct ListComparison {

@@ -1,4 +1,4 @@
-//! One customer with all that hangs on it, on both sides.
+//! One customer with its subscriptions and entitlements, in Stigg and in the replica.
 
 use std::collections::HashSet;
 
@@ -11,8 +11,8 @@ use super::{
 use crate::stigg::{Cursor, CustomerRecord, MESSAGE_ID, Records, SubscriptionRecord};
 
 impl Synchronizer {
-    /// Compares one customer, its entitlements and its subscriptions, and mends what may be mended. One
-    /// that Stigg does not know is left to the caller.
+    /// Compares one customer, its entitlements and its subscriptions, and fixes differences if the mode allows it.
+    /// The caller handles a customer that is unknown to Stigg.
     pub async fn inspect_customer(&self, customer_id: &Id) -> Result<InspectedCustomer, Fatal> {
         let mut inspected = InspectedCustomer { comparison: Comparison::default(), unknown_at: None };
         let result = self.try_inspect(customer_id, &mut inspected).await;
@@ -20,7 +20,7 @@ impl Synchronizer {
         Ok(inspected)
     }
 
-    /// Deletes a customer whom Stigg did not know at this moment.
+    /// Deletes a customer that was unknown to Stigg at this time.
     pub async fn delete_unknown(&self, customer_id: &Id, at: jiff::Timestamp) -> Result<Comparison, Fatal> {
         let mut comparison = Comparison::default();
         let result = self.delete(customer_id, at, &mut comparison).await;
@@ -59,7 +59,7 @@ impl Synchronizer {
             let page = self.stigg.page(Records::Subscriptions, Some(customer_id.as_str()), from.as_ref()).await?;
             for record in &page.records {
                 match SubscriptionRecord::read(record) {
-                    // A server that does not know the filter lists all.
+                    // A server that ignores the filter lists all customers.
                     Ok(record) if record.customer_id != *customer_id => {}
                     Ok(record) => {
                         listed.insert(record.id.clone());
@@ -88,8 +88,8 @@ impl Synchronizer {
         Ok(())
     }
 
-    /// The subscriptions that the replica shows and Stigg does not list. Stigg has no event for a subscription that it no
-    /// longer knows, so mending gives it a tombstone.
+    /// Subscriptions that are visible in the replica and not listed by Stigg. Stigg sends no event when a subscription is
+    /// removed, so fixing writes a tombstone.
     async fn extra_subscriptions(
         &self,
         customer_id: &Id,
@@ -130,7 +130,6 @@ impl Synchronizer {
     }
 }
 
-/// A customer that the replica shows, and Stigg does not know.
 pub fn extra_customer(customer_id: &Id) -> Difference {
     difference(customer_id, DifferenceKind::Extra, Subject::Customer)
 }

@@ -1,19 +1,18 @@
-//! The replica beside Stigg's API: compares record by record, and writes what an import or a
-//! reconciliation may write, as the events that Stigg would have sent.
+//! Synchronizes the replica with Stigg's API: compares record by record, and writes differences as the events that
+//! Stigg would have sent. Used by import and reconcile.
 //!
-//! **Versions.** What was read is written with a version that is never later than the state it shows
-//! (see [`crate::stigg::Stigg`]). So an event that happened after that moment has a higher version and
-//! wins, whether it comes before the import's write or after; an event from before has a lower one,
-//! and what it did is in what was read. A later version would hide an event that happened in between;
-//! an earlier one costs nothing but that the next run mends what changed within the lag. Stigg's own
-//! `updatedAt` is not used: a subscription has none, and it can lie below what the replica wrongly
-//! holds, such as the receipt of an event that says no time, which then could never be mended.
+//! **Versions.** A record is written with a version that is never later than the state it shows (see
+//! [`crate::stigg::Stigg`]). Later events have a higher version and win, whether they arrive before or after the write.
+//! Earlier events have a lower version, and their effect is in the record. A version that is too late would hide an
+//! event; one that is too early only leaves changes within the lag to the next run. Stigg's `updatedAt` is not used:
+//! subscriptions have none, and it can be lower than a wrong version in the replica (such as the receipt time of an event
+//! without a timestamp), which could then never be fixed.
 //!
-//! **What differs is written, and nothing else.** So a second run writes nothing, and what only
-//! events tell (a billing period, an add-on's name) stays.
+//! **Only differences are written.** A second run writes nothing, and fields that only events carry (a billing period, an
+//! add-on's name) stay.
 //!
-//! **Nobody is brought back by what hangs on him.** Only a customer's own record shows it alive:
-//! Stigg keeps subscriptions of archived customers.
+//! **Dependents never resurrect a customer.** Only a customer's own record shows that it is live: Stigg keeps
+//! subscriptions of archived customers.
 
 mod compare;
 mod customer;
@@ -44,24 +43,24 @@ use crate::stigg::{BadRecord, Stigg, StiggError};
 use compare::Field;
 use not_found::Confirmations;
 
-/// How often a write is tried that met another writer at every turn.
+/// Attempts of a write that conflicts with concurrent writers.
 const MAX_ATTEMPTS: usize = 3;
 
-/// How many resources are remembered as compared a moment ago.
+/// Capacity of [`Recent`].
 const MAX_RECENT_RESOURCES: usize = 10_000;
 
-/// What is done about differences.
+/// What to do about differences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Everything that differs is written, usage too; what the replica has beside it is not looked for.
+    /// Write all differences, including usage. Does not look for extra data in the replica.
     Import,
-    /// They are told.
+    /// Report only.
     Compare,
-    /// They are told and mended.
+    /// Report and fix.
     Fix,
 }
 
-/// What ends a run.
+/// An error that ends a run.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     #[error(transparent)]
@@ -70,7 +69,7 @@ pub enum Fatal {
     Store(#[from] StoreError),
 }
 
-/// Why a record, or a part of it, is passed over; or all.
+/// Skip this record or part, or end the run.
 enum SyncError {
     Skip(String),
     Fatal(Fatal),
@@ -85,7 +84,7 @@ impl From<StiggError> for SyncError {
 impl From<StoreError> for SyncError {
     fn from(error: StoreError) -> Self {
         match error {
-            // One item that some other program wrote.
+            // A single item, written by another program.
             StoreError::Unreadable { .. } => Self::Skip(error.to_string()),
             error => Self::Fatal(error.into()),
         }
@@ -98,12 +97,9 @@ impl From<BadRecord> for SyncError {
     }
 }
 
-/// The replica's store beside Stigg's API.
 #[derive(Debug)]
 pub struct Synchronizer {
-    /// Stigg's API.
     pub stigg: Arc<Stigg>,
-    /// The replica.
     pub store: Store,
     mode: Mode,
     plans: Arc<tokio::sync::Mutex<Plans>>,
@@ -111,10 +107,10 @@ pub struct Synchronizer {
     confirmations: Arc<Confirmations>,
 }
 
-/// Plans as events carry them; None is one that Stigg did not tell of.
+/// Plans as events carry them; None if Stigg has no record of the plan.
 type Plans = HashMap<Id, Option<Map<String, Value>>>;
 
-/// The resources whose lists were compared last.
+/// The last resources whose lists were compared.
 #[derive(Debug, Default)]
 struct Recent {
     order: VecDeque<(Id, Id)>,
@@ -122,7 +118,7 @@ struct Recent {
 }
 
 impl Recent {
-    /// Whether this is new; remembers it.
+    /// Returns false if the resource was already there.
     fn insert(&mut self, customer_id: &Id, resource_id: &Id) -> bool {
         let resource = (customer_id.clone(), resource_id.clone());
         if !self.members.insert(resource.clone()) {
@@ -139,7 +135,6 @@ impl Recent {
 }
 
 impl Synchronizer {
-    /// The two beside one another.
     pub fn new(stigg: Stigg, store: Store, mode: Mode) -> Self {
         Self {
             stigg: Arc::new(stigg),
@@ -151,7 +146,7 @@ impl Synchronizer {
         }
     }
 
-    /// The same for another look, which may do other things about differences.
+    /// A second pass in another mode, with the same client and caches.
     pub fn with_mode(&self, mode: Mode) -> Self {
         let Self { stigg, store, plans, confirmations, .. } = self;
         let (stigg, store, plans, confirmations) = (stigg.clone(), store.clone(), plans.clone(), confirmations.clone());
@@ -162,13 +157,12 @@ impl Synchronizer {
         self.mode != Mode::Compare
     }
 
-    /// Whether what the replica has beside what Stigg lists is compared too.
+    /// Whether data that only the replica has is compared too.
     fn is_thorough(&self) -> bool {
         self.mode != Mode::Import
     }
 
-    /// Writes an event as the webhook would, had Stigg sent it; only that a subscription does not
-    /// show its customer alive.
+    /// Writes an event like the webhook, except that a subscription event does not show that its customer is live.
     async fn write(&self, event: &Value) -> Result<Outcome, SyncError> {
         let body = event.to_string();
         let handled = match event::parse(body.as_bytes()) {
@@ -190,7 +184,7 @@ impl Synchronizer {
         }
     }
 
-    /// What a plan is called, and what events say of it beside that. Asked for once.
+    /// A plan's fields in events. Requested once per plan and run.
     async fn plan(&self, plan_id: &Id) -> Result<Option<Map<String, Value>>, SyncError> {
         let mut plans = self.plans.lock().await;
         if let Some(plan) = plans.get(plan_id) {
@@ -206,7 +200,6 @@ impl Synchronizer {
     }
 }
 
-/// The differences that fields make.
 fn field_differences(customer_id: &Id, subject: &Subject, fields: Vec<Field>) -> impl Iterator<Item = Difference> {
     fields.into_iter().map(move |Field { name, stigg, replica }| Difference {
         field: Some(name),
@@ -220,7 +213,6 @@ fn difference(customer_id: &Id, kind: DifferenceKind, subject: Subject) -> Diffe
     Difference { customer_id: customer_id.clone(), kind, subject, field: None, stigg: None, replica: None, fixed: FixStatus::No }
 }
 
-/// What a write made of the differences that it was for.
 fn fix_status(outcome: Outcome) -> FixStatus {
     match outcome {
         Outcome::Applied => FixStatus::Yes,
@@ -228,7 +220,7 @@ fn fix_status(outcome: Outcome) -> FixStatus {
     }
 }
 
-/// Takes what a part of a record came to: passes it over where that is all there is to do.
+/// Records [`SyncError::Skip`] as a skipped record, and returns fatal errors.
 fn skip_on_error<T>(
     result: Result<T, SyncError>,
     comparison: &mut Comparison,

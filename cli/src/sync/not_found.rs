@@ -1,5 +1,5 @@
-//! When a 404 counts as "Stigg does not know it": only if another record of the replica was found in the same run. A
-//! wrong address answers every request with 404.
+//! Decides whether a 404 means that Stigg does not have a record: only if another record of the replica was found in the
+//! same run, since a wrong address answers every request with 404.
 
 use std::sync::OnceLock;
 
@@ -10,10 +10,9 @@ use tokio::sync::OnceCell;
 use super::{SyncError, Synchronizer};
 use crate::stigg::Records;
 
-/// How many records of each shard are asked for until Stigg knows one.
+/// Records requested per shard until Stigg has one.
 const CANDIDATES: usize = 5;
 
-/// What a run knows of the replica's records at Stigg, by kind.
 #[derive(Debug, Default)]
 pub(super) struct Confirmations {
     customers: Confirmation,
@@ -22,9 +21,9 @@ pub(super) struct Confirmations {
 
 #[derive(Debug, Default)]
 struct Confirmation {
-    /// A record of the replica that Stigg has listed.
+    /// A record of the replica that Stigg lists.
     listed: OnceLock<Id>,
-    /// Whether Stigg has found one of the replica's records by its id.
+    /// Whether Stigg returns one of the replica's records by id.
     is_confirmed: OnceCell<bool>,
 }
 
@@ -36,15 +35,13 @@ impl Confirmations {
         }
     }
 
-    /// Notes a record of the replica that Stigg lists.
     pub(super) fn note(&self, records: Records, id: &Id) {
         self.of(records).listed.get_or_init(|| id.clone());
     }
 }
 
 impl Synchronizer {
-    /// Whether a 404 counts: Stigg finds another record of this kind that the replica has, by the same kind of request.
-    /// Asks once a run.
+    /// Whether Stigg returns another record of this kind by the same kind of request. Evaluated once per run.
     pub(super) async fn is_not_found_reliable(&self, records: Records) -> Result<bool, SyncError> {
         self.confirmations.of(records).is_confirmed.get_or_try_init(|| self.finds_any_record(records)).await.copied()
     }

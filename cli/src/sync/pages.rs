@@ -1,4 +1,4 @@
-//! Page by page through all that Stigg lists. Of the records, one page is held, and the next.
+//! Compares all records that Stigg lists, page by page. At most two pages are in memory.
 
 use std::collections::HashMap;
 
@@ -11,29 +11,26 @@ use store::{CustomerRow, Projection, SubscriptionRow};
 use super::{Comparison, Fatal, Skipped, Synchronizer};
 use crate::stigg::{BadRecord, Cursor, CustomerRecord, Page, Records, StiggError, SubscriptionRecord};
 
-/// What a walk tells as it goes.
 #[derive(Debug)]
 pub enum Progress {
-    /// A record was compared.
     Record {
-        /// The record's own id and its customer's, where it could be read.
+        /// The ids of the record and its customer; None if the record is unreadable.
         ids: Option<(Id, Id)>,
-        /// What was found.
         comparison: Comparison,
     },
-    /// A page is done, with all that its records came to.
+    /// A page is done: all its records were reported.
     Page {
-        /// Where the next one begins; None after the last.
+        /// None after the last page.
         next: Option<Cursor>,
     },
 }
 
 impl Synchronizer {
-    /// Compares all records of a kind from there on, so many at once, and tells `on` of each. While a
-    /// page is worked on, the next is fetched.
+    /// Compares all records of a kind, starting at `from`, and calls `on` for each. The next page is fetched while one is
+    /// compared.
     ///
     /// # Errors
-    /// [`Fatal`], or what `on` answers.
+    /// [`Fatal`], or the error of `on`.
     pub async fn compare_all<E: From<Fatal>>(
         &self,
         records: Records,
@@ -107,7 +104,7 @@ impl Synchronizer {
         }
     }
 
-    /// Customers by their ids, as they are now: an import may have written them a moment ago.
+    /// Strongly consistent: an import may just have written the customers.
     pub(super) async fn customer_rows(&self, mut ids: Vec<Id>) -> Result<HashMap<Id, CustomerRow>, Fatal> {
         ids.sort();
         ids.dedup();
@@ -115,7 +112,6 @@ impl Synchronizer {
         Ok(rows.into_iter().map(|row| (row.customer_id.clone(), row)).collect())
     }
 
-    /// The rows of subscriptions, and of their customers.
     pub(super) async fn rows_of(
         &self,
         records: impl Iterator<Item = &SubscriptionRecord> + Clone,
@@ -144,7 +140,6 @@ fn unreadable(skipped: Skipped) -> Progress {
     Progress::Record { ids: None, comparison: Comparison { skipped: vec![skipped], ..Comparison::default() } }
 }
 
-/// Reads each record; one that can't be read is named by its id as far as it has one.
 fn read<T>(records: &[Value], what: &'static str, read: impl Fn(&Value) -> Result<T, BadRecord>) -> Vec<Result<T, Skipped>> {
     let read_one = |record: &Value| {
         read(record).map_err(|bad| {
@@ -155,11 +150,9 @@ fn read<T>(records: &[Value], what: &'static str, read: impl Fn(&Value) -> Resul
     records.iter().map(read_one).collect()
 }
 
-/// What one customer with all that hangs on it came to.
 #[derive(Debug)]
 pub struct InspectedCustomer {
-    /// What was found.
     pub comparison: Comparison,
-    /// Stigg did not know the customer at this moment, and the replica shows it.
+    /// When Stigg answered that it does not know a customer that is visible in the replica.
     pub unknown_at: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! A subscription, and the list of the resource that it is for.
+//! A subscription, and the entitlement list of its resource.
 
 use domain::{customer::CustomerState, id::Id};
 use jiff::Timestamp;
@@ -12,8 +12,8 @@ use super::{
 use crate::stigg::SubscriptionRecord;
 
 impl Synchronizer {
-    /// Compares a subscription with the replica's row, and the list of its resource, and mends what
-    /// may be mended. Those of a customer who is not live are shown to nobody, and left out.
+    /// Compares a subscription with the replica's row, and the list of its resource, and fixes differences if the mode
+    /// allows it. Skips subscriptions of customers that are not live: they are never visible.
     pub(super) async fn subscription(
         &self,
         record: &SubscriptionRecord,
@@ -64,7 +64,7 @@ impl Synchronizer {
                     ("planName", plan.get("name").and_then(Value::as_str), Some(stored.details.plan_name.as_str())),
                 ];
                 for (name, stigg, replica) in texts {
-                    // A plan's name that Stigg does not tell is not compared.
+                    // Not compared if Stigg does not return the plan's name.
                     if stigg != replica && !(name == "planName" && stigg.is_none()) {
                         differing.push(compare::Field { name: name.to_owned(), stigg: stigg.into(), replica: replica.into() });
                     }
@@ -101,8 +101,7 @@ impl Synchronizer {
         Ok(())
     }
 
-    /// The plan as events carry it: as the record has it, as Stigg's list of plans has it, or as the
-    /// replica knows it.
+    /// The plan as events carry it, from the record, Stigg's plan record or the replica, in this order.
     async fn plan_of(&self, record: &SubscriptionRecord, shown: &Map<String, Value>) -> Result<Map<String, Value>, SyncError> {
         let mut plan = shown.get("plan").and_then(Value::as_object).cloned().unwrap_or_default();
         if plan.get("id").and_then(Value::as_str) != Some(record.plan_id.as_str()) {
@@ -116,7 +115,7 @@ impl Synchronizer {
     }
 }
 
-/// All that an event says: what the record tells, and beside it what only events tell.
+/// The fields of a full event: the record's, completed with stored fields that only events carry.
 fn merged_fields(record: &SubscriptionRecord, shown: Map<String, Value>, plan: Map<String, Value>) -> Map<String, Value> {
     let held_addons = shown.get("addons").and_then(Value::as_array).cloned().unwrap_or_default();
     let mut merged = shown;
