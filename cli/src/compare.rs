@@ -26,19 +26,19 @@ use crate::{
 /// The token of the local stack.
 const LOCAL_TOKEN: &str = "local-token";
 
-/// How long a request may take.
+/// Request timeout.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Ask Stigg's Edge API and the replica for the same entitlements, and print what differs
+/// Read the same entitlements from Stigg's Edge API and the replica, and print differences
 ///
-/// What differs at the first look may be on its way: it counts if it still differs at a second. Usage alone never
-/// counts, since it is always on its way.
+/// A difference is reported if it persists in a second pass, since an event may be in flight. Differences of usage
+/// alone do not count: usage changes all the time.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   STIGG_API_KEY=… byos compare --stack my-replica
   STIGG_API_KEY=… byos compare --stack my-replica --customers ids.txt --json
 
-Exit codes: 0 all agree; 1 it failed, or a scope could not be compared; 2 bad usage; 3 they differ.")]
+Exit codes: 0 no differences; 1 failed, or a scope could not be compared; 2 bad usage; 3 differences.")]
 pub struct Compare {
     #[command(flatten)]
     pub target: Target,
@@ -59,20 +59,19 @@ pub struct Compare {
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub first: usize,
 
-    /// How many scopes to ask for at once
+    /// Scopes requested in parallel
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub concurrency: u16,
 
-    /// After how many seconds to look a second time at what differs
+    /// Seconds before the second pass over differences
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub settle: u16,
 
-    /// One JSON object a line, the summary last
+    /// Print one JSON object per line, the summary last
     #[arg(long)]
     pub json: bool,
 }
 
-/// Nothing could be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
     #[error(transparent)]
@@ -239,7 +238,6 @@ fn differences(reference: &Entitlements, replica: &Entitlements) -> Vec<Differen
     differences
 }
 
-/// Compares.
 pub async fn compare(options: Compare) -> Result<ExitStatus, CompareError> {
     let key = Key::from_environment()?;
     let deployment = options.target.find().await?;

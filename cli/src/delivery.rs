@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_answer_is_told_without_the_secret() {
+    async fn a_missing_answer_is_reported_without_the_secret() {
         let (sender, _) = webhook(0).await;
         let nowhere = Sender { url: "http://127.0.0.1:1/webhook".to_owned(), schedule: Schedule::ONCE, ..sender };
         let delivery = nowhere.deliver(b"{}", |_, _| {}).await;

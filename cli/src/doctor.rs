@@ -1,4 +1,4 @@
-//! `byos doctor`: looks at a deployment from all sides, and says what to mend.
+//! `byos doctor`: checks a deployment, and reports what to fix.
 
 mod functions;
 mod journey;
@@ -20,7 +20,7 @@ use crate::{
     target::{Deployment, Place, Target, TargetError},
 };
 
-/// Check a deployment, and say what to mend
+/// Check a deployment, and report what to fix
 ///
 /// It looks at the tables and their safeguards, at the stack's parameters beside those of samconfig.toml, at the secrets
 /// (which it never prints), at the queues, at what the functions answer to strangers, at the clock, and sends a

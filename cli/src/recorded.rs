@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_told_without_its_content() {
+    fn an_invalid_event_is_reported_without_its_content() {
         for (text, message) in [
             (String::new(), "file holds no event"),
             ("[]".to_owned(), "file holds no event"),

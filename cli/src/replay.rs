@@ -47,13 +47,12 @@ pub enum StackQueue {
     SetAside,
 }
 
-/// Write events again that were not taken: those in the stack's queues, or in files
+/// Write events that the webhook could not write, from the stack's queues or from files
 ///
-/// That is always safe, however late and whatever came in between, since each event is older or newer than
-/// what is there. But a deletion is remembered for 30 days: what is older could bring a deleted customer
-/// back, and is refused without --force. What is refused stays in the queue.
+/// Replaying is safe at any time, since versions decide which event wins. But tombstones expire after 30 days: an older
+/// event could resurrect a deleted customer, and is refused without --force. Refused events stay in the queue.
 ///
-/// Exits with 0 if every event was written, with 3 if some were refused, and with 1 if it stopped.
+/// Exit codes: 0 if every event was written, 3 if some were refused, 1 if it stopped.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   byos replay --stack replica                     the dead-letter queue and what was set aside
@@ -62,7 +61,7 @@ pub enum StackQueue {
   byos replay parked.json --stack replica         messages of the queue, requests, or events in a file
   byos replay event.json --received-at 2026-11-20T08:00:00Z")]
 pub struct Replay {
-    /// Files of messages, requests or events; - is standard input. Without any it is the stack's queues
+    /// Files of messages, requests or events; - is standard input [default: the stack's queues]
     #[arg(value_name = "FILE", conflicts_with_all = ["queue", "queue_url"])]
     pub files: Vec<PathBuf>,
 
@@ -74,11 +73,11 @@ pub struct Replay {
     #[arg(long, value_name = "URL")]
     pub queue_url: Option<String>,
 
-    /// When the events in the files were received, where they don't say [the present]
+    /// Receipt time of events in files that have none [default: now]
     #[arg(long, value_name = "TIME", value_parser = received_at)]
     pub received_at: Option<Timestamp>,
 
-    /// Write also what is older than 30 days
+    /// Also write events older than 30 days
     #[arg(long, action = ArgAction::SetTrue)]
     pub force: bool,
 
@@ -97,7 +96,6 @@ fn received_at(text: &str) -> Result<Timestamp, &'static str> {
     time::parse(text)
 }
 
-/// Replaying stopped. What was written is written, and the same again is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     #[error(transparent)]
@@ -166,7 +164,6 @@ struct Replaying<'a> {
     counts: Counts,
 }
 
-/// Replays.
 pub async fn replay(options: Replay) -> Result<ExitStatus, ReplayError> {
     // All files are read before the first event is written: a misspelt name is told at once.
     let events: Result<Vec<_>, _> = options.files.iter().map(|file| recorded::from_file(file)).collect();

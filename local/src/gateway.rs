@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use webhook::Webhook;
 
-/// The most bytes of a body that API Gateway passes on.
+/// API Gateway's limit of a body, in bytes.
 pub const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 
 /// What the paths of the check-access function begin with, which says itself which of them it serves.
@@ -77,7 +77,7 @@ where
     serde_json::to_value(answer).map_err(|error| GatewayError::Answer(error.to_string()))
 }
 
-/// The HTTP response to what a function answered, or to what kept it from answering.
+/// The HTTP response for a function's result.
 pub fn respond(answer: Result<Value, GatewayError>) -> http::Response<axum::body::Body> {
     answer.and_then(response_of).unwrap_or_else(|error| {
         let (status, message) = match error {
@@ -92,7 +92,7 @@ pub fn respond(answer: Result<Value, GatewayError>) -> http::Response<axum::body
     })
 }
 
-/// The event that API Gateway makes of a request, in payload format 2.0.
+/// The request as an API Gateway event, payload format 2.0.
 pub fn event_of(request: http::Request<Bytes>) -> Value {
     let (request, body) = request.into_parts();
     let mut headers = Map::new();

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_holds_no_event_is_told_so() {
+    fn a_message_without_an_event_is_reported() {
         let told = waiting("hello").remove(0);
         assert!(told.kind.is_none() && told.problem.unwrap().contains("not JSON"));
     }

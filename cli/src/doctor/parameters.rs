@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_next_deployment_would_change_is_told() {
+    fn changes_of_the_next_deployment_are_reported() {
         let has = parameters(&[("A", "1"), ("B", "2"), ("C", "3"), ("D", "4")]);
         let defaults = parameters(&[("A", "1"), ("B", "2"), ("C", "0"), ("D", "0")]);
         let mut findings = Findings::default();
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_for_another_architecture_is_told_before_it_is_deployed() {
+    fn a_build_for_another_architecture_is_reported_before_deployment() {
         let folder = tempfile::tempdir().unwrap();
         let [arm, intel] = ["arm64", "x86_64"].map(|name| parameters(&[(ARCHITECTURE, name)]));
         let verdict = |deployed: &Parameters, built: &Parameters| {

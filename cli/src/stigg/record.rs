@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_record_does_not_say_is_told_apart_from_null() {
+    fn absent_fields_of_a_record_are_distinguished_from_null() {
         let record = customer(json!({"id": "c", "name": null, "metadata": {}, "createdAt": "2026-01-01T00:00:00Z",
                                      "archivedAt": null, "updatedAt": "2026-01-02T00:00:00Z"}));
         assert_eq!(Value::Object(record.fields.clone()), json!({"name": null, "metadata": null}));

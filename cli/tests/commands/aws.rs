@@ -96,7 +96,7 @@ async fn a_stack_is_known_by_its_name_alone() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_not_set_is_told_before_anything_is_sent() {
+async fn an_unset_secret_is_reported_before_anything_is_sent() {
     let aws = Aws::start().await;
     aws.secrets.put(Some(&json!({"secret": ""})));
     let output = aws.byos(&["send", "--sample", "--stack", "replica", "--yes"]).await;

@@ -19,7 +19,7 @@ async fn compare(local: &Local, reference: &Local, arguments: &[&str], key: &str
 }
 
 #[tokio::test]
-async fn two_replicas_of_the_same_events_agree_and_a_changed_one_is_told() {
+async fn replicas_of_the_same_events_are_equal_and_a_changed_one_is_reported() {
     let (local, reference) = (Local::start().await, Local::start().await);
     let events = [list("a/1", Value::Null, 5, 1), list("a/1", json!({"id": "site 1"}), 5, 1), list("b", Value::Null, 5, 1)];
     for stack in [&local, &reference] {

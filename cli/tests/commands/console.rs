@@ -99,7 +99,7 @@ impl Page {
 }
 
 #[tokio::test]
-async fn nobody_gets_in_without_the_token_and_every_answer_is_kept_from_other_pages() {
+async fn requests_without_the_token_are_rejected_and_responses_are_isolated_from_other_origins() {
     let local = Local::with_sample_data().await;
     let opened = Opened::on(&local).await;
     let host = opened.base.strip_prefix("http://").unwrap();
@@ -248,7 +248,7 @@ async fn the_pages_say_what_check_access_says_and_which_event_wrote_it() {
 }
 
 #[tokio::test]
-async fn what_waits_is_told_with_its_reason_and_stays_for_replay() {
+async fn queued_events_are_shown_with_their_reason_and_stay_for_replay() {
     let aws = Aws::start().await;
     let parked = |event: &Value| {
         let kind = event["type"].as_str().unwrap().to_owned();
@@ -284,7 +284,7 @@ async fn what_waits_is_told_with_its_reason_and_stays_for_replay() {
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_answer_is_told_on_every_page_that_reads_it() {
+async fn an_unavailable_store_is_reported_on_every_page_that_reads_it() {
     let opened = Opened::with(&[], &[("DYNAMODB_ENDPOINT", "http://127.0.0.1:1"), ("BYOS_URL", "http://127.0.0.1:1")]).await;
     for path in [
         "/console",

@@ -77,7 +77,7 @@ async fn of_a_stack_in_aws_it_looks_at_safeguards_secrets_and_queues_and_prints_
 }
 
 #[tokio::test]
-async fn a_wrong_token_secret_or_table_is_found_with_what_to_mend() {
+async fn a_wrong_token_secret_or_table_is_reported_with_its_fix() {
     let local = Local::start().await;
     let output = local.byos(&["doctor", "--json", "--token", "another"]).await;
     assert_eq!((output.code, found(&output.json(), "fail").len()), (1, 2), "{output:?}");
@@ -121,7 +121,7 @@ async fn a_wrong_token_secret_or_table_is_found_with_what_to_mend() {
 }
 
 #[tokio::test]
-async fn what_a_webhook_answers_to_a_stranger_is_told_as_what_it_is() {
+async fn the_answer_of_a_webhook_to_a_wrong_secret_is_reported() {
     let local = Local::start().await;
     for (status, expected, code) in [
         (StatusCode::OK, "lets everybody in", 1),

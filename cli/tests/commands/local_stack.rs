@@ -5,7 +5,7 @@ use local::serve::{Serve, Stack};
 use crate::stack::run;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_find_the_local_stack_and_its_dynamodb_without_being_told() {
+async fn commands_find_the_local_stack_and_its_dynamodb_without_options() {
     // A free port, which the commands read where the stack does.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port().to_string();

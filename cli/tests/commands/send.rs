@@ -7,7 +7,7 @@ use crate::stack::{Local, run};
 const EVENT: &str = r#"{"type":"customer.created","messageId":"m","timestamp":"2026-11-01T00:00:00Z","id":"c"}"#;
 
 #[tokio::test]
-async fn the_story_is_taken_and_a_second_time_nothing_is_new() {
+async fn the_sample_events_are_accepted_and_resending_them_changes_nothing() {
     let local = Local::start().await;
     for (applied, stale) in [(20, 0), (0, 20)] {
         let output = local.byos(&["send", "--sample", "--json"]).await;
@@ -30,7 +30,7 @@ async fn an_event_comes_from_a_file_or_from_standard_input_and_bytes_count() {
 }
 
 #[tokio::test]
-async fn what_is_refused_exits_with_1_and_is_told_without_the_secret() {
+async fn a_rejected_event_exits_with_1_and_is_reported_without_the_secret() {
     let local = Local::start().await;
     let secret = [("STIGG_WEBHOOK_SECRET", "a-wrong-secret")];
     let output = local.byos_with(&["send", "-", "--no-retry"], &secret, EVENT).await;

@@ -43,7 +43,7 @@ impl Local {
         Self { url, embedded }
     }
 
-    /// One with the story of events/ in it.
+    /// One with the sample data of events/ in it.
     pub(crate) async fn with_sample_data() -> Self {
         let local = Self::start().await;
         let output = local.byos(&["send", "--sample"]).await;

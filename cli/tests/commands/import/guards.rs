@@ -213,7 +213,7 @@ async fn a_replica_that_only_events_filled_is_guarded_by_the_share_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_404_deletes_nobody_unless_another_known_id_was_found() {
+async fn a_404_deletes_no_customer_unless_another_known_id_was_found() {
     let replica = Replica::of(&data(2)).await;
     let before = replica.everything().await;
     // Pages are empty and every record is a 404, as behind a wrong address.

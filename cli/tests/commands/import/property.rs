@@ -240,7 +240,7 @@ fn for_each_case(count: u32, check: impl AsyncFn(Case) -> Result<(), TestCaseErr
 }
 
 #[test]
-fn import_at_any_moment_of_a_history_ends_in_the_state_of_the_whole_history() {
+fn import_at_any_point_of_a_history_ends_in_the_state_of_the_complete_history() {
     for_each_case(80, async |case| {
         let world = World::of(&case).await;
         world.import().await;
@@ -253,7 +253,7 @@ fn import_at_any_moment_of_a_history_ends_in_the_state_of_the_whole_history() {
 }
 
 #[test]
-fn whatever_events_are_lost_a_reconciliation_that_mends_ends_in_the_state_of_the_whole_history() {
+fn reconcile_fix_restores_the_state_of_the_complete_history_after_lost_events() {
     for_each_case(80, async |case| {
         let world = World::of(&Case { delivered_at: vec![usize::MAX; case.events.len()], ..case.clone() }).await;
         // Of a customer who is archived and created anew, what was before could not be told from what

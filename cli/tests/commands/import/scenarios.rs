@@ -159,7 +159,7 @@ async fn serve(data: &Data, form: Form, page_size: usize) -> FakeStigg {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_form_of_pages_is_imported_whole_and_a_second_import_writes_nothing() {
+async fn each_form_of_pages_is_imported_completely_and_a_second_import_writes_nothing() {
     for form in [Form::Pagination, Form::HasMore, Form::CursorInRecords] {
         let here = Here::new().await;
         let api = serve(&data(23), form, 10).await;
@@ -213,7 +213,7 @@ fn troubled(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fails_asks_to_wait_or_never_answers_is_asked_again() {
+async fn failed_throttled_and_timed_out_requests_are_retried() {
     let here = Here::new().await;
     let api = FakeStigg::start(troubled(data(23), |n| match n % 6 {
         0 => Some(ResponseTemplate::new(500)),
@@ -473,7 +473,7 @@ async fn what_only_events_tell_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reconciliation_tells_what_is_missing_extra_and_different_and_mends_it() {
+async fn reconcile_reports_and_fixes_missing_extra_and_different_data() {
     let here = Here::new().await;
     let mut data = data(5);
     let api = serve(&data, Form::Pagination, 2).await;
@@ -560,7 +560,7 @@ async fn usage_on_its_way_is_no_difference_and_a_measurement_that_was_missed_is(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_customer_with_credits_is_imported_whole_and_its_balance_is_mended() {
+async fn a_customer_with_credits_is_imported_completely_and_its_balance_is_fixed() {
     let here = Here::new().await;
     let mut data = data(1);
     let scope = ("customer/0000".to_owned(), None);
