@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Holds test data to Stigg's own models, those of its Python client (PyPI: stigg-api-client-v2): the states of
-the stand-in for its API, and the events of events/. The client has no models of events, so what an event says is
+the fake of its API, and the events of events/. The client has no models of events, so what an event says is
 put into the words of the API first."""
 
 import json
@@ -18,7 +18,7 @@ RESETS = {"MONTH": "Monthly", "WEEK": "Weekly", "YEAR": "Yearly"}
 
 
 def stand_in_states():
-    """The state that every answer of the stand-in is made from, with its entitlements in both lists."""
+    """The state that every response of the fake is made from, with its entitlements in both lists."""
     state = json.loads((ROOT / "cli/tests/commands/import/state.json").read_text())
     features = [entitlement | {"__typename": "FeatureEntitlement"} for entitlement in state["entitlements"]]
     yield "cli/tests/commands/import/state.json", state | {"entitlementsV2": features + state["entitlementsV2"]}

@@ -4,10 +4,10 @@
 //! nothing is said.
 //!
 //! Measured: an import of customers with a subscription and five entitlements each into the embedded
-//! store on disk, from a stand-in for Stigg's API that answers at once; then the same again, where
+//! store on disk, from a fake Stigg API that answers at once; then the same again, where
 //! nothing is to be written. The import runs in a process of its own, so that its memory is its own.
 //!
-//! Not measured: Stigg and AWS. Stand-in, store and import share this machine's cores, and there is no
+//! Not measured: Stigg and AWS. Fake, store and import share this machine's cores, and there is no
 //! network between them: with the limiter on, the rate is the limiter's.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_precision_loss)]
 
@@ -23,9 +23,9 @@ use axum::{
 };
 use byos::{
     import::{Checkpoint, run},
-    mirror::{Mirror, Mode},
     report::Report,
     stigg::{Key, Options, Stigg},
+    sync::{Mode, Synchronizer},
 };
 use local::embedded::Embedded;
 use runtime::{aws::local_dynamodb, clock::Clock};
@@ -38,7 +38,7 @@ const CUSTOMERS: usize = 100_000;
 const ENTITLEMENTS: usize = 5;
 const PAGE: usize = 100;
 
-/// In the environment of the process that imports: the stand-in's address and DynamoDB's.
+/// In the environment of the process that imports: the fake's address and DynamoDB's.
 const IMPORTS_FROM: &str = "BYOS_BENCH_STIGG";
 const IMPORTS_INTO: &str = "BYOS_BENCH_DYNAMODB";
 
@@ -109,10 +109,10 @@ async fn import(stigg_url: &str, dynamodb: &str, rate: u32) {
         backoff: Duration::from_millis(500),
     };
     let stigg = Stigg::new(&options, Key::new("key").unwrap(), Clock::system()).unwrap();
-    let mirror = Mirror::new(stigg, Store::new(local_dynamodb(dynamodb), tables::local_names()), Mode::Import);
+    let synchronizer = Synchronizer::new(stigg, Store::new(local_dynamodb(dynamodb), tables::local_names()), Mode::Import);
     let folder = tempfile::tempdir().unwrap();
     let mut checkpoint = Checkpoint::open(&folder.path().join("state"), false, stigg_url, "table").unwrap();
-    run(&mirror, &mut checkpoint, 32, None, &mut Report::new(true, false)).await.unwrap();
+    run(&synchronizer, &mut checkpoint, 32, None, &mut Report::new(true, false)).await.unwrap();
 }
 
 /// The most memory that this process had, as Linux counts it.

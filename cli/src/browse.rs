@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 pub(crate) use operator::Operator;
 
 use crate::{
-    outcome::Ended,
+    outcome::ExitStatus,
     target::{Target, TargetError},
 };
 
@@ -35,7 +35,6 @@ pub struct Browse {
     #[arg(long, env = "BYOS_CONSOLE_PORT", default_value_t = 8181)]
     pub port: u16,
 
-    /// The deployment.
     #[command(flatten)]
     pub target: Target,
 }
@@ -43,27 +42,16 @@ pub struct Browse {
 /// The console can't be served.
 #[derive(Debug, thiserror::Error)]
 pub enum BrowseError {
-    /// The deployment is not found.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The port is taken.
     #[error("the port {port} can't be used ({source}): take another with --port")]
-    Port {
-        /// The port.
-        port: u16,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// It did not start, or stopped.
+    Port { port: u16, source: std::io::Error },
     #[error(transparent)]
     Console(#[from] ConsoleError),
 }
 
 /// Serves until Ctrl-C or SIGTERM.
-///
-/// # Errors
-/// See [`BrowseError`].
-pub async fn browse(options: Browse) -> Result<Ended, BrowseError> {
+pub async fn browse(options: Browse) -> Result<ExitStatus, BrowseError> {
     let deployment = options.target.find().await?;
     let store = deployment.store_within(BUDGET).await?;
     let port = |source| BrowseError::Port { port: options.port, source };
@@ -75,5 +63,5 @@ pub async fn browse(options: Browse) -> Result<Ended, BrowseError> {
     println!("The console of {name} is served on this machine — Ctrl-C stops it.\n\n  {}\n", console.address());
     println!("Whoever has this address may read every customer. Another start has another one.");
     console::serve(&console, listener, stop).await?;
-    Ok(Ended::Well)
+    Ok(ExitStatus::Success)
 }

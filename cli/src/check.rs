@@ -1,4 +1,4 @@
-//! `byos check`: a decision, rule by rule, by the code that decides.
+//! `byos check`: explains a decision rule by rule, with the code that decides.
 
 use clap::Args;
 use console::requested_usage;
@@ -10,17 +10,17 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    outcome::Ended,
+    outcome::ExitStatus,
     show::{ShowError, id, plain},
     target::Target,
 };
 
-/// Explain a decision of /check-access: what each row of the decision table was held against, up to the one
-/// that decides
+/// Explain a decision of /check-access: the data that each row of the decision table was evaluated on, up to the
+/// deciding row
 ///
-/// It reads what a check reads and decides by the same code.
+/// It reads the same data as a check and uses the same code.
 ///
-/// Exits with 0 where access is granted, and with 3 where it is denied.
+/// Exit codes: 0 if access is granted, 3 if it is denied.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   byos check customer-alder feature-seats --usage 1
@@ -35,23 +35,22 @@ pub struct Check {
     #[arg(value_name = "FEATURE", value_parser = id)]
     pub feature: Id,
 
-    /// How much more of a metered feature is about to be used
+    /// Requested usage of a metered feature
     #[arg(long, value_name = "N", default_value_t = 0.0, value_parser = requested_usage)]
     pub usage: f64,
 
-    /// A value of an ENUM feature that is about to be used; may be given several times
+    /// Requested value of an ENUM feature; can be repeated
     #[arg(long = "value", value_name = "V")]
     pub values: Vec<String>,
 
-    /// Ask for one of the customer's resources instead of the customer level
+    /// Check one of the customer's resources instead of the customer level
     #[arg(long, value_name = "ID", value_parser = id)]
     pub resource: Option<Id>,
 
-    /// Print a JSON object: what /check-access answers, and the steps
+    /// Print a JSON object: the response of /check-access, and the steps
     #[arg(long)]
     pub json: bool,
 
-    /// The deployment.
     #[command(flatten)]
     pub target: Target,
 }
@@ -71,11 +70,7 @@ struct Step<'a> {
     decides: bool,
 }
 
-/// Explains.
-///
-/// # Errors
-/// See [`ShowError`].
-pub async fn check(options: Check) -> Result<Ended, ShowError> {
+pub async fn check(options: Check) -> Result<ExitStatus, ShowError> {
     let Check { customer, feature, usage, values, resource, json, target } = options;
     let store = target.find().await?.store().await?;
     let request = AccessRequest {
@@ -92,7 +87,7 @@ pub async fn check(options: Check) -> Result<Ended, ShowError> {
     } else {
         print!("{}", as_text(&request, &explanation));
     }
-    Ok(if explanation.decision.has_access() { Ended::Well } else { Ended::WithFindings })
+    Ok(if explanation.decision.has_access() { ExitStatus::Success } else { ExitStatus::Findings })
 }
 
 fn as_json(request: &AccessRequest, Explanation { steps, decision }: &Explanation) -> String {

@@ -17,7 +17,7 @@ use store::{Index, SHARDS, SortKeyRange, Store, StoreError};
 
 use crate::{
     http,
-    outcome::{Ended, in_one_line},
+    outcome::{ExitStatus, in_one_line},
     secrets::{self, ReaderSecret, SecretError},
     stigg::{Key, KeyError},
     target::{Deployment, Place, Target, TargetError},
@@ -26,21 +26,20 @@ use crate::{
 /// The token of the local stack.
 const LOCAL_TOKEN: &str = "local-token";
 
-/// How long a request may take.
+/// Request timeout.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Ask Stigg's Edge API and the replica for the same entitlements, and print what differs
+/// Read the same entitlements from Stigg's Edge API and the replica, and print differences
 ///
-/// What differs at the first look may be on its way: it counts if it still differs at a second. Usage alone never
-/// counts, since it is always on its way.
+/// A difference is reported if it persists in a second pass, since an event may be in flight. Differences of usage
+/// alone do not count: usage changes all the time.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   STIGG_API_KEY=… byos compare --stack my-replica
   STIGG_API_KEY=… byos compare --stack my-replica --customers ids.txt --json
 
-Exit codes: 0 all agree; 1 it failed, or a scope could not be compared; 2 bad usage; 3 they differ.")]
+Exit codes: 0 no differences; 1 failed, or a scope could not be compared; 2 bad usage; 3 differences.")]
 pub struct Compare {
-    /// The deployment.
     #[command(flatten)]
     pub target: Target,
 
@@ -60,65 +59,39 @@ pub struct Compare {
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub first: usize,
 
-    /// How many scopes to ask for at once
+    /// Scopes requested in parallel
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub concurrency: u16,
 
-    /// After how many seconds to look a second time at what differs
+    /// Seconds before the second pass over differences
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub settle: u16,
 
-    /// One JSON object a line, the summary last
+    /// Print one JSON object per line, the summary last
     #[arg(long)]
     pub json: bool,
 }
 
-/// Nothing could be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
-    /// There is no usable key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The deployment is not found.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The replica's token can't be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The replica's customers can't be listed.
     #[error("the replica's customers can't be listed: {0}")]
     Store(#[from] StoreError),
-    /// The file can't be read, or results can't be written.
     #[error("{what}: {source}")]
-    File {
-        /// What can't be read or written.
-        what: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// A line of the file is no id.
+    File { what: String, source: io::Error },
     #[error("line {line} of the file: an id {problem}")]
-    Line {
-        /// The line.
-        line: usize,
-        /// What is wrong.
-        problem: IdError,
-    },
-    /// The HTTP client can't be set up.
+    Line { line: usize, problem: IdError },
     #[error("the HTTP client can't be set up: {0}")]
     Client(#[from] reqwest::Error),
-    /// A key is rejected: no request would succeed.
     #[error("{side} rejects the key ({status})")]
-    Rejected {
-        /// Whose key.
-        side: &'static str,
-        /// The status.
-        status: StatusCode,
-    },
-    /// Only tables were named.
+    Rejected { side: &'static str, status: StatusCode },
     #[error("the replica's address is not known: give --url or --stack")]
     NoAddress,
-    /// A token that is no header.
     #[error("the replica's token holds characters that a header can't hold")]
     Token,
 }
@@ -265,11 +238,7 @@ fn differences(reference: &Entitlements, replica: &Entitlements) -> Vec<Differen
     differences
 }
 
-/// Compares.
-///
-/// # Errors
-/// See [`CompareError`].
-pub async fn compare(options: Compare) -> Result<Ended, CompareError> {
+pub async fn compare(options: Compare) -> Result<ExitStatus, CompareError> {
     let key = Key::from_environment()?;
     let deployment = options.target.find().await?;
     let api = deployment.urls.as_ref().map(|urls| urls.check_access.trim_end_matches("/check-access").to_owned());
@@ -313,7 +282,7 @@ async fn look(sides: &[Side; 2], scopes: Vec<Scope>, concurrency: usize) -> Resu
     Ok(found)
 }
 
-fn print(found: &BTreeMap<Scope, Looked>, is_json: bool) -> io::Result<Ended> {
+fn print(found: &BTreeMap<Scope, Looked>, is_json: bool) -> io::Result<ExitStatus> {
     let mut out = io::stdout().lock();
     let mut summary = Summary { scopes: found.len(), ..Summary::default() };
     for (scope, looked) in found {
@@ -355,9 +324,9 @@ fn print(found: &BTreeMap<Scope, Looked>, is_json: bool) -> io::Result<Ended> {
         )?;
     }
     Ok(match (failed, differences) {
-        (0, 0) => Ended::Well,
-        (0, _) => Ended::WithFindings,
-        _ => Ended::Badly,
+        (0, 0) => ExitStatus::Success,
+        (0, _) => ExitStatus::Findings,
+        _ => ExitStatus::Failure,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Before a command writes: where it writes to, and whether the operator agrees.
+//! Confirmation before a command writes.
 
 use std::io::{self, BufRead, IsTerminal as _, Write as _};
 
@@ -10,19 +10,16 @@ use crate::{
     target::{Deployment, Place},
 };
 
-/// How an operator agrees in advance.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Consent {
-    /// Write without asking; needed without a terminal, except for the local stack
+    /// Write without confirmation; required without a terminal, except for the local stack
     #[arg(long, short)]
     pub yes: bool,
 }
 
 impl Consent {
-    /// Prints where the command writes, and asks for consent on a terminal. False if there is none: then nothing may be
-    /// written.
-    ///
-    /// The local stack takes no consent. Without a terminal nobody can be asked, so that takes `--yes`.
+    /// Prints where the command writes, and asks for confirmation on a terminal. Returns false if the command must not
+    /// write. The local stack needs no confirmation; without a terminal `--yes` is required.
     pub async fn ask(self, deployment: &Deployment, store: &Store) -> bool {
         let described = match (&deployment.arn, &deployment.place) {
             (None, Place::Named) => table_arn(store).await,
@@ -32,7 +29,7 @@ impl Consent {
         self.agreed(deployment)
     }
 
-    /// The same for a command that writes through the webhook alone.
+    /// For a command that writes only through the webhook.
     pub fn ask_to_send(self, deployment: &Deployment, url: &str) -> bool {
         announce(deployment, &Ok(deployment.arn.clone()), deployment.tables(), Some(url));
         self.agreed(deployment)
@@ -56,13 +53,12 @@ impl Consent {
     }
 }
 
-/// Prints where a command that asks for no consent writes.
+/// Prints where a command without confirmation writes.
 pub fn announce_writes(deployment: &Deployment) {
     announce(deployment, &Ok(deployment.arn.clone()), deployment.tables(), None);
 }
 
-/// Prints where a command writes, on standard error: standard output is for results. The ARN is of the stack or of a
-/// table; an error is why DynamoDB did not tell it.
+/// Prints the target of writes to standard error. `arn` is that of the stack or of a table, or the error of reading it.
 fn announce(deployment: &Deployment, arn: &Result<Option<String>, String>, tables: Option<&Tables>, url: Option<&str>) {
     let mut lines = vec![format!("This command writes to {}", deployment.name())];
     match arn {
@@ -82,10 +78,10 @@ fn announce(deployment: &Deployment, arn: &Result<Option<String>, String>, table
     eprintln!("{}", lines.join("\n"));
 }
 
-/// The ARN of the customers' table, which names account and region.
+/// The ARN of the customers' table, for account and region.
 async fn table_arn(store: &Store) -> Result<Option<String>, String> {
     let described = store.client().describe_table().table_name(&store.tables().customers).send().await;
-    let described = described.map_err(|error| outcome::of_aws(&error))?;
+    let described = described.map_err(|error| outcome::aws_error(&error))?;
     Ok(described.table.and_then(|table| table.table_arn))
 }
 

@@ -1,4 +1,4 @@
-//! Deliveries of events as Stigg makes them: its header, its deadline, its retries.
+//! Delivery of events like Stigg's: its header, timeout and retries.
 
 use std::time::{Duration, Instant};
 
@@ -10,55 +10,50 @@ use serde::Deserialize;
 
 use crate::outcome;
 
-/// How long Stigg waits for an answer.
+/// Stigg's timeout.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How often a delivery is tried.
+/// The retries of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Retries without a pause.
+    /// Immediate retries.
     pub at_once: u32,
-    /// Retries after that.
+    /// Delayed retries, after the immediate ones.
     pub later: u32,
-    /// The pause before each of the later ones.
+    /// Delay before each delayed retry.
     pub pause: Duration,
 }
 
 impl Schedule {
-    /// Stigg's.
+    /// Stigg's schedule.
     pub const STIGG: Self = Self { at_once: 3, later: 3, pause: Duration::from_secs(30) };
-    /// One try.
+    /// No retries.
     pub const ONCE: Self = Self { at_once: 0, later: 0, pause: Duration::ZERO };
 
-    /// The pause before the next try, after so many; None when the sender gives up.
+    /// The delay before the next attempt; None after the last one.
     fn pause_after(&self, tries: u32) -> Option<Duration> {
         if tries <= self.at_once { Some(Duration::ZERO) } else { (tries <= self.at_once + self.later).then_some(self.pause) }
     }
 }
 
-/// A sender of events.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    /// The client, which follows no redirects.
+    /// Must not follow redirects.
     pub client: Client,
-    /// The webhook's address.
     pub url: String,
-    /// What is presented in the header; none where the header is left out.
+    /// Header `Stigg-Webhooks-Secret`; None to omit it.
     pub secret: Option<HeaderValue>,
-    /// What it signs with.
     pub key: Option<SigningKey>,
-    /// How often it tries.
     pub schedule: Schedule,
 }
 
-/// What a delivery came to at its last try.
+/// The result of the last attempt.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// How often it was tried.
+    /// Number of attempts.
     pub tries: u32,
-    /// How long the last try took.
+    /// Duration of the last attempt.
     pub took: Duration,
-    /// What was answered.
     pub answer: Answer,
 }
 
@@ -97,7 +92,6 @@ impl Answer {
         }
     }
 
-    /// What it says for people.
     pub fn words(&self) -> String {
         match self {
             Self::Status { status, outcome, error, .. } => {
@@ -127,8 +121,7 @@ impl Label {
 }
 
 impl Sender {
-    /// Delivers an event. Before each retry, `retry` is told what the last try came to and how long
-    /// the pause is.
+    /// Delivers an event. Calls `retry` with the last answer and the delay before each retry.
     pub async fn deliver(&self, body: &[u8], mut retry: impl FnMut(&Answer, Duration)) -> Delivery {
         let mut tries = 0;
         loop {
@@ -249,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_answer_is_told_without_the_secret() {
+    async fn a_missing_answer_is_reported_without_the_secret() {
         let (sender, _) = webhook(0).await;
         let nowhere = Sender { url: "http://127.0.0.1:1/webhook".to_owned(), schedule: Schedule::ONCE, ..sender };
         let delivery = nowhere.deliver(b"{}", |_, _| {}).await;

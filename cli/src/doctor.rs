@@ -1,4 +1,4 @@
-//! `byos doctor`: looks at a deployment from all sides, and says what to mend.
+//! `byos doctor`: checks a deployment, and reports what to fix.
 
 mod functions;
 mod journey;
@@ -15,12 +15,12 @@ pub(crate) use storage::waiting;
 
 use crate::{
     consent::announce_writes,
-    outcome::Ended,
+    outcome::ExitStatus,
     show::plain,
     target::{Deployment, Place, Target, TargetError},
 };
 
-/// Check a deployment, and say what to mend
+/// Check a deployment, and report what to fix
 ///
 /// It looks at the tables and their safeguards, at the stack's parameters beside those of samconfig.toml, at the secrets
 /// (which it never prints), at the queues, at what the functions answer to strangers, at the clock, and sends a
@@ -58,7 +58,6 @@ pub struct Doctor {
     #[arg(long)]
     pub json: bool,
 
-    /// The deployment.
     #[command(flatten)]
     pub target: Target,
 }
@@ -94,11 +93,10 @@ struct Report<'a> {
     failures: usize,
 }
 
-/// Looks.
 ///
 /// # Errors
 /// If the deployment is not found: then there is nothing to look at.
-pub async fn doctor(options: Doctor) -> Result<Ended, TargetError> {
+pub async fn doctor(options: Doctor) -> Result<ExitStatus, TargetError> {
     let deployment = options.target.find().await?;
     if !options.read_only && deployment.place != Place::Local {
         // It asks for no consent: its test customer is its own, and is deleted.
@@ -115,9 +113,9 @@ pub async fn doctor(options: Doctor) -> Result<Ended, TargetError> {
         println!("{ok} ok, {warnings} warnings, {failures} failures.");
     }
     Ok(match (failures, warnings) {
-        (0, 0) => Ended::Well,
-        (0, _) => Ended::WithFindings,
-        _ => Ended::Badly,
+        (0, 0) => ExitStatus::Success,
+        (0, _) => ExitStatus::Findings,
+        _ => ExitStatus::Failure,
     })
 }
 

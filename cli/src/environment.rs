@@ -10,7 +10,7 @@ use store::{Environment, StoreError};
 
 use crate::{
     consent::Consent,
-    outcome::Ended,
+    outcome::ExitStatus,
     target::{Target, TargetError},
 };
 
@@ -36,11 +36,9 @@ pub struct EnvironmentOptions {
     #[arg(long)]
     pub json: bool,
 
-    /// Whether to ask first.
     #[command(flatten)]
     pub consent: Consent,
 
-    /// The deployment.
     #[command(flatten)]
     pub target: Target,
 }
@@ -52,24 +50,19 @@ fn id(text: &str) -> Result<Id, IdError> {
 /// The environment can't be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
-    /// The deployment is not found.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// Shows or changes it.
-///
-/// # Errors
-/// See [`EnvironmentError`].
-pub async fn environment(options: EnvironmentOptions) -> Result<Ended, EnvironmentError> {
+pub async fn environment(options: EnvironmentOptions) -> Result<ExitStatus, EnvironmentError> {
     let deployment = options.target.find().await?;
     let store = deployment.store().await?;
     if options.set.is_some() || options.forget {
         if !options.consent.ask(&deployment, &store).await {
-            return Ok(Ended::NotBegun);
+            return Ok(ExitStatus::NotConfirmed);
         }
         store.replace_environment_id(options.set.as_ref()).await?;
     }
@@ -80,7 +73,7 @@ pub async fn environment(options: EnvironmentOptions) -> Result<Ended, Environme
             json!({ "readAt": to_fixed_width(witnesses.read_at), "customers": customers })
         });
         println!("{}", json!({ "environmentId": environment_id, "witnesses": witnesses }));
-        return Ok(Ended::Well);
+        return Ok(ExitStatus::Success);
     }
     match environment_id {
         Some(id) => println!("Environment {id}"),
@@ -96,5 +89,5 @@ pub async fn environment(options: EnvironmentOptions) -> Result<Ended, Environme
         }
         None => println!("No customers to recognize it by: there was no import yet"),
     }
-    Ok(Ended::Well)
+    Ok(ExitStatus::Success)
 }

@@ -1,11 +1,10 @@
-//! What keeps an import or a reconciliation with another environment's key from writing.
+//! Guards against writing with a key of another Stigg environment.
 //!
 //! Two independent guards, and each blocks every write:
 //!
-//! - **Witnesses.** Stigg's API does not tell which environment a key belongs to. So the replica remembers some customers
-//!   with the times of their creation, and the API has to show one of them unchanged.
-//! - **The share of what would go.** It holds where there are no witnesses yet, and against mistakes in the right
-//!   environment.
+//! - **Witnesses.** Stigg's API does not return the environment of a key. The replica stores some customers with their
+//!   creation times, and the API must return one of them unchanged.
+//! - **Share of deletions.** Applies also without witnesses, and against mistakes in the right environment.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -16,48 +15,43 @@ use serde_json::Value;
 use store::{Index, SHARDS, SortKeyRange, Store, StoreError, Witness, Witnesses};
 
 use crate::{
-    mirror::{Fatal, Mirror},
     report::Report,
     stigg::{CustomerRecord, Page, Records, Stigg, StiggError},
+    sync::{Fatal, Synchronizer},
 };
 
-/// The share of the replica's customers that may go without `--max-deletions`: one in so many.
-const ONE_IN: u64 = 20;
+/// One in this many of the replica's customers may be deleted without `--max-deletions`.
+const DELETION_SHARE: u64 = 20;
 
-/// So many customers may go however few the replica has.
-const FEW: u64 = 2;
+/// Deletions that are always allowed.
+const ALWAYS_ALLOWED: u64 = 2;
 
-/// How many customers are remembered as witnesses.
 const WITNESSES: usize = 8;
 
-/// How many entries of an index are read at once.
+/// Index entries read per request.
 const PAGE_ENTRIES: usize = 1_000;
 
-/// The options by which an operator takes a guard away.
+/// Options that override the guards.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Guards {
-    /// The most customers that may go or lose a subscription; beyond, nothing is written [5 % of the replica's, at least 2]
+    /// Maximum number of customers that may be deleted or lose a subscription; above it nothing is written [5 % of the replica's customers, at least 2]
     #[arg(long, value_name = "N")]
     pub max_deletions: Option<u64>,
 
-    /// Go on though the key is of another environment than the last import's, and remember this one
+    /// Continue although the key is of another environment than the last import's, and store the new one
     #[arg(long)]
     pub accept_environment: bool,
 }
 
-/// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
-    /// The API shows none of the replica's witnesses as they were.
     #[error(
-        "Stigg does not show the replica's customers as the last import saw them: the key is of another environment than the \
-         replica, so nothing was written. If the replica is to follow this environment from now on, add --accept-environment"
+        "the key is of another environment than the replica: Stigg does not return the customers of the last import. Nothing \
+         was written. To switch the replica to this environment, add --accept-environment"
     )]
     OtherEnvironment,
-    /// Too many customers would go.
     #[error(transparent)]
     TooMany(#[from] TooMany),
-    /// Stigg or the store failed.
     #[error(transparent)]
     Fatal(#[from] Fatal),
 }
@@ -96,23 +90,20 @@ impl Guards {
     /// # Errors
     /// If they may not.
     pub fn check(&self, losing: u64, held: u64) -> Result<(), TooMany> {
-        let allowed = self.max_deletions.unwrap_or((held / ONE_IN).max(FEW));
+        let allowed = self.max_deletions.unwrap_or((held / DELETION_SHARE).max(ALWAYS_ALLOWED));
         if losing > allowed { Err(TooMany { losing, held, allowed }) } else { Ok(()) }
     }
 
     /// Makes sure that the API is of the environment that the replica remembers, if it remembers one.
-    ///
-    /// # Errors
-    /// See [`GuardError`].
     pub async fn recognize(&self, stigg: &Stigg, store: &Store) -> Result<(), GuardError> {
         let witnesses = if self.accept_environment { None } else { store.environment().await?.witnesses };
         let Some(Witnesses { read_at, customers }) = witnesses else { return Ok(()) };
         let mut is_contradicted = false;
         for witness in customers {
-            match testimony(stigg.record(Records::Customers, witness.customer_id.as_str()).await, &witness, read_at)? {
-                Testimony::Same => return Ok(()),
-                Testimony::Other => is_contradicted = true,
-                Testimony::None => {}
+            match check_witness(stigg.record(Records::Customers, witness.customer_id.as_str()).await, &witness, read_at)? {
+                WitnessCheck::Same => return Ok(()),
+                WitnessCheck::Other => is_contradicted = true,
+                WitnessCheck::None => {}
             }
         }
         if is_contradicted { Err(GuardError::OtherEnvironment) } else { Ok(()) }
@@ -120,11 +111,8 @@ impl Guards {
 
     /// Makes sure, before an import writes, that the API is of the replica's environment and shows the replica's
     /// customers; then remembers the environment.
-    ///
-    /// # Errors
-    /// See [`GuardError`].
-    pub async fn before_import(&self, mirror: &Mirror, report: &mut Report) -> Result<(), GuardError> {
-        let Mirror { stigg, store, .. } = mirror;
+    pub async fn before_import(&self, synchronizer: &Synchronizer, report: &mut Report) -> Result<(), GuardError> {
+        let Synchronizer { stigg, store, .. } = synchronizer;
         self.recognize(stigg, store).await?;
         // Before Stigg is asked: a customer that is created meanwhile need not be on its pages.
         let held = held(store).await?;
@@ -147,9 +135,6 @@ impl Guards {
 }
 
 /// Remembers the environment that the API shows.
-///
-/// # Errors
-/// See [`GuardError`].
 pub async fn remember_environment(stigg: &Stigg, store: &Store) -> Result<(), GuardError> {
     remember(store, witnesses(&stigg.page(Records::Customers, None, None).await?)).await
 }
@@ -162,7 +147,7 @@ async fn remember(store: &Store, witnesses: Witnesses) -> Result<(), GuardError>
 }
 
 /// What the API says of a witness.
-enum Testimony {
+enum WitnessCheck {
     /// It is as it was.
     Same,
     /// It is unknown, or was created at another time before the replica saw it.
@@ -171,21 +156,21 @@ enum Testimony {
     None,
 }
 
-fn testimony(
+fn check_witness(
     answer: Result<(Option<Value>, Timestamp), StiggError>,
     witness: &Witness,
     seen_at: Timestamp,
-) -> Result<Testimony, StiggError> {
+) -> Result<WitnessCheck, StiggError> {
     let record = match answer {
         Ok((Some(record), _)) => record,
-        Ok((None, _)) => return Ok(Testimony::Other),
+        Ok((None, _)) => return Ok(WitnessCheck::Other),
         Err(error) if error.is_fatal() => return Err(error),
-        Err(_) => return Ok(Testimony::None),
+        Err(_) => return Ok(WitnessCheck::None),
     };
     Ok(match CustomerRecord::read(&record).ok().and_then(|record| record.created_at) {
-        Some(created_at) if created_at == witness.created_at => Testimony::Same,
-        Some(created_at) if created_at <= seen_at => Testimony::Other,
-        _ => Testimony::None,
+        Some(created_at) if created_at == witness.created_at => WitnessCheck::Same,
+        Some(created_at) if created_at <= seen_at => WitnessCheck::Other,
+        _ => WitnessCheck::None,
     })
 }
 

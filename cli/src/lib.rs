@@ -1,4 +1,5 @@
 //! The commands of an operator, on any deployment of the replica: see [`target`].
+#![allow(missing_docs)]
 
 pub mod browse;
 pub mod check;
@@ -10,7 +11,6 @@ pub mod environment;
 pub mod guard;
 pub mod http;
 pub mod import;
-pub mod mirror;
 pub mod outcome;
 pub mod reconcile;
 pub mod recorded;
@@ -20,4 +20,5 @@ pub mod secrets;
 pub mod send;
 pub mod show;
 pub mod stigg;
+pub mod sync;
 pub mod target;

@@ -9,7 +9,7 @@ use byos::{
     doctor::{Doctor, doctor},
     environment::{EnvironmentOptions, environment},
     import::{Import, import},
-    outcome::{Ended, in_one_line},
+    outcome::{ExitStatus, in_one_line},
     reconcile::{Reconcile, reconcile},
     replay::{Replay, replay},
     send::{Send, send},
@@ -74,7 +74,7 @@ async fn main() -> ExitCode {
         Cli::command().error(ErrorKind::ArgumentConflict, conflict).exit();
     }
     log();
-    let ended: Result<Ended, Box<dyn Error>> = match command {
+    let status: Result<ExitStatus, Box<dyn Error>> = match command {
         Command::Serve { .. } => {
             eprintln!("byos: the local stack is a program of its own: start it with `cargo run` in the repository");
             return ExitCode::from(2);
@@ -90,7 +90,7 @@ async fn main() -> ExitCode {
         Command::Environment(options) => environment(*options).await.map_err(Into::into),
         Command::Reconcile(options) => reconcile(options).await.map_err(Into::into),
     };
-    ended.map_or_else(
+    status.map_or_else(
         |error| {
             eprintln!("byos: {}", in_one_line(error.as_ref()));
             ExitCode::FAILURE

@@ -1,36 +1,35 @@
-//! How a command ends: what its exit code says, and what is printed of an error.
+//! Exit codes of commands, and how errors are printed.
 
 use std::{error::Error, process::ExitCode};
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-/// How a command ended that did what it was asked. One that failed exits with 1, and one that was
-/// asked wrongly with 2.
+/// The exit status of a command that ran. Errors exit with 1, bad usage with 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Ended {
-    /// All is well: exit code 0.
-    Well,
-    /// It is done, and something wants a look: exit code 3.
-    WithFindings,
-    /// It is done, and what it found or got is bad: exit code 1.
-    Badly,
-    /// It was not confirmed, and nothing was done: exit code 2.
-    NotBegun,
+pub enum ExitStatus {
+    /// Exit code 0.
+    Success,
+    /// Completed with findings, such as differences: exit code 3.
+    Findings,
+    /// Completed, and the result is a failure: exit code 1.
+    Failure,
+    /// Not confirmed, nothing done: exit code 2.
+    NotConfirmed,
 }
 
-impl From<Ended> for ExitCode {
-    fn from(ended: Ended) -> Self {
-        match ended {
-            Ended::Well => Self::SUCCESS,
-            Ended::NotBegun => Self::from(2),
-            Ended::WithFindings => Self::from(3),
-            Ended::Badly => Self::FAILURE,
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        match status {
+            ExitStatus::Success => Self::SUCCESS,
+            ExitStatus::NotConfirmed => Self::from(2),
+            ExitStatus::Findings => Self::from(3),
+            ExitStatus::Failure => Self::FAILURE,
         }
     }
 }
 
-/// An error with all that is under it, in one line. What a message already says is not repeated.
+/// An error with its sources in one line, without repetitions.
 pub fn in_one_line(error: &dyn Error) -> String {
     let mut line = error.to_string();
     for source in std::iter::successors(error.source(), |&source| source.source()) {
@@ -42,8 +41,8 @@ pub fn in_one_line(error: &dyn Error) -> String {
     line
 }
 
-/// Why AWS did not do what it was asked: in its own words if it answered.
-pub fn of_aws<E>(error: &SdkError<E>) -> String
+/// AWS's error code and message if it answered, else the client's error.
+pub fn aws_error<E>(error: &SdkError<E>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {

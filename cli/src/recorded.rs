@@ -27,56 +27,22 @@ pub struct Recorded {
 /// A record that can't be read. The message holds nothing of the event.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordedError {
-    /// The file can't be read.
     #[error("{file} can't be read: {source}")]
-    File {
-        /// Its path.
-        file: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The file, or a part of it, is not JSON.
+    File { file: PathBuf, source: std::io::Error },
     #[error("{name} is not JSON: line {line}, column {column}")]
-    NotJson {
-        /// The record.
-        name: String,
-        /// Where reading stopped, from 1.
-        line: usize,
-        /// Where reading stopped, from 1.
-        column: usize,
-    },
-    /// The file holds nothing.
+    NotJson { name: String, line: usize, column: usize },
     #[error("{0} holds no event")]
     Empty(String),
-    /// It is JSON of something else.
     #[error(
         "{0} is neither an event (an object with a `type`), nor a request of API Gateway's, nor a message of the event queue"
     )]
     NotAnEvent(String),
-    /// A message of the event queue holds no event.
     #[error("{name}: {source}")]
-    Parked {
-        /// The record.
-        name: String,
-        /// Why.
-        source: NotParked,
-    },
-    /// A request has no body.
+    Parked { name: String, source: NotParked },
     #[error("the body in {name} {problem}")]
-    Body {
-        /// The record.
-        name: String,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// The time of the receipt is none.
+    Body { name: String, problem: &'static str },
     #[error("`receivedAt` in {name} {problem}")]
-    Received {
-        /// The record.
-        name: String,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
+    Received { name: String, problem: &'static str },
 }
 
 /// A record's own shape. A bare event has none of these members.
@@ -101,9 +67,6 @@ struct Context {
 
 /// The events in a file, or in standard input where it is called `-`: one, a list of them, or one
 /// after another.
-///
-/// # Errors
-/// See [`RecordedError`].
 pub fn from_file(file: &Path) -> Result<Vec<Recorded>, RecordedError> {
     let failed = |source| RecordedError::File { file: file.to_owned(), source };
     if file == Path::new("-") {
@@ -117,9 +80,6 @@ pub fn from_file(file: &Path) -> Result<Vec<Recorded>, RecordedError> {
 }
 
 /// The events in a text, which is called so in messages.
-///
-/// # Errors
-/// See [`RecordedError`].
 pub fn from_json(name: &str, text: &[u8]) -> Result<Vec<Recorded>, RecordedError> {
     let not_json =
         |error: serde_json::Error| RecordedError::NotJson { name: name.to_owned(), line: error.line(), column: error.column() };
@@ -225,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_told_without_its_content() {
+    fn an_invalid_event_is_reported_without_its_content() {
         for (text, message) in [
             (String::new(), "file holds no event"),
             ("[]".to_owned(), "file holds no event"),

@@ -23,7 +23,7 @@ use store::{
 use crate::{
     consent::Consent,
     delivery::Label,
-    outcome::{self, Ended},
+    outcome::{self, ExitStatus},
     recorded::{self, Recorded, RecordedError},
     target::{Resources, Target, TargetError},
 };
@@ -47,13 +47,12 @@ pub enum StackQueue {
     SetAside,
 }
 
-/// Write events again that were not taken: those in the stack's queues, or in files
+/// Write events that the webhook could not write, from the stack's queues or from files
 ///
-/// That is always safe, however late and whatever came in between, since each event is older or newer than
-/// what is there. But a deletion is remembered for 30 days: what is older could bring a deleted customer
-/// back, and is refused without --force. What is refused stays in the queue.
+/// Replaying is safe at any time, since versions decide which event wins. But tombstones expire after 30 days: an older
+/// event could resurrect a deleted customer, and is refused without --force. Refused events stay in the queue.
 ///
-/// Exits with 0 if every event was written, with 3 if some were refused, and with 1 if it stopped.
+/// Exit codes: 0 if every event was written, 3 if some were refused, 1 if it stopped.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   byos replay --stack replica                     the dead-letter queue and what was set aside
@@ -62,7 +61,7 @@ pub enum StackQueue {
   byos replay parked.json --stack replica         messages of the queue, requests, or events in a file
   byos replay event.json --received-at 2026-11-20T08:00:00Z")]
 pub struct Replay {
-    /// Files of messages, requests or events; - is standard input. Without any it is the stack's queues
+    /// Files of messages, requests or events; - is standard input [default: the stack's queues]
     #[arg(value_name = "FILE", conflicts_with_all = ["queue", "queue_url"])]
     pub files: Vec<PathBuf>,
 
@@ -74,11 +73,11 @@ pub struct Replay {
     #[arg(long, value_name = "URL")]
     pub queue_url: Option<String>,
 
-    /// When the events in the files were received, where they don't say [the present]
+    /// Receipt time of events in files that have none [default: now]
     #[arg(long, value_name = "TIME", value_parser = received_at)]
     pub received_at: Option<Timestamp>,
 
-    /// Write also what is older than 30 days
+    /// Also write events older than 30 days
     #[arg(long, action = ArgAction::SetTrue)]
     pub force: bool,
 
@@ -86,11 +85,9 @@ pub struct Replay {
     #[arg(long)]
     pub json: bool,
 
-    /// Whether to ask first.
     #[command(flatten)]
     pub consent: Consent,
 
-    /// The deployment.
     #[command(flatten)]
     pub target: Target,
 }
@@ -99,32 +96,20 @@ fn received_at(text: &str) -> Result<Timestamp, &'static str> {
     time::parse(text)
 }
 
-/// Replaying stopped. What was written is written, and the same again is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The deployment is not found.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// A file can't be read.
     #[error(transparent)]
     Recorded(#[from] RecordedError),
-    /// There is nothing to read from.
     #[error("there is nothing to replay from: name files, a queue with --queue-url, or a stack that has one with --stack")]
     NoSource,
-    /// The queue does not answer.
     #[error("the queue can't be read: {0}")]
     Queue(String),
-    /// The store does not tell the replica's environment.
     #[error("the environment of the replica can't be read: {0}")]
     Environment(#[source] StoreError),
-    /// The store does not take an event.
     #[error("stopped at {name}; what was not written is where it was, and the same command goes on: {source}")]
-    Store {
-        /// The event.
-        name: String,
-        /// Why.
-        source: StoreError,
-    },
+    Store { name: String, source: StoreError },
 }
 
 /// Why an event is not written.
@@ -179,11 +164,7 @@ struct Replaying<'a> {
     counts: Counts,
 }
 
-/// Replays.
-///
-/// # Errors
-/// See [`ReplayError`].
-pub async fn replay(options: Replay) -> Result<Ended, ReplayError> {
+pub async fn replay(options: Replay) -> Result<ExitStatus, ReplayError> {
     // All files are read before the first event is written: a misspelt name is told at once.
     let events: Result<Vec<_>, _> = options.files.iter().map(|file| recorded::from_file(file)).collect();
     let events: Vec<Recorded> = events?.into_iter().flatten().collect();
@@ -194,7 +175,7 @@ pub async fn replay(options: Replay) -> Result<Ended, ReplayError> {
     }
     let store = deployment.store().await?;
     if !options.consent.ask(&deployment, &store).await {
-        return Ok(Ended::NotBegun);
+        return Ok(ExitStatus::NotConfirmed);
     }
     let environment_id = store.environment().await.map_err(ReplayError::Environment)?.environment_id;
     let mut replaying = Replaying { store, environment_id, options: &options, counts: Counts::default() };
@@ -207,7 +188,7 @@ pub async fn replay(options: Replay) -> Result<Ended, ReplayError> {
     if !options.json {
         println!("{applied} applied, {stale} stale, {ignored} ignored, {refused} refused.");
     }
-    result.map(|()| if refused == 0 { Ended::Well } else { Ended::WithFindings })
+    result.map(|()| if refused == 0 { ExitStatus::Success } else { ExitStatus::Findings })
 }
 
 /// The URLs of the queues that are to be emptied.
@@ -244,7 +225,7 @@ impl Replaying<'_> {
         loop {
             let request = sqs.receive_message().queue_url(url).max_number_of_messages(BESIDE as i32);
             let answer = request.visibility_timeout(VISIBILITY).wait_time_seconds(WAIT).send().await;
-            let messages = answer.map_err(|error| ReplayError::Queue(outcome::of_aws(&error)))?.messages.unwrap_or_default();
+            let messages = answer.map_err(|error| ReplayError::Queue(outcome::aws_error(&error)))?.messages.unwrap_or_default();
             // One that was left comes again when its time is over: then all the others have come.
             let new: Vec<Message> = messages.into_iter().filter(|message| seen.insert(message.message_id.clone())).collect();
             if new.is_empty() {
@@ -259,7 +240,7 @@ impl Replaying<'_> {
                         if !matches!(became, Became::Refused(_)) {
                             let request = sqs.delete_message().queue_url(url);
                             let request = request.set_receipt_handle(message.receipt_handle.clone());
-                            request.send().await.map_err(|error| ReplayError::Queue(outcome::of_aws(&error)))?;
+                            request.send().await.map_err(|error| ReplayError::Queue(outcome::aws_error(&error)))?;
                         }
                         self.tell(name, event.as_ref(), &became);
                     }

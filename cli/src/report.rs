@@ -1,4 +1,4 @@
-//! What a long command tells: results on standard output, how far it is on standard error.
+//! Output of long-running commands: results on standard output, progress on standard error.
 
 use std::{
     io::{self, IsTerminal as _, Write},
@@ -9,12 +9,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::mirror::{Difference, How, Mended, Of, Skipped};
+use crate::sync::{Difference, DifferenceKind, FixStatus, Skipped, Subject};
 
-/// How often a line says how far it is, where there is no terminal for a bar.
+/// Interval of progress lines without a terminal.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Results, one a line: for people, or as JSON for machines.
+/// Results, one per line, as text or JSON.
 pub struct Report {
     out: Box<dyn Write + Send>,
     is_json: bool,
@@ -23,43 +23,32 @@ pub struct Report {
 }
 
 impl Report {
-    /// One on standard output, with a bar on standard error if that is a terminal.
+    /// Writes to standard output, with a progress bar on standard error if that is a terminal.
     pub fn new(is_json: bool, shows_values: bool) -> Self {
         let bar = if io::stderr().is_terminal() { Bar::drawn() } else { Bar::plain() };
         Self { out: Box::new(io::stdout()), is_json, shows_values, bar }
     }
 
-    /// One that writes elsewhere, and does not say how far it is.
+    /// Writes elsewhere, without progress.
     pub fn to(out: Box<dyn Write + Send>, is_json: bool, shows_values: bool) -> Self {
         Self { out, is_json, shows_values, bar: Bar::silent() }
     }
 
-    /// A record that was passed over.
-    ///
-    /// # Errors
-    /// If it can't be written.
     pub fn skipped(&mut self, skipped: &Skipped) -> io::Result<()> {
         let Skipped { id, record, reason } = skipped;
         let id = id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
-        self.line("skipped", skipped, || format!("passed over: {record}{id}: {reason}"))
+        self.line("skipped", skipped, || format!("skipped: {record}{id}: {reason}"))
     }
 
-    /// A difference. Its values only if they were asked for: they are people's names and addresses.
-    ///
-    /// # Errors
-    /// If it can't be written.
+    /// Prints a difference; its values only with `--values`, since they may be personal data.
     pub fn difference(&mut self, difference: &Difference) -> io::Result<()> {
         let mut shown = difference.clone();
         if !self.shows_values {
             (shown.stigg, shown.replica) = (None, None);
         }
-        self.line("difference", &shown, || in_words(&shown))
+        self.line("difference", &shown, || difference_text(&shown))
     }
 
-    /// The last line.
-    ///
-    /// # Errors
-    /// If it can't be written.
     pub fn summary(&mut self, summary: &impl Serialize, words: impl FnOnce() -> String) -> io::Result<()> {
         self.bar.end();
         self.line("summary", summary, words)
@@ -76,52 +65,50 @@ impl Report {
             words()
         };
         let out = &mut self.out;
-        self.bar.aside(|| writeln!(out, "{line}").and_then(|()| out.flush()))
+        self.bar.suspended(|| writeln!(out, "{line}").and_then(|()| out.flush()))
     }
 
-    /// Begins a part of the work, of so many steps where that is known.
+    /// Starts a progress phase; `total` is None if unknown.
     pub fn begin(&mut self, what: &'static str, total: Option<u64>) {
         self.bar.begin(what, total);
     }
 
-    /// One step of it is done.
     pub fn step(&mut self) {
         self.bar.step();
     }
 }
 
-fn in_words(difference: &Difference) -> String {
-    let Difference { customer_id, difference, of, field, stigg, replica, mended } = difference;
+fn difference_text(difference: &Difference) -> String {
+    let Difference { customer_id, kind, subject, field, stigg, replica, fixed } = difference;
     let scope =
         |resource_id: &Option<domain::id::Id>| resource_id.as_ref().map(|id| format!(" of resource {id}")).unwrap_or_default();
-    let of = match of {
-        Of::Customer => String::new(),
-        Of::List { resource_id } => format!(", entitlements{}", scope(resource_id)),
-        Of::Entitlement { resource_id, feature_id } => format!(", entitlement {feature_id}{}", scope(resource_id)),
-        Of::Subscription { subscription_id } => format!(", subscription {subscription_id}"),
+    let subject = match subject {
+        Subject::Customer => String::new(),
+        Subject::List { resource_id } => format!(", entitlements{}", scope(resource_id)),
+        Subject::Entitlement { resource_id, feature_id } => format!(", entitlement {feature_id}{}", scope(resource_id)),
+        Subject::Subscription { subscription_id } => format!(", subscription {subscription_id}"),
     };
-    let how = match (difference, field) {
-        (How::Missing, _) => "missing here".to_owned(),
-        (How::Extra, _) => "extra here".to_owned(),
-        (How::Differs, Some(field)) => format!("{field} differs"),
-        (How::Differs, None) => "differs".to_owned(),
+    let kind = match (kind, field) {
+        (DifferenceKind::Missing, _) => "missing in the replica".to_owned(),
+        (DifferenceKind::Extra, _) => "not in Stigg".to_owned(),
+        (DifferenceKind::Differs, Some(field)) => format!("{field} differs"),
+        (DifferenceKind::Differs, None) => "differs".to_owned(),
     };
     let values = match (stigg, replica) {
-        (Some(stigg), Some(replica)) => format!(" (Stigg: {stigg}, here: {replica})"),
+        (Some(stigg), Some(replica)) => format!(" (Stigg: {stigg}, replica: {replica})"),
         _ => String::new(),
     };
-    let mended = match mended {
-        Mended::No => "",
-        Mended::Yes => ": mended",
-        Mended::Newer => ": not mended, something newer came meanwhile",
+    let fixed = match fixed {
+        FixStatus::No => "",
+        FixStatus::Yes => ": fixed",
+        FixStatus::Newer => ": not fixed, a newer event arrived meanwhile",
     };
-    format!("customer {customer_id}{of}: {how}{values}{mended}")
+    format!("customer {customer_id}{subject}: {kind}{values}{fixed}")
 }
 
-/// How far it is.
 enum Bar {
     Drawn(ProgressBar),
-    Plain { what: &'static str, begun: Instant, told: Instant, done: u64, total: Option<u64> },
+    Plain { what: &'static str, begun: Instant, reported: Instant, done: u64, total: Option<u64> },
     Silent,
 }
 
@@ -131,7 +118,7 @@ impl Bar {
     }
 
     fn plain() -> Self {
-        Self::Plain { what: "", begun: Instant::now(), told: Instant::now(), done: 0, total: None }
+        Self::Plain { what: "", begun: Instant::now(), reported: Instant::now(), done: 0, total: None }
     }
 
     fn silent() -> Self {
@@ -156,7 +143,7 @@ impl Bar {
                 bar.set_message(what);
             }
             Self::Plain { .. } => {
-                *self = Self::Plain { what, begun: Instant::now(), told: Instant::now(), done: 0, total };
+                *self = Self::Plain { what, begun: Instant::now(), reported: Instant::now(), done: 0, total };
             }
             Self::Silent => {}
         }
@@ -165,10 +152,10 @@ impl Bar {
     fn step(&mut self) {
         match self {
             Self::Drawn(bar) => bar.inc(1),
-            Self::Plain { what, begun, told, done, total } => {
+            Self::Plain { what, begun, reported, done, total } => {
                 *done += 1;
-                if told.elapsed() >= INTERVAL {
-                    *told = Instant::now();
+                if reported.elapsed() >= INTERVAL {
+                    *reported = Instant::now();
                     eprintln!("{}", progress_line(what, *done, *total, begun.elapsed()));
                 }
             }
@@ -176,8 +163,8 @@ impl Bar {
         }
     }
 
-    /// Writes beside the bar.
-    fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+    /// Suspends the bar while writing.
+    fn suspended<T>(&self, write: impl FnOnce() -> T) -> T {
         match self {
             Self::Drawn(bar) => bar.suspend(write),
             Self::Plain { .. } | Self::Silent => write(),
@@ -208,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_far_it_is_has_rate_and_time_left() {
+    fn progress_shows_rate_and_time_left() {
         let minute = Duration::from_secs(60);
         assert_eq!(
             progress_line("customers", 3_000, Some(9_000), minute),

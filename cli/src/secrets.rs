@@ -48,46 +48,22 @@ impl fmt::Debug for ReaderSecret {
 /// A secret that can't be had. The message does not hold it.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// AWS is not configured.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// Secrets Manager does not give it.
     #[error("the secret {arn} can't be read: {reason}")]
-    Read {
-        /// The secret.
-        arn: String,
-        /// What AWS says.
-        reason: String,
-    },
-    /// It holds something else.
+    Read { arn: String, reason: String },
     #[error("the secret {arn} does not hold the JSON object that the function reads")]
-    Form {
-        /// The secret.
-        arn: String,
-    },
-    /// None is known.
+    Form { arn: String },
     #[error("{what} is not known: give {option}, or --stack to read it from Secrets Manager")]
-    Unknown {
-        /// What is not.
-        what: &'static str,
-        /// How to give it.
-        option: &'static str,
-    },
-    /// It is not set yet.
+    Unknown { what: &'static str, option: &'static str },
     #[error("the secret {arn} holds no value yet: put there what Stigg shows for the webhook, as its member `secret`")]
-    Unset {
-        /// The secret.
-        arn: String,
-    },
+    Unset { arn: String },
 }
 
 /// Reads a secret's present value.
-///
-/// # Errors
-/// See [`SecretError`].
 pub async fn read<T: DeserializeOwned>(sdk: &Sdk, arn: &str) -> Result<T, SecretError> {
     let answer = sdk.secrets_manager().await?.get_secret_value().secret_id(arn).send().await;
-    let answer = answer.map_err(|error| SecretError::Read { arn: arn.to_owned(), reason: outcome::of_aws(&error) })?;
+    let answer = answer.map_err(|error| SecretError::Read { arn: arn.to_owned(), reason: outcome::aws_error(&error) })?;
     let value = answer.secret_string().and_then(|value| serde_json::from_str(value).ok());
     value.ok_or_else(|| SecretError::Form { arn: arn.to_owned() })
 }

@@ -1,4 +1,4 @@
-//! `byos send`: delivers event files as Stigg would, for trying a deployment.
+//! `byos send`: delivers event files like Stigg, to try a deployment.
 
 use std::path::PathBuf;
 
@@ -14,44 +14,44 @@ use crate::{
     consent::Consent,
     delivery::{Delivery, Label, Schedule, Sender},
     http,
-    outcome::Ended,
+    outcome::ExitStatus,
     recorded::{self, Recorded, RecordedError},
     secrets::{self, SecretError, WebhookSecret},
     target::{Deployment, Place, Target, TargetError},
 };
 use template::sample;
 
-/// Deliver event files to the webhook as Stigg would, with its header and its retries
+/// Deliver event files to the webhook like Stigg, with its header and retries
 ///
-/// A file holds an event as Stigg sends it, a request as API Gateway hands it on (as in events/), or a
-/// message of the event queue; one of them, a list, or one after another. What is not taken is sent
-/// again as Stigg does it: three times at once and three times more every 30 seconds.
+/// A file contains events as Stigg sends them, API Gateway requests (as in events/), or messages of the event queue: a
+/// single one, a JSON array, or several in a row. A delivery that fails is retried like Stigg does: three times
+/// immediately, then three times every 30 seconds.
 ///
-/// Exits with 0 if every event was taken, and with 1 otherwise.
+/// Exit codes: 0 if every event was accepted, else 1.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  byos send --story                          the story of events/, to the local stack
+  byos send --sample                         the sample events of events/webhook, to the local stack
   byos send event.json --stack replica       one event, to a deployed stack, with its own secret
   byos send *.json --url https://… --secret \"$SECRET\" --no-retry
   jq -c .event log.json | byos send -        from standard input")]
 pub struct Send {
-    /// Files of events; - is standard input
-    #[arg(value_name = "FILE", required_unless_present = "story")]
+    /// Event files; - is standard input
+    #[arg(value_name = "FILE", required_unless_present = "sample")]
     pub files: Vec<PathBuf>,
 
-    /// The 21 events of events/webhook, in their order
+    /// Send the 21 sample events of events/webhook, in order
     #[arg(long, conflicts_with = "files")]
-    pub story: bool,
+    pub sample: bool,
 
-    /// What to present in the header Stigg-Webhooks-Secret [stack: its secret; local stack: local-secret]
+    /// Value of the header Stigg-Webhooks-Secret [stack: its secret; local stack: local-secret]
     #[arg(long, env = "STIGG_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true)]
     pub secret: Option<String>,
 
-    /// Sign too, in the Standard Webhooks form, with this key [stack: its signing key, if it has one]
+    /// Also sign with this key, as specified by Standard Webhooks [stack: its signing key, if it has one]
     #[arg(long, env = "WEBHOOK_SIGNING_KEY", value_name = "whsec_KEY", hide_env_values = true)]
     pub signing_key: Option<String>,
 
-    /// Send each event once, whatever is answered
+    /// Send each event once, without retries
     #[arg(long)]
     pub no_retry: bool,
 
@@ -59,42 +59,32 @@ pub struct Send {
     #[arg(long)]
     pub json: bool,
 
-    /// Whether to ask first.
     #[command(flatten)]
     pub consent: Consent,
 
     #[command(flatten)]
-    /// The deployment.
     pub target: Target,
 }
 
 /// Events could not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The deployment is not found.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// A file can't be read.
     #[error(transparent)]
     Recorded(#[from] RecordedError),
-    /// The secret is not to be had.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The signing key is none.
     #[error("the signing key {0}")]
     SigningKey(#[from] KeyError),
-    /// The secret can't stand in a header.
     #[error("the secret holds characters that no header may have")]
     Header(#[from] InvalidHeaderValue),
-    /// Only tables were named.
     #[error("the webhook's address is not known: give --url or --stack")]
     NoUrl,
-    /// The client could not be set up.
     #[error("the HTTP client could not be set up: {0}")]
     Client(reqwest::Error),
 }
 
-/// What became of an event, for machines.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
@@ -109,17 +99,13 @@ struct Line<'a> {
     milliseconds: f64,
 }
 
-/// Sends.
-///
-/// # Errors
-/// See [`SendError`].
-pub async fn send(options: Send) -> Result<Ended, SendError> {
+pub async fn send(options: Send) -> Result<ExitStatus, SendError> {
     let events = events(&options)?;
     let deployment = options.target.find().await?;
     let schedule = if options.no_retry { Schedule::ONCE } else { Schedule::STIGG };
     let sender = sender(&deployment, options.secret.as_deref(), options.signing_key.as_deref(), schedule).await?;
     if !options.consent.ask_to_send(&deployment, &sender.url) {
-        return Ok(Ended::NotBegun);
+        return Ok(ExitStatus::NotConfirmed);
     }
     let width = events.iter().map(|event| event.name.chars().count()).max().unwrap_or_default();
     let mut taken = 0;
@@ -136,17 +122,17 @@ pub async fn send(options: Send) -> Result<Ended, SendError> {
     if !options.json {
         println!("{taken} taken{}.", if missed > 0 { format!(", {missed} not") } else { String::new() });
     }
-    Ok(if missed == 0 { Ended::Well } else { Ended::Badly })
+    Ok(if missed == 0 { ExitStatus::Success } else { ExitStatus::Failure })
 }
 
 fn events(options: &Send) -> Result<Vec<Recorded>, RecordedError> {
-    if options.story {
-        let story = sample::events("webhook").into_iter();
+    if options.sample {
+        let sample = sample::events("webhook").into_iter();
         let events: Result<Vec<_>, _> =
-            story.map(|(name, event)| recorded::from_json(&name, event.to_string().as_bytes())).collect();
+            sample.map(|(name, event)| recorded::from_json(&name, event.to_string().as_bytes())).collect();
         return Ok(events?.into_iter().flatten().collect());
     }
-    // All are read before the first is sent: a misspelt name is told at once.
+    // All files are read before the first event is sent, so that a wrong file name fails early.
     let events: Result<Vec<_>, _> = options.files.iter().map(|file| recorded::from_file(file)).collect();
     Ok(events?.into_iter().flatten().collect())
 }

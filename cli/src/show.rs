@@ -1,4 +1,4 @@
-//! `byos show`: a customer as the replica has it, for whoever has to say why.
+//! `byos show`: everything that the replica stores about a customer.
 
 mod text;
 
@@ -10,18 +10,17 @@ use jiff::Timestamp;
 use store::StoreError;
 
 use crate::{
-    outcome::Ended,
+    outcome::ExitStatus,
     target::{Target, TargetError},
 };
 
-/// Show a customer as the replica has it: what is seen of it, what each part of it comes from, and what the
-/// next check of each feature would say, and why
+/// Show a customer as stored: its visible state, the event behind each part, and the decision and reason of a check of
+/// each feature
 ///
-/// Each part is a register with the version that it was last written with: the time of the event and its
-/// messageId, by which it is found in Stigg and in the webhook's log. Everything is read consistently. It
-/// holds personal data.
+/// Each part is a register with the version of its last write: the event's time and messageId, by which the event can
+/// be found in Stigg and in the webhook's log. Reads are strongly consistent. The output contains personal data.
 ///
-/// Exits with 0, and with 3 where nothing is stored of such a customer.
+/// Exit codes: 0; 3 if nothing is stored for the customer.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   byos show customer-alder
@@ -36,7 +35,6 @@ pub struct Show {
     #[arg(long)]
     pub json: bool,
 
-    /// The deployment.
     #[command(flatten)]
     pub target: Target,
 }
@@ -44,10 +42,8 @@ pub struct Show {
 /// A customer can't be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum ShowError {
-    /// The deployment is not found.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -60,11 +56,7 @@ pub fn id(text: &str) -> Result<Id, domain::id::IdError> {
     Id::try_from(text)
 }
 
-/// Shows.
-///
-/// # Errors
-/// See [`ShowError`].
-pub async fn show(options: Show) -> Result<Ended, ShowError> {
+pub async fn show(options: Show) -> Result<ExitStatus, ShowError> {
     let deployment = options.target.find().await?;
     let store = deployment.store().await?;
     let stored = store.stored_customer(&options.customer).await?;
@@ -77,5 +69,5 @@ pub async fn show(options: Show) -> Result<Ended, ShowError> {
     } else {
         println!("Nothing is stored of a customer {} in {}.", plain(options.customer.as_str()), deployment.name());
     }
-    Ok(if is_known { Ended::Well } else { Ended::WithFindings })
+    Ok(if is_known { ExitStatus::Success } else { ExitStatus::Findings })
 }

@@ -1,5 +1,4 @@
-//! Which deployment a command speaks to: a stack in AWS, named tables and addresses, or the local
-//! stack.
+//! The deployment that a command uses: a stack in AWS, named tables and URLs, or the local stack.
 
 mod deployment;
 mod sdk;
@@ -17,16 +16,13 @@ pub use sdk::Sdk;
 
 use template::tables;
 
-/// How long a command waits for DynamoDB: nobody's request waits for a command, so it rather comes
-/// late than not.
+/// DynamoDB timeouts of commands: long, since no request waits for a command.
 const PATIENT: Budget =
     Budget { connect: Duration::from_secs(5), attempt: Duration::from_secs(10), total: Duration::from_secs(60), attempts: 10 };
 
-/// The options by which a command is told its deployment, to be flattened into its own.
-///
-/// Without any of them it is the local stack on this machine.
+/// Options that select the deployment. Default: the local stack on this machine.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Which deployment (without any of these: the local stack)")]
+#[command(next_help_heading = "Deployment (default: the local stack)")]
 pub struct Target {
     /// A deployed stack: its outputs name the tables, addresses, secrets and queues
     #[arg(long, env = "BYOS_STACK", value_name = "NAME")]
@@ -81,54 +77,26 @@ fn local_port() -> u16 {
 /// A command can't find its deployment, or not what it needs of it. The message says what to give.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// The stack could not be read.
     #[error("the stack {stack} can't be read: {reason}")]
-    Stack {
-        /// Its name.
-        stack: String,
-        /// What AWS says.
-        reason: String,
-    },
-    /// The stack does not have an output that is needed.
+    Stack { stack: String, reason: String },
     #[error("the stack {stack} has no output {output}: is it a stack of this project, and of this version?")]
-    Output {
-        /// Its name.
-        stack: String,
-        /// The output.
-        output: &'static str,
-    },
-    /// No region is configured.
+    Output { stack: String, output: &'static str },
     #[error("no AWS region is known: give --region, or set AWS_REGION or the profile's region")]
     Region,
-    /// Some of the tables were named and others not.
     #[error("{0} is missing: name all three tables, or the stack with --stack")]
     Table(&'static str),
-    /// An address is none.
     #[error("{option} is not an address with http:// or https://: {value}")]
-    Address {
-        /// Where it comes from.
-        option: &'static str,
-        /// What was given.
-        value: String,
-    },
-    /// An address in AWS was given and no tables.
+    Address { option: &'static str, value: String },
     #[error(
         "the tables behind {0} are not known: name the stack with --stack, or the tables with --customers-table, \
          --subscriptions-table and --receipts-table"
     )]
     TablesUnknown(String),
-    /// No local stack answers.
     #[error(
         "no local stack answers on {url}: start it with `cargo run`, or say which deployment is meant with --stack, \
          or with --url and --dynamodb-endpoint ({reason})"
     )]
-    NotServed {
-        /// Where it should be.
-        url: String,
-        /// What happened.
-        reason: String,
-    },
-    /// Something answers, and it is no local stack.
+    NotServed { url: String, reason: String },
     #[error("what answers on {0} does not say where its DynamoDB is: give --dynamodb-endpoint too, or --stack")]
     NotLocalStack(String),
 }
@@ -167,9 +135,6 @@ impl Target {
     }
 
     /// Finds the deployment. Reads a stack's outputs; reaches for nothing else.
-    ///
-    /// # Errors
-    /// See [`TargetError`].
     pub async fn find(&self) -> Result<Deployment, TargetError> {
         let url = self.address("--url", self.url.as_ref())?;
         let dynamodb_endpoint = self.address("--dynamodb-endpoint", self.dynamodb_endpoint.as_ref())?;

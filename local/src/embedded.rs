@@ -19,18 +19,10 @@ use template::{
 /// The embedded DynamoDB could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    /// The database could not be opened.
     #[error("the database could not be opened: {0}")]
     Open(String),
-    /// Its port is not to be had.
     #[error("{address} can't be used for DynamoDB ({source}): take another with --dynamodb-port")]
-    Port {
-        /// The address and port.
-        address: SocketAddr,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// Its tables could not be created.
+    Port { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Tables(#[from] TablesError),
 }
@@ -53,9 +45,6 @@ pub const ANOTHER: &str = "BYOS_DYNAMODB_ENDPOINT";
 impl Embedded {
     /// One in memory, on a free port. Where [`ANOTHER`] names one, tables of its own there: so the tests
     /// show that nothing leans on this one's habits.
-    ///
-    /// # Errors
-    /// See [`EmbeddedError`].
     pub async fn in_memory() -> Result<Self, EmbeddedError> {
         if let Some(endpoint) = optional(ANOTHER) {
             static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -69,9 +58,6 @@ impl Embedded {
 
     /// One that keeps its data in a folder, or in memory if none is given, at this address; on a free
     /// port if it names 0.
-    ///
-    /// # Errors
-    /// See [`EmbeddedError`].
     pub async fn start(folder: Option<&Path>, address: SocketAddr) -> Result<Self, EmbeddedError> {
         let database = open(folder).map_err(EmbeddedError::Open)?;
         let taken = |source| EmbeddedError::Port { address, source };

@@ -1,4 +1,4 @@
-//! A stand-in for API Gateway's HTTP API: each request becomes the event that Lambda would get, goes
+//! A fake of API Gateway's HTTP API: each request becomes the event that Lambda would get, goes
 //! through the functions' own conversion and handlers, and comes back.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use webhook::Webhook;
 
-/// The most bytes of a body that API Gateway passes on.
+/// API Gateway's limit of a body, in bytes.
 pub const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 
 /// What the paths of the check-access function begin with, which says itself which of them it serves.
@@ -31,10 +31,8 @@ pub struct Gateway {
 /// An event that no function could be called with, or an answer that is none.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// No function serves this path.
     #[error("no function serves {0}")]
     NoRoute(String),
-    /// The function's answer is not what API Gateway takes.
     #[error("the function's answer is not one that API Gateway takes: {0}")]
     Answer(String),
 }
@@ -47,9 +45,6 @@ impl Gateway {
 
     /// Calls the function that serves the event's path with the event, as Lambda does: an API Gateway
     /// event in payload format 2.0 goes in, the proxy response comes out.
-    ///
-    /// # Errors
-    /// See [`GatewayError`].
     pub async fn invoke(&self, event: Value) -> Result<Value, GatewayError> {
         let path = event.get("rawPath").and_then(Value::as_str).unwrap_or_default().to_owned();
         match path.as_str() {
@@ -82,7 +77,7 @@ where
     serde_json::to_value(answer).map_err(|error| GatewayError::Answer(error.to_string()))
 }
 
-/// The HTTP response to what a function answered, or to what kept it from answering.
+/// The HTTP response for a function's result.
 pub fn respond(answer: Result<Value, GatewayError>) -> http::Response<axum::body::Body> {
     answer.and_then(response_of).unwrap_or_else(|error| {
         let (status, message) = match error {
@@ -97,7 +92,7 @@ pub fn respond(answer: Result<Value, GatewayError>) -> http::Response<axum::body
     })
 }
 
-/// The event that API Gateway makes of a request, in payload format 2.0.
+/// The request as an API Gateway event, payload format 2.0.
 pub fn event_of(request: http::Request<Bytes>) -> Value {
     let (request, body) = request.into_parts();
     let mut headers = Map::new();

@@ -69,41 +69,22 @@ pub struct Serve {
 /// The local stack could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The port is taken, or not to be had.
     #[error("the port {port} can't be used ({source}): take another with --port")]
-    Port {
-        /// The port.
-        port: u16,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The embedded DynamoDB did not start.
+    Port { port: u16, source: std::io::Error },
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
-    /// The other DynamoDB did not take the tables.
     #[error(transparent)]
     Tables(#[from] TablesError),
-    /// A secret is empty.
     #[error("--webhook-secret and --api-token must not be empty: {0}")]
     Secret(#[from] EmptySecret),
-    /// A variable of GraphQL's has a value that it can't have.
     #[error(transparent)]
     Options(#[from] OptionsError),
-    /// A variable of the check-access function has a value that it can't have.
     #[error(transparent)]
     CheckAccess(#[from] ConfigError),
-    /// The story could not be delivered.
     #[error("{file} could not be delivered: {reason}")]
-    Seed {
-        /// The file.
-        file: String,
-        /// What went wrong.
-        reason: String,
-    },
-    /// The console did not start.
+    Seed { file: String, reason: String },
     #[error(transparent)]
     Console(#[from] ConsoleError),
-    /// The server stopped by itself.
     #[error("the server stopped: {0}")]
     Server(std::io::Error),
 }
@@ -249,9 +230,6 @@ async fn elsewhere(endpoint: &str) -> Result<Store, ServeError> {
 }
 
 /// Serves until Ctrl-C or SIGTERM.
-///
-/// # Errors
-/// See [`ServeError`].
 pub async fn serve(options: Serve, recorder: Recorder) -> Result<(), ServeError> {
     let port = options.port;
     let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(|source| ServeError::Port { port, source })?;

@@ -1,4 +1,4 @@
-//! Stand-ins for the services of AWS that the functions call beside DynamoDB, as far as they call them:
+//! Fakes of the AWS services that the functions call besides DynamoDB, limited to the operations they use:
 //! for tests, over HTTP on loopback, through the SDK's own clients.
 //!
 //! Source of the forms: the services' API references (AWS JSON 1.1 and 1.0). .ci/run holds the functions
@@ -21,9 +21,9 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use runtime::aws::any_credentials;
 
-/// What a stand-in remembers, and where it serves. It stops when it is dropped.
+/// A fake service: its state and its endpoint. Dropping it stops the server.
 #[derive(Debug)]
-struct Served<S> {
+struct FakeServer<S> {
     endpoint: String,
     state: Arc<Mutex<S>>,
     server: JoinHandle<()>,
@@ -34,7 +34,7 @@ trait Service: Send + 'static {
     fn answer(&mut self, operation: &str, input: &Value) -> Result<Value, &'static str>;
 }
 
-impl<S: Service> Served<S> {
+impl<S: Service> FakeServer<S> {
     async fn start(service: S) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
@@ -42,7 +42,7 @@ impl<S: Service> Served<S> {
         let router = Router::new().fallback(serve::<S>).with_state(state.clone());
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "a stand-in stopped");
+                tracing::error!(%error, "a fake service stopped");
             }
         });
         Ok(Self { endpoint, state, server })
@@ -53,7 +53,7 @@ impl<S: Service> Served<S> {
     }
 }
 
-impl<S> Drop for Served<S> {
+impl<S> Drop for FakeServer<S> {
     fn drop(&mut self) {
         self.server.abort();
     }
@@ -72,7 +72,7 @@ async fn serve<S: Service>(State(state): State<Arc<Mutex<S>>>, headers: HeaderMa
 
 /// Secrets Manager with one secret.
 #[derive(Debug)]
-pub struct SecretsManager(Served<Secret>);
+pub struct SecretsManager(FakeServer<Secret>);
 
 #[derive(Debug)]
 struct Secret {
@@ -97,7 +97,7 @@ impl SecretsManager {
     /// # Errors
     /// If it can't be served.
     pub async fn start(value: &Value) -> std::io::Result<Self> {
-        Ok(Self(Served::start(Secret { value: Some(value.to_string()), reads: 0 }).await?))
+        Ok(Self(FakeServer::start(Secret { value: Some(value.to_string()), reads: 0 }).await?))
     }
 
     /// Where it serves.
@@ -123,7 +123,7 @@ impl SecretsManager {
 
 /// SQS with as many queues as are named.
 #[derive(Debug)]
-pub struct Sqs(Served<Queues>);
+pub struct Sqs(FakeServer<Queues>);
 
 #[derive(Debug)]
 struct Queues {
@@ -194,7 +194,7 @@ impl Sqs {
     /// If it can't be served.
     pub async fn start() -> std::io::Result<Self> {
         let queues = Queues { takes: true, messages: VecDeque::new(), in_flight: Vec::new(), count: 0 };
-        Ok(Self(Served::start(queues).await?))
+        Ok(Self(FakeServer::start(queues).await?))
     }
 
     /// Where it serves.

@@ -1,4 +1,4 @@
-//! Events in the words of the story of events/, for customers of our own.
+//! Events in the words of the sample data of events/, for customers of our own.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ const SUBSCRIPTIONS: usize = 2;
 
 static STORY: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| sample::events("webhook"));
 
-/// The event of the story whose file's name begins so, of a customer of ours, on this day of January.
+/// The event of the sample data whose file's name begins so, of a customer of ours, on this day of January.
 pub(crate) fn event(file: &str, customer: usize, day: usize) -> Value {
     let (_, told) = STORY.iter().find(|(name, _)| name.starts_with(file)).unwrap();
     let mut event: Value = serde_json::from_str(told["body"].as_str().unwrap()).unwrap();
@@ -42,11 +42,11 @@ pub(crate) fn subscription(file: &str, customer: usize, subscription: usize, day
     event
 }
 
-/// The seven features of the story over and over, under ids of their own.
+/// The seven features of the sample data over and over, under ids of their own.
 pub(crate) fn list(customer: usize, features: usize, resource: Option<&str>, day: usize) -> Value {
     let mut event = event("08-entitlements.updated", customer, day);
-    let story = event["entitlements"].as_array().unwrap().clone();
-    let entitlements = story.iter().cycle().take(features).enumerate().map(|(n, entitlement)| {
+    let sample = event["entitlements"].as_array().unwrap().clone();
+    let entitlements = sample.iter().cycle().take(features).enumerate().map(|(n, entitlement)| {
         let mut entitlement = entitlement.clone();
         let id = format!("{}-{n:02}", entitlement["feature"]["id"].as_str().unwrap());
         entitlement["feature"]["id"] = id.into();
@@ -66,7 +66,7 @@ pub(crate) fn measurement(file: &str, customer: usize, day: usize) -> Value {
 
 /// What makes the model's customer, which a page is of and storage is reckoned by.
 pub(crate) fn history(customer: usize) -> Vec<Value> {
-    // What a later event of the story carries, as if the first had carried it already.
+    // What a later event of the sample data carries, as if the first had carried it already.
     let mut created = event("10-customer.updated", customer, 1);
     created["type"] = "customer.created".into();
     let mut events = vec![created];

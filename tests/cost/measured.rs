@@ -1,5 +1,5 @@
 //! What requests take, measured: the functions' own handlers, on the embedded store behind a proxy
-//! that adds up the capacity that DynamoDB tells, with the story of events/ as what is sent.
+//! that adds up the capacity that DynamoDB tells, with the sample data of events/ as what is sent.
 
 use std::{
     io,

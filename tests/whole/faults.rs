@@ -77,7 +77,7 @@ fn count(counter: &AtomicUsize, more: usize) {
 type Delivery = Reverse<(i64, usize, usize, usize)>;
 
 /// A store that one history after the other is written to, with a proxy before it and a queue.
-struct Place {
+struct TestEnvironment {
     /// On the store itself, as the readers' twin behind the proxy.
     replica: Replica,
     readers: Stack,
@@ -87,7 +87,7 @@ struct Place {
     config: SdkConfig,
 }
 
-impl Place {
+impl TestEnvironment {
     async fn start() -> Self {
         let replica = Replica::empty().await;
         let proxy = Proxy::start(&replica.embedded.endpoint, 0, None).await.unwrap();
@@ -106,7 +106,7 @@ impl Place {
 
 /// One history's webhook, and who sends to it.
 struct Run<'a> {
-    place: &'a Place,
+    environment: &'a TestEnvironment,
     /// On a store behind the proxy, with a queue in every other history.
     webhook: Webhook,
     has_queue: bool,
@@ -117,22 +117,22 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn start(seed: u64, place: &'a Place, counts: &'a Counts) -> Self {
+    fn start(seed: u64, environment: &'a TestEnvironment, counts: &'a Counts) -> Self {
         // Clients of one process share what they may retry; each of these stands for a process.
-        let config = aws_sdk_dynamodb::config::Builder::from(&place.config);
+        let config = aws_sdk_dynamodb::config::Builder::from(&environment.config);
         let config = config.retry_partition(RetryPartition::new(seed.to_string())).build();
-        let store = Store::new(aws_sdk_dynamodb::Client::from_conf(config), place.replica.embedded.store.tables().clone());
+        let store = Store::new(aws_sdk_dynamodb::Client::from_conf(config), environment.replica.embedded.store.tables().clone());
         let has_queue = seed.is_multiple_of(2);
-        let clock = clock_at(&place.replica.now);
-        let webhook = Webhook::new(store, secrets(), clock).with_queue(has_queue.then(|| place.queue()));
+        let clock = clock_at(&environment.replica.now);
+        let webhook = Webhook::new(store, secrets(), clock).with_queue(has_queue.then(|| environment.queue()));
         let (time, dice) = (Arc::new(AtomicI64::new(0)), Arc::new(Mutex::new(Dice(seed))));
-        Self { place, webhook, has_queue, time, dice, counts }
+        Self { environment, webhook, has_queue, time, dice, counts }
     }
 
     /// The store is away, by and large, in this window of simulated time, and ails outside it.
     fn fail(&self, away: std::ops::Range<i64>) {
         let (time, dice) = (self.time.clone(), self.dice.clone());
-        self.place.proxy.fail(move |_, _| {
+        self.environment.proxy.fail(move |_, _| {
             let mut dice = dice.lock().unwrap();
             let often = if away.contains(&time.load(Ordering::SeqCst)) { 85 } else { 8 };
             dice.happens(often).then(|| dice.fault(SLOW))
@@ -140,7 +140,7 @@ impl<'a> Run<'a> {
     }
 
     async fn status(&self, event: &Event, received: i64) -> u64 {
-        self.place.replica.now.store(received, Ordering::SeqCst);
+        self.environment.replica.now.store(received, Ordering::SeqCst);
         let answer = gateway::call(|request| self.webhook.handle(request), post("/webhook", &event.body())).await.unwrap();
         count(&self.counts.deliveries, 1);
         answer["statusCode"].as_u64().unwrap()
@@ -149,15 +149,15 @@ impl<'a> Run<'a> {
     /// Under faults a check says what it says without them, or nothing.
     async fn check(&self) -> Result<(), String> {
         // What is carried out late would change the truth in between.
-        self.place.proxy.settled().await;
+        self.environment.proxy.settled().await;
         let body = {
             let mut dice = self.dice.lock().unwrap();
             let (customer, resource) = (CUSTOMERS[dice.below(CUSTOMERS.len())], RESOURCES[dice.below(RESOURCES.len())]);
             json!({"customerId": customer, "featureId": FEATURES[dice.below(FEATURES.len())], "resourceId": resource})
         };
         let event = post("/check-access", &body.to_string());
-        let answer = self.place.readers.gateway.invoke(event.clone()).await.unwrap();
-        let truth = self.place.replica.invoke(event).await;
+        let answer = self.environment.readers.gateway.invoke(event.clone()).await.unwrap();
+        let truth = self.environment.replica.invoke(event).await;
         count(&self.counts.checks, 1);
         match answer["statusCode"].as_u64() {
             Some(503) => count(&self.counts.undecided, 1),
@@ -169,11 +169,11 @@ impl<'a> Run<'a> {
 
     /// Under faults a list may lag, and lack what is there, but shows nothing that is not.
     async fn list(&self) -> Result<(), String> {
-        self.place.proxy.settled().await;
+        self.environment.proxy.settled().await;
         let query = "{ customers { nodes { customerId name } } subscriptions { nodes { subscriptionId status planId } } }";
         let event = post("/graphql", &json!({ "query": query }).to_string());
-        let answer = self.place.readers.gateway.invoke(event.clone()).await.unwrap();
-        let [answer, truth] = [answer, self.place.replica.invoke(event).await]
+        let answer = self.environment.readers.gateway.invoke(event.clone()).await.unwrap();
+        let [answer, truth] = [answer, self.environment.replica.invoke(event).await]
             .map(|answer| serde_json::from_str::<Value>(answer["body"].as_str().unwrap()).unwrap());
         for list in ["customers", "subscriptions"] {
             let [shown, there] = [&answer, &truth].map(|answer| answer["data"][list]["nodes"].as_array());
@@ -186,11 +186,11 @@ impl<'a> Run<'a> {
 
     /// Writes what is in the queue, the newest first; what fails stays.
     async fn drain(&self, webhook: &Webhook) {
-        let messages = self.place.sqs.messages().into_iter().rev().map(|(message_id, body)| Message { message_id, body });
+        let messages = self.environment.sqs.messages().into_iter().rev().map(|(message_id, body)| Message { message_id, body });
         let failures = webhook.drain(Batch { messages: messages.collect() }, None).await;
         let failures: Vec<_> = failures.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
-        self.place.sqs.delete_all_but(&failures);
-        self.place.proxy.settled().await;
+        self.environment.sqs.delete_all_but(&failures);
+        self.environment.proxy.settled().await;
     }
 }
 
@@ -199,10 +199,10 @@ fn secrets() -> WebhookSecrets {
 }
 
 /// One history under its faults.
-async fn run(seed: u64, place: &Place, counts: &Counts) -> Result<(), String> {
+async fn run(seed: u64, environment: &TestEnvironment, counts: &Counts) -> Result<(), String> {
     let (mut events, arrivals) = of_seed(seed);
-    wipe(&place.replica.embedded.store).await;
-    let run = Run::start(seed, place, counts);
+    wipe(&environment.replica.embedded.store).await;
+    let run = Run::start(seed, environment, counts);
     count(&counts.events, events.len());
 
     let mut deliveries = BinaryHeap::<Delivery>::new();
@@ -252,30 +252,30 @@ async fn run(seed: u64, place: &Place, counts: &Counts) -> Result<(), String> {
     if run.has_queue {
         run.drain(&run.webhook).await;
     }
-    place.proxy.settled().await;
-    place.proxy.heal();
+    environment.proxy.settled().await;
+    environment.proxy.heal();
     let later = BASE + 5 * 3_600_000;
-    place.replica.now.store(later, Ordering::SeqCst);
-    let well = Webhook::new(place.replica.embedded.store.clone(), secrets(), clock_at(&place.replica.now));
+    environment.replica.now.store(later, Ordering::SeqCst);
+    let well = Webhook::new(environment.replica.embedded.store.clone(), secrets(), clock_at(&environment.replica.now));
     run.drain(&well).await;
-    if !place.sqs.messages().is_empty() {
+    if !environment.sqs.messages().is_empty() {
         return Err("a message stays in the queue".to_owned());
     }
     count(&counts.lost, given_up.len());
     for index in given_up {
         received[index].push(later);
-        let answer = place.replica.invoke(post("/webhook", &events[index].body())).await;
+        let answer = environment.replica.invoke(post("/webhook", &events[index].body())).await;
         if answer["statusCode"] != 200 {
             return Err(format!("{answer} after the faults"));
         }
     }
 
-    remember_receipts(&place.replica.embedded.store, &mut events, Some(&received)).await?;
-    let answers = place.replica.answers().await;
+    remember_receipts(&environment.replica.embedded.store, &mut events, Some(&received)).await?;
+    let answers = environment.replica.answers().await;
     for list in ["customers", "subscriptions"] {
         let page = &answers["graphql"]["data"][list];
         if page["totalCount"] != page["nodes"].as_array().unwrap().len() {
-            let stored = testkit::store::everything(&place.replica.embedded.store).await;
+            let stored = testkit::store::everything(&environment.replica.embedded.store).await;
             return Err(format!("{list}: {page:#}\n{stored:#?}\n{events:#?}"));
         }
     }
@@ -300,17 +300,17 @@ fn random_histories_under_random_faults_end_in_what_the_model_says() {
             .map(|_| {
                 let (counts, next, failed) = (counts.clone(), next.clone(), failed.clone());
                 tokio::spawn(async move {
-                    let place = Place::start().await;
+                    let environment = TestEnvironment::start().await;
                     loop {
                         let seed = next.fetch_add(1, Ordering::SeqCst);
                         if seed >= first + histories || failed.load(Ordering::SeqCst) {
-                            counts.add(place.proxy.met());
+                            counts.add(environment.proxy.met());
                             return None;
                         }
                         if (seed - first) % 100 == 99 {
                             println!("history {seed} begins after {:.0?}", started.elapsed());
                         }
-                        if let Err(failure) = run(seed, &place, &counts).await {
+                        if let Err(failure) = run(seed, &environment, &counts).await {
                             failed.store(true, Ordering::SeqCst);
                             return Some(format!("BYOS_FIRST_HISTORY={seed} BYOS_HISTORIES=1: {failure}"));
                         }

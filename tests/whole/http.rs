@@ -66,7 +66,7 @@ async fn an_event_goes_in_and_comes_out_at_every_reader() {
 }
 
 #[tokio::test]
-async fn nobody_gets_in_without_secret_or_token_whatever_else_is_wrong() {
+async fn requests_without_secret_or_token_are_rejected_whatever_else_is_wrong() {
     let local = local().await;
     for (path, header) in
         [("/webhook", "Stigg-Webhooks-Secret"), ("/check-access", "Authorization"), ("/graphql", "Authorization")]

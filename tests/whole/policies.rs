@@ -48,7 +48,7 @@ impl Observed {
         Self { stack, used, _embedded: embedded }
     }
 
-    /// One that knows the story, of which nothing is noted.
+    /// One with the sample data, of which nothing is noted.
     async fn told() -> Self {
         let observed = Self::empty().await;
         observed.stack.seed(SECRET).await.unwrap();
@@ -106,8 +106,8 @@ fn steps_from_now(steps: i64) -> String {
     (NOW.parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_secs(9 * steps)).to_string()
 }
 
-/// What the story leaves out, in an order that leads through every settlement of the webhook's.
-fn what_the_story_leaves_out() -> Vec<Value> {
+/// Events beyond the sample data, in an order that leads through every settlement of the webhook's.
+fn events_beyond_the_sample_data() -> Vec<Value> {
     let customer = |kind: &str, steps: Option<i64>| {
         let mut event = json!({"type": format!("customer.{kind}"), "messageId": format!("{kind} {steps:?}"), "id": "c", "email": "c@example.com"});
         if let Some(steps) = steps {
@@ -163,23 +163,23 @@ fn on_dynamodb(permissions: BTreeSet<Permission>) -> BTreeSet<Permission> {
     permissions.into_iter().filter(|(action, _)| action.starts_with("dynamodb:")).collect()
 }
 
-/// The story in order, backwards and in two other orders, each twice; and what it leaves out.
+/// The sample data in order, backwards and in two other orders, each twice; and what it leaves out.
 #[tokio::test]
 async fn the_webhook_may_do_on_dynamodb_what_it_does_and_nothing_else() {
     let mut used = BTreeSet::new();
-    let story: Vec<Value> = sample::events("webhook").into_iter().map(|(_, event)| event).collect();
-    let count = story.len();
+    let sample: Vec<Value> = sample::events("webhook").into_iter().map(|(_, event)| event).collect();
+    let count = sample.len();
     for step in [1, 2, 8, count - 1] {
         let observed = Observed::empty().await;
         let _ = observed.stack.store.warm_up_for_writes().await;
         let places = (0..count).map(|place| place * step % count);
         assert_eq!(places.clone().collect::<BTreeSet<_>>().len(), count, "steps of {step} leave events out");
         for place in places.clone().chain(places) {
-            observed.invoke(story[place].clone(), &[200]).await;
+            observed.invoke(sample[place].clone(), &[200]).await;
         }
         used.extend(observed.used());
     }
-    for events in [what_the_story_leaves_out(), what_the_story_leaves_out().into_iter().rev().collect()] {
+    for events in [events_beyond_the_sample_data(), events_beyond_the_sample_data().into_iter().rev().collect()] {
         let observed = Observed::empty().await;
         for event in events {
             observed.deliver(event).await;

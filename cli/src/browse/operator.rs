@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, join_all};
 use crate::{
     delivery::Label,
     doctor,
-    outcome::of_aws,
+    outcome::aws_error,
     recorded::{self, Recorded},
     target::Deployment,
 };
@@ -43,7 +43,7 @@ impl Operator {
         let (mut seen, mut events) = (HashSet::new(), Vec::new());
         for _ in 0..LOOKS {
             let request = sqs.receive_message().queue_url(url).max_number_of_messages(10).visibility_timeout(0);
-            let messages = request.send().await.map_err(|error| of_aws(&error))?.messages.unwrap_or_default();
+            let messages = request.send().await.map_err(|error| aws_error(&error))?.messages.unwrap_or_default();
             let new: Vec<_> = messages.into_iter().filter(|message| seen.insert(message.message_id.clone())).collect();
             if new.is_empty() {
                 break;
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_holds_no_event_is_told_so() {
+    fn a_message_without_an_event_is_reported() {
         let told = waiting("hello").remove(0);
         assert!(told.kind.is_none() && told.problem.unwrap().contains("not JSON"));
     }

@@ -22,7 +22,6 @@ enum Seen {
     Otherwise,
 }
 
-/// Takes the journey.
 pub(super) async fn take(
     options: &Doctor,
     deployment: &Deployment,

@@ -163,7 +163,7 @@ pub(super) async fn compare(deployment: &Deployment, path: &Path, findings: &mut
 
 async fn stack_parameters(deployment: &Deployment, stack: &str) -> Result<Parameters, String> {
     let client = deployment.sdk.cloudformation().await.map_err(|error| error.to_string())?;
-    let answer = client.describe_stacks().stack_name(stack).send().await.map_err(|error| outcome::of_aws(&error))?;
+    let answer = client.describe_stacks().stack_name(stack).send().await.map_err(|error| outcome::aws_error(&error))?;
     let parameters = answer.stacks().iter().flat_map(|stack| stack.parameters());
     Ok(parameters
         .filter_map(|parameter| Some((parameter.parameter_key()?.to_owned(), parameter.parameter_value()?.to_owned())))
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_next_deployment_would_change_is_told() {
+    fn changes_of_the_next_deployment_are_reported() {
         let has = parameters(&[("A", "1"), ("B", "2"), ("C", "3"), ("D", "4")]);
         let defaults = parameters(&[("A", "1"), ("B", "2"), ("C", "0"), ("D", "0")]);
         let mut findings = Findings::default();
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_for_another_architecture_is_told_before_it_is_deployed() {
+    fn a_build_for_another_architecture_is_reported_before_deployment() {
         let folder = tempfile::tempdir().unwrap();
         let [arm, intel] = ["arm64", "x86_64"].map(|name| parameters(&[(ARCHITECTURE, name)]));
         let verdict = |deployed: &Parameters, built: &Parameters| {

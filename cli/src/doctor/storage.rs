@@ -43,7 +43,7 @@ async fn table(deployment: &Deployment, store: &Store, name: &str, expected: &Ta
                 Place::Local => "start the local stack with `cargo run`: it creates its tables",
                 _ => "check the name, the region and the permissions; `sam deploy` creates the tables",
             };
-            return findings.fail(title, outcome::of_aws(&error), mend);
+            return findings.fail(title, outcome::aws_error(&error), mend);
         }
     };
     let differences = expected.differences(&described);
@@ -76,7 +76,9 @@ async fn time_to_live(store: &Store, name: &str, expected: &Table, findings: &mu
     let described = store.client().describe_time_to_live().table_name(name).send().await;
     let ttl = match described {
         Ok(answer) => answer.time_to_live_description,
-        Err(error) => return findings.warn(title, outcome::of_aws(&error), "allow dynamodb:DescribeTimeToLive to whoever looks"),
+        Err(error) => {
+            return findings.warn(title, outcome::aws_error(&error), "allow dynamodb:DescribeTimeToLive to whoever looks");
+        }
     };
     let is_on = ttl.as_ref().is_some_and(|ttl| {
         ttl.attribute_name() == Some(attribute)
@@ -98,7 +100,7 @@ async fn point_in_time_recovery(store: &Store, name: &str, findings: &mut Findin
     let backups = match answer {
         Ok(answer) => answer.continuous_backups_description,
         Err(error) => {
-            return findings.warn(title, outcome::of_aws(&error), "allow dynamodb:DescribeContinuousBackups to whoever looks");
+            return findings.warn(title, outcome::aws_error(&error), "allow dynamodb:DescribeContinuousBackups to whoever looks");
         }
     };
     let status = backups.as_ref().and_then(|backups| backups.point_in_time_recovery_description());
@@ -184,7 +186,7 @@ pub(crate) async fn waiting(deployment: &Deployment, url: &str) -> Result<u64, S
     let sqs = deployment.sdk.sqs().await.map_err(|error| error.to_string())?;
     let name = QueueAttributeName::ApproximateNumberOfMessages;
     let answer = sqs.get_queue_attributes().queue_url(url).attribute_names(name.clone()).send().await;
-    let answer = answer.map_err(|error| outcome::of_aws(&error))?;
+    let answer = answer.map_err(|error| outcome::aws_error(&error))?;
     let count = answer.attributes().and_then(|attributes| attributes.get(&name)).and_then(|count| count.parse().ok());
     count.ok_or_else(|| "SQS does not say how many messages it has".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Where an import stands, in a small file, so that another goes on from there.
+//! The checkpoint file of an import, to continue from after an interruption.
 
 use std::{
     io,
@@ -10,48 +10,34 @@ use serde::{Deserialize, Serialize};
 use super::Counts;
 use crate::stigg::{Cursor, Records};
 
-/// The form of the file.
+/// Format version of the file.
 const FORM: u32 = 1;
 
-/// Where an import stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Position {
     form: u32,
-    /// What is read.
+    /// Stigg's URL.
     pub(super) source: String,
-    /// What is written.
+    /// The customers' table.
     pub(super) table: String,
-    /// What it is at.
     pub(super) records: Records,
-    /// The page that is next.
+    /// The next page.
     pub(super) from: Option<Cursor>,
-    /// What was done so far.
     pub(super) counts: Counts,
 }
 
-/// Why a file is no use.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// It is there, and nobody asked to go on from it.
-    #[error("{0} tells of an import that did not end: go on from there with --resume, or remove the file to start over")]
+    #[error("{0} is the checkpoint of an unfinished import: continue with --resume, or remove the file to start over")]
     Unfinished(PathBuf),
-    /// There is none to go on from.
-    #[error("there is no {0} to go on from: start over without --resume")]
+    #[error("there is no checkpoint {0}: start without --resume")]
     Missing(PathBuf),
-    /// It can't be read or written.
-    #[error("{file} can't be used: {source}")]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// It is no such file.
-    #[error("{0} is no state of an import by this version")]
+    #[error("can't use {file}: {source}")]
+    File { file: PathBuf, source: io::Error },
+    #[error("{0} is not a checkpoint of this version")]
     Unreadable(PathBuf),
-    /// It is of another import.
-    #[error("{0} is of an import from {1} into {2}")]
+    #[error("{0} is the checkpoint of an import from {1} into {2}")]
     Other(PathBuf, String, String),
 }
 
@@ -64,10 +50,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Begins at the beginning, or where the file says.
-    ///
-    /// # Errors
-    /// See [`CheckpointError`].
+    /// Starts a new checkpoint, or resumes from the file.
     pub fn open(file: &Path, resume: bool, source: &str, table: &str) -> Result<Self, CheckpointError> {
         let of_file = |source| CheckpointError::File { file: file.to_owned(), source };
         let text = match std::fs::read_to_string(file) {
@@ -102,7 +85,7 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Writes the file anew: whole, or not at all.
+    /// Replaces the file atomically.
     pub(super) fn save(&self) -> Result<(), CheckpointError> {
         let of_file = |source| CheckpointError::File { file: self.file.clone(), source };
         let text = serde_json::to_string(&self.position).map_err(|error| of_file(error.into()))?;
@@ -112,7 +95,6 @@ impl Checkpoint {
         std::fs::rename(&beside, &self.file).map_err(of_file)
     }
 
-    /// Removes the file: the import is done.
     pub(super) fn remove(&self) -> Result<(), CheckpointError> {
         std::fs::remove_file(&self.file).map_err(|source| CheckpointError::File { file: self.file.clone(), source })
     }
@@ -123,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unfinished_import_is_gone_on_with_only_when_asked_and_only_the_same() {
+    fn an_unfinished_import_continues_only_with_resume_and_the_same_source() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("state.json");
         let open = |resume: bool, source: &str| Checkpoint::open(&file, resume, source, "customers");

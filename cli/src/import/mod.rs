@@ -1,4 +1,4 @@
-//! `byos import`: fills the replica with what Stigg has.
+//! `byos import`: fills the replica from Stigg's API.
 
 mod checkpoint;
 
@@ -13,59 +13,54 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 use crate::{
     consent::Consent,
     guard::{GuardError, Guards},
-    mirror::{Fatal, Found, Mirror, Mode, Progress},
-    outcome::Ended,
+    outcome::ExitStatus,
     report::Report,
     stigg::{Key, KeyError, Options, Records, Stigg, StiggError},
+    sync::{Comparison, Fatal, Mode, Progress, Synchronizer},
     target::{Target, TargetError},
 };
 
 /// Read all customers, subscriptions and entitlements from Stigg's API, and write what the replica lacks
 ///
-/// Connect the webhook first: what changes while the import runs comes that way, and wins or loses rightly.
-/// It can be run again at any time, and writes only what differs.
+/// Connect the webhook first: it delivers changes during the import, and versions decide which write wins.
+/// The import can be repeated at any time, and writes only differences.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   STIGG_API_KEY=… byos import --stack my-replica
   STIGG_API_KEY=… byos import --stack my-replica --resume        after Ctrl-C, a crash or an outage
   STIGG_API_KEY=… byos import --stack my-replica --yes --rate 90 --expect 1000000
 
-Exit codes: 0 all is imported; 1 it failed, go on with --resume; 2 bad usage, or not confirmed; 3 records were passed over.")]
+Exit codes: 0 imported completely; 1 failed, continue with --resume; 2 bad usage, or not confirmed; 3 records were skipped.")]
 pub struct Import {
-    /// Where the deployment is.
     #[command(flatten)]
     pub target: Target,
 
-    /// How Stigg is read.
     #[command(flatten)]
     pub stigg: Options,
 
-    /// The file that holds how far the import is, until it is done
+    /// Checkpoint file; removed when the import is complete
     #[arg(long, value_name = "FILE", default_value = "byos-import.json")]
     pub state: PathBuf,
 
-    /// Go on where the file says
+    /// Continue from the checkpoint file
     #[arg(long)]
     pub resume: bool,
 
-    /// About how many customers there are, for the time left: Stigg's API does not tell
+    /// Approximate number of customers, to estimate the time left: Stigg's API does not return it
     #[arg(long, value_name = "N")]
     pub expect: Option<u64>,
 
-    /// What may be written.
     #[command(flatten)]
     pub guards: Guards,
 
-    /// Whether to ask first.
     #[command(flatten)]
     pub consent: Consent,
 
-    /// One JSON object a line, the summary last
+    /// Print one JSON object per line, the summary last
     #[arg(long)]
     pub json: bool,
 }
 
-/// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
@@ -73,40 +68,31 @@ pub struct Counts {
     pub customers: u64,
     /// Subscriptions read.
     pub subscriptions: u64,
-    /// Lists of entitlements read.
+    /// Entitlement lists read.
     pub lists: u64,
     /// Events written.
     pub writes: u64,
-    /// Records, or parts of one, that were passed over.
+    /// Records, or parts of one, that were skipped.
     pub skipped: u64,
 }
 
-/// The import failed. What it did stays, and the file says where to go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// There is no usable key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The deployment is not found.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// Stigg's client could not be set up.
     #[error(transparent)]
     Stigg(#[from] StiggError),
-    /// The state's file is no use.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The key is of another environment, or too many customers are unknown to Stigg.
     #[error(transparent)]
     Guard(#[from] GuardError),
-    /// Stigg or the store failed.
-    #[error("{0}. What is imported stays: go on with --resume")]
+    #[error("{0}. Imported data is kept: continue with --resume")]
     Fatal(#[from] Fatal),
-    /// Ctrl-C.
-    #[error("interrupted. What is imported stays: go on with --resume")]
+    #[error("interrupted. Imported data is kept: continue with --resume")]
     Interrupted,
-    /// Results could not be written.
-    #[error("results can't be written: {0}")]
+    #[error("can't write results: {0}")]
     Output(#[from] io::Error),
 }
 
@@ -121,52 +107,43 @@ struct Summary<'a> {
     seconds: f64,
 }
 
-/// Imports until it is done, or Ctrl-C.
-///
-/// # Errors
-/// See [`ImportError`].
-pub async fn import(options: Import) -> Result<Ended, ImportError> {
+pub async fn import(options: Import) -> Result<ExitStatus, ImportError> {
     let key = Key::from_environment()?;
     let deployment = options.target.find().await?;
     let store = deployment.store().await?;
     if !options.consent.ask(&deployment, &store).await {
-        return Ok(Ended::NotBegun);
+        return Ok(ExitStatus::NotConfirmed);
     }
     let stigg = Stigg::new(&options.stigg, key, Clock::system())?;
     let mut checkpoint =
         Checkpoint::open(&options.state, options.resume, options.stigg.stigg_url.as_str(), &store.tables().customers)?;
-    let mirror = Mirror::new(stigg, store, Mode::Import);
+    let synchronizer = Synchronizer::new(stigg, store, Mode::Import);
     let mut report = Report::new(options.json, false);
-    if let Err(refused) = options.guards.before_import(&mirror, &mut report).await {
+    if let Err(refused) = options.guards.before_import(&synchronizer, &mut report).await {
         if !options.resume {
             checkpoint.remove()?;
         }
         return Err(refused.into());
     }
-    let run = run(&mirror, &mut checkpoint, options.stigg.concurrency.into(), options.expect, &mut report);
+    let run = run(&synchronizer, &mut checkpoint, options.stigg.concurrency.into(), options.expect, &mut report);
     tokio::select! {
         counts = run => {
-            let is_whole = counts?.skipped == 0;
-            Ok(if is_whole { Ended::Well } else { Ended::WithFindings })
+            let is_complete = counts?.skipped == 0;
+            Ok(if is_complete { ExitStatus::Success } else { ExitStatus::Findings })
         }
         _ = tokio::signal::ctrl_c() => Err(ImportError::Interrupted),
     }
 }
 
-/// Imports from where the checkpoint stands.
-///
-/// Customers first: a subscription is shown only beside its customer.
-///
-/// # Errors
-/// See [`ImportError`].
+/// Imports from the checkpoint. Customers first: subscriptions are visible only with their customer.
 pub async fn run(
-    mirror: &Mirror,
+    synchronizer: &Synchronizer,
     checkpoint: &mut Checkpoint,
     concurrency: usize,
     expected: Option<u64>,
     report: &mut Report,
 ) -> Result<Counts, ImportError> {
-    let begun = Instant::now();
+    let start = Instant::now();
     for records in [Records::Customers, Records::Subscriptions] {
         if checkpoint.position.records != records {
             continue;
@@ -175,18 +152,18 @@ pub async fn run(
             Records::Customers => {
                 ("customers", expected.map(|expected| expected.saturating_sub(checkpoint.position.counts.customers)))
             }
-            Records::Subscriptions | Records::Plans => ("subscriptions", None),
+            Records::Subscriptions => ("subscriptions", None),
         };
         report.begin(what, total);
         let from = checkpoint.position.from.take();
-        // What a page came to counts when the page is done: a page that is begun again counts once.
+        // Counts are saved when a page is done, so that a repeated page counts once.
         let mut counts = checkpoint.position.counts.clone();
         let on = async |progress: Progress| -> Result<(), ImportError> {
             match progress {
-                Progress::Record { found, .. } => {
-                    count(&mut counts, records, &found);
+                Progress::Record { comparison, .. } => {
+                    count(&mut counts, records, &comparison);
                     report.step();
-                    for skipped in &found.skipped {
+                    for skipped in &comparison.skipped {
                         report.skipped(skipped)?;
                     }
                 }
@@ -203,36 +180,36 @@ pub async fn run(
             }
             Ok(())
         };
-        mirror.walk(records, from, concurrency, on).await?;
+        synchronizer.compare_all(records, from, concurrency, on).await?;
     }
     let counts = checkpoint.position.counts.clone();
-    let asked = mirror.stigg.counts();
+    let requests = synchronizer.stigg.counts();
     let summary = Summary {
         counts: &counts,
-        calls: asked.calls,
-        throttled: asked.throttled,
-        failed: asked.failed,
-        seconds: begun.elapsed().as_secs_f64(),
+        calls: requests.calls,
+        throttled: requests.throttled,
+        failed: requests.failed,
+        seconds: start.elapsed().as_secs_f64(),
     };
-    report.summary(&summary, || in_words(&summary))?;
+    report.summary(&summary, || summary_text(&summary))?;
     Ok(counts)
 }
 
-fn count(counts: &mut Counts, records: Records, found: &Found) {
+fn count(counts: &mut Counts, records: Records, comparison: &Comparison) {
     match records {
         Records::Customers => counts.customers += 1,
-        Records::Subscriptions | Records::Plans => counts.subscriptions += 1,
+        Records::Subscriptions => counts.subscriptions += 1,
     }
-    counts.lists += found.lists;
-    counts.writes += found.writes;
-    counts.skipped += found.skipped.len() as u64;
+    counts.lists += comparison.lists;
+    counts.writes += comparison.writes;
+    counts.skipped += comparison.skipped.len() as u64;
 }
 
-fn in_words(summary: &Summary<'_>) -> String {
+fn summary_text(summary: &Summary<'_>) -> String {
     let Summary { counts, calls, throttled, failed, seconds } = summary;
     let Counts { customers, subscriptions, lists, writes, skipped } = counts;
     format!(
-        "Imported {customers} customers, {subscriptions} subscriptions and {lists} lists of entitlements: {writes} writes, \
-         {skipped} passed over.\nStigg was asked {calls} times in {seconds:.1} s; {throttled} answers asked to wait, {failed} failed."
+        "Imported {customers} customers, {subscriptions} subscriptions and {lists} entitlement lists: {writes} writes, \
+         {skipped} skipped.\n{calls} requests to Stigg in {seconds:.1} s: {throttled} throttled, {failed} failed."
     )
 }

@@ -1,4 +1,4 @@
-//! `byos reconcile`: holds the replica against what Stigg has.
+//! `byos reconcile`: compares the replica with Stigg, and fixes it.
 
 mod run;
 
@@ -15,58 +15,54 @@ pub use run::run;
 use crate::{
     consent::Consent,
     guard::{GuardError, Guards},
-    mirror::{Fatal, Mirror, Mode},
-    outcome::Ended,
+    outcome::ExitStatus,
     report::Report,
     stigg::{Key, KeyError, Options, Stigg, StiggError},
+    sync::{Fatal, Mode, Synchronizer},
     target::{Target, TargetError},
 };
 
-/// Compare the replica with what Stigg's API says, and tell what differs
+/// Compare the replica with Stigg's API, and report differences
 ///
-/// What differs at the first look may be on its way: it counts if it still does at a second. Of usage, only
-/// what Stigg counted some time ago and the replica has not heard since is a difference.
+/// A difference is reported if it persists in a second pass, since an event may be in flight. Usage is a difference
+/// only if both sides are older than this read.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   STIGG_API_KEY=… byos reconcile --stack my-replica
   STIGG_API_KEY=… byos reconcile --stack my-replica --customer customer-alder --values
   STIGG_API_KEY=… byos reconcile --stack my-replica --fix --yes --json
 
-Exit codes: 0 both are equal, or all is mended; 1 it failed; 2 bad usage, or not confirmed; 3 differences are left, or records were passed over.")]
+Exit codes: 0 no differences, or all are fixed; 1 failed; 2 bad usage, or not confirmed; 3 differences remain, or records were skipped.")]
 pub struct Reconcile {
-    /// Where the deployment is.
     #[command(flatten)]
     pub target: Target,
 
-    /// How Stigg is read.
     #[command(flatten)]
     pub stigg: Options,
 
-    /// Read only this customer, with all that hangs on it
+    /// Compare only this customer, with its subscriptions and entitlements
     #[arg(long, value_name = "ID", value_parser = id)]
     pub customer: Option<Id>,
 
-    /// After looking at everything, write what is missing or differs, and delete what Stigg does not have
+    /// After the comparison, write what is missing or differs, and delete what Stigg does not have
     #[arg(long)]
     pub fix: bool,
 
-    /// What may be written.
     #[command(flatten)]
     pub guards: Guards,
 
-    /// Whether to ask first.
     #[command(flatten)]
     pub consent: Consent,
 
-    /// After how many seconds to look a second time at what differs
+    /// Seconds before the second pass over differences
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub settle: u16,
 
-    /// Show the values that differ: names and e-mail addresses are among them
+    /// Print the values that differ, which may include names and e-mail addresses
     #[arg(long)]
     pub values: bool,
 
-    /// One JSON object a line, the summary last
+    /// Print one JSON object per line, the summary last
     #[arg(long)]
     pub json: bool,
 }
@@ -75,25 +71,18 @@ fn id(text: &str) -> Result<Id, IdError> {
     Id::try_from(text)
 }
 
-/// It could not be told whether the two are equal.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// There is no usable key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The deployment is not found.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// Stigg's client could not be set up.
     #[error(transparent)]
     Stigg(#[from] StiggError),
-    /// Stigg or the store failed.
     #[error(transparent)]
     Fatal(#[from] Fatal),
-    /// The key is of another environment.
     #[error(transparent)]
     Guard(#[from] GuardError),
-    /// Results could not be written.
     #[error("results can't be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -104,7 +93,6 @@ impl From<StoreError> for ReconcileError {
     }
 }
 
-/// What a reconciliation found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
@@ -114,29 +102,29 @@ pub struct Totals {
     pub subscriptions: u64,
     /// Lists of entitlements compared.
     pub lists: u64,
-    /// Differences of what is missing here.
+    /// Missing in the replica.
     pub missing: u64,
-    /// Differences of what is extra here.
+    /// Not in Stigg.
     pub extra: u64,
     /// Fields that differ.
     pub differing: u64,
-    /// How many of all these were mended.
-    pub mended: u64,
-    /// Entitlements whose usage differs and may be on its way.
+    /// How many of the differences were fixed.
+    #[serde(rename = "mended")]
+    pub fixed: u64,
+    /// Entitlements whose usage differs and may still be updated by an event in flight.
     pub usage_drift: u64,
-    /// Records, or parts of one, that were passed over.
+    /// Records, or parts of one, that were skipped.
     pub skipped: u64,
 }
 
 impl Totals {
-    /// Differences that are left.
+    /// Differences that were not fixed.
     pub fn left(&self) -> u64 {
-        self.missing + self.extra + self.differing - self.mended
+        self.missing + self.extra + self.differing - self.fixed
     }
 
-    /// How the command ends.
-    pub fn ended(&self) -> Ended {
-        if self.left() == 0 && self.skipped == 0 { Ended::Well } else { Ended::WithFindings }
+    pub fn exit_status(&self) -> ExitStatus {
+        if self.left() == 0 && self.skipped == 0 { ExitStatus::Success } else { ExitStatus::Findings }
     }
 }
 
@@ -151,52 +139,48 @@ struct Summary<'a> {
     seconds: f64,
 }
 
-/// What a reconciliation is asked to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How many customers are worked on at once.
+    /// Customers compared in parallel.
     pub concurrency: usize,
-    /// When to look a second time.
+    /// Delay before the second pass.
     pub settle: Duration,
     /// What may be written.
     pub guards: Guards,
 }
 
 /// Reconciles all customers, or one.
-///
-/// # Errors
-/// See [`ReconcileError`].
-pub async fn reconcile(options: Reconcile) -> Result<Ended, ReconcileError> {
+pub async fn reconcile(options: Reconcile) -> Result<ExitStatus, ReconcileError> {
     let key = Key::from_environment()?;
     let deployment = options.target.find().await?;
     let store = deployment.store().await?;
     if options.fix && !options.consent.ask(&deployment, &store).await {
-        return Ok(Ended::NotBegun);
+        return Ok(ExitStatus::NotConfirmed);
     }
     let stigg = Stigg::new(&options.stigg, key, Clock::system())?;
-    let mirror = Mirror::new(stigg, store, Mode::Look);
+    let synchronizer = Synchronizer::new(stigg, store, Mode::Compare);
     let settings = Settings {
         concurrency: options.stigg.concurrency.into(),
         settle: Duration::from_secs(options.settle.into()),
         guards: options.guards,
     };
     let report = Report::new(options.json, options.values);
-    Ok(run(mirror, options.fix, settings, options.customer.as_ref(), report).await?.ended())
+    Ok(run(synchronizer, options.fix, settings, options.customer.as_ref(), report).await?.exit_status())
 }
 
-fn in_words(summary: &Summary<'_>) -> String {
+fn summary_text(summary: &Summary<'_>) -> String {
     let Summary { totals, calls, throttled, failed, seconds } = summary;
-    let Totals { customers, subscriptions, lists, missing, extra, differing, mended, usage_drift, skipped } = totals;
+    let Totals { customers, subscriptions, lists, missing, extra, differing, fixed, usage_drift, skipped } = totals;
     let verdict = match (missing + extra + differing, totals.left()) {
-        (0, _) => "The replica says what Stigg says".to_owned(),
-        (all, 0) => format!("All of {all} differences are mended"),
+        (0, _) => "The replica equals Stigg".to_owned(),
+        (all, 0) => format!("All {all} differences are fixed"),
         (all, left) => {
-            format!("{all} differences ({missing} missing, {extra} extra, {differing} fields), {mended} mended, {left} left")
+            format!("{all} differences ({missing} missing, {extra} extra, {differing} fields), {fixed} fixed, {left} left")
         }
     };
     format!(
         "{verdict}: {customers} customers, {subscriptions} subscriptions, {lists} lists of entitlements.\n\
-         {usage_drift} entitlements have usage that is on its way; {skipped} records were passed over.\n\
-         Stigg was asked {calls} times in {seconds:.1} s; {throttled} answers asked to wait, {failed} failed."
+         {usage_drift} entitlements have usage that events may still update; {skipped} records were skipped.\n\
+         {calls} requests to Stigg in {seconds:.1} s: {throttled} throttled, {failed} failed."
     )
 }

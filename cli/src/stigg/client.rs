@@ -1,4 +1,4 @@
-//! Requests to Stigg's API: within its rate, tried again where that can help, and dated.
+//! Client of Stigg's API: rate limit, retries, and a time for each response.
 
 use std::{
     num::NonZeroU32,
@@ -22,43 +22,36 @@ use tokio::time::Instant;
 use super::{Key, Options};
 use crate::{http, outcome::in_one_line};
 
-/// How often a request is tried that the server fails or that gets no answer in time.
-const TRIES: u32 = 6;
+/// Attempts of a request that fails or times out.
+const MAX_ATTEMPTS: u32 = 6;
 
-/// How often a request is tried that is asked to wait.
-const WAITS: u32 = 60;
+/// Attempts of a request that is throttled (429).
+const MAX_THROTTLED_ATTEMPTS: u32 = 60;
 
-/// How many requests in a row may fail for good before it is no longer their records' fault.
-const FAILURES_IN_A_ROW: u32 = 20;
+/// After so many consecutive failed requests the run ends: the cause is not a single record.
+const MAX_CONSECUTIVE_FAILURES: u32 = 20;
 
-/// The longest wait between two tries, whatever a Retry-After says.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// Longest delay between two attempts, even if Retry-After is longer.
+const MAX_WAIT: Duration = Duration::from_secs(120);
 
-/// Stigg's API did not say what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum StiggError {
-    /// The client could not be set up.
     #[error("no HTTP client: {0}")]
     Client(String),
-    /// The key is not taken.
-    #[error("Stigg does not take the key ({0}): is it a Full access key of this environment?")]
+    #[error("Stigg rejects the key ({0}): check that it is a Full access key of this environment")]
     Key(StatusCode),
-    /// The request is not taken.
-    #[error("Stigg refuses the request ({0})")]
+    #[error("Stigg rejects the request ({0})")]
     Refused(StatusCode),
-    /// No answer after all tries.
     #[error("Stigg did not answer: {0}")]
     Unavailable(String),
-    /// One request after the other got no answer: it is not the records.
-    #[error("Stigg did not answer {FAILURES_IN_A_ROW} requests in a row; the last: {0}")]
+    #[error("Stigg did not answer {MAX_CONSECUTIVE_FAILURES} requests in a row; the last: {0}")]
     Down(String),
-    /// The answer is not what is documented.
     #[error("Stigg's answer can't be read: {0}")]
     Unreadable(&'static str),
 }
 
 impl StiggError {
-    /// Whether the next request would end the same way, so that it is no use to go on.
+    /// Whether the next request would fail too.
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Client(_) | Self::Key(_) | Self::Down(_) => true,
@@ -67,23 +60,22 @@ impl StiggError {
     }
 }
 
-/// An answer, and since when what it says surely held.
+/// A response, and the time from which its content surely holds.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// What it says; None if Stigg does not know what was asked for.
+    /// None for a 404.
     pub body: Option<Value>,
-    /// A moment, on Stigg's clock, that what it says includes all events up to: see [`Stigg::get`].
+    /// A time on Stigg's clock: the content includes all events up to it. See [`Stigg::get`].
     pub read_at: Timestamp,
 }
 
-/// What was asked of Stigg.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Requests, with those that were tried again.
+    /// Requests, including retries.
     pub calls: u64,
-    /// Answers that asked to wait.
+    /// Throttled requests (429).
     pub throttled: u64,
-    /// Requests that failed or were not answered in time.
+    /// Requests that failed or timed out.
     pub failed: u64,
 }
 
@@ -95,7 +87,7 @@ pub struct Stigg {
     api: Url,
     edge: Url,
     limiter: Option<DefaultDirectRateLimiter>,
-    /// No request before this moment: an answer asked for it.
+    /// No request before this time: Stigg throttled the key.
     not_before: Mutex<Option<Instant>>,
     clock: Clock,
     lag: SignedDuration,
@@ -104,18 +96,16 @@ pub struct Stigg {
     calls: AtomicU64,
     throttled: AtomicU64,
     failed: AtomicU64,
-    failures_in_a_row: AtomicU32,
+    consecutive_failures: AtomicU32,
 }
 
-/// What one try came to.
-enum Tried {
+enum Attempt {
     Answered(Answer),
     Wait(Option<Duration>),
     Failed(String),
 }
 
 impl Stigg {
-    /// A client with these options.
     ///
     /// # Errors
     /// If no HTTP client can be set up.
@@ -135,80 +125,77 @@ impl Stigg {
             calls: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            failures_in_a_row: AtomicU32::new(0),
+            consecutive_failures: AtomicU32::new(0),
         })
     }
 
-    /// The present moment, as this client has it.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// What was asked so far.
     pub fn counts(&self) -> Counts {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts { calls: count(&self.calls), throttled: count(&self.throttled), failed: count(&self.failed) }
     }
 
-    /// An address of the REST API, such as `["customers", id]`. None if a part can't stand in a path.
+    /// A REST API URL from path segments such as `["customers", id]`. None if a segment is empty or a dot segment.
     pub(super) fn api_url(&self, parts: &[&str]) -> Option<Url> {
         below(&self.api, &[&["api", "v1"], parts].concat())
     }
 
-    /// An address of the Edge API. None if a part can't stand in a path.
+    /// An Edge API URL; see [`Stigg::api_url`].
     pub(super) fn edge_url(&self, parts: &[&str]) -> Option<Url> {
         below(&self.edge, &[&["v1"], parts].concat())
     }
 
-    /// Asks until there is an answer, or it is no use.
+    /// Sends a GET request with retries.
     ///
-    /// The answer is dated: `read_at` is never later than the state that it shows. What a request
-    /// shows held when it was sent or later, so the moment it was sent would do, were this machine's
-    /// clock Stigg's and did the answer not come from a copy that lags. Hence the earlier of this
-    /// machine's moment and the answer's own `Date` less the time that it took (a cached answer
-    /// carries the date of what is cached), and the lag off that.
-    ///
-    /// # Errors
-    /// See [`StiggError`].
+    /// `read_at` is never later than the state that the response shows. It is the earlier of the time of sending by this
+    /// machine's clock and the response's `Date` less the duration of the request (a cached response carries the date of
+    /// the cached content), less the configured lag of Stigg's API.
     pub(super) async fn get(&self, url: Url) -> Result<Answer, StiggError> {
         let (mut failures, mut waits) = (0, 0);
         loop {
-            let reason = match self.try_once(&url).await? {
-                Tried::Answered(answer) => {
-                    self.failures_in_a_row.store(0, Ordering::Relaxed);
+            let reason = match self.attempt(&url).await? {
+                Attempt::Answered(answer) => {
+                    self.consecutive_failures.store(0, Ordering::Relaxed);
                     return Ok(answer);
                 }
-                Tried::Wait(wait) => {
+                Attempt::Wait(wait) => {
                     self.throttled.fetch_add(1, Ordering::Relaxed);
                     waits += 1;
-                    if waits < WAITS {
-                        self.hold(wait.unwrap_or(self.backoff * 2).min(LONGEST_WAIT));
+                    if waits < MAX_THROTTLED_ATTEMPTS {
+                        self.pause(wait.unwrap_or(self.backoff * 2).min(MAX_WAIT));
                         continue;
                     }
-                    "it keeps asking to wait (429)".to_owned()
+                    "still throttled (429)".to_owned()
                 }
-                Tried::Failed(reason) => {
+                Attempt::Failed(reason) => {
                     self.failed.fetch_add(1, Ordering::Relaxed);
                     failures += 1;
-                    if failures < TRIES {
-                        tokio::time::sleep((self.backoff * 2_u32.pow(failures - 1)).min(LONGEST_WAIT)).await;
+                    if failures < MAX_ATTEMPTS {
+                        tokio::time::sleep((self.backoff * 2_u32.pow(failures - 1)).min(MAX_WAIT)).await;
                         continue;
                     }
                     reason
                 }
             };
-            let in_a_row = self.failures_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
-            return Err(if in_a_row < FAILURES_IN_A_ROW { StiggError::Unavailable(reason) } else { StiggError::Down(reason) });
+            let consecutive = self.consecutive_failures.fetch_add(1, Ordering::Relaxed) + 1;
+            return Err(if consecutive < MAX_CONSECUTIVE_FAILURES {
+                StiggError::Unavailable(reason)
+            } else {
+                StiggError::Down(reason)
+            });
         }
     }
 
-    async fn try_once(&self, url: &Url) -> Result<Tried, StiggError> {
-        self.wait_for_my_turn().await;
+    async fn attempt(&self, url: &Url) -> Result<Attempt, StiggError> {
+        self.wait_for_slot().await;
         self.calls.fetch_add(1, Ordering::Relaxed);
         let (sent_at, start) = (self.clock.now(), Instant::now());
         let request =
             self.http.get(url.clone()).header("X-API-KEY", self.key.header()).header("X-API-VERSION", "1").timeout(self.timeout);
-        let failed = |error: reqwest::Error| Tried::Failed(in_one_line(&error.without_url()));
+        let failed = |error: reqwest::Error| Attempt::Failed(in_one_line(&error.without_url()));
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => return Ok(failed(error)),
@@ -217,21 +204,21 @@ impl Stigg {
         match response.status() {
             status if status.is_success() => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(StiggError::Key(response.status())),
-            StatusCode::NOT_FOUND => return Ok(Tried::Answered(Answer { body: None, read_at })),
-            StatusCode::TOO_MANY_REQUESTS => return Ok(Tried::Wait(self.retry_after(response.headers()))),
-            StatusCode::REQUEST_TIMEOUT => return Ok(Tried::Failed("it took too long (408)".to_owned())),
+            StatusCode::NOT_FOUND => return Ok(Attempt::Answered(Answer { body: None, read_at })),
+            StatusCode::TOO_MANY_REQUESTS => return Ok(Attempt::Wait(self.retry_after(response.headers()))),
+            StatusCode::REQUEST_TIMEOUT => return Ok(Attempt::Failed("request timeout (408)".to_owned())),
             status if status.is_server_error() => {
-                // A server that says how long it is away is believed.
+                // A failing server may send Retry-After too.
                 if let Some(wait) = self.retry_after(response.headers()) {
-                    self.hold(wait.min(LONGEST_WAIT));
+                    self.pause(wait.min(MAX_WAIT));
                 }
-                return Ok(Tried::Failed(format!("it failed ({status})")));
+                return Ok(Attempt::Failed(format!("server error ({status})")));
             }
             status => return Err(StiggError::Refused(status)),
         }
         match response.bytes().await {
             Ok(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(body) => Ok(Tried::Answered(Answer { body: Some(body), read_at })),
+                Ok(body) => Ok(Attempt::Answered(Answer { body: Some(body), read_at })),
                 Err(_) => Err(StiggError::Unreadable("it is not JSON")),
             },
             Err(error) => Ok(failed(error)),
@@ -256,14 +243,14 @@ impl Stigg {
         }
     }
 
-    fn hold(&self, wait: Duration) {
+    fn pause(&self, wait: Duration) {
         let until = Instant::now() + wait;
         let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
         *not_before = Some(not_before.map_or(until, |before| before.max(until)));
     }
 
-    /// Waits for the token bucket, and for as long as an answer asked for: all requests share a key.
-    async fn wait_for_my_turn(&self) {
+    /// Waits for the rate limiter and for Retry-After: all requests share a key.
+    async fn wait_for_slot(&self) {
         loop {
             let not_before = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
             match not_before {
@@ -283,7 +270,7 @@ fn http_date(headers: &HeaderMap, name: &reqwest::header::HeaderName) -> Option<
 }
 
 fn below(base: &Url, parts: &[&str]) -> Option<Url> {
-    // A path has no place for these: they would be taken for a step up.
+    // URL parsing would resolve dot segments.
     if parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
         return None;
     }

@@ -10,4 +10,4 @@ pub use client::{Answer, Counts, Stigg, StiggError};
 pub use options::{Key, KeyError, Options};
 pub use page::{Cursor, Page, Records};
 pub use record::{BadRecord, CustomerRecord, MESSAGE_ID, SubscriptionRecord, plan};
-pub use state::{Granted, State};
+pub use state::{GrantedEntitlement, State};

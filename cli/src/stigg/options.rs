@@ -1,14 +1,14 @@
-//! How Stigg's API is read: where, how fast, with which key.
+//! Options of Stigg's API: URLs, rate and key.
 
 use std::time::Duration;
 
 use clap::Args;
 use reqwest::{Url, header::HeaderValue};
 
-/// The variable that holds Stigg's key. It is no option: those are seen in lists of processes.
+/// Not a command-line option, since those are visible in process lists.
 const KEY_VARIABLE: &str = "STIGG_API_KEY";
 
-/// The options by which a command is told how to read Stigg's API, to be flattened into its own.
+/// Options of commands that read Stigg's API.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Stigg's API (its key in the variable STIGG_API_KEY)")]
 pub struct Options {
@@ -20,55 +20,44 @@ pub struct Options {
     #[arg(long, env = "STIGG_EDGE_URL", value_name = "URL", default_value = "https://edge.api.stigg.io")]
     pub stigg_edge_url: Url,
 
-    /// The most requests a second, 0 for no limit. Stigg allows 100, which your product's own calls to Stigg share
+    /// Maximum requests per second, 0 for no limit. Stigg allows 100, shared with your product's own calls
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub rate: u32,
 
-    /// How many customers are worked on at once
+    /// Customers processed in parallel
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub concurrency: u16,
 
-    /// By how many seconds Stigg's API may lag behind its events
+    /// Seconds that Stigg's API may lag behind its events
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub lag: u32,
 
-    /// How many seconds a request may take
+    /// Request timeout in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
     pub timeout: u16,
 
-    /// The first wait before a request that failed is tried again; it doubles with each try
+    /// Delay before the first retry; doubles with each attempt
     #[arg(skip = Duration::from_millis(500))]
     pub backoff: Duration,
 }
 
-/// Stigg's key. Its `Debug` does not show it.
+/// Stigg's API key, redacted in `Debug`.
 #[derive(Clone, Debug)]
 pub struct Key(HeaderValue);
 
-/// There is no usable key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The variable is not set, or empty.
     #[error("{KEY_VARIABLE} is not set: it is the Full access key, in Stigg under Integrations, API keys")]
     Missing,
-    /// A header can't hold it.
-    #[error("{KEY_VARIABLE} holds characters that no key has")]
+    #[error("{KEY_VARIABLE} contains invalid characters")]
     Unusable,
 }
 
 impl Key {
-    /// The key in the environment.
-    ///
-    /// # Errors
-    /// See [`KeyError`].
     pub fn from_environment() -> Result<Self, KeyError> {
         Self::new(std::env::var(KEY_VARIABLE).unwrap_or_default().trim())
     }
 
-    /// This key.
-    ///
-    /// # Errors
-    /// See [`KeyError`].
     pub fn new(key: &str) -> Result<Self, KeyError> {
         if key.is_empty() {
             return Err(KeyError::Missing);
@@ -78,7 +67,7 @@ impl Key {
         Ok(Self(value))
     }
 
-    /// The key as a header, which is not shown either.
+    /// Marked as sensitive.
     pub(crate) fn header(&self) -> &HeaderValue {
         &self.0
     }

@@ -1,5 +1,6 @@
 //! Pages of customers and subscriptions, in both forms that Stigg documents.
 
+use domain::id::Id;
 use jiff::Timestamp;
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -18,8 +19,6 @@ pub enum Records {
     Customers,
     /// Subscriptions.
     Subscriptions,
-    /// Plans, which are only asked for one by one.
-    Plans,
 }
 
 impl Records {
@@ -27,7 +26,6 @@ impl Records {
         match self {
             Self::Customers => "customers",
             Self::Subscriptions => "subscriptions",
-            Self::Plans => "plans",
         }
     }
 }
@@ -64,11 +62,8 @@ pub struct Page {
 
 impl Stigg {
     /// A page of all records, or of one customer's.
-    ///
-    /// # Errors
-    /// See [`StiggError`].
-    pub async fn page(&self, of: Records, customer_id: Option<&str>, from: Option<&Cursor>) -> Result<Page, StiggError> {
-        let mut url = self.api_url(&[of.path()]).ok_or(StiggError::Refused(StatusCode::NOT_FOUND))?;
+    pub async fn page(&self, records: Records, customer_id: Option<&str>, from: Option<&Cursor>) -> Result<Page, StiggError> {
+        let mut url = self.api_url(&[records.path()]).ok_or(StiggError::Refused(StatusCode::NOT_FOUND))?;
         {
             let mut query = url.query_pairs_mut();
             query.append_pair("limit", PAGE);
@@ -88,12 +83,18 @@ impl Stigg {
         Ok(Page { records, next, read_at })
     }
 
-    /// One record, by its id. None if Stigg does not know it.
-    ///
-    /// # Errors
-    /// See [`StiggError`].
-    pub async fn record(&self, of: Records, id: &str) -> Result<(Option<Value>, Timestamp), StiggError> {
-        let url = self.api_url(&[of.path(), id]).ok_or(StiggError::Unreadable("the id can't stand in an address"))?;
+    /// One record by its id. None if Stigg does not know it.
+    pub async fn record(&self, records: Records, id: &str) -> Result<(Option<Value>, Timestamp), StiggError> {
+        self.record_at(records.path(), id).await
+    }
+
+    /// A plan's record. None if Stigg does not know it.
+    pub async fn plan_record(&self, plan_id: &Id) -> Result<(Option<Value>, Timestamp), StiggError> {
+        self.record_at("plans", plan_id.as_str()).await
+    }
+
+    async fn record_at(&self, path: &str, id: &str) -> Result<(Option<Value>, Timestamp), StiggError> {
+        let url = self.api_url(&[path, id]).ok_or(StiggError::Unreadable("the id can't stand in an address"))?;
         let Answer { body, read_at } = self.get(url).await?;
         let Some(mut body) = body else { return Ok((None, read_at)) };
         match body.get_mut("data").map(Value::take).unwrap_or(body) {

@@ -42,7 +42,7 @@ pub struct CustomerRecord {
     /// When it was created, where the record says that.
     pub created_at: Option<Timestamp>,
     /// What the record says, null included, under the names of events.
-    pub told: Map<String, Value>,
+    pub fields: Map<String, Value>,
 }
 
 impl CustomerRecord {
@@ -53,22 +53,22 @@ impl CustomerRecord {
     pub fn read(record: &Value) -> Result<Self, BadRecord> {
         // An older form calls the user's own reference externalId, and has another id beside it.
         let id = id(record, &["externalId", "id"])?;
-        let mut told = told(record, &CUSTOMER_FIELDS);
+        let mut fields = select(record, &CUSTOMER_FIELDS);
         if let Some(billing_id) = billing_id(record) {
-            told.entry("billingId").or_insert(billing_id);
+            fields.entry("billingId").or_insert(billing_id);
         }
         // Events say null where a record has an empty object.
-        if told.get("metadata").and_then(Value::as_object).is_some_and(Map::is_empty) {
-            told.insert("metadata".to_owned(), Value::Null);
+        if fields.get("metadata").and_then(Value::as_object).is_some_and(Map::is_empty) {
+            fields.insert("metadata".to_owned(), Value::Null);
         }
         let is_archived = ["archivedAt", "deletedAt"].iter().any(|name| record.get(name).is_some_and(|time| !time.is_null()));
-        Ok(Self { id, is_archived, created_at: time(record, "createdAt"), told })
+        Ok(Self { id, is_archived, created_at: time(record, "createdAt"), fields })
     }
 
-    /// The customer.created or customer.updated that says this, `told` being the whole of it.
-    pub fn event(&self, created: bool, at: Timestamp, told: &Map<String, Value>) -> Value {
+    /// The customer.created or customer.updated that says this, `fields` being complete.
+    pub fn event(&self, created: bool, at: Timestamp, fields: &Map<String, Value>) -> Value {
         let kind = if created { "customer.created" } else { "customer.updated" };
-        event(kind, self.id.as_str(), at, told.clone())
+        event(kind, self.id.as_str(), at, fields.clone())
     }
 
     /// The customer.deleted of a customer that Stigg has archived, or knows no more.
@@ -109,7 +109,7 @@ pub struct SubscriptionRecord {
     /// When it was created, where the record says that.
     pub created_at: Option<Timestamp>,
     /// What the record says, null included, under the names of events.
-    pub told: Map<String, Value>,
+    pub fields: Map<String, Value>,
 }
 
 impl SubscriptionRecord {
@@ -122,16 +122,16 @@ impl SubscriptionRecord {
             let nested = record.get(object).map(|nested| json!({ flat: nested.get("id") }));
             if record.get(flat).is_some_and(|value| !value.is_null()) { record.clone() } else { nested.unwrap_or_default() }
         };
-        let mut told = told(record, &SUBSCRIPTION_FIELDS);
+        let mut fields = select(record, &SUBSCRIPTION_FIELDS);
         if let Some(Value::Object(plan)) = record.get("plan") {
-            told.insert("plan".to_owned(), plan.clone().into());
+            fields.insert("plan".to_owned(), plan.clone().into());
         }
         for needed in ["status", "startDate"] {
-            if told.get(needed).and_then(Value::as_str).is_none_or(str::is_empty) {
+            if fields.get(needed).and_then(Value::as_str).is_none_or(str::is_empty) {
                 return Err(BadRecord::new(format!("`{needed}` is missing")));
             }
         }
-        let start = told.get("startDate").and_then(Value::as_str).unwrap_or_default();
+        let start = fields.get("startDate").and_then(Value::as_str).unwrap_or_default();
         parse_tolerant(start).map_err(|problem| BadRecord::new(format!("`startDate` {problem}")))?;
         let resource = within("resource", "resourceId");
         let has_resource = resource.get("resourceId").is_some_and(|id| !id.is_null());
@@ -141,7 +141,7 @@ impl SubscriptionRecord {
             plan_id: id(&within("plan", "planId"), &["planId"])?,
             resource_id: has_resource.then(|| id(&resource, &["resourceId"])).transpose()?,
             created_at: time(record, "createdAt"),
-            told,
+            fields,
         })
     }
 
@@ -150,9 +150,9 @@ impl SubscriptionRecord {
         event("subscription.created", self.id.as_str(), at, Map::new())
     }
 
-    /// The subscription.updated that says this, `told` being the whole of it.
-    pub fn event(&self, at: Timestamp, told: &Map<String, Value>) -> Value {
-        let mut body = told.clone();
+    /// The subscription.updated that says this, `fields` being complete.
+    pub fn event(&self, at: Timestamp, fields: &Map<String, Value>) -> Value {
+        let mut body = fields.clone();
         body.insert("customer".to_owned(), json!({"id": self.customer_id}));
         body.insert("resource".to_owned(), self.resource_id.as_ref().map_or(Value::Null, |id| json!({ "id": id })));
         let plan = body.entry("plan").or_insert_with(|| json!({}));
@@ -165,7 +165,7 @@ impl SubscriptionRecord {
 
 /// What events say of a plan, from its record.
 pub fn plan(record: &Value) -> Map<String, Value> {
-    let mut plan = told(record, &["description", "pricingType", "status"]);
+    let mut plan = select(record, &["description", "pricingType", "status"]);
     if let Some(name) = record.get("displayName").filter(|name| name.is_string()) {
         plan.insert("name".to_owned(), name.clone());
     }
@@ -189,7 +189,7 @@ fn id(record: &Value, names: &[&str]) -> Result<Id, BadRecord> {
     Id::try_from(text).map_err(|error| BadRecord::new(format!("`{name}` {error}")))
 }
 
-fn told(record: &Value, fields: &[&str]) -> Map<String, Value> {
+fn select(record: &Value, fields: &[&str]) -> Map<String, Value> {
     fields.iter().filter_map(|name| Some(((*name).to_owned(), record.get(name)?.clone()))).collect()
 }
 
@@ -214,10 +214,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_record_does_not_say_is_told_apart_from_null() {
+    fn absent_fields_of_a_record_are_distinguished_from_null() {
         let record = customer(json!({"id": "c", "name": null, "metadata": {}, "createdAt": "2026-01-01T00:00:00Z",
                                      "archivedAt": null, "updatedAt": "2026-01-02T00:00:00Z"}));
-        assert_eq!(Value::Object(record.told.clone()), json!({"name": null, "metadata": null}));
+        assert_eq!(Value::Object(record.fields.clone()), json!({"name": null, "metadata": null}));
         assert_eq!((record.is_archived, record.created_at), (false, "2026-01-01T00:00:00Z".parse().ok()));
         assert!(customer(json!({"id": "c", "archivedAt": "2026-01-01T00:00:00Z"})).is_archived);
     }
@@ -226,9 +226,9 @@ mod tests {
     fn the_billing_id_is_that_of_the_billing_integration_unless_the_record_says_one() {
         let integrations = json!([{"vendorIdentifier": "HUBSPOT", "syncedEntityId": "h"},
                                   {"vendorIdentifier": "STRIPE", "syncedEntityId": "cus_1"}]);
-        assert_eq!(customer(json!({"id": "c", "integrations": integrations})).told["billingId"], "cus_1");
-        assert_eq!(customer(json!({"id": "c", "integrations": integrations, "billingId": "own"})).told["billingId"], "own");
-        assert!(!customer(json!({"id": "c", "integrations": []})).told.contains_key("billingId"));
+        assert_eq!(customer(json!({"id": "c", "integrations": integrations})).fields["billingId"], "cus_1");
+        assert_eq!(customer(json!({"id": "c", "integrations": integrations, "billingId": "own"})).fields["billingId"], "own");
+        assert!(!customer(json!({"id": "c", "integrations": []})).fields.contains_key("billingId"));
     }
 
     #[test]
@@ -262,7 +262,7 @@ mod tests {
             let mut record = dates.clone();
             record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             let record = SubscriptionRecord::read(&record).unwrap();
-            record.event("2026-01-02T00:00:00Z".parse().unwrap(), &record.told)
+            record.event("2026-01-02T00:00:00Z".parse().unwrap(), &record.fields)
         };
         let flat = with(json!({"customerId": "c", "planId": "p", "resourceId": "r"}));
         assert_eq!(flat, with(json!({"customer": {"id": "c"}, "plan": {"id": "p"}, "resource": {"id": "r"}})));

@@ -29,7 +29,7 @@ const NOT_ENTITLED: [&str; 4] = ["NoFeatureEntitlementInSubscription", "Entitlem
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     /// Each entitlement; none for a customer without a subscription.
-    pub granted: Vec<Granted>,
+    pub granted: Vec<GrantedEntitlement>,
     /// Stigg knows no such customer or resource, or says that the customer is archived.
     pub is_gone: bool,
     /// See [`Answer::read_at`].
@@ -38,7 +38,7 @@ pub struct State {
 
 /// One entitlement.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Granted {
+pub struct GrantedEntitlement {
     /// As an event's list has it.
     pub entitlement: Value,
     /// When its usage last changed, or the balance of the credits that pay for it, where the state says that.
@@ -90,7 +90,8 @@ impl State {
             let entitlement =
                 entitlement(entry, wallet).map_err(|problem| BadRecord::new(format!("entitlements[{index}]{problem}")))?;
             let updated_at = |value: &Value| value.get("usageUpdatedAt")?.as_str().and_then(|time| parse(time).ok());
-            granted.push(Granted { entitlement, usage_updated_at: wallet.map_or_else(|| updated_at(entry), updated_at) });
+            granted
+                .push(GrantedEntitlement { entitlement, usage_updated_at: wallet.map_or_else(|| updated_at(entry), updated_at) });
         }
         Ok(Self { granted, is_gone, read_at })
     }

@@ -92,9 +92,6 @@ impl Deployment {
     }
 
     /// Its store, with another budget of time.
-    ///
-    /// # Errors
-    /// As [`Deployment::store`].
     pub async fn store_within(&self, budget: Budget) -> Result<Store, TargetError> {
         let endpoint = match (&self.dynamodb_endpoint, &self.tables) {
             (Some(endpoint), _) => Some(endpoint.clone()),

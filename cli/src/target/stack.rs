@@ -21,7 +21,7 @@ pub(super) struct Outputs {
 pub(super) async fn outputs(stack: &str, sdk: &Sdk) -> Result<Outputs, TargetError> {
     let failed = |reason: String| TargetError::Stack { stack: stack.to_owned(), reason };
     let answer = sdk.cloudformation().await?.describe_stacks().stack_name(stack).send().await;
-    let answer = answer.map_err(|error| failed(outcome::of_aws(&error)))?;
+    let answer = answer.map_err(|error| failed(outcome::aws_error(&error)))?;
     let described = answer.stacks().first().ok_or_else(|| failed("there is no such stack".to_owned()))?;
     let outputs = described.outputs().iter().filter_map(|output| Some((output.output_key()?, output.output_value()?)));
     Ok(Outputs { arn: described.stack_id().map(str::to_owned), ..read(stack, &outputs.collect())? })

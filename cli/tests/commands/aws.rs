@@ -5,7 +5,7 @@ use axum::{Router, http::StatusCode};
 use serde_json::json;
 use testkit::fake_aws::{SecretsManager, Sqs};
 
-use crate::stack::{Local, Ran, run};
+use crate::stack::{Local, Output, run};
 
 /// The stack `replica`, and what stands in for AWS.
 pub(crate) struct Aws {
@@ -61,12 +61,12 @@ impl Aws {
     }
 
     /// Runs the binary with AWS's environment and nothing else.
-    pub(crate) async fn byos(&self, arguments: &[&str]) -> Ran {
+    pub(crate) async fn byos(&self, arguments: &[&str]) -> Output {
         self.byos_with(arguments, &[]).await
     }
 
     /// The same with more of an environment.
-    pub(crate) async fn byos_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Ran {
+    pub(crate) async fn byos_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Output {
         run(arguments, &[&self.environment()[..], more].concat(), "").await
     }
 
@@ -87,20 +87,20 @@ impl Aws {
 #[tokio::test]
 async fn a_stack_is_known_by_its_name_alone() {
     let aws = Aws::start().await;
-    let ran = aws.byos(&["send", "--story", "--stack", "replica", "--yes"]).await;
-    assert!(ran.code == 0 && ran.out.ends_with("21 taken.\n"), "{ran:?}");
-    let ran = aws.byos(&["show", "customer-alder", "--stack", "replica", "--json"]).await;
-    assert_eq!(ran.json()["visible"]["name"], "Alder Analytics GmbH");
-    let ran = aws.byos(&["show", "customer-alder", "--stack", "other"]).await;
-    assert!(ran.code == 1 && ran.err.contains("Stack with id other does not exist"), "{ran:?}");
+    let output = aws.byos(&["send", "--sample", "--stack", "replica", "--yes"]).await;
+    assert!(output.code == 0 && output.out.ends_with("21 taken.\n"), "{output:?}");
+    let output = aws.byos(&["show", "customer-alder", "--stack", "replica", "--json"]).await;
+    assert_eq!(output.json()["visible"]["name"], "Alder Analytics GmbH");
+    let output = aws.byos(&["show", "customer-alder", "--stack", "other"]).await;
+    assert!(output.code == 1 && output.err.contains("Stack with id other does not exist"), "{output:?}");
 }
 
 #[tokio::test]
-async fn a_secret_that_is_not_set_is_told_before_anything_is_sent() {
+async fn an_unset_secret_is_reported_before_anything_is_sent() {
     let aws = Aws::start().await;
     aws.secrets.put(Some(&json!({"secret": ""})));
-    let ran = aws.byos(&["send", "--story", "--stack", "replica", "--yes"]).await;
-    assert!(ran.code == 1 && ran.out.is_empty() && ran.err.contains("arn:webhook holds no value yet"), "{ran:?}");
+    let output = aws.byos(&["send", "--sample", "--stack", "replica", "--yes"]).await;
+    assert!(output.code == 1 && output.out.is_empty() && output.err.contains("arn:webhook holds no value yet"), "{output:?}");
 }
 
 #[tokio::test]
@@ -117,22 +117,25 @@ async fn a_stack_conflicts_with_tables_and_addresses_that_are_named_beside_it() 
         "SECRETS_MANAGER_ENDPOINT",
     ] {
         for command in [&show[..], &["replay", "--stack", "replica", "--yes"], &["import", "--stack", "replica", "--yes"]] {
-            let ran = aws.byos_with(command, &[(variable, "http://127.0.0.1:1")]).await;
-            assert!(ran.code == 2 && ran.out.is_empty() && ran.err.contains(variable), "{command:?} {variable}: {ran:?}");
+            let output = aws.byos_with(command, &[(variable, "http://127.0.0.1:1")]).await;
+            assert!(
+                output.code == 2 && output.out.is_empty() && output.err.contains(variable),
+                "{command:?} {variable}: {output:?}"
+            );
         }
     }
     // An empty variable is none.
     assert_ne!(aws.byos_with(&show, &[("CUSTOMERS_TABLE", "")]).await.code, 2);
     for option in ["--customers-table", "--dynamodb-endpoint"] {
-        let ran = aws.byos(&[&show[..], &[option, "http://127.0.0.1:1"]].concat()).await;
-        assert!(ran.code == 2 && ran.err.contains(option), "{ran:?}");
+        let output = aws.byos(&[&show[..], &[option, "http://127.0.0.1:1"]].concat()).await;
+        assert!(output.code == 2 && output.err.contains(option), "{output:?}");
     }
-    let ran = aws.byos_with(&["show", "customer-alder"], &[("BYOS_STACK", "replica"), ("CUSTOMERS_TABLE", "t")]).await;
-    assert!(ran.code == 2 && ran.err.contains("CUSTOMERS_TABLE"), "{ran:?}");
+    let output = aws.byos_with(&["show", "customer-alder"], &[("BYOS_STACK", "replica"), ("CUSTOMERS_TABLE", "t")]).await;
+    assert!(output.code == 2 && output.err.contains("CUSTOMERS_TABLE"), "{output:?}");
     // An address beside the stack is an addition if it is given on purpose.
     let url = aws.local.url.clone();
-    let ran = aws.byos(&["send", "--story", "--stack", "replica", "--url", &url, "--yes"]).await;
-    assert_eq!(ran.code, 0, "{ran:?}");
+    let output = aws.byos(&["send", "--sample", "--stack", "replica", "--url", &url, "--yes"]).await;
+    assert_eq!(output.code, 0, "{output:?}");
 }
 
 #[tokio::test]
@@ -143,24 +146,24 @@ async fn without_a_terminal_a_command_that_writes_to_aws_takes_yes_and_says_wher
     let stigg = ["--stigg-url", "http://127.0.0.1:1", "--stigg-edge-url", "http://127.0.0.1:1"];
     for command in [
         &["replay"][..],
-        &["send", "--story"],
+        &["send", "--sample"],
         &["environment", "--set", "e"],
         &[&["import"], &stigg[..]].concat(),
         &[&["reconcile", "--fix"], &stigg[..]].concat(),
     ] {
-        let ran = aws.byos_with(&[command, &["--stack", "replica"]].concat(), &key).await;
-        assert!(ran.code == 2 && ran.out.is_empty() && ran.err.contains("--yes"), "{command:?}: {ran:?}");
+        let output = aws.byos_with(&[command, &["--stack", "replica"]].concat(), &key).await;
+        assert!(output.code == 2 && output.out.is_empty() && output.err.contains("--yes"), "{command:?}: {output:?}");
         for said in ["the stack replica", "123456789012", "eu-central-1", "byos-customers, byos-subscriptions, byos-receipts"] {
-            assert!(ran.err.contains(said), "{command:?} {said}: {ran:?}");
+            assert!(output.err.contains(said), "{command:?} {said}: {output:?}");
         }
     }
     assert_eq!(aws.byos(&["environment", "--stack", "replica", "--json"]).await.json()["environmentId"], json!(null));
-    let ran = aws.byos(&["environment", "--stack", "replica", "--set", "e", "--json", "--yes"]).await;
-    assert_eq!((ran.code, &ran.json()["environmentId"]), (0, &json!("e")));
-    let ran = aws.byos(&["environment", "--stack", "replica", "--forget", "--json", "-y"]).await;
-    assert_eq!((ran.code, &ran.json()["environmentId"]), (0, &json!(null)));
+    let output = aws.byos(&["environment", "--stack", "replica", "--set", "e", "--json", "--yes"]).await;
+    assert_eq!((output.code, &output.json()["environmentId"]), (0, &json!("e")));
+    let output = aws.byos(&["environment", "--stack", "replica", "--forget", "--json", "-y"]).await;
+    assert_eq!((output.code, &output.json()["environmentId"]), (0, &json!(null)));
     // The local stack can be made anew.
-    assert_eq!(aws.local.byos(&["send", "--story"]).await.code, 0);
+    assert_eq!(aws.local.byos(&["send", "--sample"]).await.code, 0);
     // Tables in AWS are as serious as a stack; DynamoDB says whose they are.
     let tables = [
         "--customers-table",
@@ -170,6 +173,6 @@ async fn without_a_terminal_a_command_that_writes_to_aws_takes_yes_and_says_wher
         "--receipts-table",
         "byos-receipts",
     ];
-    let ran = aws.byos(&[&["environment", "--forget"], &tables[..]].concat()).await;
-    assert!(ran.code == 2 && ran.err.contains("--yes") && ran.err.contains("account"), "{ran:?}");
+    let output = aws.byos(&[&["environment", "--forget"], &tables[..]].concat()).await;
+    assert!(output.code == 2 && output.err.contains("--yes") && output.err.contains("account"), "{output:?}");
 }

@@ -7,7 +7,7 @@ use crate::stack::Local;
 
 #[tokio::test]
 async fn it_answers_what_check_access_answers_and_shows_the_way() {
-    let local = Local::with_story().await;
+    let local = Local::with_sample_data().await;
     for (name, event) in sample::events("check-access") {
         let asked: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
         let text = |member: &str| asked[member].as_str().map(str::to_owned);
@@ -22,11 +22,11 @@ async fn it_answers_what_check_access_answers_and_shows_the_way() {
         for value in asked["requestedValues"].as_array().into_iter().flatten() {
             arguments.extend(["--value".to_owned(), value.as_str().unwrap().to_owned()]);
         }
-        let ran = local.byos(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
-        let mut explained = ran.json();
+        let output = local.byos(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let mut explained = output.json();
         let steps = explained.as_object_mut().unwrap().remove("steps").unwrap();
         assert_eq!(explained, local.check_access(&asked).await, "{name}");
-        assert_eq!(ran.code, if explained["hasAccess"] == json!(true) { 0 } else { 3 }, "{name}");
+        assert_eq!(output.code, if explained["hasAccess"] == json!(true) { 0 } else { 3 }, "{name}");
         let deciding: Vec<_> = steps.as_array().unwrap().iter().filter(|step| step["decides"] == json!(true)).collect();
         assert!(deciding.len() == 1 && deciding[0] == steps.as_array().unwrap().last().unwrap(), "{name}: {steps}");
     }
@@ -34,15 +34,15 @@ async fn it_answers_what_check_access_answers_and_shows_the_way() {
 
 #[tokio::test]
 async fn people_read_each_row_up_to_the_one_that_decides() {
-    let local = Local::with_story().await;
-    let ran = local.byos(&["check", "customer-alder", "feature-seats", "--usage", "1"]).await;
-    assert_eq!(ran.code, 3);
+    let local = Local::with_sample_data().await;
+    let output = local.byos(&["check", "customer-alder", "feature-seats", "--usage", "1"]).await;
+    assert_eq!(output.code, 3);
     for expected in [
         "customer-alder, feature-seats: denied, RequestedUsageExceedingLimit\n",
         "  3a  no list, or an empty one         7 features in the newest list\n",
         "→ 11  otherwise                        5 used, 1 requested, 5 allowed\n",
     ] {
-        assert!(ran.out.contains(expected), "{expected} is not in {}", ran.out);
+        assert!(output.out.contains(expected), "{expected} is not in {}", output.out);
     }
     assert_eq!(local.byos(&["check", "customer-alder", "feature-seats", "--usage", "-1"]).await.code, 2);
 }

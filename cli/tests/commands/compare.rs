@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stack::{Local, Ran};
+use crate::stack::{Local, Output};
 
 fn list(customer: &str, resource: Value, limit: i32, usage: i32) -> Value {
     json!({"type": "entitlements.updated", "messageId": format!("{customer} {limit}"), "customer": {"id": customer}, "resource": resource,
@@ -13,22 +13,22 @@ fn list(customer: &str, resource: Value, limit: i32, usage: i32) -> Value {
 }
 
 /// Compares a stack, whose token is the key too, with another one.
-async fn compare(local: &Local, reference: &Local, arguments: &[&str], key: &str, input: &str) -> Ran {
+async fn compare(local: &Local, reference: &Local, arguments: &[&str], key: &str, input: &str) -> Output {
     let environment = [("STIGG_EDGE_URL", reference.url.as_str()), ("STIGG_API_KEY", key), ("API_TOKEN", "local-token")];
     local.byos_with(&[&["compare", "--settle", "0"], arguments].concat(), &environment, input).await
 }
 
 #[tokio::test]
-async fn two_replicas_of_the_same_events_agree_and_a_changed_one_is_told() {
+async fn replicas_of_the_same_events_are_equal_and_a_changed_one_is_reported() {
     let (local, reference) = (Local::start().await, Local::start().await);
     let events = [list("a/1", Value::Null, 5, 1), list("a/1", json!({"id": "site 1"}), 5, 1), list("b", Value::Null, 5, 1)];
     for stack in [&local, &reference] {
         stack.takes(&events).await;
     }
-    let ran = compare(&local, &reference, &[], "local-token", "").await;
-    assert_eq!(ran.code, 0, "{ran:?}");
+    let output = compare(&local, &reference, &[], "local-token", "").await;
+    assert_eq!(output.code, 0, "{output:?}");
     assert_eq!(
-        ran.out,
+        output.out,
         "Compared 6 entitlements of 3 scopes: 0 differences, 0 more of usage alone; 0 scopes could not be compared.\n"
     );
 
@@ -36,41 +36,41 @@ async fn two_replicas_of_the_same_events_agree_and_a_changed_one_is_told() {
     let usage = json!({"type": "measurement.reported", "messageId": "m", "timestamp": "2026-11-06T00:00:00Z",
                        "customer": {"id": "b"}, "feature": {"id": "seats"}, "currentUsage": 2});
     reference.takes(&[usage]).await;
-    let ran = compare(&local, &reference, &[], "local-token", "").await;
-    assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.out.contains("b, seats: currentUsage is 2.0 at the reference, 1.0 in the replica\n"), "{ran:?}");
+    let output = compare(&local, &reference, &[], "local-token", "").await;
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.out.contains("b, seats: currentUsage is 2.0 at the reference, 1.0 in the replica\n"), "{output:?}");
 
     reference.takes(&[list("a/1", json!({"id": "site 1"}), 6, 1)]).await;
-    let ran = compare(&local, &reference, &[], "local-token", "").await;
-    assert_eq!(ran.code, 3, "{ran:?}");
+    let output = compare(&local, &reference, &[], "local-token", "").await;
+    assert_eq!(output.code, 3, "{output:?}");
     let line = "a/1, resource site 1, seats: usageLimit is 6.0 at the reference, 5.0 in the replica\n";
-    assert!(ran.out.contains(line), "{ran:?}");
+    assert!(output.out.contains(line), "{output:?}");
     // Of the scopes that a file names, this one is none; and with it, it is told again.
     assert_eq!(compare(&local, &reference, &["--customers", "-"], "local-token", "a/1\nb\nunknown\n").await.code, 0);
-    let ran = compare(&local, &reference, &["--customers", "-", "--json"], "local-token", "a/1\tsite 1\n").await;
-    let lines = ran.json_lines();
-    assert_eq!(ran.code, 3, "{ran:?}");
+    let output = compare(&local, &reference, &["--customers", "-", "--json"], "local-token", "a/1\tsite 1\n").await;
+    let lines = output.json_lines();
+    assert_eq!(output.code, 3, "{output:?}");
     assert_eq!(lines[0]["scope"], json!({"customerId": "a/1", "resourceId": "site 1"}));
     assert_eq!(lines[0]["difference"]["field"], "usageLimit");
     assert_eq!(lines[1]["summary"]["differences"], 1);
-    let ran = compare(&local, &reference, &["--first", "1"], "local-token", "").await;
-    assert!(ran.out.contains("Compared 4 entitlements of 2 scopes"), "{ran:?}");
+    let output = compare(&local, &reference, &["--first", "1"], "local-token", "").await;
+    assert!(output.out.contains("Compared 4 entitlements of 2 scopes"), "{output:?}");
 }
 
 #[tokio::test]
 async fn what_can_not_be_compared_is_never_agreement() {
     let (local, reference) = (Local::start().await, Local::start().await);
     local.takes(&[list("a", Value::Null, 5, 1)]).await;
-    let ran = compare(&local, &reference, &[], "another-key", "").await;
-    assert_eq!((ran.code, ran.err.contains("the reference rejects the key (401 Unauthorized)")), (1, true), "{ran:?}");
-    let ran = compare(&local, &reference, &[], "", "").await;
-    assert!(ran.code == 1 && ran.err.contains("STIGG_API_KEY"), "{ran:?}");
+    let output = compare(&local, &reference, &[], "another-key", "").await;
+    assert_eq!((output.code, output.err.contains("the reference rejects the key (401 Unauthorized)")), (1, true), "{output:?}");
+    let output = compare(&local, &reference, &[], "", "").await;
+    assert!(output.code == 1 && output.err.contains("STIGG_API_KEY"), "{output:?}");
     let nobody = Local { url: "http://127.0.0.1:1".to_owned(), embedded: reference.embedded };
-    let ran = compare(&local, &nobody, &[], "local-token", "").await;
-    assert!(ran.code == 1 && ran.out.contains("a: not compared: the reference: "), "{ran:?}");
-    let ran = compare(&local, &nobody, &["--customers", "-"], "local-token", "a\n\t\n").await;
-    assert!(ran.code == 1 && ran.err.contains("line 2"), "{ran:?}");
+    let output = compare(&local, &nobody, &[], "local-token", "").await;
+    assert!(output.code == 1 && output.out.contains("a: not compared: the reference: "), "{output:?}");
+    let output = compare(&local, &nobody, &["--customers", "-"], "local-token", "a\n\t\n").await;
+    assert!(output.code == 1 && output.err.contains("line 2"), "{output:?}");
     for secret in ["local-token", "another-key"] {
-        assert!(!ran.out.contains(secret) && !ran.err.contains(secret));
+        assert!(!output.out.contains(secret) && !output.err.contains(secret));
     }
 }

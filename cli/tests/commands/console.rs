@@ -99,8 +99,8 @@ impl Page {
 }
 
 #[tokio::test]
-async fn nobody_gets_in_without_the_token_and_every_answer_is_kept_from_other_pages() {
-    let local = Local::with_story().await;
+async fn requests_without_the_token_are_rejected_and_responses_are_isolated_from_other_origins() {
+    let local = Local::with_sample_data().await;
     let opened = Opened::on(&local).await;
     let host = opened.base.strip_prefix("http://").unwrap();
     let port = host.split_once(':').unwrap().1;
@@ -158,7 +158,7 @@ async fn nobody_gets_in_without_the_token_and_every_answer_is_kept_from_other_pa
 
 #[tokio::test]
 async fn a_customer_is_found_by_its_id_its_beginning_its_e_mail_and_its_billing_id() {
-    let local = Local::with_story().await;
+    let local = Local::with_sample_data().await;
     let opened = Opened::on(&local).await;
     for (term, page) in [
         ("customer-cedar", "/console/customer?id=customer%2Dcedar"),
@@ -211,7 +211,7 @@ async fn a_prefix_finds_the_ids_that_begin_with_it_in_every_shard_and_no_other()
 
 #[tokio::test]
 async fn the_pages_say_what_check_access_says_and_which_event_wrote_it() {
-    let local = Local::with_story().await;
+    let local = Local::with_sample_data().await;
     let opened = Opened::on(&local).await;
     let page = opened.get("/console/customer?id=customer-alder").await;
     page.shows(&["Alder Analytics GmbH", "finance@alder.example", "feature-seats", "site-berlin", "4,820", "Growth", "ACTIVE"]);
@@ -248,7 +248,7 @@ async fn the_pages_say_what_check_access_says_and_which_event_wrote_it() {
 }
 
 #[tokio::test]
-async fn what_waits_is_told_with_its_reason_and_stays_for_replay() {
+async fn queued_events_are_shown_with_their_reason_and_stay_for_replay() {
     let aws = Aws::start().await;
     let parked = |event: &Value| {
         let kind = event["type"].as_str().unwrap().to_owned();
@@ -274,8 +274,8 @@ async fn what_waits_is_told_with_its_reason_and_stays_for_replay() {
         page.shows(&["CloudWatch, which this console does not read", "Not run yet"]);
         assert!(!page.text.contains("Ann Example"), "{}", page.text);
     }
-    let ran = aws.byos(&["replay", "--stack", "replica", "--yes"]).await;
-    assert!(ran.out.contains("1 applied, 0 stale, 0 ignored, 1 refused."), "{ran:?}");
+    let output = aws.byos(&["replay", "--stack", "replica", "--yes"]).await;
+    assert!(output.out.contains("1 applied, 0 stale, 0 ignored, 1 refused."), "{output:?}");
 
     assert_eq!(opened.post("/console/health", "").await.location(), "/console/health");
     let page = opened.get("/console/health").await;
@@ -284,7 +284,7 @@ async fn what_waits_is_told_with_its_reason_and_stays_for_replay() {
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_answer_is_told_on_every_page_that_reads_it() {
+async fn an_unavailable_store_is_reported_on_every_page_that_reads_it() {
     let opened = Opened::with(&[], &[("DYNAMODB_ENDPOINT", "http://127.0.0.1:1"), ("BYOS_URL", "http://127.0.0.1:1")]).await;
     for path in [
         "/console",

@@ -6,7 +6,7 @@ use template::tables;
 
 use crate::{
     aws::Aws,
-    stack::{Local, Ran},
+    stack::{Local, Output},
 };
 
 /// The names of what was found to be so.
@@ -28,9 +28,9 @@ async fn items(local: &Local) -> usize {
 #[tokio::test]
 async fn a_stack_that_is_well_is_found_well_and_left_as_it_was() {
     let local = Local::start().await;
-    let ran = local.byos(&["doctor", "--json"]).await;
-    let report = ran.json();
-    assert_eq!((ran.code, &report["warnings"], &report["failures"]), (0, &json!(0), &json!(0)), "{report:#}");
+    let output = local.byos(&["doctor", "--json"]).await;
+    let report = output.json();
+    assert_eq!((output.code, &report["warnings"], &report["failures"]), (0, &json!(0), &json!(0)), "{report:#}");
     for name in [
         "table byos-customers",
         "table byos-receipts, TTL",
@@ -47,10 +47,10 @@ async fn a_stack_that_is_well_is_found_well_and_left_as_it_was() {
     }
     // Only tombstones are left: in PROFILE and in USAGE.
     assert_eq!(items(&local).await, 2);
-    let ran = local.byos(&["doctor", "--read-only"]).await;
+    let output = local.byos(&["doctor", "--read-only"]).await;
     assert!(
-        ran.code == 0 && ran.out.contains("ok    webhook, a wrong secret: refused") && !ran.out.contains("test event"),
-        "{ran:?}"
+        output.code == 0 && output.out.contains("ok    webhook, a wrong secret: refused") && !output.out.contains("test event"),
+        "{output:?}"
     );
     assert_eq!(items(&local).await, 2);
 }
@@ -59,33 +59,33 @@ async fn a_stack_that_is_well_is_found_well_and_left_as_it_was() {
 async fn of_a_stack_in_aws_it_looks_at_safeguards_secrets_and_queues_and_prints_no_secret() {
     let aws = Aws::start().await;
     aws.sqs.put("waits");
-    let ran = aws.byos(&["doctor", "--stack", "replica", "--json"]).await;
-    let report = ran.json();
-    assert_eq!((ran.code, found(&report, "fail")), (3, vec![]), "{report:#}");
+    let output = aws.byos(&["doctor", "--stack", "replica", "--json"]).await;
+    let report = output.json();
+    assert_eq!((output.code, found(&report, "fail")), (3, vec![]), "{report:#}");
     assert_eq!(check(&report, "dead-letter queue")["found"], "about 1 events wait");
     assert_eq!(check(&report, "table byos-customers, deletion protection")["verdict"], "warn");
     assert!(check(&report, "dead-letter queue")["mend"].as_str().unwrap().contains("byos replay"));
     for name in ["secret of the webhook", "secret of /graphql", "secret of /check-access", "the test customer at /check-access"] {
         assert_eq!(check(&report, name)["verdict"], "ok");
     }
-    assert!(!format!("{ran:?}").contains("local-secret") && !format!("{ran:?}").contains("local-token"));
+    assert!(!format!("{output:?}").contains("local-secret") && !format!("{output:?}").contains("local-token"));
 
     aws.secrets.put(Some(&json!({"secret": "", "token": ""})));
-    let ran = aws.byos(&["doctor", "--stack", "replica", "--json"]).await;
+    let output = aws.byos(&["doctor", "--stack", "replica", "--json"]).await;
     let failures = ["secret of the webhook", "secret of /graphql", "secret of /check-access"];
-    assert_eq!((ran.code, found(&ran.json(), "fail")), (1, failures.map(str::to_owned).to_vec()), "{ran:?}");
+    assert_eq!((output.code, found(&output.json(), "fail")), (1, failures.map(str::to_owned).to_vec()), "{output:?}");
 }
 
 #[tokio::test]
-async fn a_wrong_token_secret_or_table_is_found_with_what_to_mend() {
+async fn a_wrong_token_secret_or_table_is_reported_with_its_fix() {
     let local = Local::start().await;
-    let ran = local.byos(&["doctor", "--json", "--token", "another"]).await;
-    assert_eq!((ran.code, found(&ran.json(), "fail").len()), (1, 2), "{ran:?}");
-    assert_eq!(check(&ran.json(), "the test customer at /check-access")["found"], "the token is refused");
+    let output = local.byos(&["doctor", "--json", "--token", "another"]).await;
+    assert_eq!((output.code, found(&output.json(), "fail").len()), (1, 2), "{output:?}");
+    assert_eq!(check(&output.json(), "the test customer at /check-access")["found"], "the token is refused");
 
-    let ran = local.byos(&["doctor", "--json", "--secret", "another"]).await;
+    let output = local.byos(&["doctor", "--json", "--secret", "another"]).await;
     let failures = ["test event customer.created", "test event customer.deleted"];
-    assert_eq!((ran.code, found(&ran.json(), "fail")), (1, failures.map(str::to_owned).to_vec()), "{ran:?}");
+    assert_eq!((output.code, found(&output.json(), "fail")), (1, failures.map(str::to_owned).to_vec()), "{output:?}");
 
     // tables of another make: one without its indexes and TTL, one that is not there
     let client = local.embedded.store.client();
@@ -100,7 +100,7 @@ async fn a_wrong_token_secret_or_table_is_found_with_what_to_mend() {
     let request = request.key_schema(key("customerId", aws_sdk_dynamodb::types::KeyType::Hash));
     request.attribute_definitions(attribute("customerId")).send().await.unwrap();
     let receipts = tables::local_names().receipts;
-    let ran = local
+    let output = local
         .byos(&[
             "doctor",
             "--json",
@@ -113,7 +113,7 @@ async fn a_wrong_token_secret_or_table_is_found_with_what_to_mend() {
             &receipts,
         ])
         .await;
-    let report = ran.json();
+    let report = output.json();
     assert_eq!(found(&report, "fail"), ["table bare", "table bare, TTL", "table none"], "{report:#}");
     let bare = check(&report, "table bare")["found"].as_str().unwrap();
     assert!(bare.contains("its key is not customerId and item") && bare.contains("the index byEmail is missing"), "{bare}");
@@ -121,7 +121,7 @@ async fn a_wrong_token_secret_or_table_is_found_with_what_to_mend() {
 }
 
 #[tokio::test]
-async fn what_a_webhook_answers_to_a_stranger_is_told_as_what_it_is() {
+async fn the_answer_of_a_webhook_to_a_wrong_secret_is_reported() {
     let local = Local::start().await;
     for (status, expected, code) in [
         (StatusCode::OK, "lets everybody in", 1),
@@ -132,9 +132,9 @@ async fn what_a_webhook_answers_to_a_stranger_is_told_as_what_it_is() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, Router::new().fallback(move || async move { (status, "{}") })).await });
-        let ran: Ran = local.byos(&["doctor", "--url", &url, "--json"]).await;
-        let report = ran.json();
-        assert_eq!(ran.code, code, "{report:#}");
+        let output: Output = local.byos(&["doctor", "--url", &url, "--json"]).await;
+        let report = output.json();
+        assert_eq!(output.code, code, "{report:#}");
         assert!(check(&report, "webhook, a wrong secret")["mend"].as_str().unwrap().contains(expected), "{report:#}");
         assert!(!found(&report, "ok").iter().any(|name| name.starts_with("test event")), "{report:#}");
         // 403 is what API Gateway's own authorizers answer
@@ -144,9 +144,9 @@ async fn what_a_webhook_answers_to_a_stranger_is_told_as_what_it_is() {
             "{report:#}"
         );
     }
-    let ran = local.byos(&["doctor", "--url", "http://127.0.0.1:1", "--json"]).await;
+    let output = local.byos(&["doctor", "--url", "http://127.0.0.1:1", "--json"]).await;
     assert!(
-        ran.code == 1 && check(&ran.json(), "webhook, a wrong secret")["found"].as_str().unwrap().starts_with("no answer"),
-        "{ran:?}"
+        output.code == 1 && check(&output.json(), "webhook, a wrong secret")["found"].as_str().unwrap().starts_with("no answer"),
+        "{output:?}"
     );
 }

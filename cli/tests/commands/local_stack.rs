@@ -5,14 +5,14 @@ use local::serve::{Serve, Stack};
 use crate::stack::run;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_find_the_local_stack_and_its_dynamodb_without_being_told() {
+async fn commands_find_the_local_stack_and_its_dynamodb_without_options() {
     // A free port, which the commands read where the stack does.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     drop(listener);
     let show = async || run(&["show", "customer-alder"], &[("BYOS_PORT", &port)], "").await;
-    let ran = show().await;
-    assert!(ran.code == 1 && ran.err.contains("no local stack answers") && ran.err.contains(&port), "{ran:?}");
+    let output = show().await;
+    assert!(output.code == 1 && output.err.contains("no local stack answers") && output.err.contains(&port), "{output:?}");
 
     let options = Serve {
         seed: true,
@@ -29,6 +29,6 @@ async fn commands_find_the_local_stack_and_its_dynamodb_without_being_told() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", options.port)).await.unwrap();
     let router = stack.router();
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let ran = show().await;
-    assert!(ran.code == 0 && ran.out.contains("Alder Analytics GmbH"), "{ran:?}");
+    let output = show().await;
+    assert!(output.code == 0 && output.out.contains("Alder Analytics GmbH"), "{output:?}");
 }

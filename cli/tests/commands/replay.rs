@@ -52,10 +52,10 @@ async fn a_queue_is_written_with_its_receipts_and_emptied_of_what_was_written() 
     let aws = Aws::start().await;
     let received_at = ago(3);
     fill(&aws.sqs, received_at);
-    let ran = aws.byos(&["replay", "--yes", "--stack", "replica", "--json"]).await;
-    let lines = ran.json_lines();
+    let output = aws.byos(&["replay", "--yes", "--stack", "replica", "--json"]).await;
+    let lines = output.json_lines();
     let count = |outcome: &str| lines.iter().filter(|line| line["outcome"] == outcome).count();
-    assert_eq!((ran.code, count("applied"), count("ignored"), count("refused")), (3, 14, 1, 2), "{ran:?}");
+    assert_eq!((output.code, count("applied"), count("ignored"), count("refused")), (3, 14, 1, 2), "{output:?}");
     let old = lines.iter().find(|line| line["messageId"] == "m-old").unwrap();
     assert!(old["error"].as_str().unwrap().contains("--force"), "{old}");
 
@@ -66,8 +66,8 @@ async fn a_queue_is_written_with_its_receipts_and_emptied_of_what_was_written() 
     // what was refused is still there, and the rest is not
     aws.sqs.let_come_again();
     assert_eq!(aws.sqs.messages().len(), 2);
-    let ran = aws.byos(&["replay", "--yes", "--stack", "replica", "--force"]).await;
-    assert!(ran.code == 3 && ran.out.ends_with("1 applied, 0 stale, 0 ignored, 1 refused.\n"), "{ran:?}");
+    let output = aws.byos(&["replay", "--yes", "--stack", "replica", "--force"]).await;
+    assert!(output.code == 3 && output.out.ends_with("1 applied, 0 stale, 0 ignored, 1 refused.\n"), "{output:?}");
     assert_eq!(standing(&aws.local, "old").await, "live");
     aws.sqs.let_come_again();
     assert_eq!(aws.sqs.messages().iter().map(|(_, body)| body.as_str()).collect::<Vec<_>>(), ["nonsense"]);
@@ -82,14 +82,14 @@ async fn what_was_set_aside_is_written_once_it_can_be_applied_and_else_stays() {
     let dead_letter = parked(&created("dead-letter", Some(ago(1))), ago(1));
     aws.sqs.put(dead_letter.clone());
 
-    let ran = aws.byos(&["replay", "--yes", "--stack", "replica", "--queue", "dead-letter"]).await;
-    assert!(ran.code == 0 && ran.out.ends_with("1 applied, 0 stale, 0 ignored, 0 refused.\n"), "{ran:?}");
+    let output = aws.byos(&["replay", "--yes", "--stack", "replica", "--queue", "dead-letter"]).await;
+    assert!(output.code == 0 && output.out.ends_with("1 applied, 0 stale, 0 ignored, 0 refused.\n"), "{output:?}");
     assert_eq!(standing(&aws.local, "set-aside").await, "unknown");
     assert_eq!((aws.sqs.messages().len(), aws.sqs.messages_of("set-aside").len()), (0, 2));
 
     aws.sqs.put(dead_letter);
-    let ran = aws.byos(&["replay", "--yes", "--stack", "replica"]).await;
-    assert!(ran.code == 3 && ran.out.ends_with("1 applied, 1 stale, 0 ignored, 1 refused.\n"), "{ran:?}");
+    let output = aws.byos(&["replay", "--yes", "--stack", "replica"]).await;
+    assert!(output.code == 3 && output.out.ends_with("1 applied, 1 stale, 0 ignored, 1 refused.\n"), "{output:?}");
     let page = aws.local.byos(&["show", "set-aside", "--json"]).await.json();
     let received = page["registers"]["profile"]["time"].as_str().unwrap().parse::<Timestamp>().unwrap();
     assert!(received < ago(1), "it keeps its receipt: {received}");
@@ -104,12 +104,12 @@ async fn what_the_store_does_not_take_stays_in_the_queue() {
     sqs.put(parked(&created("c", Some(ago(1))), ago(1)));
     let arguments = ["replay", "--queue-url", &sqs.queue_url(), "--sqs-endpoint", sqs.endpoint()];
     let tables = ["--customers-table", "none", "--subscriptions-table", "none", "--receipts-table", "none"];
-    let ran = local.byos(&[&arguments[..], &tables[..]].concat()).await;
-    assert!(ran.code == 1 && ran.err.contains("DynamoDB refused GetItem"), "{ran:?}");
+    let output = local.byos(&[&arguments[..], &tables[..]].concat()).await;
+    assert!(output.code == 1 && output.err.contains("DynamoDB refused GetItem"), "{output:?}");
     sqs.let_come_again();
     assert_eq!(sqs.messages().len(), 1);
-    let ran = local.byos(&arguments).await;
-    assert!(ran.code == 0 && ran.out.ends_with("1 applied, 0 stale, 0 ignored, 0 refused.\n"), "{ran:?}");
+    let output = local.byos(&arguments).await;
+    assert!(output.code == 0 && output.out.ends_with("1 applied, 0 stale, 0 ignored, 0 refused.\n"), "{output:?}");
     sqs.let_come_again();
     assert!(sqs.messages().is_empty());
 }
@@ -120,15 +120,15 @@ async fn an_event_in_a_file_has_the_receipt_that_it_says_or_that_is_given() {
     let (said, given) = (ago(5), ago(4));
     let lines =
         format!("{}\n{}\n", json!({"receivedAt": to_fixed_width(said), "body": created("said", None)}), created("given", None));
-    let ran = local.byos_with(&["replay", "-", "--received-at", &to_fixed_width(given)], &[], &lines).await;
-    assert_eq!(ran.code, 0, "{ran:?}");
+    let output = local.byos_with(&["replay", "-", "--received-at", &to_fixed_width(given)], &[], &lines).await;
+    assert_eq!(output.code, 0, "{output:?}");
     for (customer, expected) in [("said", said), ("given", given)] {
         let page = local.byos(&["show", customer, "--json"]).await.json();
         assert_eq!(page["registers"]["profile"]["time"], to_fixed_width(expected), "{customer}");
     }
     // again, it is stale, whatever is given: the first receipt is remembered
-    let ran = local.byos_with(&["replay", "-"], &[], &lines).await;
-    assert!(ran.out.ends_with("0 applied, 2 stale, 0 ignored, 0 refused.\n"), "{ran:?}");
+    let output = local.byos_with(&["replay", "-"], &[], &lines).await;
+    assert!(output.out.ends_with("0 applied, 2 stale, 0 ignored, 0 refused.\n"), "{output:?}");
 }
 
 #[tokio::test]
@@ -136,15 +136,15 @@ async fn a_list_is_as_old_as_the_oldest_of_its_times() {
     let local = Local::start().await;
     let list = json!({"type": "entitlements.updated", "timestamp": to_fixed_width(ago(31)), "entitlementsUpdatedAt": to_fixed_width(ago(1)),
                       "customer": {"id": "c"}, "entitlements": []});
-    let ran = local.byos_with(&["replay", "-"], &[], &list.to_string()).await;
-    assert!(ran.code == 3 && ran.out.contains("refused"), "{ran:?}");
+    let output = local.byos_with(&["replay", "-"], &[], &list.to_string()).await;
+    assert!(output.code == 3 && output.out.contains("refused"), "{output:?}");
 }
 
 #[tokio::test]
 async fn without_files_or_a_queue_there_is_nothing_to_replay() {
     let local = Local::start().await;
-    let ran = local.byos(&["replay"]).await;
-    assert!(ran.code == 1 && ran.err.contains("--queue-url"), "{ran:?}");
+    let output = local.byos(&["replay"]).await;
+    assert!(output.code == 1 && output.err.contains("--queue-url"), "{output:?}");
     assert_eq!(local.byos(&["replay", "file", "--queue-url", "http://127.0.0.1:1"]).await.code, 2);
 }
 
@@ -195,8 +195,8 @@ async fn nothing_leaves_a_queue_before_its_write_is_durable_wherever_the_command
         }
         was_partly_done |= (1..customers.len()).contains(&written);
         // The same command completes it.
-        let ran = aws.byos(&["replay", "--yes", "--stack", "replica"]).await;
-        assert_eq!((ran.code, aws.sqs.messages().len(), aws.sqs.messages_of("set-aside").len()), (0, 0, 0), "{ran:?}");
+        let output = aws.byos(&["replay", "--yes", "--stack", "replica"]).await;
+        assert_eq!((output.code, aws.sqs.messages().len(), aws.sqs.messages_of("set-aside").len()), (0, 0, 0), "{output:?}");
         for customer in &customers {
             assert_eq!(standing(&aws.local, customer).await, "live", "{customer}");
         }
@@ -214,10 +214,10 @@ async fn an_event_of_another_environment_stays_in_its_queue() {
     };
     aws.sqs.put_into("set-aside", event("own", "production"));
     aws.sqs.put_into("set-aside", event("foreign", "staging"));
-    let ran = aws.byos(&["environment", "--set", "production", "--yes", "--stack", "replica"]).await;
-    assert_eq!(ran.code, 0, "{ran:?}");
-    let ran = aws.byos(&["replay", "--yes", "--stack", "replica"]).await;
-    assert!(ran.code == 3 && ran.out.contains("`environmentId` is not the environment of this replica"), "{ran:?}");
+    let output = aws.byos(&["environment", "--set", "production", "--yes", "--stack", "replica"]).await;
+    assert_eq!(output.code, 0, "{output:?}");
+    let output = aws.byos(&["replay", "--yes", "--stack", "replica"]).await;
+    assert!(output.code == 3 && output.out.contains("`environmentId` is not the environment of this replica"), "{output:?}");
     assert_eq!((standing(&aws.local, "own").await, standing(&aws.local, "foreign").await), ("live".into(), "unknown".into()));
     aws.sqs.let_come_again();
     assert_eq!(aws.sqs.messages_of("set-aside").len(), 1);

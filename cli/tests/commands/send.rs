@@ -7,13 +7,13 @@ use crate::stack::{Local, run};
 const EVENT: &str = r#"{"type":"customer.created","messageId":"m","timestamp":"2026-11-01T00:00:00Z","id":"c"}"#;
 
 #[tokio::test]
-async fn the_story_is_taken_and_a_second_time_nothing_is_new() {
+async fn the_sample_events_are_accepted_and_resending_them_changes_nothing() {
     let local = Local::start().await;
     for (applied, stale) in [(20, 0), (0, 20)] {
-        let ran = local.byos(&["send", "--story", "--json"]).await;
-        let outcomes: Vec<_> = ran.json_lines().iter().map(|line| line["outcome"].as_str().unwrap().to_owned()).collect();
+        let output = local.byos(&["send", "--sample", "--json"]).await;
+        let outcomes: Vec<_> = output.json_lines().iter().map(|line| line["outcome"].as_str().unwrap().to_owned()).collect();
         let count = |outcome: &str| outcomes.iter().filter(|&one| one == outcome).count();
-        assert_eq!((ran.code, count("applied"), count("stale"), count("ignored")), (0, applied, stale, 1), "{ran:?}");
+        assert_eq!((output.code, count("applied"), count("stale"), count("ignored")), (0, applied, stale, 1), "{output:?}");
     }
 }
 
@@ -22,28 +22,28 @@ async fn an_event_comes_from_a_file_or_from_standard_input_and_bytes_count() {
     let local = Local::start().await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), EVENT).unwrap();
-    let ran = local.byos(&["send", file.path().to_str().unwrap()]).await;
-    assert!(ran.code == 0 && ran.out.contains("200 applied") && ran.out.ends_with("1 taken.\n"), "{ran:?}");
-    let ran = local.byos_with(&["send", "-", "--json"], &[], EVENT).await;
-    let line = &ran.json_lines()[0];
+    let output = local.byos(&["send", file.path().to_str().unwrap()]).await;
+    assert!(output.code == 0 && output.out.contains("200 applied") && output.out.ends_with("1 taken.\n"), "{output:?}");
+    let output = local.byos_with(&["send", "-", "--json"], &[], EVENT).await;
+    let line = &output.json_lines()[0];
     assert_eq!((&line["outcome"], &line["messageId"], &line["tries"]), (&json!("stale"), &json!("m"), &json!(1)));
 }
 
 #[tokio::test]
-async fn what_is_refused_exits_with_1_and_is_told_without_the_secret() {
+async fn a_rejected_event_exits_with_1_and_is_reported_without_the_secret() {
     let local = Local::start().await;
     let secret = [("STIGG_WEBHOOK_SECRET", "a-wrong-secret")];
-    let ran = local.byos_with(&["send", "-", "--no-retry"], &secret, EVENT).await;
-    assert_eq!(ran.code, 1);
-    assert!(ran.out.contains("401 the header Stigg-Webhooks-Secret is missing or wrong"), "{ran:?}");
-    assert!(!format!("{ran:?}").contains("a-wrong-secret"));
-    let ran = local.byos(&["send", "-", "--no-retry", "--secret", "local-secret"]).await;
-    assert!(ran.code == 1 && ran.err.contains("standard input holds no event"), "{ran:?}");
+    let output = local.byos_with(&["send", "-", "--no-retry"], &secret, EVENT).await;
+    assert_eq!(output.code, 1);
+    assert!(output.out.contains("401 the header Stigg-Webhooks-Secret is missing or wrong"), "{output:?}");
+    assert!(!format!("{output:?}").contains("a-wrong-secret"));
+    let output = local.byos(&["send", "-", "--no-retry", "--secret", "local-secret"]).await;
+    assert!(output.code == 1 && output.err.contains("standard input holds no event"), "{output:?}");
 }
 
 #[tokio::test]
 async fn without_a_file_it_is_a_usage_error_and_without_a_secret_elsewhere_a_clear_one() {
     assert_eq!(run(&["send"], &[], "").await.code, 2);
-    let ran = run(&["send", "-", "--url", "https://api.example.com"], &[], EVENT).await;
-    assert!(ran.code == 1 && ran.err.contains("--secret") && ran.err.contains("--stack"), "{ran:?}");
+    let output = run(&["send", "-", "--url", "https://api.example.com"], &[], EVENT).await;
+    assert!(output.code == 1 && output.err.contains("--secret") && output.err.contains("--stack"), "{output:?}");
 }

@@ -6,7 +6,7 @@ use crate::stack::Local;
 
 #[tokio::test]
 async fn what_it_says_of_the_next_check_is_what_check_access_answers() {
-    let local = Local::with_story().await;
+    let local = Local::with_sample_data().await;
     let page = local.byos(&["show", "customer-alder", "--json"]).await.json();
     let mut checks = 0;
     for scope in page["scopes"].as_array().unwrap() {
@@ -25,7 +25,7 @@ async fn what_it_says_of_the_next_check_is_what_check_access_answers() {
 
 #[tokio::test]
 async fn each_part_names_the_event_that_it_comes_from() {
-    let local = Local::with_story().await;
+    let local = Local::with_sample_data().await;
     let page = local.byos(&["show", "customer-alder", "--json"]).await.json();
     assert_eq!((&page["standing"], &page["visible"]["name"]), (&json!("live"), &json!("Alder Analytics GmbH")));
     let profile = &page["registers"]["profile"];
@@ -55,18 +55,18 @@ async fn each_part_names_the_event_that_it_comes_from() {
 
 #[tokio::test]
 async fn a_deleted_customer_is_its_deletion_and_one_that_never_was_exits_with_3() {
-    let local = Local::with_story().await;
-    let ran = local.byos(&["show", "customer-birch", "--json"]).await;
-    let page = ran.json();
-    assert_eq!((ran.code, &page["standing"], &page["visible"]), (0, &json!("deleted"), &Value::Null));
+    let local = Local::with_sample_data().await;
+    let output = local.byos(&["show", "customer-birch", "--json"]).await;
+    let page = output.json();
+    assert_eq!((output.code, &page["standing"], &page["visible"]), (0, &json!("deleted"), &Value::Null));
     assert!(page["registers"]["tombstone"]["messageId"].is_string() && page["expiresAt"].is_string(), "{page}");
-    let ran = local.byos(&["show", "nobody"]).await;
+    let output = local.byos(&["show", "nobody"]).await;
     assert!(
-        ran.code == 3 && ran.out.contains("Nothing is stored of a customer nobody in the DynamoDB on http://127.0.0.1:"),
-        "{ran:?}"
+        output.code == 3 && output.out.contains("Nothing is stored of a customer nobody in the DynamoDB on http://127.0.0.1:"),
+        "{output:?}"
     );
-    let ran = local.byos(&["show", "nobody", "--json"]).await;
-    assert_eq!((ran.code, &ran.json()["standing"]), (3, &json!("unknown")));
+    let output = local.byos(&["show", "nobody", "--json"]).await;
+    assert_eq!((output.code, &output.json()["standing"]), (3, &json!("unknown")));
     assert_eq!(local.byos(&["show", ""]).await.code, 2);
 }
 

@@ -15,13 +15,13 @@ pub(crate) struct Local {
 
 /// What a command came to.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct Output {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-impl Ran {
+impl Output {
     /// What it printed, as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
@@ -43,19 +43,19 @@ impl Local {
         Self { url, embedded }
     }
 
-    /// One with the story of events/ in it.
-    pub(crate) async fn with_story() -> Self {
+    /// One with the sample data of events/ in it.
+    pub(crate) async fn with_sample_data() -> Self {
         let local = Self::start().await;
-        let ran = local.byos(&["send", "--story"]).await;
-        assert_eq!(ran.code, 0, "{ran:?}");
+        let output = local.byos(&["send", "--sample"]).await;
+        assert_eq!(output.code, 0, "{output:?}");
         local
     }
 
     /// Has these events in it.
     pub(crate) async fn takes(&self, events: &[Value]) {
         let events: Vec<String> = events.iter().map(Value::to_string).collect();
-        let ran = self.byos_with(&["send", "-", "--no-retry"], &[], &events.join("\n")).await;
-        assert_eq!(ran.code, 0, "{ran:?}");
+        let output = self.byos_with(&["send", "-", "--no-retry"], &[], &events.join("\n")).await;
+        assert_eq!(output.code, 0, "{output:?}");
     }
 
     /// What /check-access answers.
@@ -66,19 +66,19 @@ impl Local {
     }
 
     /// Runs the binary on this stack.
-    pub(crate) async fn byos(&self, arguments: &[&str]) -> Ran {
+    pub(crate) async fn byos(&self, arguments: &[&str]) -> Output {
         self.byos_with(arguments, &[], "").await
     }
 
     /// The same with more of an environment, and something to read.
-    pub(crate) async fn byos_with(&self, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Ran {
+    pub(crate) async fn byos_with(&self, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Output {
         let own = [("BYOS_URL", self.url.as_str()), ("DYNAMODB_ENDPOINT", self.embedded.endpoint.as_str())];
         run(arguments, &[&own, environment].concat(), input).await
     }
 }
 
 /// Runs the binary with this environment and no other.
-pub(crate) async fn run(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Ran {
+pub(crate) async fn run(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Output {
     let mut process = Command::new(env!("CARGO_BIN_EXE_byos"))
         .args(arguments)
         .env_clear()
@@ -94,7 +94,7 @@ pub(crate) async fn run(arguments: &[&str], environment: &[(&str, &str)], input:
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
     let output = process.wait_with_output().await.unwrap();
-    Ran {
+    Output {
         code: output.status.code().unwrap(),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),

@@ -9,7 +9,7 @@ use runtime::clock::Clock;
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
-use super::standin::{Data, Form, StandIn, customer, data, entitlement, state, subscription};
+use super::fake_stigg::{Data, FakeStigg, Form, customer, data, entitlement, state, subscription};
 
 /// A replica and the folder that commands run in.
 struct Replica {
@@ -18,13 +18,13 @@ struct Replica {
 }
 
 #[derive(Debug)]
-struct Ran {
+struct Output {
     code: i32,
     out: String,
     err: String,
 }
 
-impl Ran {
+impl Output {
     fn summary(&self) -> Value {
         self.lines().pop().unwrap_or_else(|| panic!("{self:?}"))
     }
@@ -38,12 +38,12 @@ impl Replica {
     /// One that holds what this import brought.
     async fn of(data: &Data) -> Self {
         let replica = Self { embedded: Embedded::in_memory().await.unwrap(), folder: tempfile::tempdir().unwrap() };
-        let ran = replica.byos(&serve(data).await, &["import"]).await;
-        assert_eq!(ran.code, 0, "{ran:?}");
+        let output = replica.byos(&serve(data).await, &["import"]).await;
+        assert_eq!(output.code, 0, "{output:?}");
         replica
     }
 
-    async fn byos(&self, api: &StandIn, arguments: &[&str]) -> Ran {
+    async fn byos(&self, api: &FakeStigg, arguments: &[&str]) -> Output {
         let uri = api.server.uri();
         let settle: &[&str] = if arguments[0] == "reconcile" { &["--settle", "0"] } else { &[] };
         let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_byos"))
@@ -57,7 +57,7 @@ impl Replica {
             .output()
             .await
             .unwrap();
-        Ran {
+        Output {
             code: output.status.code().unwrap(),
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
@@ -99,9 +99,9 @@ impl Replica {
     }
 }
 
-async fn serve(data: &Data) -> StandIn {
+async fn serve(data: &Data) -> FakeStigg {
     let data = data.clone();
-    StandIn::start(move |asked| data.answer(asked, Form::Pagination, 10)).await
+    FakeStigg::start(move |request| data.answer(request, Form::Pagination, 10)).await
 }
 
 /// What every customer is entitled to in the other environment.
@@ -140,17 +140,17 @@ async fn a_key_of_an_environment_with_the_same_ids_writes_nothing() {
     for arguments in
         [&["reconcile", "--fix"][..], &["reconcile", "--fix", "--customer", "customer/0035"], &["reconcile"], &["import"]]
     {
-        let ran = replica.byos(&api, arguments).await;
-        assert_eq!(replica.everything().await, before, "{arguments:?}: {ran:?}");
-        assert_eq!(ran.code, 1, "{arguments:?}: {ran:?}");
-        assert!(ran.err.contains("another environment") && ran.err.contains("--accept-environment"), "{ran:?}");
+        let output = replica.byos(&api, arguments).await;
+        assert_eq!(replica.everything().await, before, "{arguments:?}: {output:?}");
+        assert_eq!(output.code, 1, "{arguments:?}: {output:?}");
+        assert!(output.err.contains("another environment") && output.err.contains("--accept-environment"), "{output:?}");
     }
     // Whoever means it can do it, within the other guard.
-    let ran = replica.byos(&api, &["reconcile", "--fix", "--accept-environment"]).await;
-    assert_eq!((ran.code, &ran.summary()["mended"]), (3, &json!(0)), "{ran:?}");
-    assert!(ran.err.contains("--max-deletions 30"), "{ran:?}");
-    let ran = replica.byos(&api, &["reconcile", "--fix", "--accept-environment", "--max-deletions", "30"]).await;
-    assert_eq!(ran.code, 0, "{ran:?}");
+    let output = replica.byos(&api, &["reconcile", "--fix", "--accept-environment"]).await;
+    assert_eq!((output.code, &output.summary()["mended"]), (3, &json!(0)), "{output:?}");
+    assert!(output.err.contains("--max-deletions 30"), "{output:?}");
+    let output = replica.byos(&api, &["reconcile", "--fix", "--accept-environment", "--max-deletions", "30"]).await;
+    assert_eq!(output.code, 0, "{output:?}");
     assert!(!replica.has_access(0, "seats").await && replica.has_access(39, "calls").await);
     // From now on that is the replica's environment.
     assert_eq!(replica.byos(&api, &["reconcile"]).await.code, 0);
@@ -163,21 +163,21 @@ async fn deletions_beyond_the_share_block_every_write_of_a_reconciliation() {
     let before = replica.everything().await;
     // 5 % of 40 are 2.
     let api = serve(&archived(40, 3)).await;
-    let ran = replica.byos(&api, &["reconcile", "--fix"]).await;
-    assert_eq!(ran.code, 3, "{ran:?}");
-    let summary = ran.summary();
-    assert_eq!([&summary["extra"], &summary["differing"], &summary["mended"]], [3, 1, 0], "{ran:?}");
-    assert!(ran.err.contains("3 of 40 customers") && ran.err.contains("--max-deletions 3"), "{ran:?}");
+    let output = replica.byos(&api, &["reconcile", "--fix"]).await;
+    assert_eq!(output.code, 3, "{output:?}");
+    let summary = output.summary();
+    assert_eq!([&summary["extra"], &summary["differing"], &summary["mended"]], [3, 1, 0], "{output:?}");
+    assert!(output.err.contains("3 of 40 customers") && output.err.contains("--max-deletions 3"), "{output:?}");
     assert_eq!(replica.everything().await, before);
-    let ran = replica.byos(&api, &["reconcile", "--fix", "--max-deletions", "3"]).await;
-    assert_eq!((ran.code, &ran.summary()["mended"]), (0, &json!(4)), "{ran:?}");
+    let output = replica.byos(&api, &["reconcile", "--fix", "--max-deletions", "3"]).await;
+    assert_eq!((output.code, &output.summary()["mended"]), (0, &json!(4)), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_few_deletions_are_written_however_small_the_replica_is() {
     let replica = Replica::of(&data(4)).await;
-    let ran = replica.byos(&serve(&archived(4, 2)).await, &["reconcile", "--fix"]).await;
-    assert_eq!((ran.code, &ran.summary()["mended"]), (0, &json!(3)), "{ran:?}");
+    let output = replica.byos(&serve(&archived(4, 2)).await, &["reconcile", "--fix"]).await;
+    assert_eq!((output.code, &output.summary()["mended"]), (0, &json!(3)), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,12 +185,12 @@ async fn an_import_that_would_lose_many_customers_writes_nothing() {
     let replica = Replica::of(&data(40)).await;
     let api = serve(&archived(40, 3)).await;
     let before = replica.everything().await;
-    let ran = replica.byos(&api, &["import"]).await;
-    assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.err.contains("3 of 40 customers") && ran.err.contains("--max-deletions 3"), "{ran:?}");
+    let output = replica.byos(&api, &["import"]).await;
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(output.err.contains("3 of 40 customers") && output.err.contains("--max-deletions 3"), "{output:?}");
     assert_eq!(replica.everything().await, before);
-    let ran = replica.byos(&api, &["import", "--max-deletions", "3"]).await;
-    assert_eq!(ran.code, 0, "{ran:?}");
+    let output = replica.byos(&api, &["import", "--max-deletions", "3"]).await;
+    assert_eq!(output.code, 0, "{output:?}");
     assert!(!replica.has_access(0, "seats").await);
 }
 
@@ -207,13 +207,13 @@ async fn a_replica_that_only_events_filled_is_guarded_by_the_share_alone() {
     let before = replica.everything().await;
     let other = Data { customers: vec![customer("elsewhere")], ..Data::default() };
     for command in [&["import"][..], &["reconcile", "--fix"]] {
-        let ran = replica.byos(&serve(&other).await, command).await;
-        assert!(ran.code != 0 && replica.everything().await == before, "{ran:?}");
+        let output = replica.byos(&serve(&other).await, command).await;
+        assert!(output.code != 0 && replica.everything().await == before, "{output:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_404_deletes_nobody_unless_another_known_id_was_found() {
+async fn a_404_deletes_no_customer_unless_another_known_id_was_found() {
     let replica = Replica::of(&data(2)).await;
     let before = replica.everything().await;
     // Pages are empty and every record is a 404, as behind a wrong address.
@@ -222,16 +222,16 @@ async fn a_404_deletes_nobody_unless_another_known_id_was_found() {
         &["reconcile", "--fix", "--accept-environment"][..],
         &["reconcile", "--fix", "--customer", "customer/0000", "--accept-environment"],
     ] {
-        let ran = replica.byos(&empty, arguments).await;
-        assert_eq!((ran.code, &ran.summary()["mended"]), (3, &json!(0)), "{ran:?}");
-        assert!(ran.out.contains("404"), "{ran:?}");
-        assert_eq!(replica.everything().await, before, "{ran:?}");
+        let output = replica.byos(&empty, arguments).await;
+        assert_eq!((output.code, &output.summary()["mended"]), (3, &json!(0)), "{output:?}");
+        assert!(output.out.contains("404"), "{output:?}");
+        assert_eq!(replica.everything().await, before, "{output:?}");
     }
     // With one that is known the other one's 404 counts.
     let mut one = data(2);
     one.customers.remove(0);
-    let ran = replica.byos(&serve(&one).await, &["reconcile", "--fix", "--customer", "customer/0000"]).await;
-    assert_eq!((ran.code, &ran.summary()["mended"]), (0, &json!(1)), "{ran:?}");
+    let output = replica.byos(&serve(&one).await, &["reconcile", "--fix", "--customer", "customer/0000"]).await;
+    assert_eq!((output.code, &output.summary()["mended"]), (0, &json!(1)), "{output:?}");
     assert!(!replica.has_access(0, "seats").await && replica.has_access(1, "seats").await);
 }
 
@@ -241,10 +241,10 @@ async fn a_subscription_that_stigg_does_not_know_gets_a_tombstone() {
     let replica = Replica::of(&all).await;
     all.subscriptions.remove(0);
     let api = serve(&all).await;
-    let ran = replica.byos(&api, &["reconcile", "--fix"]).await;
-    assert_eq!((ran.code, &ran.summary()["extra"], &ran.summary()["mended"]), (0, &json!(1), &json!(1)), "{ran:?}");
-    let ran = replica.byos(&api, &["reconcile", "--fix"]).await;
-    assert_eq!((ran.code, &ran.summary()["extra"]), (0, &json!(0)), "{ran:?}");
+    let output = replica.byos(&api, &["reconcile", "--fix"]).await;
+    assert_eq!((output.code, &output.summary()["extra"], &output.summary()["mended"]), (0, &json!(1), &json!(1)), "{output:?}");
+    let output = replica.byos(&api, &["reconcile", "--fix"]).await;
+    assert_eq!((output.code, &output.summary()["extra"]), (0, &json!(0)), "{output:?}");
     // What is older stays away, and what is newer comes back.
     let event = |time: &str| {
         json!({"type": "subscription.updated", "id": "subscription of customer/0000", "timestamp": time, "status": "ACTIVE",
@@ -262,8 +262,8 @@ async fn subscriptions_of_many_customers_are_not_deleted_either() {
     let replica = Replica::of(&all).await;
     let before = replica.everything().await;
     all.subscriptions.drain(..3);
-    let ran = replica.byos(&serve(&all).await, &["reconcile", "--fix"]).await;
-    assert_eq!((ran.code, &ran.summary()["extra"], &ran.summary()["mended"]), (3, &json!(3), &json!(0)), "{ran:?}");
+    let output = replica.byos(&serve(&all).await, &["reconcile", "--fix"]).await;
+    assert_eq!((output.code, &output.summary()["extra"], &output.summary()["mended"]), (3, &json!(3), &json!(0)), "{output:?}");
     assert_eq!(replica.everything().await, before);
 }
 
@@ -272,16 +272,16 @@ async fn a_subscriptions_404_counts_only_if_another_one_was_found() {
     let all = data(2);
     let replica = Replica::of(&all).await;
     let before = replica.data().await;
-    let api = StandIn::start(move |asked| match asked.path()[..] {
-        ["api", "v1", "subscriptions", ..] if asked.path.len() == 4 => ResponseTemplate::new(404),
+    let api = FakeStigg::start(move |request| match request.path()[..] {
+        ["api", "v1", "subscriptions", ..] if request.path.len() == 4 => ResponseTemplate::new(404),
         ["api", "v1", "subscriptions"] => {
-            Data { subscriptions: vec![subscription("other", "nobody")], ..Data::default() }.answer(asked, Form::Pagination, 10)
+            Data { subscriptions: vec![subscription("other", "nobody")], ..Data::default() }.answer(request, Form::Pagination, 10)
         }
-        _ => all.answer(asked, Form::Pagination, 10),
+        _ => all.answer(request, Form::Pagination, 10),
     })
     .await;
-    let ran = replica.byos(&api, &["reconcile", "--fix"]).await;
-    assert_eq!((ran.code, &ran.summary()["mended"]), (3, &json!(0)), "{ran:?}");
+    let output = replica.byos(&api, &["reconcile", "--fix"]).await;
+    assert_eq!((output.code, &output.summary()["mended"]), (3, &json!(0)), "{output:?}");
     assert_eq!(replica.data().await, before);
 }
 

@@ -1,7 +1,7 @@
-//! Importing from Stigg's API and reconciling with it, against a stand-in in the documented shapes.
+//! Importing from Stigg's API and reconciling with it, against a fake API with the documented response shapes.
 
+mod fake_stigg;
 mod guards;
 mod property;
 mod scenarios;
-mod standin;
 mod world;

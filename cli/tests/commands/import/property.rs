@@ -14,10 +14,10 @@ use std::{
 use byos::{
     guard::Guards,
     import::{self, Checkpoint},
-    mirror::{Mirror, Mode},
     reconcile::{self, Settings, Totals},
     report::Report,
     stigg::{Key, Options, Stigg},
+    sync::{Mode, Synchronizer},
 };
 use jiff::{Timestamp, fmt::rfc2822};
 use proptest::{
@@ -28,7 +28,7 @@ use runtime::clock::Clock;
 use serde_json::Value;
 
 use super::{
-    standin::{Asked, Form, StandIn},
+    fake_stigg::{FakeStigg, Form, RecordedRequest},
     world::{STEP, data_at, moment, realistic},
 };
 use testkit::{
@@ -36,7 +36,7 @@ use testkit::{
     model::{self, BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time},
 };
 
-/// By how many seconds the stand-in's answers may lag, and the import takes them to.
+/// By how many seconds the fake's responses may lag, and the lag that the import assumes.
 const LAG: u32 = 15;
 
 /// A history, and how an import falls into it.
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// Stigg's API. With each request time goes on, and events are delivered before it is answered.
-    async fn api(&self) -> StandIn {
+    async fn api(&self) -> FakeStigg {
         let (to_deliver, deliveries) = mpsc::channel::<(Vec<Event>, mpsc::Sender<()>)>();
         let replica = self.replica.clone();
         let runtime = tokio::runtime::Handle::current();
@@ -146,7 +146,7 @@ impl World {
         });
         let (case, now, delivered) = (self.case.clone(), self.now.clone(), self.delivered.clone());
         let (requests, to_deliver) = (AtomicUsize::new(0), Mutex::new(to_deliver));
-        StandIn::start(move |asked: &Asked| {
+        FakeStigg::start(move |asked: &RecordedRequest| {
             let request = requests.fetch_add(1, Ordering::SeqCst);
             let (late, age) = case.requests[request % case.requests.len()];
             let now = now.fetch_add(late, Ordering::SeqCst) + late;
@@ -170,21 +170,21 @@ impl World {
         .await
     }
 
-    fn mirror(&self, options: &Options, mode: Mode) -> Mirror {
+    fn synchronizer(&self, options: &Options, mode: Mode) -> Synchronizer {
         let now = self.now.clone();
         let clock = Clock::of(move || Timestamp::from_millisecond(BASE + now.load(Ordering::SeqCst)).unwrap());
         let stigg = Stigg::new(options, Key::new("key").unwrap(), clock).unwrap();
-        Mirror::new(stigg, self.replica.embedded.store.clone(), mode)
+        Synchronizer::new(stigg, self.replica.embedded.store.clone(), mode)
     }
 
     async fn import(&self) {
         let api = self.api().await;
         let options = Options { lag: LAG, concurrency: self.case.concurrency, ..api.options() };
-        let mirror = self.mirror(&options, Mode::Import);
+        let synchronizer = self.synchronizer(&options, Mode::Import);
         let folder = tempfile::tempdir().unwrap();
         let mut checkpoint = Checkpoint::open(&folder.path().join("state"), false, "stigg", "table").unwrap();
         let mut report = Report::to(Box::new(std::io::sink()), true, false);
-        import::run(&mirror, &mut checkpoint, options.concurrency.into(), None, &mut report).await.unwrap();
+        import::run(&synchronizer, &mut checkpoint, options.concurrency.into(), None, &mut report).await.unwrap();
     }
 
     /// All events that have not come yet, and some that have, except those lost.
@@ -203,7 +203,7 @@ impl World {
         let guards = Guards { max_deletions: Some(100), ..Guards::default() };
         let settings = Settings { concurrency: 4, settle: Duration::ZERO, guards };
         let report = Report::to(Box::new(std::io::sink()), true, true);
-        reconcile::run(self.mirror(&options, Mode::Look), fix, settings, None, report).await.unwrap()
+        reconcile::run(self.synchronizer(&options, Mode::Compare), fix, settings, None, report).await.unwrap()
     }
 
     async fn answers(&self) -> Value {
@@ -240,7 +240,7 @@ fn for_each_case(count: u32, check: impl AsyncFn(Case) -> Result<(), TestCaseErr
 }
 
 #[test]
-fn import_at_any_moment_of_a_history_ends_in_the_state_of_the_whole_history() {
+fn import_at_any_point_of_a_history_ends_in_the_state_of_the_complete_history() {
     for_each_case(80, async |case| {
         let world = World::of(&case).await;
         world.import().await;
@@ -253,7 +253,7 @@ fn import_at_any_moment_of_a_history_ends_in_the_state_of_the_whole_history() {
 }
 
 #[test]
-fn whatever_events_are_lost_a_reconciliation_that_mends_ends_in_the_state_of_the_whole_history() {
+fn reconcile_fix_restores_the_state_of_the_complete_history_after_lost_events() {
     for_each_case(80, async |case| {
         let world = World::of(&Case { delivered_at: vec![usize::MAX; case.events.len()], ..case.clone() }).await;
         // Of a customer who is archived and created anew, what was before could not be told from what

@@ -14,10 +14,10 @@ use std::{
 use byos::{
     guard::Guards,
     import::{self, Checkpoint, Counts, ImportError},
-    mirror::{Fatal, Mirror, Mode},
     reconcile::{self, Settings, Totals},
     report::Report,
     stigg::{Key, Options, Records, Stigg, StiggError},
+    sync::{Fatal, Mode, Synchronizer},
 };
 use domain::{
     access::{AccessRequest, decide},
@@ -31,7 +31,9 @@ use serde_json::{Value, json};
 use store::{Projection, apply::apply};
 use wiremock::ResponseTemplate;
 
-use super::standin::{Asked, Data, Form, StandIn, customer, data, entitlement, paid_with, state, subscription, wallet};
+use super::fake_stigg::{
+    Data, FakeStigg, Form, RecordedRequest, customer, data, entitlement, paid_with, state, subscription, wallet,
+};
 
 fn id(text: &str) -> Id {
     Id::try_from(text).unwrap()
@@ -73,9 +75,9 @@ impl Here {
         Self { embedded: Embedded::in_memory().await.unwrap(), folder: tempfile::tempdir().unwrap() }
     }
 
-    fn mirror(&self, options: &Options, mode: Mode) -> Mirror {
+    fn synchronizer(&self, options: &Options, mode: Mode) -> Synchronizer {
         let stigg = Stigg::new(options, Key::new("the-key").unwrap(), Clock::system()).unwrap();
-        Mirror::new(stigg, self.embedded.store.clone(), mode)
+        Synchronizer::new(stigg, self.embedded.store.clone(), mode)
     }
 
     fn state(&self) -> std::path::PathBuf {
@@ -83,11 +85,11 @@ impl Here {
     }
 
     async fn try_import(&self, options: &Options, resume: bool) -> (Result<Counts, ImportError>, Printed) {
-        let mirror = self.mirror(options, Mode::Import);
+        let synchronizer = self.synchronizer(options, Mode::Import);
         let mut checkpoint = Checkpoint::open(&self.state(), resume, "stigg", "table").unwrap();
         let printed = Printed::default();
         let mut report = Report::to(Box::new(printed.clone()), true, false);
-        let counts = import::run(&mirror, &mut checkpoint, options.concurrency.into(), None, &mut report).await;
+        let counts = import::run(&synchronizer, &mut checkpoint, options.concurrency.into(), None, &mut report).await;
         (counts, printed)
     }
 
@@ -112,8 +114,8 @@ impl Here {
         let settings = Settings { concurrency: 4, settle: Duration::ZERO, guards };
         let printed = Printed::default();
         let report = Report::to(Box::new(printed.clone()), true, values);
-        let mirror = self.mirror(options, Mode::Look);
-        let totals = reconcile::run(mirror, fix, settings, customer.map(id).as_ref(), report).await.unwrap();
+        let synchronizer = self.synchronizer(options, Mode::Compare);
+        let totals = reconcile::run(synchronizer, fix, settings, customer.map(id).as_ref(), report).await.unwrap();
         (totals, printed)
     }
 
@@ -151,23 +153,23 @@ impl Here {
     }
 }
 
-async fn serve(data: &Data, form: Form, page_size: usize) -> StandIn {
+async fn serve(data: &Data, form: Form, page_size: usize) -> FakeStigg {
     let data = data.clone();
-    StandIn::start(move |asked| data.answer(asked, form, page_size)).await
+    FakeStigg::start(move |request| data.answer(request, form, page_size)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_form_of_pages_is_imported_whole_and_a_second_import_writes_nothing() {
+async fn each_form_of_pages_is_imported_completely_and_a_second_import_writes_nothing() {
     for form in [Form::Pagination, Form::HasMore, Form::CursorInRecords] {
         let here = Here::new().await;
         let api = serve(&data(23), form, 10).await;
         let (counts, printed) = here.import(&api.options()).await;
         let expected = Counts { customers: 23, subscriptions: 23, lists: 23, writes: 23 * 5, skipped: 0 };
         assert_eq!(counts, expected, "{form:?}: {:?}", printed.lines());
-        assert!(api.asked().iter().all(|asked| asked.key == "the-key"));
+        assert!(api.requests().iter().all(|request| request.key == "the-key"));
         // two kinds of pages, a state each, and the plan once; one page more where only an empty one ends it
         let pages = if matches!(form, Form::CursorInRecords) { 8 } else { 6 };
-        assert_eq!(api.asked().len(), pages + 23 + 1, "{form:?}");
+        assert_eq!(api.requests().len(), pages + 23 + 1, "{form:?}");
         let summary = &printed.of_kind("summary")[0];
         assert_eq!((&summary["calls"], &summary["customers"]), (&json!(pages + 24), &json!(23)));
         assert!(!here.state().exists());
@@ -192,25 +194,28 @@ async fn each_form_of_pages_is_imported_whole_and_a_second_import_writes_nothing
 }
 
 /// Fails every third request in one of these ways before it answers.
-fn troubled(data: Data, ways: fn(usize) -> Option<ResponseTemplate>) -> impl Fn(&Asked) -> ResponseTemplate + Send + Sync {
+fn troubled(
+    data: Data,
+    ways: fn(usize) -> Option<ResponseTemplate>,
+) -> impl Fn(&RecordedRequest) -> ResponseTemplate + Send + Sync {
     let seen: Mutex<HashMap<String, usize>> = Mutex::default();
     let next = AtomicUsize::new(0);
-    move |asked| {
+    move |request| {
         let count = {
             let mut seen = seen.lock().unwrap();
-            let count = seen.entry(format!("{:?}{:?}", asked.path, asked.query.get("after"))).or_default();
+            let count = seen.entry(format!("{:?}{:?}", request.path, request.query.get("after"))).or_default();
             *count += 1;
             *count
         };
         let trouble = if count == 1 { ways(next.fetch_add(1, Ordering::SeqCst)) } else { None };
-        trouble.unwrap_or_else(|| data.answer(asked, Form::Pagination, 10))
+        trouble.unwrap_or_else(|| data.answer(request, Form::Pagination, 10))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fails_asks_to_wait_or_never_answers_is_asked_again() {
+async fn failed_throttled_and_timed_out_requests_are_retried() {
     let here = Here::new().await;
-    let api = StandIn::start(troubled(data(23), |n| match n % 6 {
+    let api = FakeStigg::start(troubled(data(23), |n| match n % 6 {
         0 => Some(ResponseTemplate::new(500)),
         1 => Some(ResponseTemplate::new(429).insert_header("retry-after", "0")),
         2 => Some(ResponseTemplate::new(503).set_body_string("<html>")),
@@ -231,13 +236,13 @@ async fn an_answer_that_asks_to_wait_holds_all_requests_for_that_long() {
     let first = Mutex::new(true);
     let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let (data, seen) = (data(8), times.clone());
-    let api = StandIn::start(move |asked| {
+    let api = FakeStigg::start(move |request| {
         seen.lock().unwrap().push(Instant::now());
-        let is_state = asked.path.last().is_some_and(|last| last.ends_with(".json"));
+        let is_state = request.path.last().is_some_and(|last| last.ends_with(".json"));
         if is_state && std::mem::take(&mut *first.lock().unwrap()) {
             return ResponseTemplate::new(429).insert_header("retry-after", "1");
         }
-        data.answer(asked, Form::Pagination, 10)
+        data.answer(request, Form::Pagination, 10)
     })
     .await;
     here.import(&Options { concurrency: 2, ..api.options() }).await;
@@ -258,7 +263,7 @@ async fn requests_keep_to_the_rate() {
     here.import(&Options { rate: 20, ..api.options() }).await;
     // 63 requests: 20 at once, the others at 20 a second
     assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
-    assert_eq!(api.asked().len(), 63);
+    assert_eq!(api.requests().len(), 63);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,9 +278,9 @@ async fn a_record_that_can_not_be_taken_is_named_and_passed_over() {
     let state = data.states.get_mut(&("customer/0004".to_owned(), None)).unwrap();
     state["entitlements"][0]["feature"].as_object_mut().unwrap().remove("meterType");
     let broken = Arc::new(data.clone());
-    let api = StandIn::start(move |asked| {
-        let is_poison = asked.path.get(2).is_some_and(|id| id == "customer/0003") && asked.path[0] == "v1";
-        if is_poison { ResponseTemplate::new(500) } else { broken.answer(asked, Form::Pagination, 10) }
+    let api = FakeStigg::start(move |request| {
+        let is_poison = request.path.get(2).is_some_and(|id| id == "customer/0003") && request.path[0] == "v1";
+        if is_poison { ResponseTemplate::new(500) } else { broken.answer(request, Form::Pagination, 10) }
     })
     .await;
     let (counts, printed) = here.import(&api.options()).await;
@@ -313,9 +318,9 @@ async fn an_import_that_was_cut_off_goes_on_at_the_page_it_was_at() {
     let here = Here::new().await;
     let (data, is_down) = (data(35), Arc::new(Mutex::new(true)));
     let down = is_down.clone();
-    let api = StandIn::start(move |asked| {
-        let is_third = asked.path() == ["v1", "c", "customer/0025", "entitlements-state.json"];
-        if is_third && *down.lock().unwrap() { ResponseTemplate::new(401) } else { data.answer(asked, Form::HasMore, 10) }
+    let api = FakeStigg::start(move |request| {
+        let is_third = request.path() == ["v1", "c", "customer/0025", "entitlements-state.json"];
+        if is_third && *down.lock().unwrap() { ResponseTemplate::new(401) } else { data.answer(request, Form::HasMore, 10) }
     })
     .await;
     let (failed, _) = here.try_import(&api.options(), false).await;
@@ -325,13 +330,13 @@ async fn an_import_that_was_cut_off_goes_on_at_the_page_it_was_at() {
     assert!(here.check("customer/0019", "seats", None).await["hasAccess"] == true);
 
     *is_down.lock().unwrap() = false;
-    let before = api.asked().len();
+    let before = api.requests().len();
     let (counts, _) = here.try_import(&api.options(), true).await;
     let counts = counts.unwrap();
     assert_eq!((counts.customers, counts.subscriptions, counts.lists, counts.skipped), (35, 35, 35, 0));
-    let asked = &api.asked()[before..];
-    assert_eq!(asked[0].query.get("starting_after").map(String::as_str), Some("cursor=/+customer/0019"));
-    assert!(!asked.iter().any(|asked| asked.path.get(2).is_some_and(|id| id == "customer/0019")));
+    let request = &api.requests()[before..];
+    assert_eq!(request[0].query.get("starting_after").map(String::as_str), Some("cursor=/+customer/0019"));
+    assert!(!request.iter().any(|request| request.path.get(2).is_some_and(|id| id == "customer/0019")));
     assert!(here.subscription("subscription of customer/0034").await.is_some());
     assert!(!here.state().exists());
 }
@@ -340,9 +345,9 @@ async fn an_import_that_was_cut_off_goes_on_at_the_page_it_was_at() {
 async fn an_outage_ends_an_import_instead_of_passing_over_everybody() {
     let here = Here::new().await;
     let data = data(60);
-    let api = StandIn::start(move |asked| match asked.path[0].as_str() {
+    let api = FakeStigg::start(move |request| match request.path[0].as_str() {
         "v1" => ResponseTemplate::new(502),
-        _ => data.answer(asked, Form::Pagination, 100),
+        _ => data.answer(request, Form::Pagination, 100),
     })
     .await;
     let (failed, printed) = here.try_import(&Options { backoff: Duration::ZERO, ..api.options() }, false).await;
@@ -382,21 +387,21 @@ async fn a_customer_who_is_archived_during_the_import_is_not_brought_back_by_wha
     // archived between the customers' page and the subscriptions', which stay as they were
     let archived_at: Arc<Mutex<Option<jiff::Timestamp>>> = Arc::default();
     let moment = archived_at.clone();
-    let api = StandIn::start(move |asked| {
-        if asked.path() == ["api", "v1", "subscriptions"] {
+    let api = FakeStigg::start(move |request| {
+        if request.path() == ["api", "v1", "subscriptions"] {
             *moment.lock().unwrap() = Some(jiff::Timestamp::now() - Duration::from_secs(2));
         }
-        data.answer(asked, Form::Pagination, 10)
+        data.answer(request, Form::Pagination, 10)
     })
     .await;
     // the customers' page is as old as its Date says, and the lag takes the others after the archiving
     let options = Options { lag: 0, ..api.options() };
-    let mirror = here.mirror(&options, Mode::Import);
+    let synchronizer = here.synchronizer(&options, Mode::Import);
     let mut checkpoint = Checkpoint::open(&here.state(), false, "stigg", "table").unwrap();
     let mut report = Report::to(Box::new(std::io::sink()), true, false);
-    let old = here.mirror(&Options { lag: 60, ..options.clone() }, Mode::Import);
-    old.walk::<Fatal>(Records::Customers, None, 1, async |_| Ok(())).await.unwrap();
-    import::run(&mirror, &mut checkpoint, 1, None, &mut report).await.unwrap();
+    let old = here.synchronizer(&Options { lag: 60, ..options.clone() }, Mode::Import);
+    old.compare_all::<Fatal>(Records::Customers, None, 1, async |_| Ok(())).await.unwrap();
+    import::run(&synchronizer, &mut checkpoint, 1, None, &mut report).await.unwrap();
     let archived_at = archived_at.lock().unwrap().unwrap();
     let customer = here.embedded.store.customers(&[id("customer/0000")], Projection::Profiles).await.unwrap().pop().unwrap();
     assert_eq!(customer.registers.state(), CustomerState::Live);
@@ -437,10 +442,10 @@ async fn a_resource_that_stigg_knows_no_more_is_entitled_to_nothing() {
     data.states.remove(&scope);
     let api = serve(&data, Form::Pagination, 10).await;
     let (totals, printed) = here.reconcile(&api.options(), true).await;
-    assert_eq!((totals.extra, totals.mended, totals.skipped), (1, 1, 0), "{:?}", printed.lines());
+    assert_eq!((totals.extra, totals.fixed, totals.skipped), (1, 1, 0), "{:?}", printed.lines());
     assert_eq!(here.check("customer/0000", "seats", Some("site")).await["hasAccess"], false);
     let (totals, printed) = here.reconcile(&api.options(), true).await;
-    assert_eq!((totals.left(), totals.mended, totals.skipped), (0, 0, 0), "{:?}", printed.lines());
+    assert_eq!((totals.left(), totals.fixed, totals.skipped), (0, 0, 0), "{:?}", printed.lines());
     // one that the replica never knew is no matter
     let other = Here::new().await;
     assert_eq!(other.import(&api.options()).await.0.skipped, 0);
@@ -468,7 +473,7 @@ async fn what_only_events_tell_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reconciliation_tells_what_is_missing_extra_and_different_and_mends_it() {
+async fn reconcile_reports_and_fixes_missing_extra_and_different_data() {
     let here = Here::new().await;
     let mut data = data(5);
     let api = serve(&data, Form::Pagination, 2).await;
@@ -486,7 +491,7 @@ async fn a_reconciliation_tells_what_is_missing_extra_and_different_and_mends_it
     data.customers.remove(3);
     let api = serve(&data, Form::Pagination, 2).await;
     let (totals, printed) = here.reconcile(&api.options(), false).await;
-    assert_eq!((totals.missing, totals.extra, totals.differing, totals.mended), (2, 3, 3, 0), "{:#?}", printed.lines());
+    assert_eq!((totals.missing, totals.extra, totals.differing, totals.fixed), (2, 3, 3, 0), "{:#?}", printed.lines());
     let told = |printed: &Printed| -> Vec<String> {
         let mut told: Vec<String> = printed
             .of_kind("difference")
@@ -519,7 +524,7 @@ async fn a_reconciliation_tells_what_is_missing_extra_and_different_and_mends_it
     assert_eq!((&difference["stigg"], &difference["replica"]), (&json!("Renamed"), &json!("Name of customer/0000")));
 
     let (totals, printed) = here.reconcile(&api.options(), true).await;
-    assert_eq!((told(&printed), totals.mended, totals.left()), (expected("yes").to_vec(), 8, 0));
+    assert_eq!((told(&printed), totals.fixed, totals.left()), (expected("yes").to_vec(), 8, 0));
     let (totals, printed) = here.reconcile(&api.options(), false).await;
     assert_eq!((totals.left(), totals.extra), (0, 0), "{:?}", printed.lines());
     assert_eq!(here.check("customer/0003", "seats", None).await["accessDeniedReason"], "CustomerIsArchived");
@@ -544,7 +549,7 @@ async fn usage_on_its_way_is_no_difference_and_a_measurement_that_was_missed_is(
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     let api = serve(&data, Form::Pagination, 10).await;
     let (totals, printed) = here.reconcile(&api.options(), true).await;
-    assert_eq!((totals.usage_drift, totals.differing, totals.mended), (0, 1, 1), "{:?}", printed.lines());
+    assert_eq!((totals.usage_drift, totals.differing, totals.fixed), (0, 1, 1), "{:?}", printed.lines());
     assert_eq!(here.check("customer/0000", "seats", None).await["currentUsage"], 4);
 
     // an import takes over what it reads in any case
@@ -555,7 +560,7 @@ async fn usage_on_its_way_is_no_difference_and_a_measurement_that_was_missed_is(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_customer_with_credits_is_imported_whole_and_its_balance_is_mended() {
+async fn a_customer_with_credits_is_imported_completely_and_its_balance_is_fixed() {
     let here = Here::new().await;
     let mut data = data(1);
     let scope = ("customer/0000".to_owned(), None);
@@ -579,7 +584,7 @@ async fn a_customer_with_credits_is_imported_whole_and_its_balance_is_mended() {
     data.states.insert(scope, used_up);
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     let (totals, printed) = here.reconcile(&serve(&data, Form::Pagination, 10).await.options(), true).await;
-    assert_eq!((totals.differing, totals.mended, totals.skipped), (1, 1, 0), "{:?}", printed.lines());
+    assert_eq!((totals.differing, totals.fixed, totals.skipped), (1, 1, 0), "{:?}", printed.lines());
     assert_eq!(check("answers").await, json!([false, "InsufficientCredits", 0]));
 }
 
@@ -589,10 +594,10 @@ async fn what_is_on_its_way_at_the_first_look_is_no_difference() {
     let mut data = data(2);
     here.import(&serve(&data, Form::Pagination, 10).await.options()).await;
     data.customers[0]["name"] = "Renamed".into();
-    let (ask, asked) = std::sync::mpsc::channel::<std::sync::mpsc::Sender<()>>();
+    let (ask, request) = std::sync::mpsc::channel::<std::sync::mpsc::Sender<()>>();
     let (webhook, runtime) = (here.clone(), tokio::runtime::Handle::current());
     std::thread::spawn(move || {
-        for done in asked {
+        for done in request {
             let event = json!({"type": "customer.updated", "id": "customer/0000", "timestamp": jiff::Timestamp::now(), "name": "Renamed",
                                "email": "customer/0000@example.com", "billingId": "cus_customer/0000", "metadata": {"of": "customer/0000"}});
             runtime.block_on(webhook.hear(event));
@@ -600,23 +605,23 @@ async fn what_is_on_its_way_at_the_first_look_is_no_difference() {
         }
     });
     let ask = Mutex::new(ask);
-    let api = StandIn::start(move |asked| {
-        if asked.path() == ["api", "v1", "customers", "customer/0000"] {
+    let api = FakeStigg::start(move |request| {
+        if request.path() == ["api", "v1", "customers", "customer/0000"] {
             let (done, wait) = std::sync::mpsc::channel();
             ask.lock().unwrap().send(done).unwrap();
             wait.recv().unwrap();
         }
-        data.answer(asked, Form::Pagination, 10)
+        data.answer(request, Form::Pagination, 10)
     })
     .await;
     let (totals, printed) = here.reconcile(&api.options(), false).await;
     assert_eq!(totals.left(), 0, "{:?}", printed.lines());
     // it did look twice
-    assert!(api.asked().iter().any(|asked| asked.path() == ["api", "v1", "customers", "customer/0000"]));
+    assert!(api.requests().iter().any(|request| request.path() == ["api", "v1", "customers", "customer/0000"]));
 }
 
 /// Runs the binary itself.
-fn byos(api: &StandIn, here: &Here, folder: &Path, arguments: &[&str]) -> std::process::Output {
+fn byos(api: &FakeStigg, here: &Here, folder: &Path, arguments: &[&str]) -> std::process::Output {
     let uri = api.server.uri();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_byos"));
     command
@@ -633,10 +638,10 @@ async fn the_commands_say_by_their_exit_codes_how_it_went() {
     let here = Arc::new(Here::new().await);
     let mut data = data(3);
     let (good, requests) = (data.clone(), AtomicUsize::new(0));
-    let api = StandIn::start(move |asked| match requests.fetch_add(1, Ordering::SeqCst) {
+    let api = FakeStigg::start(move |request| match requests.fetch_add(1, Ordering::SeqCst) {
         // The first one is the guard's, before the import begins.
         1 => ResponseTemplate::new(403),
-        _ => good.answer(asked, Form::Pagination, 10),
+        _ => good.answer(request, Form::Pagination, 10),
     });
     let api = Arc::new(api.await);
     data.customers[0]["name"] = "Renamed".into();
@@ -644,7 +649,7 @@ async fn the_commands_say_by_their_exit_codes_how_it_went() {
     let changed = Arc::new(serve(&data, Form::Pagination, 10).await);
     let runs = tokio::task::spawn_blocking(move || {
         let folder = here.folder.path().to_owned();
-        let run = |api: &StandIn, arguments: &[&str]| {
+        let run = |api: &FakeStigg, arguments: &[&str]| {
             let output = byos(api, &here, &folder, arguments);
             let (out, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
             assert!(!out.contains("the-key") && !error.contains("the-key"), "{out}{error}");

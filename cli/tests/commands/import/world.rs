@@ -6,7 +6,7 @@ use domain::time::to_fixed_width;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::standin::{Data, entitlement, state};
+use super::fake_stigg::{Data, entitlement, state};
 use testkit::model::{
     BASE, CUSTOMERS, Check, Customer, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time, is_of_subscription,
 };

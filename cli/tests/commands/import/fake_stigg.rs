@@ -1,4 +1,4 @@
-//! A stand-in for Stigg's API: answers in the documented shapes, over HTTP.
+//! A fake of Stigg's API: answers in the documented shapes, over HTTP.
 
 use std::{
     collections::HashMap,
@@ -12,14 +12,14 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::a
 
 /// A request, taken apart.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RecordedRequest {
     /// The parts of its path, decoded.
     pub(crate) path: Vec<String>,
     pub(crate) query: HashMap<String, String>,
     pub(crate) key: String,
 }
 
-impl Asked {
+impl RecordedRequest {
     fn of(request: &Request) -> Self {
         // What `Url` keeps encoded is decoded as a query would be, `+` apart, which a path does not encode.
         let decode = |part: &str| {
@@ -52,39 +52,39 @@ fn url_decode(part: &str) -> Vec<u8> {
     decoded
 }
 
-type Answer = dyn Fn(&Asked) -> ResponseTemplate + Send + Sync;
+type Answer = dyn Fn(&RecordedRequest) -> ResponseTemplate + Send + Sync;
 
 struct Responder {
     answer: Arc<Answer>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
 }
 
 impl Respond for Responder {
-    fn respond(&self, request: &Request) -> ResponseTemplate {
-        let asked = Asked::of(request);
-        self.asked.lock().unwrap().push(asked.clone());
-        (self.answer)(&asked)
+    fn respond(&self, received: &Request) -> ResponseTemplate {
+        let request = RecordedRequest::of(received);
+        self.requests.lock().unwrap().push(request.clone());
+        (self.answer)(&request)
     }
 }
 
 /// The server.
-pub(crate) struct StandIn {
+pub(crate) struct FakeStigg {
     pub(crate) server: MockServer,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
 }
 
-impl StandIn {
-    pub(crate) async fn start(answer: impl Fn(&Asked) -> ResponseTemplate + Send + Sync + 'static) -> Self {
+impl FakeStigg {
+    pub(crate) async fn start(answer: impl Fn(&RecordedRequest) -> ResponseTemplate + Send + Sync + 'static) -> Self {
         let server = MockServer::builder().disable_request_recording().start().await;
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let responder = Responder { answer: Arc::new(answer), asked: asked.clone() };
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let responder = Responder { answer: Arc::new(answer), requests: requests.clone() };
         Mock::given(any()).respond_with(responder).mount(&server).await;
-        Self { server, asked }
+        Self { server, requests }
     }
 
     /// What was asked so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
     /// The options to read it with: no limit, and short waits.
@@ -122,7 +122,7 @@ pub(crate) struct Data {
 
 impl Data {
     /// Answers as Stigg would.
-    pub(crate) fn answer(&self, asked: &Asked, form: Form, page_size: usize) -> ResponseTemplate {
+    pub(crate) fn answer(&self, request: &RecordedRequest, form: Form, page_size: usize) -> ResponseTemplate {
         // A clock far ahead, so that what is read is dated to the millisecond by this machine's.
         let dated = |status: u16| ResponseTemplate::new(status).insert_header("date", "Fri, 01 Jan 2100 00:00:00 GMT");
         let ok = |body: Value| dated(200).set_body_json(body);
@@ -130,23 +130,23 @@ impl Data {
             Some(record) => ok(json!({ "data": record })),
             None => dated(404).set_body_json(json!({"message": "not found"})),
         };
-        match asked.path()[..] {
-            ["api", "v1", "customers"] => ok(page(&self.customers, asked, form, page_size)),
+        match request.path()[..] {
+            ["api", "v1", "customers"] => ok(page(&self.customers, request, form, page_size)),
             ["api", "v1", "customers", id] => one(&self.customers, id),
             ["api", "v1", "subscriptions"] => {
-                let wanted = asked.query.get("customerId");
+                let wanted = request.query.get("customerId");
                 let records: Vec<Value> = self
                     .subscriptions
                     .iter()
                     .filter(|record| wanted.is_none_or(|wanted| record["customerId"] == **wanted))
                     .cloned()
                     .collect();
-                ok(page(&records, asked, form, page_size))
+                ok(page(&records, request, form, page_size))
             }
             ["api", "v1", "subscriptions", id] => one(&self.subscriptions, id),
             ["api", "v1", "plans", id] => one(&self.plans, id),
             ["v1", "c", customer, "entitlements-state.json"] => {
-                let scope = (customer.to_owned(), asked.query.get("resourceId").cloned());
+                let scope = (customer.to_owned(), request.query.get("resourceId").cloned());
                 match self.states.get(&scope) {
                     Some(said) => ok(said.clone()),
                     None if scope.1.is_none() && self.customers.iter().any(|record| record["id"] == customer) => {
@@ -157,19 +157,19 @@ impl Data {
                     None => dated(404),
                 }
             }
-            _ => panic!("no such endpoint: {asked:?}"),
+            _ => panic!("no such endpoint: {request:?}"),
         }
     }
 }
 
-fn page(records: &[Value], asked: &Asked, form: Form, size: usize) -> Value {
+fn page(records: &[Value], request: &RecordedRequest, form: Form, size: usize) -> Value {
     let parameter = match form {
         Form::Pagination => "after",
         Form::HasMore | Form::CursorInRecords => "starting_after",
     };
-    assert!(asked.query.keys().all(|name| [parameter, "limit", "customerId"].contains(&name.as_str())), "{asked:?}");
+    assert!(request.query.keys().all(|name| [parameter, "limit", "customerId"].contains(&name.as_str())), "{request:?}");
     // a cursor that nobody can guess; it holds its place when records come and go
-    let start = asked.query.get(parameter).map_or(0, |cursor| {
+    let start = request.query.get(parameter).map_or(0, |cursor| {
         let last = cursor.strip_prefix("cursor=/+").unwrap();
         match records.iter().position(|record| record["id"] == last) {
             Some(index) => index + 1,

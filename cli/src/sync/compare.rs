@@ -1,4 +1,4 @@
-//! What counts as a difference. Free of I/O.
+//! The comparison rules. No I/O.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,6 @@ use domain::{
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// A field whose values differ.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Field {
     pub(super) name: String,
@@ -19,23 +18,23 @@ pub(super) struct Field {
     pub(super) replica: Value,
 }
 
-/// What the replica shows of a customer, under the names of events.
-pub(super) fn shown_profile(profile: &Profile) -> Map<String, Value> {
+/// A visible customer's fields, named as in events.
+pub(super) fn profile_fields(profile: &Profile) -> Map<String, Value> {
     match serde_json::to_value(profile) {
         Ok(Value::Object(shown)) => shown,
         _ => Map::new(),
     }
 }
 
-/// What the replica shows of a subscription, under the names of events.
-pub(super) fn shown_subscription(subscription: &Subscription) -> Map<String, Value> {
+/// A visible subscription's fields, named as in events.
+pub(super) fn subscription_fields(subscription: &Subscription) -> Map<String, Value> {
     let mut shown = Map::new();
     for part in [serde_json::to_value(&subscription.dates), serde_json::to_value(&subscription.details)] {
         if let Ok(Value::Object(members)) = part {
             shown.extend(members);
         }
     }
-    // In an event these are objects of their own; the plan is one already.
+    // Events carry these as objects.
     for flat in ["planId", "planName", "resourceId"] {
         shown.remove(flat);
     }
@@ -43,18 +42,18 @@ pub(super) fn shown_subscription(subscription: &Subscription) -> Map<String, Val
     shown
 }
 
-/// Of what Stigg told, what the replica shows otherwise. What Stigg did not tell is not compared.
-pub(super) fn told_differs(told: &Map<String, Value>, shown: &Map<String, Value>) -> Vec<Field> {
-    let fields = told.iter().filter(|(name, _)| name.as_str() != "plan").filter_map(|(name, stigg)| {
+/// The fields that differ. Fields that Stigg did not return are not compared.
+pub(super) fn differing_fields(stigg: &Map<String, Value>, shown: &Map<String, Value>) -> Vec<Field> {
+    let fields = stigg.iter().filter(|(name, _)| name.as_str() != "plan").filter_map(|(name, value)| {
         let replica = shown.get(name).unwrap_or(&Value::Null);
-        let differs = comparable(name, stigg) != comparable(name, replica);
-        differs.then(|| Field { name: name.clone(), stigg: stigg.clone(), replica: replica.clone() })
+        let differs = normalized(name, value) != normalized(name, replica);
+        differs.then(|| Field { name: name.clone(), stigg: value.clone(), replica: replica.clone() })
     });
     fields.collect()
 }
 
-/// A value in the form that two equal ones share.
-fn comparable(name: &str, value: &Value) -> Value {
+/// Normalizes a value, so that equal values compare equal.
+fn normalized(name: &str, value: &Value) -> Value {
     match (name, value) {
         ("addons", Value::Array(addons)) => {
             let part = |addon: &Value, name: &str| addon.get(name).map(Value::to_string).unwrap_or_default();
@@ -62,7 +61,7 @@ fn comparable(name: &str, value: &Value) -> Value {
             if addons.is_empty() { Value::Null } else { json!(addons) }
         }
         ("metadata", Value::Object(members)) if members.is_empty() => Value::Null,
-        // Its case varies between Stigg's interfaces.
+        // The case varies between Stigg's APIs.
         ("billingCurrency", Value::String(word)) => word.to_ascii_lowercase().into(),
         (name, Value::String(text)) if name.ends_with("Date") || name.starts_with("currentBillingPeriod") => {
             parse(text).map_or_else(|_| value.clone(), |time| to_fixed_width(time).into())
@@ -71,34 +70,33 @@ fn comparable(name: &str, value: &Value) -> Value {
     }
 }
 
-/// What differs between two entitlements to one feature.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Entitled {
-    /// The fields that decide, usage apart.
+pub(super) struct EntitlementDifferences {
+    /// Fields that decisions depend on, except usage.
     pub(super) fields: Vec<Field>,
-    /// The fields that count what was used, which change all the time.
+    /// Usage and credit balance, which change all the time.
     pub(super) usage: Vec<Field>,
 }
 
-/// Compares what decides at `now`, with each period taken to the present one. Names, descriptions and
-/// units decide nothing, and Stigg sends no list when they change.
-pub(super) fn entitlements(stigg: &Entitlement, replica: &Entitlement, now: Timestamp) -> Entitled {
-    let mut entitled = Entitled::default();
-    for ((name, stigg), (_, replica)) in deciding(stigg, now).into_iter().zip(deciding(replica, now)) {
+/// Compares the fields that decisions depend on, with both usage periods advanced to `now`. Names, descriptions and
+/// units are ignored: they decide nothing, and Stigg sends no list when they change.
+pub(super) fn entitlements(stigg: &Entitlement, replica: &Entitlement, now: Timestamp) -> EntitlementDifferences {
+    let mut differences = EntitlementDifferences::default();
+    for ((name, stigg), (_, replica)) in decision_values(stigg, now).into_iter().zip(decision_values(replica, now)) {
         if stigg != replica {
-            entitled.fields.push(Field { name: name.to_owned(), stigg, replica });
+            differences.fields.push(Field { name: name.to_owned(), stigg, replica });
         }
     }
-    for ((name, stigg), (_, replica)) in counted(stigg, now).into_iter().zip(counted(replica, now)) {
+    for ((name, stigg), (_, replica)) in usage_values(stigg, now).into_iter().zip(usage_values(replica, now)) {
         if !same_number(stigg, replica) {
             let number = |number: Option<f64>| number.map_or(Value::Null, to_number);
-            entitled.usage.push(Field { name: name.to_owned(), stigg: number(stigg), replica: number(replica) });
+            differences.usage.push(Field { name: name.to_owned(), stigg: number(stigg), replica: number(replica) });
         }
     }
-    entitled
+    differences
 }
 
-fn deciding(entitlement: &Entitlement, now: Timestamp) -> [(&'static str, Value); 10] {
+fn decision_values(entitlement: &Entitlement, now: Timestamp) -> [(&'static str, Value); 10] {
     let Grant { feature, has_soft_limit, enum_values, credit_balance, .. } = &entitlement.grant;
     let word = |word: &Option<String>| word.as_ref().map_or(Value::Null, |word| word.to_ascii_uppercase().into());
     let time = |time: Option<Timestamp>| time.map_or(Value::Null, |time| to_fixed_width(time).into());
@@ -119,7 +117,7 @@ fn deciding(entitlement: &Entitlement, now: Timestamp) -> [(&'static str, Value)
     ]
 }
 
-fn counted(entitlement: &Entitlement, now: Timestamp) -> [(&'static str, Option<f64>); 2] {
+fn usage_values(entitlement: &Entitlement, now: Timestamp) -> [(&'static str, Option<f64>); 2] {
     let usage = is_metered(&entitlement.grant).then(|| entitlement.usage_at(now));
     let balance = entitlement.balance.as_ref().map(|balance| balance.remaining_balance);
     [("currentUsage", usage), ("creditBalance.remainingBalance", balance)]
@@ -153,26 +151,26 @@ mod tests {
     }
 
     fn differing(stigg: Value, replica: Value) -> (Vec<String>, Vec<String>) {
-        let entitled = entitlements(&entitlement(stigg), &entitlement(replica), now());
+        let differences = entitlements(&entitlement(stigg), &entitlement(replica), now());
         let names = |fields: Vec<Field>| fields.into_iter().map(|field| field.name).collect();
-        (names(entitled.fields), names(entitled.usage))
+        (names(differences.fields), names(differences.usage))
     }
 
     #[test]
-    fn only_what_stigg_told_is_compared_and_null_is_as_absent() {
+    fn only_fields_that_stigg_returned_are_compared_and_null_equals_absent() {
         let map = |value: Value| value.as_object().unwrap().clone();
         let shown = map(json!({"name": "n", "crmId": "kept", "billingCurrency": "USD", "metadata": {"a": "b"}}));
-        assert_eq!(told_differs(&map(json!({"name": "n", "email": null, "billingCurrency": "usd"})), &shown), []);
-        let fields = told_differs(&map(json!({"name": null, "metadata": {}})), &shown);
+        assert_eq!(differing_fields(&map(json!({"name": "n", "email": null, "billingCurrency": "usd"})), &shown), []);
+        let fields = differing_fields(&map(json!({"name": null, "metadata": {}})), &shown);
         assert_eq!(fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>(), ["metadata", "name"]);
         let dates = map(json!({"startDate": "2026-01-01T00:00:00.000Z", "addons": [{"id": "a", "name": "A", "quantity": 1}]}));
-        let told = json!({"startDate": "2026-01-01T01:00:00+01:00", "addons": [{"id": "a", "quantity": 1}]});
-        assert_eq!(told_differs(&map(told), &dates), []);
-        assert_eq!(told_differs(&map(json!({"addons": []})), &dates).len(), 1);
+        let fields = json!({"startDate": "2026-01-01T01:00:00+01:00", "addons": [{"id": "a", "quantity": 1}]});
+        assert_eq!(differing_fields(&map(fields), &dates), []);
+        assert_eq!(differing_fields(&map(json!({"addons": []})), &dates).len(), 1);
     }
 
     #[test]
-    fn words_that_decide_nothing_are_no_difference() {
+    fn fields_that_decide_nothing_are_not_compared() {
         let stigg = json!({"feature": {"id": "f", "name": "New", "featureType": "NUMBER", "meterType": "Fluctuating"}, "usageLimit": 5,
                            "hasSoftLimit": false, "enumValues": [], "currentUsage": 0});
         let replica =
@@ -187,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_told_apart_and_compared_in_the_present_period() {
+    fn usage_is_reported_separately_and_compared_in_the_current_period() {
         let with = |usage: f64, start: &str, end: &str| {
             json!({"feature": {"id": "f", "featureType": "NUMBER", "meterType": "Incremental"}, "usageLimit": 9, "currentUsage": usage,
                    "usagePeriodAnchor": "2026-10-20T00:00:00Z", "usagePeriodStart": start, "usagePeriodEnd": end, "resetPeriod": "MONTH"})

@@ -1,4 +1,4 @@
-//! Page by page through all that Stigg lists. Of the records, one page is held, and the next.
+//! Compares all records that Stigg lists, page by page. At most two pages are in memory.
 
 use std::collections::HashMap;
 
@@ -8,41 +8,35 @@ use jiff::Timestamp;
 use serde_json::Value;
 use store::{CustomerRow, Projection, SubscriptionRow};
 
-use super::{Fatal, Found, Mirror, Skipped};
+use super::{Comparison, Fatal, Skipped, Synchronizer};
 use crate::stigg::{BadRecord, Cursor, CustomerRecord, Page, Records, StiggError, SubscriptionRecord};
 
-/// What a walk tells as it goes.
 #[derive(Debug)]
 pub enum Progress {
-    /// A record was compared.
     Record {
-        /// The record's own id and its customer's, where it could be read.
+        /// The ids of the record and its customer; None if the record is unreadable.
         ids: Option<(Id, Id)>,
-        /// What was found.
-        found: Found,
+        comparison: Comparison,
     },
-    /// A page is done, with all that its records came to.
+    /// A page is done: all its records were reported.
     Page {
-        /// Where the next one begins; None after the last.
+        /// None after the last page.
         next: Option<Cursor>,
     },
 }
 
-/// What tells a walk to stop, or lets it go on.
-pub type Told<E> = Result<(), E>;
-
-impl Mirror {
-    /// Compares all records of a kind from there on, so many at once, and tells `on` of each. While a
-    /// page is worked on, the next is fetched.
+impl Synchronizer {
+    /// Compares all records of a kind, starting at `from`, and calls `on` for each. The next page is fetched while one is
+    /// compared.
     ///
     /// # Errors
-    /// [`Fatal`], or what `on` answers.
-    pub async fn walk<E: From<Fatal>>(
+    /// [`Fatal`], or the error of `on`.
+    pub async fn compare_all<E: From<Fatal>>(
         &self,
         records: Records,
         from: Option<Cursor>,
         concurrency: usize,
-        mut on: impl AsyncFnMut(Progress) -> Told<E>,
+        mut on: impl AsyncFnMut(Progress) -> Result<(), E>,
     ) -> Result<(), E> {
         let fetch = async |from: Option<&Cursor>| self.stigg.page(records, None, from).await;
         let fatal = |error: StiggError| E::from(Fatal::Stigg(error));
@@ -55,7 +49,7 @@ impl Mirror {
                     None => None,
                 }
             };
-            let (done, following) = join(self.work(records, page, concurrency, &mut on), following).await;
+            let (done, following) = join(self.compare_page(records, page, concurrency, &mut on), following).await;
             done?;
             on(Progress::Page { next: next.clone() }).await?;
             match following {
@@ -65,12 +59,12 @@ impl Mirror {
         }
     }
 
-    async fn work<E: From<Fatal>>(
+    async fn compare_page<E: From<Fatal>>(
         &self,
         records: Records,
         page: Page,
         concurrency: usize,
-        on: &mut impl AsyncFnMut(Progress) -> Told<E>,
+        on: &mut impl AsyncFnMut(Progress) -> Result<(), E>,
     ) -> Result<(), E> {
         match records {
             Records::Customers => {
@@ -80,37 +74,37 @@ impl Mirror {
                 let compare = async |read: Result<CustomerRecord, Skipped>| {
                     let record = match read {
                         Ok(record) => record,
-                        Err(skipped) => return Ok(unread(skipped)),
+                        Err(skipped) => return Ok(unreadable(skipped)),
                     };
-                    let found = self.customer(&record, page.read_at, rows.get(&record.id)).await?;
+                    let comparison = self.customer(&record, page.read_at, rows.get(&record.id)).await?;
                     if rows.contains_key(&record.id) {
-                        self.known.note(records, &record.id);
+                        self.confirmations.note(records, &record.id);
                     }
-                    Ok(Progress::Record { ids: Some((record.id.clone(), record.id)), found })
+                    Ok(Progress::Record { ids: Some((record.id.clone(), record.id)), comparison })
                 };
-                told(stream::iter(read.into_iter().map(compare)).buffer_unordered(concurrency), on).await
+                report_each(stream::iter(read.into_iter().map(compare)).buffer_unordered(concurrency), on).await
             }
-            Records::Subscriptions | Records::Plans => {
+            Records::Subscriptions => {
                 let read = read(&page.records, "subscription", SubscriptionRecord::read);
                 let (rows, customers) = self.rows_of(read.iter().filter_map(|read| read.as_ref().ok())).await?;
                 let compare = async |read: Result<SubscriptionRecord, Skipped>| {
                     let record = match read {
                         Ok(record) => record,
-                        Err(skipped) => return Ok(unread(skipped)),
+                        Err(skipped) => return Ok(unreadable(skipped)),
                     };
                     let customer = customers.get(&record.customer_id);
-                    let found = self.subscription(&record, page.read_at, rows.get(&record.id), customer).await?;
+                    let comparison = self.subscription(&record, page.read_at, rows.get(&record.id), customer).await?;
                     if rows.contains_key(&record.id) {
-                        self.known.note(records, &record.id);
+                        self.confirmations.note(records, &record.id);
                     }
-                    Ok(Progress::Record { ids: Some((record.id, record.customer_id)), found })
+                    Ok(Progress::Record { ids: Some((record.id, record.customer_id)), comparison })
                 };
-                told(stream::iter(read.into_iter().map(compare)).buffer_unordered(concurrency), on).await
+                report_each(stream::iter(read.into_iter().map(compare)).buffer_unordered(concurrency), on).await
             }
         }
     }
 
-    /// Customers by their ids, as they are now: an import may have written them a moment ago.
+    /// Strongly consistent: an import may just have written the customers.
     pub(super) async fn customer_rows(&self, mut ids: Vec<Id>) -> Result<HashMap<Id, CustomerRow>, Fatal> {
         ids.sort();
         ids.dedup();
@@ -118,7 +112,6 @@ impl Mirror {
         Ok(rows.into_iter().map(|row| (row.customer_id.clone(), row)).collect())
     }
 
-    /// The rows of subscriptions, and of their customers.
     pub(super) async fn rows_of(
         &self,
         records: impl Iterator<Item = &SubscriptionRecord> + Clone,
@@ -132,9 +125,9 @@ impl Mirror {
     }
 }
 
-async fn told<E: From<Fatal>>(
+async fn report_each<E: From<Fatal>>(
     compared: impl futures_util::Stream<Item = Result<Progress, Fatal>>,
-    on: &mut impl AsyncFnMut(Progress) -> Told<E>,
+    on: &mut impl AsyncFnMut(Progress) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut compared = std::pin::pin!(compared);
     while let Some(progress) = compared.next().await {
@@ -143,11 +136,10 @@ async fn told<E: From<Fatal>>(
     Ok(())
 }
 
-fn unread(skipped: Skipped) -> Progress {
-    Progress::Record { ids: None, found: Found { skipped: vec![skipped], ..Found::default() } }
+fn unreadable(skipped: Skipped) -> Progress {
+    Progress::Record { ids: None, comparison: Comparison { skipped: vec![skipped], ..Comparison::default() } }
 }
 
-/// Reads each record; one that can't be read is named by its id as far as it has one.
 fn read<T>(records: &[Value], what: &'static str, read: impl Fn(&Value) -> Result<T, BadRecord>) -> Vec<Result<T, Skipped>> {
     let read_one = |record: &Value| {
         read(record).map_err(|bad| {
@@ -158,11 +150,9 @@ fn read<T>(records: &[Value], what: &'static str, read: impl Fn(&Value) -> Resul
     records.iter().map(read_one).collect()
 }
 
-/// What one customer with all that hangs on it came to.
 #[derive(Debug)]
-pub struct Whole {
-    /// What was found.
-    pub found: Found,
-    /// Stigg did not know the customer at this moment, and the replica shows it.
+pub struct InspectedCustomer {
+    pub comparison: Comparison,
+    /// When Stigg answered that it does not know a customer that is visible in the replica.
     pub unknown_at: Option<Timestamp>,
 }
