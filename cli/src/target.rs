@@ -64,7 +64,7 @@ pub struct Target {
     #[arg(long, env = "SECRETS_MANAGER_ENDPOINT", value_name = "URL", hide_short_help = true)]
     pub secrets_manager_endpoint: Option<String>,
 
-    /// The local stack's port, as `byos serve` takes it
+    /// The local stack's port, as the local stack's --port sets it
     #[arg(skip = local_port())]
     pub local_port: u16,
 }
@@ -160,7 +160,7 @@ impl Target {
         let tables = match (self.named_tables(), dynamodb_endpoint) {
             (Some(tables), _) => Some(tables),
             (None, _) if self.names_a_table() => return Err(self.missing_table()),
-            // As `byos serve --dynamodb-endpoint` makes them there.
+            // As the local stack creates them at --dynamodb-endpoint.
             (None, Some(_)) => Some(tables::local_names()),
             (None, None) => None,
         };

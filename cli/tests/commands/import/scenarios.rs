@@ -675,7 +675,7 @@ async fn the_commands_say_by_their_exit_codes_how_it_went() {
         "{}",
         runs[2].1
     );
-    assert!(runs[3].1.starts_with("The replica says what Stigg says: 3 customers"), "{}", runs[3].1);
+    assert!(runs[3].1.starts_with("The replica equals Stigg: 3 customers"), "{}", runs[3].1);
     let last: Value = serde_json::from_str(runs[4].1.lines().last().unwrap()).unwrap();
     assert_eq!((&last["kind"], &last["differing"]), (&json!("summary"), &json!(1)), "{last}");
 }
