@@ -634,7 +634,7 @@ fn byos(api: &FakeStigg, here: &Here, folder: &Path, arguments: &[&str]) -> std:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_commands_say_by_their_exit_codes_how_it_went() {
+async fn exit_codes_of_import_and_reconcile_report_the_result() {
     let here = Arc::new(Here::new().await);
     let mut data = data(3);
     let (good, requests) = (data.clone(), AtomicUsize::new(0));
@@ -668,13 +668,9 @@ async fn the_commands_say_by_their_exit_codes_how_it_went() {
     let runs = runs.await.unwrap();
     let codes: Vec<i32> = runs.iter().map(|(code, ..)| *code).collect();
     assert_eq!(codes, [1, 1, 0, 0, 3, 3, 2], "{runs:#?}");
-    assert!(runs[0].2.contains("Stigg does not take the key (403 Forbidden)"), "{}", runs[0].2);
+    assert!(runs[0].2.contains("Stigg rejects the key (403 Forbidden)"), "{}", runs[0].2);
     assert!(runs[1].2.contains("--resume"), "{}", runs[1].2);
-    assert!(
-        runs[2].1.starts_with("Imported 3 customers, 3 subscriptions and 3 lists of entitlements: 15 writes"),
-        "{}",
-        runs[2].1
-    );
+    assert!(runs[2].1.starts_with("Imported 3 customers, 3 subscriptions and 3 entitlement lists: 15 writes"), "{}", runs[2].1);
     assert!(runs[3].1.starts_with("The replica equals Stigg: 3 customers"), "{}", runs[3].1);
     let last: Value = serde_json::from_str(runs[4].1.lines().last().unwrap()).unwrap();
     assert_eq!((&last["kind"], &last["differing"]), (&json!("summary"), &json!(1)), "{last}");
