@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# In the order in which they make sense: what the readers are asked holds after the story.
+# In the order in which they make sense: what the readers are asked holds after the sample events.
 FUNCTIONS = {"webhook": "WebhookFunction", "check-access": "CheckAccessFunction", "graphql": "GraphqlFunction"}
 # The first build of the local stack takes some minutes.
 START_SECONDS = 1200
@@ -38,7 +38,7 @@ def main(run):
 
 
 def files(function):
-    """The files of a function, the webhook's in the order of the story."""
+    """The files of a function, the webhook's in order."""
     return sorted((ROOT / "events" / function).glob("*.json"))
 
 
