@@ -65,7 +65,7 @@ pub struct Replay {
     #[arg(value_name = "FILE", conflicts_with_all = ["queue", "queue_url"])]
     pub files: Vec<PathBuf>,
 
-    /// The stack's queue to empty [both]
+    /// The stack's queue to empty [default: both]
     #[arg(long, value_enum, conflicts_with = "queue_url")]
     pub queue: Option<StackQueue>,
 

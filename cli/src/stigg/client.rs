@@ -65,7 +65,7 @@ impl StiggError {
 pub struct Answer {
     /// None for a 404.
     pub body: Option<Value>,
-    /// A time on Stigg's clock: the content includes all events up to it. See [`Stigg::get`].
+    /// A time on Stigg's clock: the content includes all events up to it..
     pub read_at: Timestamp,
 }
 

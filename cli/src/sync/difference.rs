@@ -90,7 +90,7 @@ pub struct Comparison {
     /// Events written.
     pub writes: u64,
     pub skipped: Vec<Skipped>,
-    /// A 404 from Stigg could not be confirmed: see [`Comparison::skip_unconfirmed`].
+    /// A 404 from Stigg could not be confirmed.
     pub is_unconfirmed: bool,
 }
 
