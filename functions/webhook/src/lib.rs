@@ -258,7 +258,8 @@ impl Webhook {
     /// The same for the environment that was read while the function started; None leaves the read to the first event.
     #[must_use]
     pub fn with_environment(self, environment: Option<Environment>) -> Self {
-        Self { environment: OwnEnvironment::new(environment), ..self }
+        let environment = OwnEnvironment::new(environment, self.clock.now());
+        Self { environment, ..self }
     }
 
     /// Answers what Lambda calls the function with.
@@ -360,7 +361,7 @@ impl Webhook {
     /// Writes an event of the replica's environment, unless that takes longer than the limit.
     async fn write(&self, store: &Store, handled: &Handled, moment: Timing, limit: Duration) -> Result<Written, NotStored> {
         let write = async {
-            if !self.environment.has(store, &handled.envelope, moment.received).await? {
+            if !self.environment.has(store, &handled.envelope, moment).await? {
                 return Ok(Written::OtherEnvironment);
             }
             let (outcome, versions) = apply(store, &handled.envelope, &handled.event, moment).await?;

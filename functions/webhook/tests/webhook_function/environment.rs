@@ -29,24 +29,32 @@ impl Place {
 
     /// A process of the function.
     async fn process(&self) -> Webhook {
+        self.process_at(Clock::system()).await
+    }
+
+    async fn process_at(&self, clock: Clock) -> Webhook {
         let environment = self.embedded.store.warm_up_for_writes().await;
         assert!(environment.is_some());
-        self.unread().with_environment(environment)
+        self.unread_at(clock).with_environment(environment)
     }
 
     /// One that could not read the environment while it started.
     fn unread(&self) -> Webhook {
-        let aside = Queue::new(self.sqs.client(), self.sqs.url_of("set-aside"));
-        self.webhook(self.embedded.store.clone()).with_set_aside_queue(Some(aside))
+        self.unread_at(Clock::system())
     }
 
-    fn webhook(&self, store: Store) -> Webhook {
-        Webhook::new(store, WebhookSecrets::from(Secret::new(SECRET, None).unwrap()), Clock::system())
+    fn unread_at(&self, clock: Clock) -> Webhook {
+        let aside = Queue::new(self.sqs.client(), self.sqs.url_of("set-aside"));
+        webhook(self.embedded.store.clone(), clock).with_set_aside_queue(Some(aside))
     }
 
     fn set_aside(&self) -> usize {
         self.sqs.messages_of("set-aside").len()
     }
+}
+
+fn webhook(store: Store, clock: Clock) -> Webhook {
+    Webhook::new(store, WebhookSecrets::from(Secret::new(SECRET, None).unwrap()), clock)
 }
 
 /// A way to the store on which requests are counted.
@@ -111,6 +119,18 @@ async fn the_first_recent_event_decides_and_events_of_another_environment_are_se
 }
 
 #[tokio::test]
+async fn a_process_that_read_no_environment_reads_again_after_a_minute() {
+    let place = Place::start().await;
+    let seconds = Arc::new(AtomicUsize::new(0));
+    let later = seconds.clone();
+    let clock = Clock::of(move || Timestamp::now() + SignedDuration::from_secs(later.load(Ordering::SeqCst) as i64));
+    let other = place.process_at(clock).await;
+    assert_eq!(deliver(&place.process().await, &recent("a", "production")).await, applied());
+    seconds.store(61, Ordering::SeqCst);
+    assert_eq!(deliver(&other, &event("b", Some("staging"), SignedDuration::from_hours(2))).await, set_aside());
+}
+
+#[tokio::test]
 async fn a_parked_event_of_another_environment_is_set_aside_too() {
     let place = Place::start().await;
     let process = place.process().await;
@@ -140,7 +160,7 @@ async fn an_event_of_the_replicas_own_environment_is_one_request() {
     assert_eq!(deliver(&place.process().await, &event("a", Some("production"), SignedDuration::from_secs(9))).await, applied());
     let environment = proxied.store.warm_up_for_writes().await;
     assert_eq!(requests.load(Ordering::SeqCst), 1, "the start reads the environment by the request that it makes anyway");
-    let process = place.webhook(proxied.store.clone()).with_environment(environment);
+    let process = webhook(proxied.store.clone(), Clock::system()).with_environment(environment);
     for age in (1..=5).rev() {
         let event = event("a", Some("production"), SignedDuration::from_secs(age));
         assert_eq!(deliver(&process, &event).await, applied());
@@ -155,7 +175,7 @@ async fn old_events_take_no_request_more_while_no_environment_is_decided() {
     let aged = |hours: i64| event("a", Some("canned"), SignedDuration::from_hours(hours));
     assert_eq!(deliver(&process, &aged(9)).await, applied());
     let (requests, counted) = count(&place.embedded).await;
-    let process = place.webhook(counted.store.clone()).with_environment(Some(Environment::default()));
+    let process = webhook(counted.store.clone(), Clock::system()).with_environment(Some(Environment::default()));
     assert_eq!(deliver(&process, &aged(8)).await, applied());
     assert_eq!(requests.load(Ordering::SeqCst), 1);
 }
