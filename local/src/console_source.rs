@@ -4,18 +4,18 @@ use console::{Activity, Finding, Queue, Source, Verdict};
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use store::Store;
 
-use crate::recorder::Recorder;
+use crate::last_hour::LastHour;
 
 /// The local stack, for the console. It has no queues.
 #[derive(Debug)]
 pub(crate) struct LocalSource {
     store: Store,
-    recorder: Recorder,
+    last_hour: LastHour,
 }
 
 impl LocalSource {
-    pub(crate) fn new(store: Store, recorder: Recorder) -> Self {
-        Self { store, recorder }
+    pub(crate) fn new(store: Store, last_hour: LastHour) -> Self {
+        Self { store, last_hour }
     }
 
     async fn table(&self, name: &str) -> Finding {
@@ -50,6 +50,6 @@ impl Source for LocalSource {
     }
 
     fn activity(&self) -> Option<Activity> {
-        Some(self.recorder.last_hour())
+        Some(self.last_hour.activity())
     }
 }

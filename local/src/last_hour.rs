@@ -1,53 +1,66 @@
-//! What the functions of the local stack did in the last hour, from the lines that they log. Deployed functions
-//! have CloudWatch for that.
+//! What the functions of the local stack did in the last hour, for the console. Deployed functions have CloudWatch.
 
 use std::{
     collections::VecDeque,
-    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use console::{Activity, Lag};
-use runtime::telemetry::REQUEST;
-use tracing::{
-    Event, Subscriber,
-    field::{Field, Visit},
-};
-use tracing_subscriber::layer::{Context, Layer};
+use runtime::telemetry::{Decisions, Details, Recorder, RequestRecord};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// The most requests that are remembered.
-const REMEMBERED: usize = 100_000;
+/// Maximum number of requests in memory.
+const MAX_REQUESTS: usize = 100_000;
 
-/// Remembers the requests of the last hour, as a layer of the log. Cheap to clone.
+/// The requests of the last hour. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Recorder(Arc<Mutex<VecDeque<(Instant, Line)>>>);
+pub struct LastHour(Arc<Mutex<VecDeque<(Instant, Counted)>>>);
 
-/// The fields of a request's line that are counted.
-#[derive(Clone, Debug, Default)]
-struct Line {
-    function: Option<String>,
-    /// `Granted`, or an AccessDeniedReason.
-    reason: Option<String>,
-    outcome: Option<String>,
-    lag_seconds: Option<i64>,
+/// What is counted of a request.
+#[derive(Debug)]
+enum Counted {
+    Event { outcome: &'static str, lag_seconds: Option<i64> },
+    Decisions(Decisions),
 }
 
-impl Recorder {
-    /// What happened in the last hour.
-    pub fn last_hour(&self) -> Activity {
+impl LastHour {
+    /// A recorder that prints to the terminal and counts here.
+    pub fn recorder(&self) -> Recorder {
+        let requests = self.clone();
+        Recorder::terminal().with_observer(move |record| requests.observe(record))
+    }
+
+    fn observe(&self, record: &RequestRecord<'_>) {
+        let counted = match record.details {
+            Details::Event(event) => Counted::Event { outcome: record.outcome, lag_seconds: event.lag_seconds },
+            Details::Check(check) => Counted::Decisions(check.decisions.clone()),
+            Details::Query(_) => return,
+        };
+        let mut requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while requests.len() >= MAX_REQUESTS || requests.front().is_some_and(|(at, _)| at.elapsed() >= HOUR) {
+            requests.pop_front();
+        }
+        requests.push_back((Instant::now(), counted));
+    }
+
+    pub fn activity(&self) -> Activity {
         let mut activity = Activity::default();
         let mut lags = Vec::new();
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, line) in lines.iter().filter(|(at, _)| at.elapsed() < HOUR) {
-            if let Some(reason) = &line.reason {
-                *activity.decisions.entry(Some(reason.clone()).filter(|reason| reason != "Granted")).or_default() += 1;
-            }
-            if let (Some("webhook"), Some(outcome)) = (line.function.as_deref(), &line.outcome) {
-                *activity.events.entry(outcome.clone()).or_default() += 1;
-                lags.extend(line.lag_seconds);
+        let requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, counted) in requests.iter().filter(|(at, _)| at.elapsed() < HOUR) {
+            match counted {
+                Counted::Event { outcome, lag_seconds } => {
+                    *activity.events.entry((*outcome).to_owned()).or_default() += 1;
+                    lags.extend(lag_seconds);
+                }
+                Counted::Decisions(decisions) => {
+                    for (reason, count) in decisions.by_reason() {
+                        let denied = (reason != Decisions::GRANTED).then(|| reason.to_owned());
+                        *activity.decisions.entry(denied).or_default() += count;
+                    }
+                }
             }
         }
         lags.sort_unstable();
@@ -57,64 +70,29 @@ impl Recorder {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Recorder {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() != REQUEST {
-            return;
-        }
-        let mut line = Line::default();
-        event.record(&mut line);
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while lines.len() >= REMEMBERED || lines.front().is_some_and(|(at, _)| at.elapsed() >= HOUR) {
-            lines.pop_front();
-        }
-        lines.push_back((Instant::now(), line));
-    }
-}
-
-impl Visit for Line {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        let text = match field.name() {
-            "Function" => &mut self.function,
-            "Reason" => &mut self.reason,
-            "outcome" => &mut self.outcome,
-            _ => return,
-        };
-        *text = Some(value.to_owned());
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        if field.name() == "lag_seconds" {
-            self.lag_seconds = Some(value);
-        }
-    }
-
-    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
-}
-
 #[cfg(test)]
 mod tests {
-    use tracing_subscriber::layer::SubscriberExt as _;
+    use runtime::clock::Clock;
+    use template::sample;
 
-    use super::*;
+    use crate::{embedded::Embedded, serve::Stack};
 
-    #[test]
-    fn decisions_are_counted_by_reason_and_events_by_outcome_with_their_lag() {
-        let recorder = Recorder::default();
-        let subscriber = tracing_subscriber::fmt().with_writer(std::io::sink).finish().with(recorder.clone());
-        tracing::subscriber::with_default(subscriber, || {
-            for reason in [Some("Granted"), Some("Granted"), Some("CustomerNotFound"), None] {
-                tracing::info!(target: REQUEST, Function = "check-access", outcome = "x", Reason = reason.map(str::to_owned), "check");
-            }
-            for lag in [Some(1_i64), Some(2), Some(90), None] {
-                tracing::info!(target: REQUEST, Function = "webhook", outcome = "applied", lag_seconds = lag, "event");
-            }
-            tracing::info!(Function = "webhook", outcome = "applied", "another target");
-        });
-        let activity = recorder.last_hour();
-        let decisions: Vec<_> = activity.decisions.iter().map(|(reason, count)| (reason.as_deref(), *count)).collect();
-        assert_eq!(decisions, [(None, 2), (Some("CustomerNotFound"), 1)]);
-        assert_eq!(activity.events.into_iter().collect::<Vec<_>>(), [("applied".to_owned(), 4)]);
-        assert_eq!(activity.lag, Some(Lag { median: 2, highest: 90 }));
+    #[tokio::test]
+    async fn events_are_counted_by_outcome_and_decisions_by_reason() {
+        let embedded = Embedded::in_memory().await.unwrap();
+        let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
+        let delivered = stack.seed("local-secret").await.unwrap() as u64;
+        let mut denied = 0;
+        for (_, event) in sample::events("check-access") {
+            let answer = stack.gateway.invoke(event).await.unwrap();
+            denied += u64::from(answer["statusCode"] == 403);
+        }
+        let activity = stack.last_hour.activity();
+        assert_eq!(activity.events.values().sum::<u64>(), delivered);
+        assert!(activity.events["applied"] > 10 && activity.events["ignored"] == 1, "{activity:?}");
+        let (granted, by_reason): (Vec<_>, Vec<_>) = activity.decisions.iter().partition(|(reason, _)| reason.is_none());
+        assert_eq!(by_reason.iter().map(|(_, count)| **count).sum::<u64>(), denied);
+        assert!(denied > 3 && by_reason.len() > 3 && granted.len() == 1, "{activity:?}");
+        assert!(activity.lag.unwrap().median > 0);
     }
 }

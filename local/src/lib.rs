@@ -5,5 +5,5 @@
 mod console_source;
 pub mod embedded;
 pub mod gateway;
-pub mod recorder;
+pub mod last_hour;
 pub mod serve;

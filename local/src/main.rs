@@ -3,10 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use local::{
-    recorder::Recorder,
-    serve::{Serve, serve},
-};
+use local::serve::{Serve, serve};
 use runtime::telemetry;
 use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -28,10 +25,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     let Local { serve: options } = Local::parse();
     let log = tracing_subscriber::fmt().compact().with_target(false).with_env_filter(telemetry::filter());
-    // The console's figures come from the same lines.
-    let recorder = Recorder::default();
-    log.finish().with(telemetry::MOST).with(recorder.clone()).init();
-    match serve(options, recorder).await {
+    log.finish().with(telemetry::MOST).init();
+    match serve(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("local: {error}");

@@ -1,6 +1,6 @@
 //! Serves the local stack.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use aws_config::BehaviorVersion;
 use axum::{Router, extract::DefaultBodyLimit, http::HeaderValue, middleware::map_response};
@@ -23,7 +23,7 @@ use crate::{
     console_source::LocalSource,
     embedded::{Embedded, EmbeddedError},
     gateway::{Gateway, MAX_BODY_BYTES},
-    recorder::Recorder,
+    last_hour::LastHour,
 };
 use template::{
     sample,
@@ -96,6 +96,7 @@ pub struct Stack {
     pub gateway: Gateway,
     /// The store that they share.
     pub store: Store,
+    pub last_hour: LastHour,
     console: Option<Console>,
     embedded: Option<Embedded>,
     /// Where its DynamoDB is, for the commands to find.
@@ -124,12 +125,15 @@ impl Stack {
         check_access: check_access::Options,
     ) -> Result<Self, EmptySecret> {
         let token = Secret::new(api_token, None)?;
+        let last_hour = LastHour::default();
+        let recorder = Arc::new(last_hour.recorder());
         let gateway = Gateway::new(
-            Webhook::new(store.clone(), WebhookSecrets::from(Secret::new(webhook_secret, None)?), clock.clone()),
-            Graphql::new(store.clone(), token.clone(), graphql).with_clock(clock.clone()),
-            CheckAccess::new(store.clone(), token, clock).with_options(check_access),
+            Webhook::new(store.clone(), WebhookSecrets::from(Secret::new(webhook_secret, None)?), clock.clone())
+                .with_recorder(recorder.clone()),
+            Graphql::new(store.clone(), token.clone(), graphql).with_clock(clock.clone()).with_recorder(recorder.clone()),
+            CheckAccess::new(store.clone(), token, clock).with_options(check_access).with_recorder(recorder),
         );
-        Ok(Self { gateway, store, console: None, embedded: None, dynamodb: None })
+        Ok(Self { gateway, store, last_hour, console: None, embedded: None, dynamodb: None })
     }
 
     /// The functions and their DynamoDB, as the options say.
@@ -154,8 +158,8 @@ impl Stack {
     }
 
     /// Gives it a console, which is reached at this port.
-    fn open_console(&mut self, port: u16, recorder: Recorder) -> Result<(), ServeError> {
-        let source = LocalSource::new(self.store.clone(), recorder);
+    fn open_console(&mut self, port: u16) -> Result<(), ServeError> {
+        let source = LocalSource::new(self.store.clone(), self.last_hour.clone());
         self.console = Some(Console::new(self.store.clone(), source, port)?);
         Ok(())
     }
@@ -230,12 +234,12 @@ async fn elsewhere(endpoint: &str) -> Result<Store, ServeError> {
 }
 
 /// Serves until Ctrl-C or SIGTERM.
-pub async fn serve(options: Serve, recorder: Recorder) -> Result<(), ServeError> {
+pub async fn serve(options: Serve) -> Result<(), ServeError> {
     let port = options.port;
     let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(|source| ServeError::Port { port, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Port { port, source })?;
     let mut stack = Stack::start(&options).await?;
-    stack.open_console(address.port(), recorder)?;
+    stack.open_console(address.port())?;
     let delivered = if options.seed { Some(stack.seed(&options.webhook_secret).await?) } else { None };
     let stop = console::stop_signal().map_err(ServeError::Server)?;
     println!("{}", welcome(&options, &stack, address.port(), delivered));

@@ -54,7 +54,10 @@ impl Settings {
 pub struct Recorder {
     clock: Clock,
     json: Option<Mutex<Json>>,
+    observer: Option<Box<Observer>>,
 }
+
+type Observer = dyn Fn(&RequestRecord<'_>) + Send + Sync;
 
 /// What is written as JSON, and what it needs to know of the requests before.
 struct Json {
@@ -74,7 +77,13 @@ impl fmt::Debug for Recorder {
 impl Recorder {
     /// A short line a request, for a person at a terminal. No metrics, no sampling.
     pub fn terminal() -> Self {
-        Self { clock: Clock::system(), json: None }
+        Self { clock: Clock::system(), json: None, observer: None }
+    }
+
+    /// The same, and calls `observer` for each request.
+    #[must_use]
+    pub fn with_observer(self, observer: impl Fn(&RequestRecord<'_>) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Box::new(observer)), ..self }
     }
 
     /// Lines of JSON on standard output, as on Lambda.
@@ -86,11 +95,15 @@ impl Recorder {
     pub fn to(output: impl Write + Send + 'static, clock: Clock, settings: Settings) -> Self {
         let Settings { namespace, level, one_in } = settings;
         let metrics = namespace.map(|namespace| Metrics::new(namespace, level));
-        Self { clock, json: Some(Mutex::new(Json { output: Box::new(output), one_in, seen: BTreeMap::new(), metrics })) }
+        let json = Json { output: Box::new(output), one_in, seen: BTreeMap::new(), metrics };
+        Self { clock, json: Some(Mutex::new(json)), observer: None }
     }
 
     /// Records a request: counts it, and logs it unless sampling leaves it out.
     pub fn record(&self, record: &RequestRecord<'_>) {
+        if let Some(observer) = &self.observer {
+            observer(record);
+        }
         match &self.json {
             Some(json) => json.lock().unwrap_or_else(PoisonError::into_inner).record(record, self.clock.now()),
             None => print(record),
