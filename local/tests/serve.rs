@@ -1,27 +1,47 @@
-//! The binary `byos` itself: what it prints, how it stops, and what a taken port says.
+//! The binary `local`: its output, its end, and a taken port.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg(unix)]
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    process::{Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
+
+const BINARY: &str = env!("CARGO_BIN_EXE_local");
+
+/// The binary on a free port.
+struct Local {
+    process: Child,
+    lines: BufReader<ChildStdout>,
+    printed: String,
+}
+
+impl Local {
+    /// Starts it, and reads its output up to the `curl` to try.
+    fn start(command: &mut Command) -> Self {
+        let command = command.args(["--port", "0"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        let mut printed = String::new();
+        while !printed.contains("curl") {
+            assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{printed}");
+        }
+        Self { process, lines, printed }
+    }
+
+    /// Stops it by a signal, which has to end it cleanly.
+    fn stop(&mut self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap().success());
+        self.lines.read_to_string(&mut self.printed).unwrap();
+        assert!(self.process.wait().unwrap().success() && self.printed.ends_with("Stopped.\n"), "{}", self.printed);
+    }
+}
 
 #[test]
 fn it_serves_says_what_and_stops_cleanly() {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_local"))
-        .args(["--seed", "--port", "0"])
-        .env("STIGG_WEBHOOK_SECRET", "another-secret")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap());
-    let mut printed = String::new();
-    while !printed.contains("curl") {
-        assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{printed}");
-    }
+    let mut local = Local::start(Command::new(BINARY).arg("--seed").env("STIGG_WEBHOOK_SECRET", "another-secret"));
+    let printed = local.printed.clone();
     for expected in
         ["Delivered 21 events", "POST /webhook", "another-secret", "Bearer local-token", "DynamoDB             http://127.0.0.1:"]
     {
@@ -38,9 +58,7 @@ fn it_serves_says_what_and_stops_cleanly() {
     assert!(!answer.contains(token) && !answer.contains("set-cookie"), "{answer}");
     let answer = get(address, &format!("/console?token={token}"));
     assert!(answer.contains("\r\nset-cookie: byos-console-"), "{answer}");
-    assert!(Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap().success());
-    lines.read_to_string(&mut printed).unwrap();
-    assert!(process.wait().unwrap().success() && printed.ends_with("Stopped.\n"), "{printed}");
+    local.stop("-INT");
 }
 
 /// What is answered to a request for this path, head and body.
@@ -57,23 +75,13 @@ fn get(address: &str, path: &str) -> String {
 #[test]
 fn dynamodb_is_served_at_the_address_given() {
     for (address, reached) in [("127.0.0.2", "127.0.0.2"), ("0.0.0.0", "127.0.0.1")] {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_local"))
-            .args(["--port", "0", "--dynamodb-address", address])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap());
-        let mut printed = String::new();
-        while !printed.contains("curl") {
-            assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{printed}");
-        }
+        let mut local = Local::start(Command::new(BINARY).args(["--dynamodb-address", address]));
+        let printed = &local.printed;
         let (_, endpoint) = printed.split_once("DynamoDB             http://").unwrap();
         let endpoint = endpoint.split(' ').next().unwrap();
         assert!(endpoint.starts_with(reached), "{endpoint}");
         TcpStream::connect(endpoint).unwrap();
-        assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
-        assert!(process.wait().unwrap().success());
+        local.stop("-TERM");
     }
 }
 
@@ -81,7 +89,7 @@ fn dynamodb_is_served_at_the_address_given() {
 fn a_taken_port_is_a_clear_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let output = Command::new(env!("CARGO_BIN_EXE_local")).args(["--port", &port]).output().unwrap();
+    let output = Command::new(BINARY).args(["--port", &port]).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && error.contains(&port) && error.contains("--port"), "{error}");
 }
@@ -90,19 +98,8 @@ fn a_taken_port_is_a_clear_error() {
 fn data_in_a_folder_are_there_again_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, expected) in [(vec!["--seed"], "Delivered 21 events"), (vec![], "data in")] {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_local"))
-            .args(arguments)
-            .args(["--port", "0", "--data"])
-            .arg(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap());
-        let mut printed = String::new();
-        while !printed.contains("curl") {
-            assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{printed}");
-        }
+        let mut local = Local::start(Command::new(BINARY).args(arguments).arg("--data").arg(folder.path()));
+        let printed = &local.printed;
         assert!(printed.contains(expected), "{printed}");
         let url = printed.split("served on ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
         let check = r#"{"customerId":"customer-alder","featureId":"feature-api-calls"}"#;
@@ -112,7 +109,6 @@ fn data_in_a_folder_are_there_again_after_a_restart() {
             request.body(check).send().await.unwrap().status()
         });
         assert_eq!(status, 200);
-        assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
-        assert!(process.wait().unwrap().success());
+        local.stop("-TERM");
     }
 }

@@ -1,7 +1,11 @@
 //! What a function prints, read by tests: lines of requests, and lines of metrics in CloudWatch's embedded metric
 //! format.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::Value;
 
@@ -47,4 +51,25 @@ pub fn sums(lines: &[Value], metric: &str) -> BTreeMap<String, f64> {
         }
     }
     sums
+}
+
+/// An output in memory. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    /// What was written since the last call.
+    pub fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+}
+
+impl io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -23,6 +23,7 @@ use runtime::{
 };
 use serde_json::{Map, Value, json};
 use store::Store;
+use testkit::printed::Captured;
 use tokio::task::JoinSet;
 use webhook::{Webhook, WebhookSecrets};
 
@@ -179,7 +180,7 @@ fn add(taken: &mut Taken, operation: &str, answer: &Value) {
 struct Stacks {
     metered: Gateway,
     taken: Arc<Mutex<Taken>>,
-    printed: Printed,
+    printed: Captured,
     direct: Arc<Gateway>,
     embedded: Embedded,
 }
@@ -197,7 +198,7 @@ impl Stacks {
                 answer
             }),
         );
-        let printed = Printed::default();
+        let printed = Captured::default();
         // With each request the metrics are due.
         let seconds = AtomicI64::new(0);
         let clock = Clock::of(move || {
@@ -375,26 +376,6 @@ async fn storage(store: &Store) -> (Stored, f64) {
     }
     let each = CUSTOMERS as f64;
     (Stored { tables: sum.tables / each, indexes: sum.indexes / each }, listed)
-}
-
-/// What the functions print.
-#[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Printed {
-    fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
-    }
 }
 
 pub(crate) async fn measure() -> Measured {

@@ -1,28 +1,19 @@
 //! Requests over HTTP that no client of Stigg's would send: headers twice, other content types, other
 //! encodings, no token. Each is answered, and nothing is let in by it.
 
-use local::{embedded::Embedded, serve::Stack};
-use reqwest::{Client, Method, header::HeaderMap};
-use runtime::clock::Clock;
+use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 
-struct Local {
-    url: String,
-    client: Client,
-    _embedded: Embedded,
-}
+use crate::served::Served;
 
-async fn local() -> Local {
-    let embedded = Embedded::in_memory().await.unwrap();
-    let stack = Stack::on(embedded.store.clone(), "secret", "token", Clock::system()).unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, stack.router()).await });
-    Local { url, client: testkit::http::client(), _embedded: embedded }
-}
-
-impl Local {
-    async fn send(&self, method: Method, path: &str, headers: &[(&str, &[u8])], body: impl Into<reqwest::Body>) -> (u16, Value) {
+impl Served {
+    async fn send_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &[u8])],
+        body: impl Into<reqwest::Body>,
+    ) -> (u16, Value) {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             let name: reqwest::header::HeaderName = name.parse().unwrap();
@@ -37,7 +28,7 @@ const EVENT: &str = r#"{"type":"customer.created","id":"c","messageId":"m","time
 
 #[tokio::test]
 async fn an_event_is_what_its_bytes_say_whatever_the_headers_do() {
-    let local = local().await;
+    let local = Served::start().await;
     let secret: (&str, &[u8]) = ("stigg-webhooks-secret", b"secret");
     for more in [
         vec![],
@@ -56,14 +47,14 @@ async fn an_event_is_what_its_bytes_say_whatever_the_headers_do() {
         vec![("content-type", b"application/json"), ("content-encoding", b"gzip")],
     ] {
         let headers: Vec<_> = [secret].into_iter().chain(more).collect();
-        let (status, answer) = local.send(Method::POST, "/webhook", &headers, EVENT).await;
+        let (status, answer) = local.send_bytes(Method::POST, "/webhook", &headers, EVENT).await;
         assert_eq!((status, &answer["success"]), (200, &json!(true)), "{headers:?}: {answer}");
     }
     let gzip: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0, 0x43, 0xbf, 0xa6, 0xa3, 2, 0, 0, 0];
     for body in [gzip, &[0xff, 0xfe, b'{', 0, b'}', 0], b"\xef\xbb\xbf{}", b""] {
         for kind in [&b"application/json"[..], b"application/octet-stream"] {
             let headers = [secret, ("content-type", kind), ("content-encoding", b"gzip")];
-            let (status, answer) = local.send(Method::POST, "/webhook", &headers, body).await;
+            let (status, answer) = local.send_bytes(Method::POST, "/webhook", &headers, body).await;
             assert!(status == 400 && answer["error"].as_str().unwrap().starts_with("the body is not JSON"), "{answer}");
         }
     }
@@ -71,7 +62,7 @@ async fn an_event_is_what_its_bytes_say_whatever_the_headers_do() {
 
 #[tokio::test]
 async fn two_secrets_are_none() {
-    let local = local().await;
+    let local = Served::start().await;
     for values in [
         [&b"secret"[..], b"secret"],
         [b"secret", b"wrong"],
@@ -81,7 +72,7 @@ async fn two_secrets_are_none() {
         [b"secret\xff", b"s"],
     ] {
         let headers = values.map(|value| ("stigg-webhooks-secret", value));
-        assert_eq!(local.send(Method::POST, "/webhook", &headers, EVENT).await.0, 401, "{values:?}");
+        assert_eq!(local.send_bytes(Method::POST, "/webhook", &headers, EVENT).await.0, 401, "{values:?}");
         let tokens = values.map(|value| [b"Bearer ", value].concat()).map(|value| value.replace(b"secret", b"token"));
         let headers = [
             ("authorization", tokens[0].as_slice()),
@@ -89,7 +80,7 @@ async fn two_secrets_are_none() {
             ("content-type", b"application/json"),
         ];
         for path in ["/check-access", "/graphql"] {
-            let status = local.send(Method::POST, path, &headers, r#"{"query":"{ __typename }"}"#).await.0;
+            let status = local.send_bytes(Method::POST, path, &headers, r#"{"query":"{ __typename }"}"#).await.0;
             assert_eq!(status, 401, "{path} {values:?}");
         }
     }
@@ -110,7 +101,7 @@ impl Replace for Vec<u8> {
 
 #[tokio::test]
 async fn no_reader_answers_without_a_token_and_no_preflight_without_cors() {
-    let local = local().await;
+    let local = Served::start().await;
     let query = r#"[{"query":"{ customers { totalCount } }"}]"#;
     let preflight: [(&str, &[u8]); 3] = [
         ("origin", b"https://example.com"),
@@ -125,7 +116,7 @@ async fn no_reader_answers_without_a_token_and_no_preflight_without_cors() {
             "/graphql?query=%7Bcustomers%7BtotalCount%7D%7D",
             "/check-access?customerId=c&featureId=f&token=token",
         ] {
-            let (status, answer) = local.send(method.clone(), path, &preflight, query).await;
+            let (status, answer) = local.send_bytes(method.clone(), path, &preflight, query).await;
             assert_eq!(status, 401, "{method} {path}: {answer}");
             assert!(answer.get("data").is_none() && answer.get("hasAccess").is_none(), "{answer}");
         }

@@ -1,26 +1,11 @@
 //! Every route over HTTP, on the local stack as `cargo run` serves it.
 
-use local::{embedded::Embedded, serve::Stack};
-use reqwest::{Client, Method, Response, StatusCode};
-use runtime::clock::Clock;
+use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-struct Local {
-    url: String,
-    client: Client,
-    _embedded: Embedded,
-}
+use crate::served::Served;
 
-async fn local() -> Local {
-    let embedded = Embedded::in_memory().await.unwrap();
-    let stack = Stack::on(embedded.store.clone(), "secret", "token", Clock::system()).unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, stack.router()).await });
-    Local { url, client: testkit::http::client(), _embedded: embedded }
-}
-
-impl Local {
+impl Served {
     async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Response {
         let mut request = self.client.request(method, format!("{}{path}", self.url)).body(body);
         for (name, value) in headers {
@@ -54,7 +39,7 @@ fn list() -> Value {
 
 #[tokio::test]
 async fn an_event_goes_in_and_comes_out_at_every_reader() {
-    let local = local().await;
+    let local = Served::start().await;
     assert_eq!(local.webhook(list().to_string()).await, (200, json!({"success": true, "outcome": "applied"})));
     assert_eq!(local.webhook(list().to_string()).await, (200, json!({"success": true, "outcome": "stale"})));
     let (status, decision) = local.check(json!({"customerId": "c", "featureId": "f"})).await;
@@ -67,7 +52,7 @@ async fn an_event_goes_in_and_comes_out_at_every_reader() {
 
 #[tokio::test]
 async fn requests_without_secret_or_token_are_rejected_whatever_else_is_wrong() {
-    let local = local().await;
+    let local = Served::start().await;
     for (path, header) in
         [("/webhook", "Stigg-Webhooks-Secret"), ("/check-access", "Authorization"), ("/graphql", "Authorization")]
     {
@@ -83,7 +68,7 @@ async fn requests_without_secret_or_token_are_rejected_whatever_else_is_wrong() 
 
 #[tokio::test]
 async fn another_method_is_405_and_another_path_404() {
-    let local = local().await;
+    let local = Served::start().await;
     for (path, header) in [("/webhook", SECRET), ("/check-access", TOKEN)] {
         for method in [Method::GET, Method::PUT, Method::DELETE] {
             let response = local.send(method, path, &[header], "").await;
@@ -96,7 +81,7 @@ async fn another_method_is_405_and_another_path_404() {
 
 #[tokio::test]
 async fn a_bad_event_is_a_400_that_names_its_type_and_field() {
-    let local = local().await;
+    let local = Served::start().await;
     for (body, error) in [
         ("", "the body is not JSON: line 1, column 0"),
         ("[1]", "`type` is missing or not a string: an event is a JSON object with a string `type`"),
@@ -127,14 +112,14 @@ async fn a_bad_event_is_a_400_that_names_its_type_and_field() {
 
 #[tokio::test]
 async fn an_event_of_another_type_is_ignored_whatever_it_says() {
-    let local = local().await;
+    let local = Served::start().await;
     let body = r#"{"type":"credits.granted","timestamp":5,"id":null}"#;
     assert_eq!(local.webhook(body).await, (200, json!({"success": true, "outcome": "ignored"})));
 }
 
 #[tokio::test]
 async fn a_body_over_4_mib_is_413_and_one_below_is_taken() {
-    let local = local().await;
+    let local = Served::start().await;
     let event = |bytes: usize| json!({"type": "coupon.created", "padding": "x".repeat(bytes)}).to_string();
     assert_eq!(local.webhook(event(4 * 1024 * 1024 - 100)).await.0, 200);
     assert_eq!(local.webhook(event(4 * 1024 * 1024)).await.0, 413);
@@ -148,7 +133,7 @@ async fn a_body_over_4_mib_is_413_and_one_below_is_taken() {
 
 #[tokio::test]
 async fn a_body_that_api_gateway_passes_on_in_base64_is_decoded() {
-    let local = local().await;
+    let local = Served::start().await;
     let response =
         local.send(Method::POST, "/webhook", &[SECRET, ("Content-Type", "application/octet-stream")], list().to_string());
     assert_eq!(read(response.await).await, (200, json!({"success": true, "outcome": "applied"})));
@@ -156,7 +141,7 @@ async fn a_body_that_api_gateway_passes_on_in_base64_is_decoded() {
 
 #[tokio::test]
 async fn the_older_form_of_a_list_is_complete_for_each_resource_that_it_names_and_no_other() {
-    let local = local().await;
+    let local = Served::start().await;
     let entitlement =
         |feature: &str, resource: Value| json!({"feature": {"id": feature, "featureType": "BOOLEAN"}, "resourceId": resource});
     let lists = [
@@ -178,7 +163,7 @@ async fn the_older_form_of_a_list_is_complete_for_each_resource_that_it_names_an
 
 #[tokio::test]
 async fn ids_that_look_like_other_ids_keys_are_kept_apart() {
-    let local = local().await;
+    let local = Served::start().await;
     let event = |customer: &str, resource: &str| {
         json!({"type": "entitlements.updated", "customer": {"id": customer}, "resource": {"id": resource},
                "entitlementsUpdatedAt": "2026-11-01T00:00:00Z",

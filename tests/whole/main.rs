@@ -10,3 +10,4 @@ mod lints;
 mod metrics;
 mod policies;
 mod scale;
+mod served;

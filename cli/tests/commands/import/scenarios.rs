@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    io::Write,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -29,6 +28,7 @@ use local::embedded::Embedded;
 use runtime::clock::Clock;
 use serde_json::{Value, json};
 use store::{Projection, apply::apply};
+use testkit::printed::Captured;
 use wiremock::ResponseTemplate;
 
 use super::fake_stigg::{
@@ -39,28 +39,20 @@ fn id(text: &str) -> Id {
     Id::try_from(text).unwrap()
 }
 
-/// What was printed.
-#[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+/// What a command printed, as JSON line by line.
+struct Printed(Vec<Value>);
 
 impl Printed {
-    fn lines(&self) -> Vec<Value> {
-        let bytes = self.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    fn of(output: &Captured) -> Self {
+        Self(output.take().lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    }
+
+    fn lines(&self) -> &[Value] {
+        &self.0
     }
 
     fn of_kind(&self, kind: &str) -> Vec<Value> {
-        self.lines().into_iter().filter(|line| line["kind"] == kind).collect()
+        self.0.iter().filter(|line| line["kind"] == kind).cloned().collect()
     }
 }
 
@@ -87,10 +79,11 @@ impl Here {
     async fn try_import(&self, options: &Options, resume: bool) -> (Result<Counts, ImportError>, Printed) {
         let synchronizer = self.synchronizer(options, Mode::Import);
         let mut checkpoint = Checkpoint::open(&self.state(), resume, "stigg", "table").unwrap();
-        let printed = Printed::default();
+        let printed = Captured::default();
         let mut report = Report::to(Box::new(printed.clone()), true, false);
         let counts = import::run(&synchronizer, &mut checkpoint, options.concurrency.into(), None, &mut report).await;
-        (counts, printed)
+        drop(report);
+        (counts, Printed::of(&printed))
     }
 
     async fn import(&self, options: &Options) -> (Counts, Printed) {
@@ -112,11 +105,11 @@ impl Here {
     ) -> (Totals, Printed) {
         let guards = Guards { max_deletions: Some(max_deletions), ..Guards::default() };
         let settings = Settings { concurrency: 4, settle: Duration::ZERO, guards };
-        let printed = Printed::default();
+        let printed = Captured::default();
         let report = Report::to(Box::new(printed.clone()), true, values);
         let synchronizer = self.synchronizer(options, Mode::Compare);
         let totals = reconcile::run(synchronizer, fix, settings, customer.map(id).as_ref(), report).await.unwrap();
-        (totals, printed)
+        (totals, Printed::of(&printed))
     }
 
     /// An event that Stigg's webhook sent.

@@ -76,35 +76,17 @@ impl Visit for Members {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
+    use testkit::printed::Captured;
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Printed(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Printed {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     /// The lines that are printed for what `log` does.
     fn lines(log: impl FnOnce()) -> Vec<Value> {
-        let printed = Printed::default();
+        let printed = Captured::default();
         let writer = printed.clone();
         let subscriber = tracing_subscriber::fmt().event_format(Lines).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, log);
-        let printed = printed.0.lock().unwrap();
-        std::str::from_utf8(&printed).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        printed.take().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[test]

@@ -8,37 +8,23 @@ use std::{
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use serde_json::Value;
-use testkit::printed::sums;
+use testkit::printed::{Captured, Printed, sums};
 
 use super::*;
 use crate::telemetry::{CheckDetails, Decisions, Details, EventDetails, Lines, Rejection, StoreUse, WRITE_INTERVAL};
 use domain::{access::AccessDeniedReason, event::UnexpectedMembers};
 use store::StoreCost;
 
-#[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// A recorder with a clock that is set.
 struct Recorded {
-    printed: Printed,
+    printed: Captured,
     now: Arc<Mutex<Timestamp>>,
     recorder: Recorder,
 }
 
 impl Recorded {
     fn new(settings: Settings) -> Self {
-        let printed = Printed::default();
+        let printed = Captured::default();
         let now = Arc::new(Mutex::new("2026-11-24T10:00:30Z".parse().unwrap()));
         let clock = Arc::clone(&now);
         let recorder = Recorder::to(printed.clone(), Clock::of(move || *clock.lock().unwrap()), settings);
@@ -51,9 +37,7 @@ impl Recorded {
 
     /// What was printed since the last call: lines of requests, and lines of metrics.
     fn printed(&self) -> (Vec<Value>, Vec<Value>) {
-        let printed = std::mem::take(&mut *self.printed.0.lock().unwrap());
-        let testkit::printed::Printed { requests, metrics } =
-            testkit::printed::Printed::parse(&String::from_utf8(printed).unwrap()).unwrap();
+        let Printed { requests, metrics } = Printed::parse(&self.printed.take()).unwrap();
         metrics.iter().for_each(is_valid);
         (requests, metrics)
     }
