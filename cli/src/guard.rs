@@ -208,7 +208,8 @@ async fn held(store: &Store) -> Result<Vec<u64>, StoreError> {
     Ok(ids)
 }
 
-/// A hash of an id: eight bytes, since those of all customers are kept. Should two ids share one, an extra customer goes unnoticed, and nothing worse.
+/// A hash of an id, since the ids of all customers are kept in memory. If two ids share a hash, one extra customer goes
+/// unnoticed.
 pub fn hash(id: &Id) -> u64 {
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);

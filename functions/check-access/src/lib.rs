@@ -47,8 +47,7 @@ pub use options::Options;
 
 use authorizer::{AuthorizerError, AuthorizerEvent};
 use batch::Batch;
-use customer_key::CustomerKeyError;
-use customer_key::CustomerKeys;
+use customer_key::{CustomerKeyError, CustomerKeys};
 use edge::OneEntitlement;
 use ofrep::{Context, Flag, Flags, OfrepError};
 use query::EdgeQuery;
