@@ -23,9 +23,6 @@ use crate::{
     target::{Deployment, Place, Target, TargetError},
 };
 
-/// The token of the local stack.
-const LOCAL_TOKEN: &str = "local-token";
-
 /// Request timeout.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -221,7 +218,7 @@ fn differences(reference: &Entitlements, replica: &Entitlements) -> Vec<Differen
             }
         };
         let (Some(left), Some(right)) = (left, right) else {
-            // Shown as denied or not shown, a feature is as little granted.
+            // A feature that is absent is denied, as one that is listed as not granted.
             if left.or(right).is_some_and(|one| one.is_granted) {
                 hold("entitlement", json!(left), json!(right));
             }
@@ -339,7 +336,7 @@ async fn token(options: &Compare, deployment: &Deployment) -> Result<String, Com
         return Ok(secrets::read::<ReaderSecret>(&deployment.sdk, arn).await?.token);
     }
     match deployment.place {
-        Place::Local => Ok(LOCAL_TOKEN.to_owned()),
+        Place::Local => Ok(template::local::API_TOKEN.to_owned()),
         Place::Stack(_) | Place::Named => {
             Err(SecretError::Unknown { what: "the replica's token", option: "--token, or API_TOKEN" }.into())
         }

@@ -58,11 +58,11 @@ pub struct Serve {
     pub dynamodb_address: IpAddr,
 
     /// What events must present in the header Stigg-Webhooks-Secret
-    #[arg(long, env = "STIGG_WEBHOOK_SECRET", default_value = "local-secret", value_name = "SECRET", hide_env_values = true)]
+    #[arg(long, env = "STIGG_WEBHOOK_SECRET", default_value = template::local::WEBHOOK_SECRET, value_name = "SECRET", hide_env_values = true)]
     pub webhook_secret: String,
 
     /// The token of all readers
-    #[arg(long, env = "API_TOKEN", default_value = "local-token", value_name = "TOKEN", hide_env_values = true)]
+    #[arg(long, env = "API_TOKEN", default_value = template::local::API_TOKEN, value_name = "TOKEN", hide_env_values = true)]
     pub api_token: String,
 }
 
