@@ -32,6 +32,8 @@ ROOT_KEY = "test"
 LAMBDA_CERTIFICATES = pathlib.Path("/etc/pki/tls/certs/ca-bundle.crt")
 # The first place where openssl-probe looks for a system's certificates, on any Linux.
 SYSTEM_CERTIFICATES = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
+# Where the names of Stigg's API resolve to: apart from the emulator, which takes port 443 of the first address.
+STIGG_ADDRESS = "127.0.0.2"
 INSIDE = "EMULATED_AWS_IS_HERE"
 
 
@@ -131,6 +133,8 @@ def certificates(folder):
         "*.s3.amazonaws.com",
         f"*.lambda-url.{REGION}.on.aws",
         "*.example.com",
+        "*.stigg.io",
+        "*.api.stigg.io",
     ]
     now = datetime.datetime.now(datetime.UTC)
 
@@ -209,7 +213,7 @@ def take_over_etc(folder, ca):
 
 
 def resolve(resolver):
-    """Answers 127.0.0.1 to every question for an IPv4 address, and nothing to any other."""
+    """Answers 127.0.0.1 to a question for an IPv4 address, of Stigg's names STIGG_ADDRESS; nothing to any other."""
     while True:
         query, client = resolver.recvfrom(512)
         if len(query) < 17:
@@ -217,7 +221,8 @@ def resolve(resolver):
         end = query.find(b"\0", 12) + 5
         asks_for_ipv4 = query[end - 4 : end] == b"\0\1\0\1"
         counts = b"\0\1" + (b"\0\1" if asks_for_ipv4 else b"\0\0") + b"\0\0\0\0"
-        answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1" if asks_for_ipv4 else b""
+        address = STIGG_ADDRESS if query[12:end].lower().endswith(b"\5stigg\2io\0\0\1\0\1") else "127.0.0.1"
+        answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(address) if asks_for_ipv4 else b""
         resolver.sendto(query[:2] + b"\x81\x80" + counts + query[12:end] + answer, client)
 
 
