@@ -20,7 +20,7 @@ use crate::{
     outcome::{ExitStatus, in_one_line},
     secrets::{self, ReaderSecret, SecretError},
     stigg::{Key, KeyError},
-    target::{Deployment, Place, Target, TargetError},
+    target::{Deployment, DeploymentKind, Target, TargetError},
 };
 
 /// Request timeout.
@@ -335,9 +335,9 @@ async fn token(options: &Compare, deployment: &Deployment) -> Result<String, Com
     if let Some(arn) = &deployment.resources.check_access_secret {
         return Ok(secrets::read::<ReaderSecret>(&deployment.sdk, arn).await?.token);
     }
-    match deployment.place {
-        Place::Local => Ok(template::local::API_TOKEN.to_owned()),
-        Place::Stack(_) | Place::Named => {
+    match deployment.kind {
+        DeploymentKind::Local => Ok(template::local::API_TOKEN.to_owned()),
+        DeploymentKind::Stack(_) | DeploymentKind::Explicit => {
             Err(SecretError::Unknown { what: "the replica's token", option: "--token, or API_TOKEN" }.into())
         }
     }

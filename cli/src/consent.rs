@@ -7,7 +7,7 @@ use store::{Store, Tables};
 
 use crate::{
     outcome,
-    target::{Deployment, Place},
+    target::{Deployment, DeploymentKind},
 };
 
 #[derive(Args, Clone, Copy, Debug, Default)]
@@ -21,8 +21,8 @@ impl Consent {
     /// Prints where the command writes, and asks for confirmation on a terminal. Returns false if the command must not
     /// write. The local stack needs no confirmation; without a terminal `--yes` is required.
     pub async fn ask(self, deployment: &Deployment, store: &Store) -> bool {
-        let described = match (&deployment.arn, &deployment.place) {
-            (None, Place::Named) => table_arn(store).await,
+        let described = match (&deployment.arn, &deployment.kind) {
+            (None, DeploymentKind::Explicit) => table_arn(store).await,
             (arn, _) => Ok(arn.clone()),
         };
         announce(deployment, &described, Some(store.tables()), None);
@@ -36,7 +36,7 @@ impl Consent {
     }
 
     fn agreed(self, deployment: &Deployment) -> bool {
-        if self.yes || deployment.place == Place::Local {
+        if self.yes || deployment.kind == DeploymentKind::Local {
             return true;
         }
         if !io::stdin().is_terminal() {

@@ -88,7 +88,7 @@ impl Aws {
 async fn a_stack_is_known_by_its_name_alone() {
     let aws = Aws::start().await;
     let output = aws.byos(&["send", "--sample", "--stack", "replica", "--yes"]).await;
-    assert!(output.code == 0 && output.out.ends_with("21 taken.\n"), "{output:?}");
+    assert!(output.code == 0 && output.out.ends_with("21 accepted.\n"), "{output:?}");
     let output = aws.byos(&["show", "customer-alder", "--stack", "replica", "--json"]).await;
     assert_eq!(output.json()["visible"]["name"], "Alder Analytics GmbH");
     let output = aws.byos(&["show", "customer-alder", "--stack", "other"]).await;

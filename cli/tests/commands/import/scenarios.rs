@@ -288,7 +288,7 @@ async fn a_record_that_can_not_be_taken_is_named_and_passed_over() {
         assert!(found, "{record} {id} {reason}: {skipped:#?}");
     };
     has("customer", Value::Null, "`id` is missing");
-    has("entitlements", "..".into(), "can't stand in an address");
+    has("entitlements", "..".into(), "can't be part of a URL");
     has("entitlements", "customer/0003".into(), "500");
     has("entitlements", "customer/0004".into(), "entitlements[0].feature.meterType is missing");
     has("subscription", "subscription of customer/0002".into(), "`planId` is missing");
