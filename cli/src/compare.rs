@@ -338,7 +338,7 @@ async fn token(options: &Compare, deployment: &Deployment) -> Result<String, Com
     match deployment.kind {
         DeploymentKind::Local => Ok(template::local::API_TOKEN.to_owned()),
         DeploymentKind::Stack(_) | DeploymentKind::Explicit => {
-            Err(SecretError::Unknown { what: "the replica's token", option: "--token, or API_TOKEN" }.into())
+            Err(SecretError::Unknown { secret: "the replica's token", option: "--token, or API_TOKEN" }.into())
         }
     }
 }

@@ -187,9 +187,8 @@ impl Synchronizer {
             if let (Some(balance), Some(members)) = (balance, entitlement.as_object_mut()) {
                 members.entry("creditBalance").or_insert(balance);
             }
-            let grant = Grant::deserialize(&entitlement).map_err(|_| {
-                SyncError::Skip(format!("entitlements: a field of `{feature}` has another type than documented"))
-            })?;
+            let grant = Grant::deserialize(&entitlement)
+                .map_err(|_| SyncError::Skip(format!("entitlements: a field of `{feature}` has another type than documented")))?;
             let register = Register { version: version.clone(), value: grant };
             stigg.insert(feature, (Entitlement::new(register, None, None), *usage_updated_at));
             entitlements.push(entitlement);

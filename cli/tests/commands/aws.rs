@@ -100,7 +100,7 @@ async fn an_unset_secret_is_reported_before_anything_is_sent() {
     let aws = Aws::start().await;
     aws.secrets.put(Some(&json!({"secret": ""})));
     let output = aws.byos(&["send", "--sample", "--stack", "replica", "--yes"]).await;
-    assert!(output.code == 1 && output.out.is_empty() && output.err.contains("arn:webhook holds no value yet"), "{output:?}");
+    assert!(output.code == 1 && output.out.is_empty() && output.err.contains("arn:webhook is not set yet"), "{output:?}");
 }
 
 #[tokio::test]

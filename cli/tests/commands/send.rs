@@ -38,7 +38,7 @@ async fn a_rejected_event_exits_with_1_and_is_reported_without_the_secret() {
     assert!(output.out.contains("401 the header Stigg-Webhooks-Secret is missing or wrong"), "{output:?}");
     assert!(!format!("{output:?}").contains("a-wrong-secret"));
     let output = local.byos(&["send", "-", "--no-retry", "--secret", "local-secret"]).await;
-    assert!(output.code == 1 && output.err.contains("standard input holds no event"), "{output:?}");
+    assert!(output.code == 1 && output.err.contains("standard input contains no event"), "{output:?}");
 }
 
 #[tokio::test]
