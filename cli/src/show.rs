@@ -1,11 +1,11 @@
-//! `byos show`: everything that the replica stores about a customer.
+//! `byos show`: shows everything that the replica stores about a customer.
 
 mod text;
 
 use clap::Args;
 use console::report::Report;
 pub(crate) use console::text::plain;
-use domain::id::Id;
+use domain::id::{Id, IdError};
 use jiff::Timestamp;
 use store::StoreError;
 
@@ -39,7 +39,6 @@ pub struct Show {
     pub target: Target,
 }
 
-/// A customer can't be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum ShowError {
     #[error(transparent)]
@@ -48,11 +47,8 @@ pub enum ShowError {
     Store(#[from] StoreError),
 }
 
-/// Reads an id as an argument.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn id(text: &str) -> Result<Id, domain::id::IdError> {
+/// Parses an id argument.
+pub fn id(text: &str) -> Result<Id, IdError> {
     Id::try_from(text)
 }
 
@@ -67,7 +63,7 @@ pub async fn show(options: Show) -> Result<ExitStatus, ShowError> {
     } else if is_known {
         print!("{}", text::of(&page));
     } else {
-        println!("Nothing is stored of a customer {} in {}.", plain(options.customer.as_str()), deployment.name());
+        println!("Nothing is stored for the customer {} in {}.", plain(options.customer.as_str()), deployment.name());
     }
     Ok(if is_known { ExitStatus::Success } else { ExitStatus::Findings })
 }
