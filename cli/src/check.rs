@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
+    arguments::id,
     outcome::ExitStatus,
-    show::{ShowError, id, plain},
+    show::{ShowError, plain},
     target::Target,
 };
 

@@ -139,17 +139,17 @@ async fn run_checks(options: &Doctor, deployment: &Deployment, findings: &mut Fi
             Some(store)
         }
         Err(error) => {
-            findings.warn("tables", error.to_string(), "name the stack with --stack, or all three tables");
+            findings.warn("tables", error.to_string(), "give --stack, or all three tables");
             None
         }
     };
     parameters::compare(deployment, &options.samconfig, findings).await;
-    let tokens = storage::secrets(options, deployment, findings).await;
+    let token = storage::secrets(options, deployment, findings).await;
     storage::queues(deployment, findings).await;
-    let is_reachable = functions::webhook(deployment, findings).await;
+    let can_send_events = functions::webhook(deployment, findings).await;
     functions::readers(deployment, findings).await;
-    if !options.read_only && is_reachable {
-        test_events::send_and_verify(options, deployment, store.as_ref(), tokens.as_ref(), findings).await;
+    if !options.read_only && can_send_events {
+        test_events::send_and_verify(options, deployment, store.as_ref(), token.as_ref(), findings).await;
     }
 }
 

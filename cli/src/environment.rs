@@ -1,14 +1,12 @@
 //! `byos environment`: shows or changes the replica's Stigg environment.
 
 use clap::Args;
-use domain::{
-    id::{Id, IdError},
-    time::to_fixed_width,
-};
+use domain::{id::Id, time::to_fixed_width};
 use serde_json::json;
 use store::{Environment, StoreError};
 
 use crate::{
+    arguments::id,
     consent::Consent,
     outcome::ExitStatus,
     target::{Target, TargetError},
@@ -41,10 +39,6 @@ pub struct EnvironmentOptions {
 
     #[command(flatten)]
     pub target: Target,
-}
-
-fn id(text: &str) -> Result<Id, IdError> {
-    Id::try_from(text)
 }
 
 #[derive(Debug, thiserror::Error)]

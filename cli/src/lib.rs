@@ -1,6 +1,7 @@
 //! The operator's commands. Each runs on any deployment; see [`target`].
 #![allow(missing_docs)]
 
+mod arguments;
 pub mod check;
 pub mod compare;
 pub mod consent;

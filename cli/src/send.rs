@@ -161,7 +161,9 @@ pub async fn sender(
             WebhookSecret { secret: template::local::WEBHOOK_SECRET.to_owned(), ..WebhookSecret::default() }
         }
         (None, None) => {
-            return Err(SecretError::Unknown { secret: "the webhook's secret", option: "--secret or STIGG_WEBHOOK_SECRET" }.into());
+            return Err(
+                SecretError::Unknown { secret: "the webhook's secret", option: "--secret or STIGG_WEBHOOK_SECRET" }.into()
+            );
         }
     };
     let mut header = HeaderValue::from_str(given.unwrap_or(&own.secret))?;

@@ -5,11 +5,12 @@ mod text;
 use clap::Args;
 use console::report::Report;
 pub(crate) use console::text::plain;
-use domain::id::{Id, IdError};
+use domain::id::Id;
 use jiff::Timestamp;
 use store::StoreError;
 
 use crate::{
+    arguments::id,
     outcome::ExitStatus,
     target::{Target, TargetError},
 };
@@ -45,11 +46,6 @@ pub enum ShowError {
     Target(#[from] TargetError),
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// Parses an id argument.
-pub fn id(text: &str) -> Result<Id, IdError> {
-    Id::try_from(text)
 }
 
 pub async fn show(options: Show) -> Result<ExitStatus, ShowError> {

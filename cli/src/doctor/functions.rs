@@ -49,9 +49,9 @@ pub(super) async fn webhook(deployment: &Deployment, findings: &mut Findings) ->
     let response = sender.deliver(event.as_bytes(), |_, _| {}).await.response;
     let title = "webhook, a wrong secret";
     let summary = response.summary();
-    let is_reachable = match response.status() {
+    let can_send_events = match response.status() {
         Some(401) => {
-            findings.ok(title, "refused");
+            findings.ok(title, "rejected");
             true
         }
         Some(503) => {
@@ -81,7 +81,7 @@ pub(super) async fn webhook(deployment: &Deployment, findings: &mut Findings) ->
     if let WebhookResponse::Received { date: Some(date), .. } = response {
         clock(Timestamp::now().duration_since(date), findings);
     }
-    is_reachable
+    can_send_events
 }
 
 /// Compares this machine's clock with the webhook's `Date` header, which has a resolution of a second.
@@ -108,8 +108,8 @@ pub(super) async fn readers(deployment: &Deployment, findings: &mut Findings) {
         let title = format!("{name}, no token");
         match post_json(url, None, &body).await {
             // API Gateway's authorizers answer 401 or 403.
-            Ok((401, _)) => findings.ok(title, "refused"),
-            Ok((403, body)) if body.get("hasAccess").is_none() => findings.ok(title, "refused by API Gateway"),
+            Ok((401, _)) => findings.ok(title, "rejected"),
+            Ok((403, body)) if body.get("hasAccess").is_none() => findings.ok(title, "rejected by API Gateway"),
             Ok((200 | 403, _)) => {
                 findings.fail(title, "answered", "anyone can read: check its authorization, and that its secret is set")
             }

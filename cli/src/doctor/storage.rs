@@ -138,7 +138,7 @@ pub(super) async fn secrets(options: &Doctor, deployment: &Deployment, findings:
         match secrets::read::<ReaderSecret>(&deployment.sdk, arn).await {
             Ok(secret) if secret.token.is_empty() => {
                 let fix = format!("store a token in the member `token` of {arn}");
-                findings.fail(title, "holds no token, so the function rejects all requests", fix);
+                findings.fail(title, "contains no token, so the function rejects all requests", fix);
             }
             Ok(secret) => {
                 findings.ok(title, "set");

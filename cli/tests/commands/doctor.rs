@@ -49,7 +49,7 @@ async fn a_stack_that_is_well_is_found_well_and_left_as_it_was() {
     assert_eq!(items(&local).await, 2);
     let output = local.byos(&["doctor", "--read-only"]).await;
     assert!(
-        output.code == 0 && output.out.contains("ok    webhook, a wrong secret: refused") && !output.out.contains("test event"),
+        output.code == 0 && output.out.contains("ok    webhook, a wrong secret: rejected") && !output.out.contains("test event"),
         "{output:?}"
     );
     assert_eq!(items(&local).await, 2);
