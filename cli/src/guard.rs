@@ -46,8 +46,8 @@ pub struct Guards {
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
     #[error(
-        "the key belongs to another environment than the replica: Stigg does not return the customers of the last import. Nothing \
-         was written. To switch the replica to this environment, add --accept-environment"
+        "the key belongs to another environment than the replica: Stigg does not return the customers of the last import. \
+         Nothing was written. To switch the replica to this environment, add --accept-environment"
     )]
     OtherEnvironment,
     #[error(transparent)]

@@ -103,7 +103,7 @@ pub enum ReplayError {
     Recorded(#[from] RecordedError),
     #[error("nothing to replay: give files, --queue-url, or --stack with a stack that has queues")]
     NoSource,
-    #[error("the queue can't be read: {0}")]
+    #[error("can't read the queue: {0}")]
     Queue(String),
     #[error("can't read the replica's environment: {0}")]
     Environment(#[source] StoreError),
@@ -262,7 +262,7 @@ impl Replayer<'_> {
                 let replayed = self.write(&event).await?;
                 Ok((Some(event), replayed))
             }
-            // One message is deleted at once, so all its events would have to be written at once.
+            // A message can only be deleted as a whole, which would lose the events that are not written yet.
             Err(_) => Ok((None, Replayed::Refused(Refusal::Several))),
         }
     }

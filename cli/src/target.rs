@@ -16,7 +16,7 @@ pub use sdk::Sdk;
 
 use template::tables;
 
-/// DynamoDB timeouts of commands: long, since no request waits for a command.
+/// DynamoDB timeouts of commands: longer than those of the functions, since no caller waits.
 const COMMAND_BUDGET: Budget =
     Budget { connect: Duration::from_secs(5), attempt: Duration::from_secs(10), total: Duration::from_secs(60), attempts: 10 };
 
@@ -152,7 +152,7 @@ impl Target {
                 arn: outputs.arn,
                 tables: Some(outputs.tables),
                 dynamodb_endpoint: None,
-                local_api: None,
+                api_url: None,
                 sdk,
             });
         }
@@ -169,15 +169,15 @@ impl Target {
             (_, None, Some(_)) => DeploymentKind::Explicit,
             _ => DeploymentKind::Local,
         };
-        let local = format!("http://127.0.0.1:{}", self.local_port);
-        let api = url.map(str::to_owned).or_else(|| (kind == DeploymentKind::Local).then_some(local));
+        let local_url = format!("http://127.0.0.1:{}", self.local_port);
+        let api_url = url.map(str::to_owned).or_else(|| (kind == DeploymentKind::Local).then_some(local_url));
         Ok(Deployment {
-            urls: api.as_deref().map(Urls::of_api),
+            urls: api_url.as_deref().map(Urls::of_api),
             resources: Resources::default(),
             arn: None,
             tables,
             dynamodb_endpoint: dynamodb_endpoint.map(str::to_owned),
-            local_api: api,
+            api_url,
             kind,
             sdk,
         })

@@ -207,9 +207,9 @@ async fn store_at(endpoint: &str) -> Result<Store, ServeError> {
         local_dynamodb(endpoint)
     } else {
         let region = std::env::var("AWS_REGION").ok();
-        let chain = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(runtime::aws::http_client()).load().await;
-        let region = region.or_else(|| chain.region().map(ToString::to_string));
-        let credentials = chain.credentials_provider().unwrap_or_else(any_credentials);
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(runtime::aws::http_client()).load().await;
+        let region = region.or_else(|| config.region().map(ToString::to_string));
+        let credentials = config.credentials_provider().unwrap_or_else(any_credentials);
         dynamodb(region, credentials, Some(endpoint.to_owned()), Budget::WEBHOOK)
     };
     let names = tables::local_names();

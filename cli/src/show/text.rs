@@ -45,12 +45,12 @@ fn customer_lines(page: &Report, line: &mut impl FnMut(String)) {
     line(String::new());
     line("Last events (time, messageId)".to_owned());
     let registers = &page.registers;
-    line(part("profile", registers.profile.as_ref(), |_| String::new()));
-    line(part("embedded", registers.embedded.as_ref(), |_| String::new()));
-    line(part("creation", registers.creation.as_ref(), |()| String::new()));
-    line(part("tombstone", registers.tombstone.as_ref(), |()| String::new()));
+    line(register_line("profile", registers.profile.as_ref(), |_| String::new()));
+    line(register_line("embedded", registers.embedded.as_ref(), |_| String::new()));
+    line(register_line("creation", registers.creation.as_ref(), |()| String::new()));
+    line(register_line("tombstone", registers.tombstone.as_ref(), |()| String::new()));
     if page.has_waiting_subscriptions {
-        line("  Some subscriptions are not in the indexes, since the customer is not live.".to_owned());
+        line("  Some subscriptions are not in the indexes: they wait for the customer to become live.".to_owned());
     }
     if let Some(expires_at) = &page.expires_at {
         line(format!("  Removed by TTL after {expires_at}."));
@@ -63,10 +63,10 @@ fn scope_lines(scope: &Scope, line: &mut impl FnMut(String)) {
         None => line("Entitlements at customer level".to_owned()),
         Some(id) => line(format!("Entitlements of the resource {}", plain(id.as_str()))),
     }
-    line(part("list", scope.list.as_ref(), |length| count_text(*length)));
+    line(register_line("list", scope.list.as_ref(), |length| count_text(*length)));
     for (currency, balance) in &scope.balances {
         let describe = |balance: &Balance| format!("{} of {} left", to_number(balance.remaining_balance), plain(currency));
-        line(part("balance", Some(balance), describe));
+        line(register_line("balance", Some(balance), describe));
     }
     for Entitlement { feature_id, grant, usage, check, .. } in &scope.entitlements {
         line(format!("  {}: {}", plain(feature_id.as_str()), decision_text(check)));
@@ -75,7 +75,7 @@ fn scope_lines(scope: &Scope, line: &mut impl FnMut(String)) {
         let grant = grant.as_ref().map_or_else(|| "not in the newest list".to_owned(), grant_text);
         line(format!("  {}", field("grant", &grant)));
         if usage.is_some() {
-            line(format!("  {}", part("usage", usage.as_ref(), usage_text)));
+            line(format!("  {}", register_line("usage", usage.as_ref(), usage_text)));
         }
     }
     if let Some(expires_at) = &scope.expires_at {
@@ -91,10 +91,10 @@ fn subscription_lines(subscription: &Subscription, line: &mut impl FnMut(String)
         Some(reason) => format!("hidden: {reason}"),
     };
     line(format!("  {}: {visibility}", plain(subscription_id.as_str())));
-    line(format!("  {}", part("status", status.as_ref(), |status| plain(status))));
-    line(format!("  {}", part("dates", dates.as_ref(), dates_text)));
-    line(format!("  {}", part("details", details.as_ref(), details_text)));
-    line(format!("  {}", part("creation", creation.as_ref(), |()| String::new())));
+    line(format!("  {}", register_line("status", status.as_ref(), |status| plain(status))));
+    line(format!("  {}", register_line("dates", dates.as_ref(), dates_text)));
+    line(format!("  {}", register_line("details", details.as_ref(), details_text)));
+    line(format!("  {}", register_line("creation", creation.as_ref(), |()| String::new())));
     if let Some(expires_at) = expires_at {
         line(format!("    Removed by TTL after {expires_at}."));
     }
@@ -105,10 +105,10 @@ fn field(name: &str, value: &str) -> String {
 }
 
 /// A register's line: the event that wrote it, and its value.
-fn part<T>(name: &str, part: Option<&Part<T>>, describe: impl FnOnce(&T) -> String) -> String {
-    let Some(part) = part else { return field(name, "–") };
-    let below = if part.exists { "" } else { " (below the tombstone: deleted)" };
-    field(name, &format!("{} {:36}  {}{below}", part.time, plain(&part.message_id), describe(&part.value)))
+fn register_line<T>(name: &str, register: Option<&Part<T>>, describe: impl FnOnce(&T) -> String) -> String {
+    let Some(register) = register else { return field(name, "–") };
+    let below = if register.exists { "" } else { " (below the tombstone: deleted)" };
+    field(name, &format!("{} {:36}  {}{below}", register.time, plain(&register.message_id), describe(&register.value)))
 }
 
 fn count_text(length: usize) -> String {

@@ -88,8 +88,8 @@ impl EntitlementState {
             if reason.is_some_and(|reason| NOT_ENTITLED.contains(&reason)) || !has_feature {
                 continue;
             }
-            let paid_with = entry.get("creditRate").and_then(currency_of);
-            let wallet = paid_with.and_then(|currency| wallets.iter().find(|wallet| currency_of(wallet) == Some(currency)));
+            let currency = entry.get("creditRate").and_then(currency_of);
+            let wallet = currency.and_then(|currency| wallets.iter().find(|wallet| currency_of(wallet) == Some(currency)));
             let entitlement =
                 entitlement(entry, wallet).map_err(|problem| BadRecord::new(format!("entitlements[{index}]{problem}")))?;
             let updated_at = |value: &Value| value.get("usageUpdatedAt")?.as_str().and_then(|time| parse(time).ok());

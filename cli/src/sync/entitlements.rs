@@ -218,8 +218,8 @@ impl Synchronizer {
         let features: BTreeSet<&Id> = stigg.keys().chain(stored.features.keys()).collect();
         for feature in features {
             let subject = Subject::Entitlement { resource_id: scope.cloned(), feature_id: feature.clone() };
-            let (theirs, ours, updated_at) = match (stigg.get(feature), stored.features.get(feature)) {
-                (Some((theirs, updated_at)), Some(ours)) => (theirs, ours, updated_at),
+            let (in_stigg, in_replica, updated_at) = match (stigg.get(feature), stored.features.get(feature)) {
+                (Some((in_stigg, updated_at)), Some(in_replica)) => (in_stigg, in_replica, updated_at),
                 (Some(_), None) => {
                     compared.differences.push(difference(&owner.id, DifferenceKind::Missing, subject));
                     continue;
@@ -229,11 +229,12 @@ impl Synchronizer {
                     continue;
                 }
             };
-            let entry = compare::entitlements(theirs, &ours.entitlement, now);
+            let entry = compare::entitlements(in_stigg, &in_replica.entitlement, now);
             compared.differences.extend(field_differences(&owner.id, &subject, entry.fields));
             // Both sides' usage is older than this read, so a measurement was lost. Otherwise an event may be in
             // flight.
-            let is_settled = updated_at.is_some_and(|time| time <= state.read_at) && ours.usage_version.time() <= state.read_at;
+            let is_settled =
+                updated_at.is_some_and(|time| time <= state.read_at) && in_replica.usage_version.time() <= state.read_at;
             if is_settled {
                 compared.differences.extend(field_differences(&owner.id, &subject, entry.usage));
             } else {

@@ -67,8 +67,8 @@ pub struct Deployment {
     pub arn: Option<String>,
     pub(super) tables: Option<Tables>,
     pub(super) dynamodb_endpoint: Option<String>,
-    /// The address given by `--url`, or that of the local stack, which returns its DynamoDB endpoint.
-    pub(super) local_api: Option<String>,
+    /// `--url` or the local stack's address. None for a stack in AWS, or if only tables were given.
+    pub(super) api_url: Option<String>,
 }
 
 impl Deployment {
@@ -113,7 +113,7 @@ impl Deployment {
 
     /// The endpoint of the local stack's DynamoDB, from a response header.
     async fn local_dynamodb(&self) -> Result<String, TargetError> {
-        let url = self.local_api.clone().unwrap_or_default();
+        let url = self.api_url.clone().unwrap_or_default();
         if !template::local::is_local(&url) {
             return Err(TargetError::TablesUnknown(url));
         }
@@ -132,11 +132,11 @@ impl Deployment {
 
     /// The deployment's name in messages.
     pub fn name(&self) -> String {
-        match (&self.kind, &self.local_api, &self.dynamodb_endpoint) {
+        match (&self.kind, &self.api_url, &self.dynamodb_endpoint) {
             (DeploymentKind::Stack(stack), _, _) => format!("the stack {stack}"),
-            (DeploymentKind::Local, Some(api), None) => format!("the local stack on {api}"),
+            (DeploymentKind::Local, Some(url), None) => format!("the local stack on {url}"),
             (_, _, Some(endpoint)) => format!("the DynamoDB on {endpoint}"),
-            (_, Some(api), _) => api.clone(),
+            (_, Some(url), _) => url.clone(),
             (_, None, None) => "the tables in AWS".to_owned(),
         }
     }
