@@ -1,4 +1,4 @@
-//! `byos check`: explains a decision rule by rule, with the code that decides.
+//! `byos check`: explains a decision rule by rule.
 
 use clap::Args;
 use console::requested_usage;
@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
+    arguments::id,
     outcome::ExitStatus,
-    show::{ShowError, id, plain},
+    show::{ShowError, plain},
     target::Target,
 };
 
@@ -102,9 +103,9 @@ fn as_json(request: &AccessRequest, Explanation { steps, decision }: &Explanatio
 }
 
 fn as_text(request: &AccessRequest, Explanation { steps, decision }: &Explanation) -> String {
-    let verdict = decision.denied.map_or_else(|| "granted".to_owned(), |reason| format!("denied, {reason:?}"));
-    let of = request.resource_id.as_ref().map(|id| format!(", resource {id}")).unwrap_or_default();
-    let head = format!("{}{of}, {}: {verdict}", request.customer_id, request.feature_id);
+    let result = decision.denied.map_or_else(|| "granted".to_owned(), |reason| format!("denied, {reason:?}"));
+    let resource = request.resource_id.as_ref().map(|id| format!(", resource {id}")).unwrap_or_default();
+    let head = format!("{}{resource}, {}: {result}", request.customer_id, request.feature_id);
     let mut text = format!("{}\n{}\n\n", plain(&head), plain(&decision.reason));
     for step in steps {
         let mark = if step.decides { "→" } else { " " };

@@ -1,4 +1,4 @@
-//! `byos compare`: the replica's entitlements beside those of another Edge API, such as Stigg's own.
+//! `byos compare`: compares the replica's entitlements with those of another Edge API, such as Stigg's.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use crate::{
     outcome::{ExitStatus, in_one_line},
     secrets::{self, ReaderSecret, SecretError},
     stigg::{Key, KeyError},
-    target::{Deployment, Place, Target, TargetError},
+    target::{Deployment, DeploymentKind, Target, TargetError},
 };
 
 /// Request timeout.
@@ -40,15 +40,15 @@ pub struct Compare {
     #[command(flatten)]
     pub target: Target,
 
-    /// The Edge API to compare with; its key is in the variable STIGG_API_KEY
+    /// Edge API to compare with; its key is in the variable STIGG_API_KEY
     #[arg(long, env = "STIGG_EDGE_URL", value_name = "URL", default_value = "https://edge.api.stigg.io")]
     pub reference: Url,
 
-    /// The replica's token for checks; with --stack it is read from Secrets Manager
+    /// Bearer token of /check-access [stack: its token; local stack: local-token]
     #[arg(long, env = "API_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub token: Option<String>,
 
-    /// A file with a customer's id on each line, or the id, a tab and a resource's id; - is standard input
+    /// File with a scope per line: a customer's id, or a customer's id, a tab and a resource's id; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with = "first")]
     pub customers: Option<PathBuf>,
 
@@ -77,19 +77,21 @@ pub enum CompareError {
     Target(#[from] TargetError),
     #[error(transparent)]
     Secret(#[from] SecretError),
-    #[error("the replica's customers can't be listed: {0}")]
+    #[error("can't list the replica's customers: {0}")]
     Store(#[from] StoreError),
-    #[error("{what}: {source}")]
-    File { what: String, source: io::Error },
+    #[error("can't read {file}: {source}")]
+    File { file: PathBuf, source: io::Error },
+    #[error("can't write results: {0}")]
+    Output(io::Error),
     #[error("line {line} of the file: an id {problem}")]
     Line { line: usize, problem: IdError },
-    #[error("the HTTP client can't be set up: {0}")]
+    #[error("can't create the HTTP client: {0}")]
     Client(#[from] reqwest::Error),
-    #[error("{side} rejects the key ({status})")]
-    Rejected { side: &'static str, status: StatusCode },
-    #[error("the replica's address is not known: give --url or --stack")]
+    #[error("{api} rejects the key ({status})")]
+    Rejected { api: &'static str, status: StatusCode },
+    #[error("the replica's address is unknown: give --url or --stack")]
     NoAddress,
-    #[error("the replica's token holds characters that a header can't hold")]
+    #[error("the replica's token contains characters that are not allowed in a header")]
     Token,
 }
 
@@ -101,8 +103,8 @@ struct Scope {
     resource_id: Option<Id>,
 }
 
-/// One of the two sides.
-struct Side {
+/// An Edge API: the reference or the replica.
+struct EdgeApi {
     name: &'static str,
     client: Client,
     url: Url,
@@ -112,7 +114,7 @@ struct Side {
 /// A scope's entitlements by feature.
 type Entitlements = BTreeMap<String, Entitlement>;
 
-/// The members that decide, and the usage. Members that Stigg leaves out count as null or false.
+/// The fields that decisions depend on, and usage. Fields that Stigg omits count as null or false.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Entitlement {
@@ -133,7 +135,7 @@ struct Feature {
     ref_id: String,
 }
 
-/// A member of an entitlement that differs, or with `entitlement` the whole of it.
+/// A field that differs. The field `entitlement` means that only one side has the feature.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Difference {
@@ -154,18 +156,18 @@ struct Summary {
     scopes: usize,
     entitlements: usize,
     differences: usize,
-    /// Usage that differs, which does not count.
+    /// Differences of usage, which don't count as differences.
     usage: usize,
     failed: usize,
 }
 
-impl Side {
+impl EdgeApi {
     fn new(name: &'static str, url: Url, mut key: HeaderValue) -> Result<Self, CompareError> {
         key.set_sensitive(true);
         Ok(Self { name, client: http::builder().timeout(TIMEOUT).build()?, url, key })
     }
 
-    /// A scope's entitlements. The inner error is this scope's alone.
+    /// A scope's entitlements. An inner error concerns only this scope.
     async fn entitlements(&self, scope: &Scope) -> Result<Result<Entitlements, String>, CompareError> {
         let mut url = self.url.clone();
         let failed = |reason: String| Ok(Err(format!("{}: {reason}", self.name)));
@@ -184,7 +186,7 @@ impl Side {
         match response.status() {
             StatusCode::OK => {}
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                return Err(CompareError::Rejected { side: self.name, status });
+                return Err(CompareError::Rejected { api: self.name, status });
             }
             status => return failed(format!("it answers {status}")),
         }
@@ -198,39 +200,41 @@ impl Side {
         }
         match response.json::<Document>().await {
             Ok(Document { data }) => {
-                let by_feature = |one: Entitlement| Some((one.feature.clone()?.ref_id, one));
+                let by_feature = |entitlement: Entitlement| Some((entitlement.feature.clone()?.ref_id, entitlement));
                 Ok(Ok(data.entitlements.into_iter().filter_map(by_feature).collect()))
             }
-            Err(error) => failed(format!("its answer can't be read: {}", in_one_line(&error.without_url()))),
+            Err(error) => failed(format!("invalid response: {}", in_one_line(&error.without_url()))),
         }
     }
 }
 
-/// What differs between the two sides' entitlements.
 fn differences(reference: &Entitlements, replica: &Entitlements) -> Vec<Difference> {
     let features: BTreeSet<_> = reference.keys().chain(replica.keys()).collect();
     let mut differences = Vec::new();
     for feature_id in features {
-        let (left, right) = (reference.get(feature_id), replica.get(feature_id));
-        let mut hold = |field, left: Value, right: Value| {
-            if left != right {
-                differences.push(Difference { feature_id: feature_id.clone(), field, reference: left, replica: right });
+        let mut compare = |field, reference: Value, replica: Value| {
+            if reference != replica {
+                differences.push(Difference { feature_id: feature_id.clone(), field, reference, replica });
             }
         };
-        let (Some(left), Some(right)) = (left, right) else {
-            // A feature that is absent is denied, as one that is listed as not granted.
-            if left.or(right).is_some_and(|one| one.is_granted) {
-                hold("entitlement", json!(left), json!(right));
+        let (left, right) = match (reference.get(feature_id), replica.get(feature_id)) {
+            (Some(left), Some(right)) => (left, right),
+            (left, right) => {
+                // An absent feature is denied, like one with `isGranted: false`.
+                if left.or(right).is_some_and(|entitlement| entitlement.is_granted) {
+                    compare("entitlement", json!(left), json!(right));
+                }
+                continue;
             }
-            continue;
         };
-        hold("isGranted", json!(left.is_granted), json!(right.is_granted));
-        hold("hasUnlimitedUsage", json!(left.has_unlimited_usage == Some(true)), json!(right.has_unlimited_usage == Some(true)));
-        hold("hasSoftLimit", json!(left.has_soft_limit == Some(true)), json!(right.has_soft_limit == Some(true)));
-        hold("usageLimit", json!(left.usage_limit), json!(right.usage_limit));
-        hold("enumValues", json!(left.enum_values), json!(right.enum_values));
-        hold("resetPeriod", json!(left.reset_period), json!(right.reset_period));
-        hold("currentUsage", json!(left.current_usage.unwrap_or(0.0)), json!(right.current_usage.unwrap_or(0.0)));
+        compare("isGranted", json!(left.is_granted), json!(right.is_granted));
+        let is_true = |flag: Option<bool>| json!(flag == Some(true));
+        compare("hasUnlimitedUsage", is_true(left.has_unlimited_usage), is_true(right.has_unlimited_usage));
+        compare("hasSoftLimit", is_true(left.has_soft_limit), is_true(right.has_soft_limit));
+        compare("usageLimit", json!(left.usage_limit), json!(right.usage_limit));
+        compare("enumValues", json!(left.enum_values), json!(right.enum_values));
+        compare("resetPeriod", json!(left.reset_period), json!(right.reset_period));
+        compare("currentUsage", json!(left.current_usage.unwrap_or(0.0)), json!(right.current_usage.unwrap_or(0.0)));
     }
     differences
 }
@@ -242,50 +246,56 @@ pub async fn compare(options: Compare) -> Result<ExitStatus, CompareError> {
     let api = api.and_then(|api| Url::parse(&api).ok()).ok_or(CompareError::NoAddress)?;
     let token = token(&options, &deployment).await?;
     let token = HeaderValue::from_str(&token).map_err(|_| CompareError::Token)?;
-    let sides =
-        [Side::new("the reference", options.reference.clone(), key.header().clone())?, Side::new("the replica", api, token)?];
+    let reference = EdgeApi::new("the reference", options.reference.clone(), key.header().clone())?;
+    let replica = EdgeApi::new("the replica", api, token)?;
     let scopes = match &options.customers {
-        Some(file) => of_file(file)?,
-        None => first(&deployment.store().await?, options.first).await?,
+        Some(file) => scopes_in_file(file)?,
+        None => first_scopes(&deployment.store().await?, options.first).await?,
     };
     let concurrency = usize::from(options.concurrency);
-    let mut found = look(&sides, scopes, concurrency).await?;
-    let differs = |looked: &Looked| looked.as_ref().is_ok_and(|(all, _)| all.iter().any(|one| !one.is_usage()));
-    let again: Vec<_> = found.iter().filter(|(_, looked)| differs(looked)).map(|(scope, _)| scope.clone()).collect();
-    if !again.is_empty() {
-        tokio::time::sleep(Duration::from_secs(options.settle.into())).await;
-        found.extend(look(&sides, again, concurrency).await?);
-    }
-    print(&found, options.json).map_err(|source| CompareError::File { what: "results can't be written".to_owned(), source })
-}
-
-/// What differs in a scope and how many features were compared, or why it could not be compared.
-type Looked = Result<(Vec<Difference>, usize), String>;
-
-/// Asks both sides for each scope.
-async fn look(sides: &[Side; 2], scopes: Vec<Scope>, concurrency: usize) -> Result<BTreeMap<Scope, Looked>, CompareError> {
-    let [reference, replica] = sides;
-    let one = async |scope: Scope| {
-        let (left, right) = futures_util::future::try_join(reference.entitlements(&scope), replica.entitlements(&scope)).await?;
-        let looked = left.and_then(|left| right.map(|right| (differences(&left, &right), left.len().max(right.len()))));
-        Ok::<_, CompareError>((scope, looked))
+    let mut comparisons = compare_scopes(&reference, &replica, scopes, concurrency).await?;
+    let differs = |comparison: &ScopeComparison| {
+        comparison.as_ref().is_ok_and(|(differences, _)| differences.iter().any(|difference| !difference.is_usage()))
     };
-    let mut looks = stream::iter(scopes.into_iter().map(one)).buffer_unordered(concurrency);
-    let mut found = BTreeMap::new();
-    while let Some(looked) = looks.next().await {
-        let (scope, looked) = looked?;
-        found.insert(scope, looked);
+    let differing: Vec<_> =
+        comparisons.iter().filter(|(_, comparison)| differs(comparison)).map(|(scope, _)| scope.clone()).collect();
+    if !differing.is_empty() {
+        tokio::time::sleep(Duration::from_secs(options.settle.into())).await;
+        comparisons.extend(compare_scopes(&reference, &replica, differing, concurrency).await?);
     }
-    Ok(found)
+    print(&comparisons, options.json).map_err(CompareError::Output)
 }
 
-fn print(found: &BTreeMap<Scope, Looked>, is_json: bool) -> io::Result<ExitStatus> {
+/// The differences of a scope and the number of compared features, or the reason why it could not be compared.
+type ScopeComparison = Result<(Vec<Difference>, usize), String>;
+
+async fn compare_scopes(
+    reference: &EdgeApi,
+    replica: &EdgeApi,
+    scopes: Vec<Scope>,
+    concurrency: usize,
+) -> Result<BTreeMap<Scope, ScopeComparison>, CompareError> {
+    let compare_scope = async |scope: Scope| {
+        let (left, right) = futures_util::future::try_join(reference.entitlements(&scope), replica.entitlements(&scope)).await?;
+        let comparison = left.and_then(|left| right.map(|right| (differences(&left, &right), left.len().max(right.len()))));
+        Ok::<_, CompareError>((scope, comparison))
+    };
+    let mut pending = stream::iter(scopes.into_iter().map(compare_scope)).buffer_unordered(concurrency);
+    let mut comparisons = BTreeMap::new();
+    while let Some(compared) = pending.next().await {
+        let (scope, comparison) = compared?;
+        comparisons.insert(scope, comparison);
+    }
+    Ok(comparisons)
+}
+
+fn print(comparisons: &BTreeMap<Scope, ScopeComparison>, is_json: bool) -> io::Result<ExitStatus> {
     let mut out = io::stdout().lock();
-    let mut summary = Summary { scopes: found.len(), ..Summary::default() };
-    for (scope, looked) in found {
+    let mut summary = Summary { scopes: comparisons.len(), ..Summary::default() };
+    for (scope, comparison) in comparisons {
         let name = scope.resource_id.as_ref().map_or_else(String::new, |id| format!(", resource {id}"));
         let name = format!("{}{name}", scope.customer_id);
-        match looked {
+        match comparison {
             Err(reason) => {
                 summary.failed += 1;
                 if is_json {
@@ -327,7 +337,7 @@ fn print(found: &BTreeMap<Scope, Looked>, is_json: bool) -> io::Result<ExitStatu
     })
 }
 
-/// The replica's token: as given, the stack's, or the local stack's.
+/// The replica's token: that of the options, the stack or the local stack.
 async fn token(options: &Compare, deployment: &Deployment) -> Result<String, CompareError> {
     if let Some(token) = options.token.as_ref().filter(|token| !token.is_empty()) {
         return Ok(token.clone());
@@ -335,15 +345,15 @@ async fn token(options: &Compare, deployment: &Deployment) -> Result<String, Com
     if let Some(arn) = &deployment.resources.check_access_secret {
         return Ok(secrets::read::<ReaderSecret>(&deployment.sdk, arn).await?.token);
     }
-    match deployment.place {
-        Place::Local => Ok(template::local::API_TOKEN.to_owned()),
-        Place::Stack(_) | Place::Named => {
-            Err(SecretError::Unknown { what: "the replica's token", option: "--token, or API_TOKEN" }.into())
+    match deployment.kind {
+        DeploymentKind::Local => Ok(template::local::API_TOKEN.to_owned()),
+        DeploymentKind::Stack(_) | DeploymentKind::Explicit => {
+            Err(SecretError::Unknown { secret: "the replica's token", option: "--token, or API_TOKEN" }.into())
         }
     }
 }
 
-fn of_file(file: &PathBuf) -> Result<Vec<Scope>, CompareError> {
+fn scopes_in_file(file: &PathBuf) -> Result<Vec<Scope>, CompareError> {
     let read = || {
         if file.as_os_str() == "-" {
             let mut text = String::new();
@@ -351,8 +361,7 @@ fn of_file(file: &PathBuf) -> Result<Vec<Scope>, CompareError> {
         }
         std::fs::read_to_string(file)
     };
-    let what = || format!("{} can't be read", file.display());
-    let text = read().map_err(|source| CompareError::File { what: what(), source })?;
+    let text = read().map_err(|source| CompareError::File { file: file.clone(), source })?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
     let scope = |(number, line): (usize, &str)| {
         let (customer_id, resource_id) = line.split_once('\t').map_or((line, None), |(id, resource)| (id, Some(resource)));
@@ -362,8 +371,8 @@ fn of_file(file: &PathBuf) -> Result<Vec<Scope>, CompareError> {
     lines.map(scope).collect()
 }
 
-/// The first customers by id, with their resources.
-async fn first(store: &Store, count: usize) -> Result<Vec<Scope>, StoreError> {
+/// The first customers by id, each with its resources.
+async fn first_scopes(store: &Store, count: usize) -> Result<Vec<Scope>, StoreError> {
     let mut customers = BTreeSet::new();
     for shard in 0..SHARDS {
         let page = store.query_index(Index::Customers, shard, &SortKeyRange::default(), false, count).await?;
@@ -384,32 +393,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_that_decide_are_compared_whatever_their_form() {
+    fn fields_that_decisions_depend_on_are_compared_in_any_format() {
         let read = |json: Value| -> Entitlements {
-            let all: Vec<Entitlement> = serde_json::from_value(json).unwrap();
-            all.into_iter().map(|one| (one.feature.clone().unwrap().ref_id, one)).collect()
+            let entitlements: Vec<Entitlement> = serde_json::from_value(json).unwrap();
+            entitlements.into_iter().map(|entitlement| (entitlement.feature.clone().unwrap().ref_id, entitlement)).collect()
         };
         let reference = read(json!([
             {"feature": {"refId": "same"}, "isGranted": true, "usageLimit": 5, "enumValues": ["a", "b"], "hasSoftLimit": null},
             {"feature": {"refId": "limit"}, "isGranted": true, "usageLimit": 5},
-            {"feature": {"refId": "denied here"}, "isGranted": true, "currentUsage": 1},
-            {"feature": {"refId": "only there"}, "isGranted": true},
-            {"feature": {"refId": "denied there"}, "isGranted": false},
+            {"feature": {"refId": "denied in the replica"}, "isGranted": true, "currentUsage": 1},
+            {"feature": {"refId": "only in the reference"}, "isGranted": true},
+            {"feature": {"refId": "denied in the reference"}, "isGranted": false},
         ]));
         let replica = read(json!([
             {"feature": {"refId": "same"}, "isGranted": true, "usageLimit": 5.0, "enumValues": ["b", "a"], "hasSoftLimit": false},
             {"feature": {"refId": "limit"}, "isGranted": true, "usageLimit": 6},
-            {"feature": {"refId": "denied here"}, "isGranted": false, "currentUsage": 2},
-            {"feature": {"refId": "only here"}, "isGranted": true},
+            {"feature": {"refId": "denied in the replica"}, "isGranted": false, "currentUsage": 2},
+            {"feature": {"refId": "only in the replica"}, "isGranted": true},
         ]));
-        let found = differences(&reference, &replica);
-        let found: Vec<_> = found.iter().map(|one| (one.feature_id.as_str(), one.field, one.is_usage())).collect();
+        let differences_found = differences(&reference, &replica);
+        let found: Vec<_> =
+            differences_found.iter().map(|found| (found.feature_id.as_str(), found.field, found.is_usage())).collect();
         let expected = [
-            ("denied here", "isGranted", false),
-            ("denied here", "currentUsage", true),
+            ("denied in the replica", "isGranted", false),
+            ("denied in the replica", "currentUsage", true),
             ("limit", "usageLimit", false),
-            ("only here", "entitlement", false),
-            ("only there", "entitlement", false),
+            ("only in the reference", "entitlement", false),
+            ("only in the replica", "entitlement", false),
         ];
         assert_eq!(found, expected);
         assert_eq!(differences(&reference, &reference), []);

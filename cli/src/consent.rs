@@ -7,7 +7,7 @@ use store::{Store, Tables};
 
 use crate::{
     outcome,
-    target::{Deployment, Place},
+    target::{Deployment, DeploymentKind},
 };
 
 #[derive(Args, Clone, Copy, Debug, Default)]
@@ -21,39 +21,39 @@ impl Consent {
     /// Prints where the command writes, and asks for confirmation on a terminal. Returns false if the command must not
     /// write. The local stack needs no confirmation; without a terminal `--yes` is required.
     pub async fn ask(self, deployment: &Deployment, store: &Store) -> bool {
-        let described = match (&deployment.arn, &deployment.place) {
-            (None, Place::Named) => table_arn(store).await,
+        let arn = match (&deployment.arn, &deployment.kind) {
+            (None, DeploymentKind::Explicit) => table_arn(store).await,
             (arn, _) => Ok(arn.clone()),
         };
-        announce(deployment, &described, Some(store.tables()), None);
-        self.agreed(deployment)
+        announce(deployment, &arn, Some(store.tables()), None);
+        self.confirm(deployment)
     }
 
-    /// For a command that writes only through the webhook.
+    /// Like [`Self::ask`], for a command that writes through the webhook.
     pub fn ask_to_send(self, deployment: &Deployment, url: &str) -> bool {
         announce(deployment, &Ok(deployment.arn.clone()), deployment.tables(), Some(url));
-        self.agreed(deployment)
+        self.confirm(deployment)
     }
 
-    fn agreed(self, deployment: &Deployment) -> bool {
-        if self.yes || deployment.place == Place::Local {
+    fn confirm(self, deployment: &Deployment) -> bool {
+        if self.yes || deployment.kind == DeploymentKind::Local {
             return true;
         }
         if !io::stdin().is_terminal() {
-            eprintln!("byos: not confirmed, so nothing was done: without a terminal, add --yes");
+            eprintln!("byos: nothing was done: without a terminal, confirm with --yes");
             return false;
         }
         eprint!("Write there? [y/N] ");
         let _ = io::stderr().flush();
-        let agreed = is_yes(&mut io::stdin().lock());
-        if !agreed {
-            eprintln!("byos: not confirmed, so nothing was done");
+        let is_confirmed = is_yes(&mut io::stdin().lock());
+        if !is_confirmed {
+            eprintln!("byos: nothing was done: not confirmed");
         }
-        agreed
+        is_confirmed
     }
 }
 
-/// Prints where a command without confirmation writes.
+/// Prints the target of a command that needs no confirmation.
 pub fn announce_writes(deployment: &Deployment) {
     announce(deployment, &Ok(deployment.arn.clone()), deployment.tables(), None);
 }
@@ -69,7 +69,7 @@ fn announce(deployment: &Deployment, arn: &Result<Option<String>, String>, table
                 lines.push(format!("  account  {account}\n  region   {region}"));
             }
         }
-        Err(reason) => lines.push(format!("  account  not known: {reason}")),
+        Err(reason) => lines.push(format!("  account  unknown: {reason}")),
     }
     if let Some(Tables { customers, subscriptions, receipts }) = tables {
         lines.push(format!("  tables   {customers}, {subscriptions}, {receipts}"));
@@ -78,7 +78,7 @@ fn announce(deployment: &Deployment, arn: &Result<Option<String>, String>, table
     eprintln!("{}", lines.join("\n"));
 }
 
-/// The ARN of the customers' table, for account and region.
+/// The ARN of the customers table, which contains account and region.
 async fn table_arn(store: &Store) -> Result<Option<String>, String> {
     let described = store.client().describe_table().table_name(&store.tables().customers).send().await;
     let described = described.map_err(|error| outcome::aws_error(&error))?;
@@ -95,11 +95,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_yes_is_a_yes() {
-        for (typed, agreed) in
+    fn only_y_or_yes_confirms() {
+        for (typed, is_confirmed) in
             [("y\n", true), (" YES \n", true), ("\n", false), ("", false), ("yess\n", false), ("n\ny\n", false)]
         {
-            assert_eq!(is_yes(&mut typed.as_bytes()), agreed, "{typed:?}");
+            assert_eq!(is_yes(&mut typed.as_bytes()), is_confirmed, "{typed:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Delivery of events like Stigg's: its header, timeout and retries.
+//! Delivers events to the webhook with Stigg's header, timeout and retries.
 
 use std::time::{Duration, Instant};
 
@@ -11,28 +11,31 @@ use serde::Deserialize;
 use crate::outcome;
 
 /// Stigg's timeout.
-const DEADLINE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The retries of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// Immediate retries.
-    pub at_once: u32,
+    pub immediate: u32,
     /// Delayed retries, after the immediate ones.
-    pub later: u32,
+    pub delayed: u32,
     /// Delay before each delayed retry.
-    pub pause: Duration,
+    pub delay: Duration,
 }
 
 impl Schedule {
-    /// Stigg's schedule.
-    pub const STIGG: Self = Self { at_once: 3, later: 3, pause: Duration::from_secs(30) };
+    pub const STIGG: Self = Self { immediate: 3, delayed: 3, delay: Duration::from_secs(30) };
     /// No retries.
-    pub const ONCE: Self = Self { at_once: 0, later: 0, pause: Duration::ZERO };
+    pub const ONCE: Self = Self { immediate: 0, delayed: 0, delay: Duration::ZERO };
 
     /// The delay before the next attempt; None after the last one.
-    fn pause_after(&self, tries: u32) -> Option<Duration> {
-        if tries <= self.at_once { Some(Duration::ZERO) } else { (tries <= self.at_once + self.later).then_some(self.pause) }
+    fn delay_after(&self, attempts: u32) -> Option<Duration> {
+        if attempts <= self.immediate {
+            Some(Duration::ZERO)
+        } else {
+            (attempts <= self.immediate + self.delayed).then_some(self.delay)
+        }
     }
 }
 
@@ -50,126 +53,116 @@ pub struct Sender {
 /// The result of the last attempt.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// Number of attempts.
-    pub tries: u32,
+    pub attempts: u32,
     /// Duration of the last attempt.
-    pub took: Duration,
-    pub answer: Answer,
+    pub duration: Duration,
+    pub response: WebhookResponse,
 }
 
-/// What a webhook answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// An answer of HTTP's.
-    Status {
-        /// Its status.
+pub enum WebhookResponse {
+    Received {
         status: u16,
-        /// What became of the event, as this project's webhook says it.
+        /// The webhook's `outcome`, such as `applied`.
         outcome: Option<String>,
-        /// Why it was not taken.
         error: Option<String>,
-        /// When the webhook's side thinks it is.
+        /// Header `Date`.
         date: Option<Timestamp>,
     },
-    /// None in time.
-    None {
-        /// Why.
-        reason: String,
-    },
+    /// No response: the connection failed, or the timeout passed.
+    Missing { reason: String },
 }
 
-impl Answer {
-    /// Whether Stigg would take the event to be delivered.
+impl WebhookResponse {
+    /// Whether Stigg would consider the event delivered.
     pub fn is_success(&self) -> bool {
-        matches!(self, Self::Status { status: 200..=299, .. })
+        matches!(self, Self::Received { status: 200..=299, .. })
     }
 
-    /// The status, if there was an answer.
+    /// The HTTP status.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Status { status, .. } => Some(*status),
-            Self::None { .. } => None,
+            Self::Received { status, .. } => Some(*status),
+            Self::Missing { .. } => None,
         }
     }
 
-    pub fn words(&self) -> String {
+    /// Status and outcome or error, such as `200 applied`.
+    pub fn summary(&self) -> String {
         match self {
-            Self::Status { status, outcome, error, .. } => {
-                let words = outcome.as_ref().or(error.as_ref());
-                words.map_or_else(|| status.to_string(), |words| format!("{status} {words}"))
+            Self::Received { status, outcome, error, .. } => {
+                let text = outcome.as_ref().or(error.as_ref());
+                text.map_or_else(|| status.to_string(), |text| format!("{status} {text}"))
             }
-            Self::None { reason } => format!("no answer: {reason}"),
+            Self::Missing { reason } => format!("no answer: {reason}"),
         }
     }
 }
 
-/// What an event says of itself, whatever else it holds.
+/// Type and messageId of an event, for output. Both are None if the event can't be parsed.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Label {
-    /// Its type.
+pub struct EventLabel {
     pub r#type: Option<String>,
-    /// Stigg's id of the message.
     pub message_id: Option<String>,
 }
 
-impl Label {
-    /// Reads it, as far as it is there.
+impl EventLabel {
     pub fn of(body: &[u8]) -> Self {
         serde_json::from_slice(body).unwrap_or_default()
     }
 }
 
 impl Sender {
-    /// Delivers an event. Calls `retry` with the last answer and the delay before each retry.
-    pub async fn deliver(&self, body: &[u8], mut retry: impl FnMut(&Answer, Duration)) -> Delivery {
-        let mut tries = 0;
+    /// Delivers an event. Before each retry, calls `on_retry` with the last response and the delay.
+    pub async fn deliver(&self, body: &[u8], mut on_retry: impl FnMut(&WebhookResponse, Duration)) -> Delivery {
+        let mut attempts = 0;
         loop {
-            tries += 1;
+            attempts += 1;
             let start = Instant::now();
-            let answer = self.try_once(body).await;
-            let took = start.elapsed();
-            match self.schedule.pause_after(tries).filter(|_| !answer.is_success()) {
-                Some(pause) => {
-                    retry(&answer, pause);
-                    tokio::time::sleep(pause).await;
+            let response = self.attempt(body).await;
+            let duration = start.elapsed();
+            match self.schedule.delay_after(attempts).filter(|_| !response.is_success()) {
+                Some(delay) => {
+                    on_retry(&response, delay);
+                    tokio::time::sleep(delay).await;
                 }
-                None => return Delivery { tries, took, answer },
+                None => return Delivery { attempts, duration, response },
             }
         }
     }
 
-    async fn try_once(&self, body: &[u8]) -> Answer {
-        let mut request = self.client.post(&self.url).timeout(DEADLINE).header("Content-Type", "application/json");
+    async fn attempt(&self, body: &[u8]) -> WebhookResponse {
+        let mut request = self.client.post(&self.url).timeout(TIMEOUT).header("Content-Type", "application/json");
         if let Some(secret) = &self.secret {
             request = request.header("Stigg-Webhooks-Secret", secret.clone());
         }
         if let Some(key) = &self.key {
-            let id = Label::of(body).message_id.or_else(|| digest(body).ok()).unwrap_or_default();
+            let id = EventLabel::of(body).message_id.or_else(|| digest(body).ok()).unwrap_or_default();
             let now = Timestamp::now().as_second();
             let signature = key.sign(&id, now, body);
             request = request.header(ID_HEADER, id).header(TIMESTAMP_HEADER, now).header(SIGNATURE_HEADER, signature);
         }
         match request.body(body.to_vec()).send().await {
             Ok(response) => read(response).await,
-            Err(error) => Answer::None { reason: outcome::in_one_line(&error.without_url()) },
+            Err(error) => WebhookResponse::Missing { reason: outcome::in_one_line(&error.without_url()) },
         }
     }
 }
 
-async fn read(response: reqwest::Response) -> Answer {
+async fn read(response: reqwest::Response) -> WebhookResponse {
     #[derive(Default, Deserialize)]
     struct Body {
         outcome: Option<String>,
         error: Option<String>,
-        /// API Gateway's own word.
+        /// Error of API Gateway itself.
         message: Option<String>,
     }
     let status = response.status().as_u16();
     let date = response.headers().get("date").and_then(|date| date.to_str().ok());
     let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()).map(|date| date.timestamp());
     let Body { outcome, error, message } = response.json().await.unwrap_or_default();
-    Answer::Status { status, outcome, error: error.or(message), date }
+    WebhookResponse::Received { status, outcome, error: error.or(message), date }
 }
 
 #[cfg(test)]
@@ -182,24 +175,25 @@ mod tests {
     use super::*;
     use crate::http;
 
-    type Seen = Arc<Mutex<Vec<(HeaderMap, String)>>>;
+    /// Headers and bodies.
+    type Requests = Arc<Mutex<Vec<(HeaderMap, String)>>>;
 
-    /// A webhook that refuses so many deliveries and takes the next.
-    async fn webhook(refusals: usize) -> (Sender, Seen) {
-        let seen = Seen::default();
+    /// A webhook that rejects the first `rejections` deliveries.
+    async fn webhook(rejections: usize) -> (Sender, Requests) {
+        let requests = Requests::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/webhook", listener.local_addr().unwrap());
-        let answer = move |State(seen): State<Seen>, headers: HeaderMap, body: String| async move {
-            let mut seen = seen.lock().unwrap();
-            seen.push((headers, body));
-            if seen.len() <= refusals {
+        let handler = move |State(requests): State<Requests>, headers: HeaderMap, body: String| async move {
+            let mut requests = requests.lock().unwrap();
+            requests.push((headers, body));
+            if requests.len() <= rejections {
                 return (StatusCode::UNAUTHORIZED, Json(json!({"success": false, "error": "wrong"})));
             }
             (StatusCode::ACCEPTED, Json(json!({"success": true, "outcome": "queued"})))
         };
-        let router = Router::new().fallback(answer).with_state(seen.clone());
+        let router = Router::new().fallback(handler).with_state(requests.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let schedule = Schedule { pause: Duration::from_millis(200), ..Schedule::STIGG };
+        let schedule = Schedule { delay: Duration::from_millis(200), ..Schedule::STIGG };
         let sender = Sender {
             client: http::client().unwrap(),
             url,
@@ -207,48 +201,52 @@ mod tests {
             key: Some(SigningKey::parse("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").unwrap()),
             schedule,
         };
-        (sender, seen)
+        (sender, requests)
     }
 
     #[tokio::test]
-    async fn a_refused_event_comes_again_three_times_at_once_and_three_times_later() {
-        for (refusals, tries, pauses) in [(0, 1, 0), (2, 3, 0), (3, 4, 0), (5, 6, 2), (6, 7, 3), (9, 7, 3)] {
-            let (sender, seen) = webhook(refusals).await;
-            let mut waited = Vec::new();
-            let delivery = sender.deliver(b"{}", |answer, pause| waited.push((answer.status(), pause))).await;
-            assert_eq!((delivery.tries, delivery.answer.is_success()), (tries, refusals < 7), "{refusals}");
-            assert_eq!(seen.lock().unwrap().len(), tries as usize);
-            assert!(waited.iter().all(|(status, _)| *status == Some(401)));
-            assert_eq!(waited.iter().filter(|(_, pause)| *pause == sender.schedule.pause).count(), pauses, "{refusals}");
+    async fn a_rejected_event_is_retried_three_times_immediately_and_three_times_with_a_delay() {
+        for (rejections, attempts, delays) in [(0, 1, 0), (2, 3, 0), (3, 4, 0), (5, 6, 2), (6, 7, 3), (9, 7, 3)] {
+            let (sender, requests) = webhook(rejections).await;
+            let mut retries = Vec::new();
+            let delivery = sender.deliver(b"{}", |response, delay| retries.push((response.status(), delay))).await;
+            assert_eq!((delivery.attempts, delivery.response.is_success()), (attempts, rejections < 7), "{rejections}");
+            assert_eq!(requests.lock().unwrap().len(), attempts as usize);
+            assert!(retries.iter().all(|(status, _)| *status == Some(401)));
+            assert_eq!(retries.iter().filter(|(_, delay)| *delay == sender.schedule.delay).count(), delays, "{rejections}");
         }
     }
 
     #[tokio::test]
-    async fn a_delivery_has_stiggs_header_and_a_signature_that_keeps_the_messages_id() {
-        let (sender, seen) = webhook(1).await;
+    async fn each_attempt_has_stiggs_header_and_a_signature_over_the_message_id() {
+        let (sender, requests) = webhook(1).await;
         let body = br#"{"type":"x","messageId":"m-1"}"#;
         let delivery = sender.deliver(body, |_, _| {}).await;
-        assert_eq!(delivery.answer.words(), "202 queued");
-        for (headers, got) in seen.lock().unwrap().iter() {
+        assert_eq!(delivery.response.summary(), "202 queued");
+        for (headers, received) in requests.lock().unwrap().iter() {
             assert_eq!(
                 (&headers["stigg-webhooks-secret"], &headers["content-type"]),
                 (&"s".parse().unwrap(), &"application/json".parse().unwrap())
             );
-            let sent = headers["webhook-timestamp"].to_str().unwrap().parse().unwrap();
-            let expected = sender.key.as_ref().unwrap().sign("m-1", sent, body);
+            let timestamp = headers["webhook-timestamp"].to_str().unwrap().parse().unwrap();
+            let expected = sender.key.as_ref().unwrap().sign("m-1", timestamp, body);
             assert_eq!(headers["webhook-signature"], expected);
-            assert_eq!((got.as_bytes(), &headers["webhook-id"]), (body.as_slice(), &"m-1".parse().unwrap()));
+            assert_eq!((received.as_bytes(), &headers["webhook-id"]), (body.as_slice(), &"m-1".parse().unwrap()));
         }
     }
 
     #[tokio::test]
-    async fn a_missing_answer_is_reported_without_the_secret() {
+    async fn a_failed_connection_is_reported() {
         let (sender, _) = webhook(0).await;
-        let nowhere = Sender { url: "http://127.0.0.1:1/webhook".to_owned(), schedule: Schedule::ONCE, ..sender };
-        let delivery = nowhere.deliver(b"{}", |_, _| {}).await;
-        assert!(delivery.answer.words().starts_with("no answer: ") && delivery.answer.status().is_none());
+        let unreachable = Sender { url: "http://127.0.0.1:1/webhook".to_owned(), schedule: Schedule::ONCE, ..sender };
+        let delivery = unreachable.deliver(b"{}", |_, _| {}).await;
+        assert!(delivery.response.summary().starts_with("no answer: ") && delivery.response.status().is_none());
+    }
+
+    #[test]
+    fn the_label_of_an_unreadable_event_is_empty() {
         let value: Value = json!({"type": "a"});
-        assert_eq!(Label::of(value.to_string().as_bytes()).r#type.as_deref(), Some("a"));
-        assert_eq!(Label::of(b"[").r#type, None);
+        assert_eq!(EventLabel::of(value.to_string().as_bytes()).r#type.as_deref(), Some("a"));
+        assert_eq!(EventLabel::of(b"[").r#type, None);
     }
 }

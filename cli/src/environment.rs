@@ -1,34 +1,32 @@
-//! `byos environment`: which Stigg environment the replica belongs to.
+//! `byos environment`: shows or changes the replica's Stigg environment.
 
 use clap::Args;
-use domain::{
-    id::{Id, IdError},
-    time::to_fixed_width,
-};
+use domain::{id::Id, time::to_fixed_width};
 use serde_json::json;
 use store::{Environment, StoreError};
 
 use crate::{
+    arguments::id,
     consent::Consent,
     outcome::ExitStatus,
     target::{Target, TargetError},
 };
 
-/// Show or change the Stigg environment that the replica belongs to
+/// Show or change the replica's Stigg environment
 ///
-/// The first recent event decides it, and the webhook sets events of any other aside. Imports and
-/// reconciliations recognize it by some customers that they remember.
+/// The first recent event sets it. The webhook then sets events of other environments aside. Imports and reconciliations
+/// recognize the environment by some of its customers, which the replica stores.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   byos environment --stack my-replica
   byos environment --stack my-replica --set 2f07a7fa-1219-4ca7-85ba-1caccd0d4857
-  byos environment --stack my-replica --forget     the next recent event decides it anew")]
+  byos environment --stack my-replica --forget     the next recent event sets it again")]
 pub struct EnvironmentOptions {
-    /// Belong to the environment with this id, as `environmentId` of events names it
+    /// Set the environment to this id: the `environmentId` of its events
     #[arg(long, value_name = "ID", value_parser = id)]
     pub set: Option<Id>,
 
-    /// Let the next recent event decide
+    /// Remove the id, so that the next recent event sets it
     #[arg(long, conflicts_with = "set")]
     pub forget: bool,
 
@@ -43,11 +41,6 @@ pub struct EnvironmentOptions {
     pub target: Target,
 }
 
-fn id(text: &str) -> Result<Id, IdError> {
-    Id::try_from(text)
-}
-
-/// The environment can't be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
     #[error(transparent)]
@@ -56,7 +49,6 @@ pub enum EnvironmentError {
     Store(#[from] StoreError),
 }
 
-/// Shows or changes it.
 pub async fn environment(options: EnvironmentOptions) -> Result<ExitStatus, EnvironmentError> {
     let deployment = options.target.find().await?;
     let store = deployment.store().await?;
@@ -77,17 +69,17 @@ pub async fn environment(options: EnvironmentOptions) -> Result<ExitStatus, Envi
     }
     match environment_id {
         Some(id) => println!("Environment {id}"),
-        None => println!("No environment yet: the next recent event decides"),
+        None => println!("No environment yet: the next recent event sets it"),
     }
     match witnesses {
         Some(witnesses) => {
             println!(
-                "Recognized by {} customers, as Stigg showed them at {}",
+                "Recognized by {} customers, read from Stigg at {}",
                 witnesses.customers.len(),
                 to_fixed_width(witnesses.read_at)
             );
         }
-        None => println!("No customers to recognize it by: there was no import yet"),
+        None => println!("No customers to recognize it by: nothing was imported yet"),
     }
     Ok(ExitStatus::Success)
 }

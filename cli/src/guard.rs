@@ -34,11 +34,11 @@ const PAGE_ENTRIES: usize = 1_000;
 /// Options that override the guards.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Guards {
-    /// Maximum number of customers that may be deleted or lose a subscription; above it nothing is written [5 % of the replica's customers, at least 2]
+    /// Maximum number of customers that may be deleted or lose a subscription; if there are more, nothing is written [default: 5 % of the replica's customers, at least 2]
     #[arg(long, value_name = "N")]
     pub max_deletions: Option<u64>,
 
-    /// Continue although the key is of another environment than the last import's, and store the new one
+    /// Continue although the key belongs to another environment than the last import, and store the new environment
     #[arg(long)]
     pub accept_environment: bool,
 }
@@ -46,12 +46,12 @@ pub struct Guards {
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
     #[error(
-        "the key is of another environment than the replica: Stigg does not return the customers of the last import. Nothing \
-         was written. To switch the replica to this environment, add --accept-environment"
+        "the key belongs to another environment than the replica: Stigg does not return the customers of the last import. \
+         Nothing was written. To switch the replica to this environment, add --accept-environment"
     )]
     OtherEnvironment,
     #[error(transparent)]
-    TooMany(#[from] TooMany),
+    TooManyDeletions(#[from] TooManyDeletions),
     #[error(transparent)]
     Fatal(#[from] Fatal),
 }
@@ -68,109 +68,104 @@ impl From<StiggError> for GuardError {
     }
 }
 
-/// More customers would go than may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "Stigg does not know, or has archived, {losing} of {held} customers of the replica, or subscriptions of theirs, and at most \
-     {allowed} may go: nothing was written. Is the key one of the replica's environment? If they are to go, add \
-     --max-deletions {losing}"
+    "{affected} of {total} customers of the replica would be deleted or lose a subscription, since Stigg does not know them or \
+     has archived them; at most {allowed} may. Nothing was written. Check that the key belongs to the replica's environment. \
+     To delete them, add --max-deletions {affected}"
 )]
-pub struct TooMany {
-    /// Customers that would go or lose a subscription.
-    pub losing: u64,
-    /// Customers of the replica.
-    pub held: u64,
-    /// How many may.
+pub struct TooManyDeletions {
+    /// Customers that would be deleted or lose a subscription.
+    pub affected: u64,
+    /// The replica's customers.
+    pub total: u64,
     pub allowed: u64,
 }
 
 impl Guards {
-    /// Whether so many of the replica's customers may go or lose a subscription.
-    ///
-    /// # Errors
-    /// If they may not.
-    pub fn check(&self, losing: u64, held: u64) -> Result<(), TooMany> {
-        let allowed = self.max_deletions.unwrap_or((held / DELETION_SHARE).max(ALWAYS_ALLOWED));
-        if losing > allowed { Err(TooMany { losing, held, allowed }) } else { Ok(()) }
+    /// Checks the number of customers that would be deleted or lose a subscription, of the replica's `total`.
+    pub fn check(&self, affected: u64, total: u64) -> Result<(), TooManyDeletions> {
+        let allowed = self.max_deletions.unwrap_or((total / DELETION_SHARE).max(ALWAYS_ALLOWED));
+        if affected > allowed { Err(TooManyDeletions { affected, total, allowed }) } else { Ok(()) }
     }
 
-    /// Makes sure that the API is of the environment that the replica remembers, if it remembers one.
+    /// Checks that the API belongs to the replica's environment, if the replica has witnesses.
     pub async fn recognize(&self, stigg: &Stigg, store: &Store) -> Result<(), GuardError> {
         let witnesses = if self.accept_environment { None } else { store.environment().await?.witnesses };
         let Some(Witnesses { read_at, customers }) = witnesses else { return Ok(()) };
         let mut is_contradicted = false;
         for witness in customers {
             match check_witness(stigg.record(Records::Customers, witness.customer_id.as_str()).await, &witness, read_at)? {
-                WitnessCheck::Same => return Ok(()),
-                WitnessCheck::Other => is_contradicted = true,
-                WitnessCheck::None => {}
+                WitnessCheck::Confirmed => return Ok(()),
+                WitnessCheck::Contradicted => is_contradicted = true,
+                WitnessCheck::Inconclusive => {}
             }
         }
         if is_contradicted { Err(GuardError::OtherEnvironment) } else { Ok(()) }
     }
 
-    /// Makes sure, before an import writes, that the API is of the replica's environment and shows the replica's
-    /// customers; then remembers the environment.
+    /// Before an import writes: checks that the API belongs to the replica's environment and has the replica's customers.
+    /// Then stores witnesses.
     pub async fn before_import(&self, synchronizer: &Synchronizer, report: &mut Report) -> Result<(), GuardError> {
         let Synchronizer { stigg, store, .. } = synchronizer;
         self.recognize(stigg, store).await?;
-        // Before Stigg is asked: a customer that is created meanwhile need not be on its pages.
-        let held = held(store).await?;
+        // Read before Stigg's pages, which may lack a customer that is created in the meantime.
+        let replica_customers = live_customers(store).await?;
         let mut page = stigg.page(Records::Customers, None, None).await?;
         let witnesses = witnesses(&page);
-        if !held.is_empty() {
+        if !replica_customers.is_empty() {
             report.begin("pages of customers, before anything is written", None);
-            let mut listed = live(&page);
+            let mut stigg_customers = live_on_page(&page);
             while let Some(next) = page.next {
                 page = stigg.page(Records::Customers, None, Some(&next)).await?;
-                listed.extend(live(&page));
+                stigg_customers.extend(live_on_page(&page));
                 report.step();
             }
-            listed.sort_unstable();
-            let losing = held.iter().filter(|id| listed.binary_search(id).is_err()).count();
-            self.check(losing as u64, held.len() as u64)?;
+            stigg_customers.sort_unstable();
+            let missing = replica_customers.iter().filter(|id| stigg_customers.binary_search(id).is_err()).count();
+            self.check(missing as u64, replica_customers.len() as u64)?;
         }
-        remember(store, witnesses).await
+        replace_witnesses(store, witnesses).await
     }
 }
 
-/// Remembers the environment that the API shows.
-pub async fn remember_environment(stigg: &Stigg, store: &Store) -> Result<(), GuardError> {
-    remember(store, witnesses(&stigg.page(Records::Customers, None, None).await?)).await
+/// Stores witnesses of the API's environment.
+pub async fn store_witnesses(stigg: &Stigg, store: &Store) -> Result<(), GuardError> {
+    replace_witnesses(store, witnesses(&stigg.page(Records::Customers, None, None).await?)).await
 }
 
-async fn remember(store: &Store, witnesses: Witnesses) -> Result<(), GuardError> {
+/// Keeps the stored witnesses if there are no new ones.
+async fn replace_witnesses(store: &Store, witnesses: Witnesses) -> Result<(), GuardError> {
     if !witnesses.customers.is_empty() {
         store.replace_witnesses(&witnesses).await?;
     }
     Ok(())
 }
 
-/// What the API says of a witness.
 enum WitnessCheck {
-    /// It is as it was.
-    Same,
-    /// It is unknown, or was created at another time before the replica saw it.
-    Other,
-    /// It was created anew since, or can't be read.
-    None,
+    /// The API returns it unchanged.
+    Confirmed,
+    /// The API does not know it, or it has another creation time, which is not after the replica read it.
+    Contradicted,
+    /// It was recreated later, or can't be read.
+    Inconclusive,
 }
 
 fn check_witness(
-    answer: Result<(Option<Value>, Timestamp), StiggError>,
+    response: Result<(Option<Value>, Timestamp), StiggError>,
     witness: &Witness,
-    seen_at: Timestamp,
+    read_at: Timestamp,
 ) -> Result<WitnessCheck, StiggError> {
-    let record = match answer {
+    let record = match response {
         Ok((Some(record), _)) => record,
-        Ok((None, _)) => return Ok(WitnessCheck::Other),
+        Ok((None, _)) => return Ok(WitnessCheck::Contradicted),
         Err(error) if error.is_fatal() => return Err(error),
-        Err(_) => return Ok(WitnessCheck::None),
+        Err(_) => return Ok(WitnessCheck::Inconclusive),
     };
     Ok(match CustomerRecord::read(&record).ok().and_then(|record| record.created_at) {
-        Some(created_at) if created_at == witness.created_at => WitnessCheck::Same,
-        Some(created_at) if created_at <= seen_at => WitnessCheck::Other,
-        _ => WitnessCheck::None,
+        Some(created_at) if created_at == witness.created_at => WitnessCheck::Confirmed,
+        Some(created_at) if created_at <= read_at => WitnessCheck::Contradicted,
+        _ => WitnessCheck::Inconclusive,
     })
 }
 
@@ -178,12 +173,12 @@ fn records(page: &Page) -> impl Iterator<Item = CustomerRecord> {
     page.records.iter().filter_map(|record| CustomerRecord::read(record).ok())
 }
 
-/// Hashes of the ids of the live customers on a page.
-fn live(page: &Page) -> Vec<u64> {
+/// Hashes of the ids of live customers on a page.
+fn live_on_page(page: &Page) -> Vec<u64> {
     records(page).filter(|record| !record.is_archived).map(|record| hash(&record.id)).collect()
 }
 
-/// Witnesses from a page; live customers first, since archived ones may be forgotten sooner.
+/// Witnesses from a page. Live customers first, since Stigg may remove archived ones.
 fn witnesses(page: &Page) -> Witnesses {
     let mut records: Vec<CustomerRecord> = records(page).collect();
     records.sort_by_key(|record| record.is_archived);
@@ -192,7 +187,7 @@ fn witnesses(page: &Page) -> Witnesses {
 }
 
 /// Hashes of the ids of the replica's live customers.
-async fn held(store: &Store) -> Result<Vec<u64>, StoreError> {
+async fn live_customers(store: &Store) -> Result<Vec<u64>, StoreError> {
     let mut ids = Vec::new();
     for shard in 0..SHARDS {
         let mut range = SortKeyRange::default();
@@ -221,12 +216,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_customer_in_twenty_may_go_and_two_of_any_number() {
+    fn five_percent_of_the_customers_may_be_deleted_and_always_two() {
         let guards = Guards::default();
-        for (losing, held, may) in
+        for (affected, total, is_allowed) in
             [(2, 0, true), (2, 2, true), (3, 59, false), (3, 60, true), (4, 60, false), (5_001, 100_000, false)]
         {
-            assert_eq!(guards.check(losing, held).is_ok(), may, "{losing} of {held}");
+            assert_eq!(guards.check(affected, total).is_ok(), is_allowed, "{affected} of {total}");
         }
         let none = Guards { max_deletions: Some(0), ..Guards::default() };
         assert!(none.check(1, 1_000).is_err() && none.check(0, 1_000).is_ok());

@@ -1,7 +1,7 @@
-//! The commands of an operator, on any deployment of the replica: see [`target`].
+//! The operator's commands. Each runs on any deployment; see [`target`].
 #![allow(missing_docs)]
 
-pub mod browse;
+mod arguments;
 pub mod check;
 pub mod compare;
 pub mod consent;
@@ -18,6 +18,7 @@ pub mod replay;
 pub mod report;
 pub mod secrets;
 pub mod send;
+pub mod serve_console;
 pub mod show;
 pub mod stigg;
 pub mod sync;

@@ -1,9 +1,8 @@
-//! `byos`: the commands of the replica's operator.
+//! `byos`: the operator's commands.
 
 use std::{error::Error, process::ExitCode};
 
 use byos::{
-    browse::{Browse, browse},
     check::{Check, check},
     compare::{Compare, compare},
     doctor::{Doctor, doctor},
@@ -13,6 +12,7 @@ use byos::{
     reconcile::{Reconcile, reconcile},
     replay::{Replay, replay},
     send::{Send, send},
+    serve_console::{ConsoleOptions, serve_console},
     show::{Show, show},
     target::Target,
 };
@@ -20,7 +20,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use runtime::telemetry;
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-/// Operates a replica of Stigg's entitlements: the local stack, or one deployed on AWS
+/// Operate a replica of Stigg's entitlements: the local stack or a deployment on AWS
 #[derive(Parser)]
 #[command(name = "byos", version)]
 struct Cli {
@@ -30,7 +30,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The local stack is a program of its own
+    /// Explains that the local stack is another program
     #[command(hide = true, disable_help_flag = true)]
     Serve {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
@@ -39,7 +39,7 @@ enum Command {
     Send(Box<Send>),
     Show(Box<Show>),
     Check(Box<Check>),
-    Console(Box<Browse>),
+    Console(Box<ConsoleOptions>),
     Compare(Box<Compare>),
     Replay(Box<Replay>),
     Doctor(Box<Doctor>),
@@ -49,7 +49,6 @@ enum Command {
 }
 
 impl Command {
-    /// The deployment that it speaks to.
     fn target(&self) -> Option<&Target> {
         match self {
             Self::Serve { .. } => None,
@@ -76,13 +75,13 @@ async fn main() -> ExitCode {
     log();
     let status: Result<ExitStatus, Box<dyn Error>> = match command {
         Command::Serve { .. } => {
-            eprintln!("byos: the local stack is a program of its own: start it with `cargo run` in the repository");
+            eprintln!("byos: the local stack is another program: start it with `cargo run` in the repository");
             return ExitCode::from(2);
         }
         Command::Send(options) => send(*options).await.map_err(Into::into),
         Command::Show(options) => show(*options).await.map_err(Into::into),
         Command::Check(options) => check(*options).await.map_err(Into::into),
-        Command::Console(options) => browse(*options).await.map_err(Into::into),
+        Command::Console(options) => serve_console(*options).await.map_err(Into::into),
         Command::Compare(options) => compare(*options).await.map_err(Into::into),
         Command::Replay(options) => replay(*options).await.map_err(Into::into),
         Command::Doctor(options) => doctor(*options).await.map_err(Into::into),
@@ -99,7 +98,7 @@ async fn main() -> ExitCode {
     )
 }
 
-/// A command's results go to standard output, so its log goes to standard error: warnings and errors.
+/// Logs warnings and errors to standard error; standard output is for results.
 fn log() {
     let log = tracing_subscriber::fmt().compact().with_target(false).with_writer(std::io::stderr);
     let log = log.with_env_filter(telemetry::filter_with_default(LevelFilter::WARN));

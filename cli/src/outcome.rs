@@ -1,4 +1,4 @@
-//! Exit codes of commands, and how errors are printed.
+//! Exit codes and error texts of commands.
 
 use std::{error::Error, process::ExitCode};
 
@@ -29,7 +29,7 @@ impl From<ExitStatus> for ExitCode {
     }
 }
 
-/// An error with its sources in one line, without repetitions.
+/// An error with its sources in one line. A source whose text is already contained is left out.
 pub fn in_one_line(error: &dyn Error) -> String {
     let mut line = error.to_string();
     for source in std::iter::successors(error.source(), |&source| source.source()) {
@@ -41,7 +41,7 @@ pub fn in_one_line(error: &dyn Error) -> String {
     line
 }
 
-/// AWS's error code and message if it answered, else the client's error.
+/// The code and message of AWS's response, or the client's error if there is no response.
 pub fn aws_error<E>(error: &SdkError<E>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,

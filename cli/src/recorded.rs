@@ -1,5 +1,5 @@
-//! Events in files: their bodies as Stigg sends them, whole requests as API Gateway hands them on, or
-//! messages of the event queue.
+//! Reads recorded events from files or messages: bodies as Stigg sends them, API Gateway requests, or messages of the event
+//! queue.
 
 use std::{
     io::Read as _,
@@ -13,39 +13,36 @@ use runtime::parked::{MAX_BODY_BYTES, NotParked, Parked};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-/// An event as it was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
-    /// Where it comes from: a file's name, and its place where the file holds several.
+pub struct RecordedEvent {
+    /// The file's name, and the event's number if the file contains several.
     pub name: String,
-    /// The body, byte for byte.
+    /// The unchanged bytes of the body.
     pub body: Vec<u8>,
-    /// When it was received, where the record says so.
-    pub received: Option<Timestamp>,
+    /// None if the record does not contain it.
+    pub received_at: Option<Timestamp>,
 }
 
-/// A record that can't be read. The message holds nothing of the event.
+/// An invalid record. The message contains no data of the event.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordedError {
     #[error("{file} can't be read: {source}")]
     File { file: PathBuf, source: std::io::Error },
     #[error("{name} is not JSON: line {line}, column {column}")]
     NotJson { name: String, line: usize, column: usize },
-    #[error("{0} holds no event")]
+    #[error("{0} contains no event")]
     Empty(String),
-    #[error(
-        "{0} is neither an event (an object with a `type`), nor a request of API Gateway's, nor a message of the event queue"
-    )]
+    #[error("{0} is neither an event (an object with a `type`), nor an API Gateway request, nor a message of the event queue")]
     NotAnEvent(String),
     #[error("{name}: {source}")]
     Parked { name: String, source: NotParked },
     #[error("the body in {name} {problem}")]
     Body { name: String, problem: &'static str },
     #[error("`receivedAt` in {name} {problem}")]
-    Received { name: String, problem: &'static str },
+    ReceivedAt { name: String, problem: &'static str },
 }
 
-/// A record's own shape. A bare event has none of these members.
+/// The members that distinguish the formats of a record.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Record<'a> {
@@ -53,21 +50,19 @@ struct Record<'a> {
     received_at: Option<String>,
     #[serde(borrow)]
     body: Option<&'a RawValue>,
-    request_context: Option<Context>,
+    request_context: Option<RequestContext>,
     is_base64_encoded: Option<bool>,
 }
 
-/// What API Gateway says of a request.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Context {
-    /// When it came, in milliseconds since 1970.
+struct RequestContext {
+    /// Time of receipt, in milliseconds since 1970.
     time_epoch: Option<i64>,
 }
 
-/// The events in a file, or in standard input where it is called `-`: one, a list of them, or one
-/// after another.
-pub fn from_file(file: &Path) -> Result<Vec<Recorded>, RecordedError> {
+/// Reads the events in a file, or in standard input if the path is `-`: a single one, a JSON array, or several in a row.
+pub fn from_file(file: &Path) -> Result<Vec<RecordedEvent>, RecordedError> {
     let failed = |source| RecordedError::File { file: file.to_owned(), source };
     if file == Path::new("-") {
         let mut bytes = Vec::new();
@@ -79,8 +74,8 @@ pub fn from_file(file: &Path) -> Result<Vec<Recorded>, RecordedError> {
     from_json(&name, &bytes)
 }
 
-/// The events in a text, which is called so in messages.
-pub fn from_json(name: &str, text: &[u8]) -> Result<Vec<Recorded>, RecordedError> {
+/// Parses the events in a text. `name` is its name in messages.
+pub fn from_json(name: &str, text: &[u8]) -> Result<Vec<RecordedEvent>, RecordedError> {
     let not_json =
         |error: serde_json::Error| RecordedError::NotJson { name: name.to_owned(), line: error.line(), column: error.column() };
     let mut documents: Vec<&RawValue> = Vec::new();
@@ -98,37 +93,37 @@ pub fn from_json(name: &str, text: &[u8]) -> Result<Vec<Recorded>, RecordedError
     events.and_then(|events| if events.is_empty() { Err(RecordedError::Empty(name.to_owned())) } else { Ok(events) })
 }
 
-fn from_document(name: String, document: &str) -> Result<Recorded, RecordedError> {
+fn from_document(name: String, document: &str) -> Result<RecordedEvent, RecordedError> {
     let Ok(record) = serde_json::from_str::<Record<'_>>(document) else { return Err(RecordedError::NotAnEvent(name)) };
     match record {
         Record { request_context: Some(context), body, is_base64_encoded, .. } => {
-            let body = of_request(body, is_base64_encoded.unwrap_or(false));
+            let body = request_body(body, is_base64_encoded.unwrap_or(false));
             let body = body.map_err(|problem| RecordedError::Body { name: name.clone(), problem })?;
-            let received = context.time_epoch.and_then(|time| Timestamp::from_millisecond(time).ok());
-            Ok(Recorded { name, body, received })
+            let received_at = context.time_epoch.and_then(|time| Timestamp::from_millisecond(time).ok());
+            Ok(RecordedEvent { name, body, received_at })
         }
-        // As a person writes it down: the event itself, with its receipt.
+        // Written by hand: the event as an object, with its time of receipt.
         Record { received_at: Some(time), body: Some(body), .. } if body.get().starts_with('{') => {
-            let received = time::parse(&time).map_err(|problem| RecordedError::Received { name: name.clone(), problem })?;
-            Ok(Recorded { name, body: body.get().as_bytes().to_vec(), received: Some(received) })
+            let received_at = time::parse(&time).map_err(|problem| RecordedError::ReceivedAt { name: name.clone(), problem })?;
+            Ok(RecordedEvent { name, body: body.get().as_bytes().to_vec(), received_at: Some(received_at) })
         }
         Record { received_at: Some(_), body: Some(_), .. } => {
             let parked = Parked::of_message(document, MAX_BODY_BYTES);
             let Parked { body, received_at, .. } =
                 parked.map_err(|source| RecordedError::Parked { name: name.clone(), source })?;
-            Ok(Recorded { name, body, received: Some(received_at) })
+            Ok(RecordedEvent { name, body, received_at: Some(received_at) })
         }
         Record { r#type: Some(Value::String(_)), .. } => {
-            Ok(Recorded { name, body: document.as_bytes().to_vec(), received: None })
+            Ok(RecordedEvent { name, body: document.as_bytes().to_vec(), received_at: None })
         }
         _ => Err(RecordedError::NotAnEvent(name)),
     }
 }
 
-/// The body of a request as API Gateway hands it on.
-fn of_request(body: Option<&RawValue>, is_base64: bool) -> Result<Vec<u8>, &'static str> {
+/// Decodes the body of an API Gateway request.
+fn request_body(body: Option<&RawValue>, is_base64: bool) -> Result<Vec<u8>, &'static str> {
     let text: Option<String> = body.and_then(|body| serde_json::from_str(body.get()).ok());
-    let text = text.ok_or("is missing or not a text")?;
+    let text = text.ok_or("is missing or not a string")?;
     if is_base64 { BASE64_STANDARD.decode(text).map_err(|_| "is not base64") } else { Ok(text.into_bytes()) }
 }
 
@@ -150,24 +145,25 @@ mod tests {
 
     fn read(text: &str) -> Result<Vec<(String, String, Option<i64>)>, String> {
         let events = from_json("file", text.as_bytes()).map_err(|error| error.to_string())?;
-        let plain =
-            |event: Recorded| (event.name, String::from_utf8(event.body).unwrap(), event.received.map(Timestamp::as_millisecond));
-        Ok(events.into_iter().map(plain).collect())
+        let parts = |RecordedEvent { name, body, received_at }| {
+            (name, String::from_utf8(body).unwrap(), received_at.map(Timestamp::as_millisecond))
+        };
+        Ok(events.into_iter().map(parts).collect())
     }
 
     #[test]
-    fn an_event_keeps_its_bytes_and_its_receipt_in_every_form() {
-        let received = Some(1_795_496_400_000);
-        let request = serde_json::json!({"version": "2.0", "requestContext": {"timeEpoch": received}, "body": EVENT});
+    fn an_event_keeps_its_bytes_and_time_of_receipt_in_every_format() {
+        let received_at = Some(1_795_496_400_000);
+        let request = serde_json::json!({"version": "2.0", "requestContext": {"timeEpoch": received_at}, "body": EVENT});
         let encoded = serde_json::json!({"requestContext": {}, "body": BASE64_STANDARD.encode(EVENT), "isBase64Encoded": true});
         for (text, expected) in [
             (EVENT.to_owned(), None),
             (format!("\n {EVENT}\n"), None),
-            (request.to_string(), received),
+            (request.to_string(), received_at),
             (encoded.to_string(), None),
-            (parked(EVENT), received),
-            (message(EVENT), received),
-            // an event may have a member of that name
+            (parked(EVENT), received_at),
+            (message(EVENT), received_at),
+            // An event with a member `body`.
             (r#"{"type":"x","body":7}"#.to_owned(), None),
         ] {
             let events = read(&text).unwrap();
@@ -177,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_hold_several_events() {
+    fn a_file_can_contain_several_events() {
         for text in [format!("{EVENT}\n{EVENT}"), format!("[{EVENT},{EVENT}]"), format!("[{EVENT}]{EVENT}")] {
             let names: Vec<_> = read(&text).unwrap().into_iter().map(|(name, ..)| name).collect();
             assert_eq!(names, ["file#1", "file#2"], "{text}");
@@ -187,12 +183,12 @@ mod tests {
     #[test]
     fn an_invalid_event_is_reported_without_its_content() {
         for (text, message) in [
-            (String::new(), "file holds no event"),
-            ("[]".to_owned(), "file holds no event"),
+            (String::new(), "file contains no event"),
+            ("[]".to_owned(), "file contains no event"),
             ("{".to_owned(), "file is not JSON: line 1, column 1"),
             ("5".to_owned(), "file is neither an event"),
             (r#"{"id":"personal"}"#.to_owned(), "file is neither an event"),
-            (r#"{"requestContext":{}}"#.to_owned(), "the body in file is missing or not a text"),
+            (r#"{"requestContext":{}}"#.to_owned(), "the body in file is missing or not a string"),
             (r#"{"requestContext":{},"body":"?","isBase64Encoded":true}"#.to_owned(), "the body in file is not base64"),
             (message("\"?\""), "file: the message is no parked event: "),
             (message("7"), "file: the message is no parked event: "),

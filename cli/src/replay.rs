@@ -1,7 +1,7 @@
-//! `byos replay`: writes events again that were not taken, from the stack's queues or from files.
+//! `byos replay`: writes events that the webhook could not write, from the stack's queues or from files.
 //!
-//! They are written through the store by the webhook's own code, and not sent to it: so each keeps the
-//! receipt that it had, which is the time of an event that says none.
+//! It uses the webhook's code, but does not send the events to the webhook. So each event keeps its time of receipt, which
+//! is the event time if the event has none.
 
 use std::{collections::HashSet, path::PathBuf};
 
@@ -22,26 +22,25 @@ use store::{
 
 use crate::{
     consent::Consent,
-    delivery::Label,
+    delivery::EventLabel,
     outcome::{self, ExitStatus},
-    recorded::{self, Recorded, RecordedError},
+    recorded::{self, RecordedError, RecordedEvent},
     target::{Resources, Target, TargetError},
 };
 
-/// How many events are written beside one another: what SQS gives at once. The order does not matter.
-const BESIDE: usize = 10;
+/// Events written in parallel: the maximum of an SQS request. Their order does not matter.
+const BATCH_SIZE: usize = 10;
 
-/// How long a message that was received is kept from others, in seconds.
-const VISIBILITY: i32 = 120;
+/// Visibility timeout of received messages, in seconds.
+const VISIBILITY_TIMEOUT: i32 = 120;
 
-/// How long SQS looks for messages before it says that there are none, in seconds. Without that it asks
-/// only some of its servers.
-const WAIT: i32 = 2;
+/// Wait time of a receive request (long polling), in seconds. Without it, SQS queries only some of its servers.
+const WAIT_TIME: i32 = 2;
 
-/// One of a stack's queues that nobody empties but this command.
+/// A queue of the stack that only this command empties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum StackQueue {
-    /// Events that the store did not take for two and a half hours
+    /// Parked events that failed 50 times
     DeadLetter,
     /// Events that could not be applied
     SetAside,
@@ -50,15 +49,15 @@ pub enum StackQueue {
 /// Write events that the webhook could not write, from the stack's queues or from files
 ///
 /// Replaying is safe at any time, since versions decide which event wins. But tombstones expire after 30 days: an older
-/// event could resurrect a deleted customer, and is refused without --force. Refused events stay in the queue.
+/// event could resurrect a deleted customer, so it is refused without --force. Refused events stay in the queue.
 ///
-/// Exit codes: 0 if every event was written, 3 if some were refused, 1 if it stopped.
+/// Exit codes: 0 if all events were written, 3 if some were refused, 1 if it stopped early.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  byos replay --stack replica                     the dead-letter queue and what was set aside
-  byos replay --stack replica --queue set-aside   only what was set aside
+  byos replay --stack replica                     the dead-letter queue and the set-aside queue
+  byos replay --stack replica --queue set-aside   only the set-aside queue
   byos replay --stack replica --queue-url URL     another queue
-  byos replay parked.json --stack replica         messages of the queue, requests, or events in a file
+  byos replay parked.json --stack replica         messages, requests or events in a file
   byos replay event.json --received-at 2026-11-20T08:00:00Z")]
 pub struct Replay {
     /// Files of messages, requests or events; - is standard input [default: the stack's queues]
@@ -102,40 +101,38 @@ pub enum ReplayError {
     Target(#[from] TargetError),
     #[error(transparent)]
     Recorded(#[from] RecordedError),
-    #[error("there is nothing to replay from: name files, a queue with --queue-url, or a stack that has one with --stack")]
+    #[error("nothing to replay: give files, --queue-url, or --stack with a stack that has queues")]
     NoSource,
-    #[error("the queue can't be read: {0}")]
+    #[error("can't read the queue: {0}")]
     Queue(String),
-    #[error("the environment of the replica can't be read: {0}")]
+    #[error("can't read the replica's environment: {0}")]
     Environment(#[source] StoreError),
-    #[error("stopped at {name}; what was not written is where it was, and the same command goes on: {source}")]
+    #[error("stopped at {name}: {source}. Run the same command again to continue; no event is lost")]
     Store { name: String, source: StoreError },
 }
 
-/// Why an event is not written.
+/// Why an event is refused.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum Refusal {
     #[error(transparent)]
     Recorded(#[from] RecordedError),
     #[error(transparent)]
     Event(#[from] EventError),
     #[error(transparent)]
     TooLarge(StoreError),
-    #[error("it holds several events: write them from a file")]
+    #[error("it contains several events: save the message to a file, and replay that")]
     Several,
-    #[error("it is of {time}, longer ago than a deletion is remembered; --force writes it all the same")]
+    #[error("its time {time} is longer ago than tombstones are kept; --force writes it anyway")]
     TooOld { time: String },
 }
 
-/// What became of an event.
 #[derive(Debug)]
-enum Became {
+enum Replayed {
     Written(Outcome),
     Ignored,
-    Refused(Refused),
+    Refused(Refusal),
 }
 
-/// The same for machines.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
@@ -147,7 +144,6 @@ struct Line<'a> {
     error: Option<String>,
 }
 
-/// How many came to what.
 #[derive(Debug, Default)]
 struct Counts {
     applied: usize,
@@ -156,18 +152,18 @@ struct Counts {
     refused: usize,
 }
 
-struct Replaying<'a> {
+struct Replayer<'a> {
     store: Store,
-    /// The Stigg environment that the replica belongs to, if that is decided.
+    /// The replica's Stigg environment, if it is set.
     environment_id: Option<Id>,
     options: &'a Replay,
     counts: Counts,
 }
 
 pub async fn replay(options: Replay) -> Result<ExitStatus, ReplayError> {
-    // All files are read before the first event is written: a misspelt name is told at once.
+    // Reads all files before the first event is written, so that a wrong file name fails early.
     let events: Result<Vec<_>, _> = options.files.iter().map(|file| recorded::from_file(file)).collect();
-    let events: Vec<Recorded> = events?.into_iter().flatten().collect();
+    let events: Vec<RecordedEvent> = events?.into_iter().flatten().collect();
     let deployment = options.target.find().await?;
     let queues = queues(&options, &deployment.resources);
     if events.is_empty() && queues.is_empty() {
@@ -178,30 +174,31 @@ pub async fn replay(options: Replay) -> Result<ExitStatus, ReplayError> {
         return Ok(ExitStatus::NotConfirmed);
     }
     let environment_id = store.environment().await.map_err(ReplayError::Environment)?.environment_id;
-    let mut replaying = Replaying { store, environment_id, options: &options, counts: Counts::default() };
+    let mut replayer = Replayer { store, environment_id, options: &options, counts: Counts::default() };
     let result = if events.is_empty() {
-        replaying.queues(&deployment.sdk.sqs().await?, &queues).await
+        replayer.queues(&deployment.sdk.sqs().await?, &queues).await
     } else {
-        replaying.files(events).await
+        replayer.files(events).await
     };
-    let Counts { applied, stale, ignored, refused } = replaying.counts;
+    let Counts { applied, stale, ignored, refused } = replayer.counts;
     if !options.json {
         println!("{applied} applied, {stale} stale, {ignored} ignored, {refused} refused.");
     }
     result.map(|()| if refused == 0 { ExitStatus::Success } else { ExitStatus::Findings })
 }
 
-/// The URLs of the queues that are to be emptied.
+/// The URLs of the queues to empty.
 fn queues(options: &Replay, resources: &Resources) -> Vec<String> {
     if let Some(url) = &options.queue_url {
         return vec![url.clone()];
     }
-    let of_stack = [(StackQueue::DeadLetter, &resources.dead_letter_queue), (StackQueue::SetAside, &resources.set_aside_queue)];
-    let wanted = of_stack.into_iter().filter(|(queue, _)| options.queue.is_none_or(|wanted| wanted == *queue));
-    wanted.filter_map(|(_, url)| url.clone()).collect()
+    let stack_queues =
+        [(StackQueue::DeadLetter, &resources.dead_letter_queue), (StackQueue::SetAside, &resources.set_aside_queue)];
+    let selected = stack_queues.into_iter().filter(|(queue, _)| options.queue.is_none_or(|option| option == *queue));
+    selected.filter_map(|(_, url)| url.clone()).collect()
 }
 
-impl Replaying<'_> {
+impl Replayer<'_> {
     async fn queues(&mut self, sqs: &aws_sdk_sqs::Client, urls: &[String]) -> Result<(), ReplayError> {
         for url in urls {
             self.queue(sqs, url).await?;
@@ -209,42 +206,42 @@ impl Replaying<'_> {
         Ok(())
     }
 
-    async fn files(&mut self, events: Vec<Recorded>) -> Result<(), ReplayError> {
-        for events in events.chunks(BESIDE) {
-            let written = join_all(events.iter().map(|event| self.write(event))).await;
-            for (event, became) in events.iter().zip(written) {
-                self.tell(&event.name, Some(event), &became?);
+    async fn files(&mut self, events: Vec<RecordedEvent>) -> Result<(), ReplayError> {
+        for events in events.chunks(BATCH_SIZE) {
+            let replayed = join_all(events.iter().map(|event| self.write(event))).await;
+            for (event, replayed) in events.iter().zip(replayed) {
+                self.report(&event.name, Some(event), &replayed?);
             }
         }
         Ok(())
     }
 
-    /// Empties the queue. What is refused is left in it, and comes again for nobody here.
+    /// Empties the queue, except for refused messages.
     async fn queue(&mut self, sqs: &aws_sdk_sqs::Client, url: &str) -> Result<(), ReplayError> {
         let mut seen = HashSet::new();
         loop {
-            let request = sqs.receive_message().queue_url(url).max_number_of_messages(BESIDE as i32);
-            let answer = request.visibility_timeout(VISIBILITY).wait_time_seconds(WAIT).send().await;
-            let messages = answer.map_err(|error| ReplayError::Queue(outcome::aws_error(&error)))?.messages.unwrap_or_default();
-            // One that was left comes again when its time is over: then all the others have come.
+            let request = sqs.receive_message().queue_url(url).max_number_of_messages(BATCH_SIZE as i32);
+            let response = request.visibility_timeout(VISIBILITY_TIMEOUT).wait_time_seconds(WAIT_TIME).send().await;
+            let messages = response.map_err(|error| ReplayError::Queue(outcome::aws_error(&error)))?.messages.unwrap_or_default();
+            // Refused messages are received again after their visibility timeout. If only those remain, the queue is done.
             let new: Vec<Message> = messages.into_iter().filter(|message| seen.insert(message.message_id.clone())).collect();
             if new.is_empty() {
                 return Ok(());
             }
-            let written = join_all(new.iter().map(|message| self.write_message(message))).await;
+            let replayed = join_all(new.iter().map(|message| self.write_message(message))).await;
             let mut stopped = None;
-            for (message, became) in new.iter().zip(written) {
+            for (message, replayed) in new.iter().zip(replayed) {
                 let name = message.message_id().unwrap_or_default();
-                match became {
-                    Ok((event, became)) => {
-                        if !matches!(became, Became::Refused(_)) {
+                match replayed {
+                    Ok((event, replayed)) => {
+                        if !matches!(replayed, Replayed::Refused(_)) {
                             let request = sqs.delete_message().queue_url(url);
                             let request = request.set_receipt_handle(message.receipt_handle.clone());
                             request.send().await.map_err(|error| ReplayError::Queue(outcome::aws_error(&error)))?;
                         }
-                        self.tell(name, event.as_ref(), &became);
+                        self.report(name, event.as_ref(), &replayed);
                     }
-                    // Those beside it were written, so they are deleted all the same.
+                    // The other messages of the batch were written, so they are still deleted.
                     Err(error) => stopped = stopped.or(Some(error)),
                 }
             }
@@ -254,59 +251,58 @@ impl Replaying<'_> {
         }
     }
 
-    async fn write_message(&self, message: &Message) -> Result<(Option<Recorded>, Became), ReplayError> {
+    async fn write_message(&self, message: &Message) -> Result<(Option<RecordedEvent>, Replayed), ReplayError> {
         let name = message.message_id().unwrap_or_default();
         let events = match recorded::from_json(name, message.body().unwrap_or_default().as_bytes()) {
             Ok(events) => events,
-            Err(error) => return Ok((None, Became::Refused(error.into()))),
+            Err(error) => return Ok((None, Replayed::Refused(error.into()))),
         };
-        match <[Recorded; 1]>::try_from(events) {
+        match <[RecordedEvent; 1]>::try_from(events) {
             Ok([event]) => {
-                let became = self.write(&event).await?;
-                Ok((Some(event), became))
+                let replayed = self.write(&event).await?;
+                Ok((Some(event), replayed))
             }
-            // A message is deleted whole, so it has to be written whole.
-            Err(_) => Ok((None, Became::Refused(Refused::Several))),
+            // A message can only be deleted as a whole, which would lose the events that are not written yet.
+            Err(_) => Ok((None, Replayed::Refused(Refusal::Several))),
         }
     }
 
-    async fn write(&self, event: &Recorded) -> Result<Became, ReplayError> {
+    async fn write(&self, recorded: &RecordedEvent) -> Result<Replayed, ReplayError> {
         let now = Timestamp::now();
-        let received = event.received.or(self.options.received_at).unwrap_or(now);
-        let Handled { envelope, event: said, kind, .. } = match event::parse(&event.body) {
+        let received = recorded.received_at.or(self.options.received_at).unwrap_or(now);
+        let Handled { envelope, event, kind, .. } = match event::parse(&recorded.body) {
             Ok(Received::Handled(handled)) => *handled,
-            Ok(Received::Ignored { .. }) => return Ok(Became::Ignored),
-            Err(error) => return Ok(Became::Refused(error.into())),
+            Ok(Received::Ignored { .. }) => return Ok(Replayed::Ignored),
+            Err(error) => return Ok(Replayed::Refused(error.into())),
         };
-        if let (Some(own), Some(named)) = (&self.environment_id, &envelope.environment_id)
-            && own != named
+        if let (Some(expected), Some(actual)) = (&self.environment_id, &envelope.environment_id)
+            && expected != actual
         {
-            return Ok(Became::Refused(Refused::Event(EventError::OtherEnvironment { kind: kind.as_str() })));
+            return Ok(Replayed::Refused(Refusal::Event(EventError::OtherEnvironment { kind: kind.as_str() })));
         }
-        let time = oldest(&envelope, received);
+        let time = oldest_time(&envelope, received);
         if now.duration_since(time) > GRACE_PERIOD && !self.options.force {
-            return Ok(Became::Refused(Refused::TooOld { time: to_fixed_width(time) }));
+            return Ok(Replayed::Refused(Refusal::TooOld { time: to_fixed_width(time) }));
         }
-        let written = apply(&self.store, &envelope, &said, Timing { received, now }).await;
-        match written {
-            Ok((outcome, _)) => Ok(Became::Written(outcome)),
-            Err(error @ StoreError::TooLarge) => Ok(Became::Refused(Refused::TooLarge(error))),
-            Err(source) => Err(ReplayError::Store { name: event.name.clone(), source }),
+        match apply(&self.store, &envelope, &event, Timing { received, now }).await {
+            Ok((outcome, _)) => Ok(Replayed::Written(outcome)),
+            Err(error @ StoreError::TooLarge) => Ok(Replayed::Refused(Refusal::TooLarge(error))),
+            Err(source) => Err(ReplayError::Store { name: recorded.name.clone(), source }),
         }
     }
 
-    /// Counts what became of an event, and prints it.
-    fn tell(&mut self, name: &str, event: Option<&Recorded>, became: &Became) {
-        let (count, outcome, error) = match became {
-            Became::Written(Outcome::Applied) => (&mut self.counts.applied, "applied", None),
-            Became::Written(Outcome::Stale) => (&mut self.counts.stale, "stale", None),
-            Became::Ignored => (&mut self.counts.ignored, "ignored", None),
-            Became::Refused(refused) => (&mut self.counts.refused, "refused", Some(refused.to_string())),
+    /// Counts and prints the result of an event.
+    fn report(&mut self, name: &str, event: Option<&RecordedEvent>, replayed: &Replayed) {
+        let (count, outcome, error) = match replayed {
+            Replayed::Written(Outcome::Applied) => (&mut self.counts.applied, "applied", None),
+            Replayed::Written(Outcome::Stale) => (&mut self.counts.stale, "stale", None),
+            Replayed::Ignored => (&mut self.counts.ignored, "ignored", None),
+            Replayed::Refused(refusal) => (&mut self.counts.refused, "refused", Some(refusal.to_string())),
         };
         *count += 1;
-        let Label { r#type, message_id } = event.map(|event| Label::of(&event.body)).unwrap_or_default();
+        let EventLabel { r#type, message_id } = event.map(|event| EventLabel::of(&event.body)).unwrap_or_default();
         if self.options.json {
-            let received_at = event.and_then(|event| event.received).map(to_fixed_width);
+            let received_at = event.and_then(|event| event.received_at).map(to_fixed_width);
             let line = Line { name, r#type, message_id, received_at, outcome, error };
             println!("{}", serde_json::to_string(&line).unwrap_or_default());
         } else {
@@ -317,7 +313,7 @@ impl Replaying<'_> {
     }
 }
 
-/// The oldest time that an event would write with: a list's customer has one of its own.
-fn oldest(envelope: &Envelope, received: Timestamp) -> Timestamp {
+/// The oldest time of the registers that an event writes. The customer in a list has a time of its own.
+fn oldest_time(envelope: &Envelope, received: Timestamp) -> Timestamp {
     [envelope.time(), envelope.timestamp].into_iter().flatten().min().unwrap_or(received)
 }

@@ -29,7 +29,7 @@ impl Report {
         Self { out: Box::new(io::stdout()), is_json, shows_values, bar }
     }
 
-    /// Writes elsewhere, without progress.
+    /// Writes to `out`, without progress.
     pub fn to(out: Box<dyn Write + Send>, is_json: bool, shows_values: bool) -> Self {
         Self { out, is_json, shows_values, bar: Bar::silent() }
     }
@@ -49,12 +49,12 @@ impl Report {
         self.line("difference", &shown, || difference_text(&shown))
     }
 
-    pub fn summary(&mut self, summary: &impl Serialize, words: impl FnOnce() -> String) -> io::Result<()> {
+    pub fn summary(&mut self, summary: &impl Serialize, text: impl FnOnce() -> String) -> io::Result<()> {
         self.bar.end();
-        self.line("summary", summary, words)
+        self.line("summary", summary, text)
     }
 
-    fn line(&mut self, kind: &str, value: &impl Serialize, words: impl FnOnce() -> String) -> io::Result<()> {
+    fn line(&mut self, kind: &str, value: &impl Serialize, text: impl FnOnce() -> String) -> io::Result<()> {
         let line = if self.is_json {
             let mut line = json!({ "kind": kind });
             if let (Some(line), Ok(Value::Object(members))) = (line.as_object_mut(), serde_json::to_value(value)) {
@@ -62,7 +62,7 @@ impl Report {
             }
             line.to_string()
         } else {
-            words()
+            text()
         };
         let out = &mut self.out;
         self.bar.suspended(|| writeln!(out, "{line}").and_then(|()| out.flush()))
@@ -108,7 +108,7 @@ fn difference_text(difference: &Difference) -> String {
 
 enum Bar {
     Drawn(ProgressBar),
-    Plain { what: &'static str, begun: Instant, reported: Instant, done: u64, total: Option<u64> },
+    Plain { what: &'static str, started: Instant, reported: Instant, done: u64, total: Option<u64> },
     Silent,
 }
 
@@ -118,7 +118,7 @@ impl Bar {
     }
 
     fn plain() -> Self {
-        Self::Plain { what: "", begun: Instant::now(), reported: Instant::now(), done: 0, total: None }
+        Self::Plain { what: "", started: Instant::now(), reported: Instant::now(), done: 0, total: None }
     }
 
     fn silent() -> Self {
@@ -143,7 +143,7 @@ impl Bar {
                 bar.set_message(what);
             }
             Self::Plain { .. } => {
-                *self = Self::Plain { what, begun: Instant::now(), reported: Instant::now(), done: 0, total };
+                *self = Self::Plain { what, started: Instant::now(), reported: Instant::now(), done: 0, total };
             }
             Self::Silent => {}
         }
@@ -152,11 +152,11 @@ impl Bar {
     fn step(&mut self) {
         match self {
             Self::Drawn(bar) => bar.inc(1),
-            Self::Plain { what, begun, reported, done, total } => {
+            Self::Plain { what, started, reported, done, total } => {
                 *done += 1;
                 if reported.elapsed() >= INTERVAL {
                     *reported = Instant::now();
-                    eprintln!("{}", progress_line(what, *done, *total, begun.elapsed()));
+                    eprintln!("{}", progress_line(what, *done, *total, started.elapsed()));
                 }
             }
             Self::Silent => {}
@@ -178,7 +178,7 @@ impl Bar {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+#[expect(clippy::cast_precision_loss, reason = "an approximate rate")]
 fn progress_line(what: &str, done: u64, total: Option<u64>, elapsed: Duration) -> String {
     let rate = done as f64 / elapsed.as_secs_f64();
     match total.filter(|total| *total > done) {

@@ -12,12 +12,12 @@ use serde::Serialize;
 
 use crate::{
     consent::Consent,
-    delivery::{Delivery, Label, Schedule, Sender},
+    delivery::{Delivery, EventLabel, Schedule, Sender, WebhookResponse},
     http,
     outcome::ExitStatus,
-    recorded::{self, Recorded, RecordedError},
+    recorded::{self, RecordedError, RecordedEvent},
     secrets::{self, SecretError, WebhookSecret},
-    target::{Deployment, Place, Target, TargetError},
+    target::{Deployment, DeploymentKind, Target, TargetError},
 };
 use template::sample;
 
@@ -66,7 +66,6 @@ pub struct Send {
     pub target: Target,
 }
 
-/// Events could not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     #[error(transparent)]
@@ -77,9 +76,9 @@ pub enum SendError {
     Secret(#[from] SecretError),
     #[error("the signing key {0}")]
     SigningKey(#[from] KeyError),
-    #[error("the secret holds characters that no header may have")]
+    #[error("the secret contains characters that are not allowed in a header")]
     Header(#[from] InvalidHeaderValue),
-    #[error("the webhook's address is not known: give --url or --stack")]
+    #[error("the webhook's address is unknown: give --url or --stack")]
     NoUrl,
     #[error("the HTTP client could not be set up: {0}")]
     Client(reqwest::Error),
@@ -108,39 +107,39 @@ pub async fn send(options: Send) -> Result<ExitStatus, SendError> {
         return Ok(ExitStatus::NotConfirmed);
     }
     let width = events.iter().map(|event| event.name.chars().count()).max().unwrap_or_default();
-    let mut taken = 0;
+    let mut accepted = 0;
     for event in &events {
         let delivery = sender
-            .deliver(&event.body, |answer, pause| {
-                eprintln!("{:width$}  {}; again in {} s", event.name, answer.words(), pause.as_secs());
+            .deliver(&event.body, |response, delay| {
+                eprintln!("{:width$}  {}; retry in {} s", event.name, response.summary(), delay.as_secs());
             })
             .await;
-        taken += usize::from(delivery.answer.is_success());
+        accepted += usize::from(delivery.response.is_success());
         println!("{}", if options.json { json_line(event, &delivery) } else { line(event, &delivery, width) });
     }
-    let missed = events.len() - taken;
+    let rejected = events.len() - accepted;
     if !options.json {
-        println!("{taken} taken{}.", if missed > 0 { format!(", {missed} not") } else { String::new() });
+        println!("{accepted} accepted{}.", if rejected > 0 { format!(", {rejected} not") } else { String::new() });
     }
-    Ok(if missed == 0 { ExitStatus::Success } else { ExitStatus::Failure })
+    Ok(if rejected == 0 { ExitStatus::Success } else { ExitStatus::Failure })
 }
 
-fn events(options: &Send) -> Result<Vec<Recorded>, RecordedError> {
+fn events(options: &Send) -> Result<Vec<RecordedEvent>, RecordedError> {
     if options.sample {
         let sample = sample::events("webhook").into_iter();
         let events: Result<Vec<_>, _> =
             sample.map(|(name, event)| recorded::from_json(&name, event.to_string().as_bytes())).collect();
         return Ok(events?.into_iter().flatten().collect());
     }
-    // All files are read before the first event is sent, so that a wrong file name fails early.
+    // Reads all files before the first event is sent, so that a wrong file name fails early.
     let events: Result<Vec<_>, _> = options.files.iter().map(|file| recorded::from_file(file)).collect();
     Ok(events?.into_iter().flatten().collect())
 }
 
-/// A sender to a deployment's webhook, with the secret that was given, or else the deployment's own.
+/// A sender to a deployment's webhook. The secret is `secret` if given, else the deployment's.
 ///
 /// # Errors
-/// If there is no secret, or no address.
+/// If the secret or the address is unknown.
 pub async fn sender(
     deployment: &Deployment,
     secret: Option<&str>,
@@ -158,11 +157,13 @@ pub async fn sender(
             own
         }
         (Some(_), _) => WebhookSecret::default(),
-        (None, None) if deployment.place == Place::Local => {
+        (None, None) if deployment.kind == DeploymentKind::Local => {
             WebhookSecret { secret: template::local::WEBHOOK_SECRET.to_owned(), ..WebhookSecret::default() }
         }
         (None, None) => {
-            return Err(SecretError::Unknown { what: "the webhook's secret", option: "--secret or STIGG_WEBHOOK_SECRET" }.into());
+            return Err(
+                SecretError::Unknown { secret: "the webhook's secret", option: "--secret or STIGG_WEBHOOK_SECRET" }.into()
+            );
         }
     };
     let mut header = HeaderValue::from_str(given.unwrap_or(&own.secret))?;
@@ -172,29 +173,28 @@ pub async fn sender(
     Ok(Sender { client: http::client().map_err(SendError::Client)?, url, secret: Some(header), key, schedule })
 }
 
-fn line(event: &Recorded, delivery: &Delivery, width: usize) -> String {
-    let tries = if delivery.tries > 1 { format!("  {} tries", delivery.tries) } else { String::new() };
-    let milliseconds = delivery.took.as_millis();
-    format!("{:width$}  {}  {milliseconds} ms{tries}", event.name, delivery.answer.words())
+fn line(event: &RecordedEvent, delivery: &Delivery, width: usize) -> String {
+    let attempts = if delivery.attempts > 1 { format!("  {} attempts", delivery.attempts) } else { String::new() };
+    let milliseconds = delivery.duration.as_millis();
+    format!("{:width$}  {}  {milliseconds} ms{attempts}", event.name, delivery.response.summary())
 }
 
-fn json_line(event: &Recorded, delivery: &Delivery) -> String {
-    use crate::delivery::Answer;
-    let (outcome, error) = match &delivery.answer {
-        Answer::Status { outcome, error, .. } => (outcome.as_deref(), error.as_deref()),
-        Answer::None { reason } => (None, Some(reason.as_str())),
+fn json_line(event: &RecordedEvent, delivery: &Delivery) -> String {
+    let (outcome, error) = match &delivery.response {
+        WebhookResponse::Received { outcome, error, .. } => (outcome.as_deref(), error.as_deref()),
+        WebhookResponse::Missing { reason } => (None, Some(reason.as_str())),
     };
-    let Label { r#type, message_id } = Label::of(&event.body);
+    let EventLabel { r#type, message_id } = EventLabel::of(&event.body);
     let line = Line {
         name: &event.name,
         r#type,
         message_id,
-        delivered: delivery.answer.is_success(),
-        status: delivery.answer.status(),
+        delivered: delivery.response.is_success(),
+        status: delivery.response.status(),
         outcome,
         error,
-        tries: delivery.tries,
-        milliseconds: telemetry::milliseconds(delivery.took),
+        tries: delivery.attempts,
+        milliseconds: telemetry::milliseconds(delivery.duration),
     };
     serde_json::to_string(&line).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! `byos show`: everything that the replica stores about a customer.
+//! `byos show`: shows everything that the replica stores about a customer.
 
 mod text;
 
@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use store::StoreError;
 
 use crate::{
+    arguments::id,
     outcome::ExitStatus,
     target::{Target, TargetError},
 };
@@ -39,21 +40,12 @@ pub struct Show {
     pub target: Target,
 }
 
-/// A customer can't be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum ShowError {
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// Reads an id as an argument.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn id(text: &str) -> Result<Id, domain::id::IdError> {
-    Id::try_from(text)
 }
 
 pub async fn show(options: Show) -> Result<ExitStatus, ShowError> {
@@ -67,7 +59,7 @@ pub async fn show(options: Show) -> Result<ExitStatus, ShowError> {
     } else if is_known {
         print!("{}", text::of(&page));
     } else {
-        println!("Nothing is stored of a customer {} in {}.", plain(options.customer.as_str()), deployment.name());
+        println!("Nothing is stored for the customer {} in {}.", plain(options.customer.as_str()), deployment.name());
     }
     Ok(if is_known { ExitStatus::Success } else { ExitStatus::Findings })
 }

@@ -237,7 +237,7 @@ fn finding(finding: &Finding) -> Markup {
             (badge(tone, word))
             div {
                 p { b { (plain(&finding.name)) } ": " (plain(&finding.found)) }
-                @if let Some(mend) = &finding.mend { p.far { "→ " (plain(mend)) } }
+                @if let Some(fix) = &finding.fix { p.far { "→ " (plain(fix)) } }
             }
         }
     }

@@ -24,7 +24,8 @@ pub struct Report {
     /// The customer.
     pub customer_id: Id,
     /// Live, deleted or unknown.
-    pub standing: &'static str,
+    #[serde(rename = "standing")]
+    pub state: &'static str,
     /// When it was read: what a check says depends on it.
     pub read_at: String,
     /// What readers see.
@@ -198,7 +199,7 @@ impl Report {
         let scopes = stored.scopes.iter().map(|(id, scope)| self::scope(customer_id, stored, id.as_ref(), scope, now));
         Ok(Self {
             customer_id: customer_id.clone(),
-            standing: match registers.state() {
+            state: match registers.state() {
                 CustomerState::Live => "live",
                 CustomerState::Archived => "deleted",
                 CustomerState::Unknown => "unknown",

@@ -43,7 +43,8 @@ pub struct Finding {
     /// What was found.
     pub found: String,
     /// What to do about it.
-    pub mend: Option<String>,
+    #[serde(rename = "mend")]
+    pub fix: Option<String>,
 }
 
 /// A queue of events.

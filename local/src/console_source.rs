@@ -1,4 +1,4 @@
-//! What the console asks about the local stack.
+//! The console's data about the local stack from outside the tables.
 
 use console::{Activity, Finding, Queue, Source, Verdict};
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
@@ -6,7 +6,7 @@ use store::Store;
 
 use crate::last_hour::LastHour;
 
-/// The local stack, for the console. It has no queues.
+/// The local stack has no queues.
 #[derive(Debug)]
 pub(crate) struct LocalSource {
     store: Store,
@@ -20,11 +20,11 @@ impl LocalSource {
 
     async fn table(&self, name: &str) -> Finding {
         let described = self.store.client().describe_table().table_name(name).send().await;
-        let (verdict, found, mend) = match described {
-            Ok(_) => (Verdict::Ok, "there".to_owned(), None),
-            Err(error) => (Verdict::Fail, error.into_service_error().to_string(), Some("start the local stack anew".to_owned())),
+        let (verdict, found, fix) = match described {
+            Ok(_) => (Verdict::Ok, "exists".to_owned(), None),
+            Err(error) => (Verdict::Fail, error.into_service_error().to_string(), Some("restart the local stack".to_owned())),
         };
-        Finding { name: format!("table {name}"), verdict, found, mend }
+        Finding { name: format!("table {name}"), verdict, found, fix }
     }
 }
 

@@ -16,37 +16,35 @@ use template::{
     tables::{self, TablesError},
 };
 
-/// The embedded DynamoDB could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    #[error("the database could not be opened: {0}")]
+    #[error("can't open the database: {0}")]
     Open(String),
-    #[error("{address} can't be used for DynamoDB ({source}): take another with --dynamodb-port")]
+    #[error("{address} can't be used for DynamoDB ({source}): choose another with --dynamodb-port")]
     Port { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Tables(#[from] TablesError),
 }
 
-/// A DynamoDB in this process, with the template's tables. It stops when it is dropped.
+/// A DynamoDB in this process, with the template's tables. Stops when dropped.
 #[derive(Debug)]
 pub struct Embedded {
-    /// Where it serves, for any client on this machine.
+    /// Reachable for any client on this machine.
     pub endpoint: String,
-    /// The replica's store on it.
     pub store: Store,
     stop: Option<oneshot::Sender<()>>,
-    /// None: it is no server of this process.
+    /// None if [`ENDPOINT_VARIABLE`] is set.
     server: Option<JoinHandle<()>>,
 }
 
-/// The variable that names another DynamoDB for tests than the embedded one.
-pub const ANOTHER: &str = "BYOS_DYNAMODB_ENDPOINT";
+/// Variable with the endpoint of a DynamoDB that tests use instead of the embedded one.
+pub const ENDPOINT_VARIABLE: &str = "BYOS_DYNAMODB_ENDPOINT";
 
 impl Embedded {
-    /// One in memory, on a free port. Where [`ANOTHER`] names one, tables of its own there: so the tests
-    /// show that nothing leans on this one's habits.
+    /// In memory, on a free port. If [`ENDPOINT_VARIABLE`] is set, creates new tables at that endpoint instead, so that the
+    /// tests don't depend on the embedded implementation.
     pub async fn in_memory() -> Result<Self, EmbeddedError> {
-        if let Some(endpoint) = optional(ANOTHER) {
+        if let Some(endpoint) = optional(ENDPOINT_VARIABLE) {
             static COUNT: AtomicUsize = AtomicUsize::new(0);
             let prefix = format!("{TABLE_PREFIX}{}-{}-", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
             let store = Store::new(local_dynamodb(&endpoint), tables::names(&prefix));
@@ -56,13 +54,12 @@ impl Embedded {
         Self::start(None, ([127, 0, 0, 1], 0).into()).await
     }
 
-    /// One that keeps its data in a folder, or in memory if none is given, at this address; on a free
-    /// port if it names 0.
+    /// Stores its data in `folder`, or in memory if that is None. Port 0 selects a free port.
     pub async fn start(folder: Option<&Path>, address: SocketAddr) -> Result<Self, EmbeddedError> {
         let database = open(folder).map_err(EmbeddedError::Open)?;
-        let taken = |source| EmbeddedError::Port { address, source };
-        let listener = TcpListener::bind(address).await.map_err(taken)?;
-        let endpoint = format!("http://{}", reached(listener.local_addr().map_err(taken)?));
+        let port_error = |source| EmbeddedError::Port { address, source };
+        let listener = TcpListener::bind(address).await.map_err(port_error)?;
+        let endpoint = format!("http://{}", reachable_address(listener.local_addr().map_err(port_error)?));
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
@@ -75,22 +72,21 @@ impl Embedded {
         Ok(Self { endpoint, store, stop: Some(stop), server: Some(server) })
     }
 
-    /// Stops it, once the requests under way are done.
+    /// Waits for requests in progress, but at most half a second: clients keep idle connections open.
     pub async fn stop(mut self) {
         drop(self.stop.take());
-        // Connections that clients keep open would hold it.
         if let Some(server) = &mut self.server {
             let _ = tokio::time::timeout(std::time::Duration::from_millis(500), server).await;
         }
     }
 }
 
-/// Where a listener at this address is reached from this machine.
-fn reached(address: SocketAddr) -> SocketAddr {
+/// The address at which this machine reaches a listener: the loopback address for 0.0.0.0 and [::].
+fn reachable_address(address: SocketAddr) -> SocketAddr {
     let host = match address.ip() {
-        IpAddr::V4(every) if every.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(every) if every.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        one => one,
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        specific => specific,
     };
     (host, address.port()).into()
 }

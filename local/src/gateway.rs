@@ -1,5 +1,5 @@
-//! A fake of API Gateway's HTTP API: each request becomes the event that Lambda would get, goes
-//! through the functions' own conversion and handlers, and comes back.
+//! A fake of an API Gateway HTTP API. Converts each request to the event that Lambda would get, and calls the function that
+//! serves the path, with the functions' own conversion.
 
 use std::sync::Arc;
 
@@ -14,13 +14,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use webhook::Webhook;
 
-/// API Gateway's limit of a body, in bytes.
+/// API Gateway's limit of a request body.
 pub const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 
-/// What the paths of the check-access function begin with, which says itself which of them it serves.
-const CHECK_ACCESS: [&str; 5] = ["/check-access", "/v1/", "/ofrep/", "/api/", "/browser/"];
+/// Path prefixes of the check-access function, which answers 404 for unknown paths below them.
+const CHECK_ACCESS_PREFIXES: [&str; 5] = ["/check-access", "/v1/", "/ofrep/", "/api/", "/browser/"];
 
-/// The three functions behind one address.
 #[derive(Clone, Debug)]
 pub struct Gateway {
     webhook: Arc<Webhook>,
@@ -28,61 +27,56 @@ pub struct Gateway {
     check_access: Arc<CheckAccess>,
 }
 
-/// An event that no function could be called with, or an answer that is none.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     #[error("no function serves {0}")]
     NoRoute(String),
-    #[error("the function's answer is not one that API Gateway takes: {0}")]
-    Answer(String),
+    #[error("the function's response is invalid for API Gateway: {0}")]
+    InvalidResponse(String),
 }
 
 impl Gateway {
-    /// A gateway to these handlers.
     pub fn new(webhook: Webhook, graphql: Graphql, check_access: CheckAccess) -> Self {
         Self { webhook: Arc::new(webhook), graphql: Arc::new(graphql), check_access: Arc::new(check_access) }
     }
 
-    /// Calls the function that serves the event's path with the event, as Lambda does: an API Gateway
-    /// event in payload format 2.0 goes in, the proxy response comes out.
+    /// Calls the function that serves the path of an API Gateway event (payload format 2.0), like Lambda. Returns the proxy
+    /// response.
     pub async fn invoke(&self, event: Value) -> Result<Value, GatewayError> {
         let path = event.get("rawPath").and_then(Value::as_str).unwrap_or_default().to_owned();
         match path.as_str() {
             "/webhook" => call(|request| self.webhook.handle(request), event).await,
             "/graphql" | "/graphiql" => call(|request| self.graphql.handle(request), event).await,
-            path if CHECK_ACCESS.iter().any(|route| path.starts_with(route)) => {
+            path if CHECK_ACCESS_PREFIXES.iter().any(|prefix| path.starts_with(prefix)) => {
                 call(|request| self.check_access.handle(request), event).await
             }
             _ => Err(GatewayError::NoRoute(path)),
         }
     }
 
-    /// Answers an HTTP request through the function that serves its path.
+    /// Serves an HTTP request by the function of its path.
     pub async fn serve(&self, request: http::Request<Bytes>) -> http::Response<axum::body::Body> {
         respond(self.invoke(event_of(request)).await)
     }
 }
 
-/// Calls a function with an event as Lambda does, by the functions' own conversion.
-///
-/// # Errors
-/// If its answer can't be written as JSON.
+/// Calls a function with an event, like Lambda.
 pub async fn call<F, A>(function: F, event: Value) -> Result<Value, GatewayError>
 where
     F: FnOnce(Request) -> A,
     A: Future<Output = Response<Body>>,
 {
     let event = LambdaEvent::new(GatewayEvent::read(&event.to_string()), Context::default());
-    let answer = gateway::answer(function, event).await;
-    serde_json::to_value(answer).map_err(|error| GatewayError::Answer(error.to_string()))
+    let response = gateway::answer(function, event).await;
+    serde_json::to_value(response).map_err(|error| GatewayError::InvalidResponse(error.to_string()))
 }
 
 /// The HTTP response for a function's result.
-pub fn respond(answer: Result<Value, GatewayError>) -> http::Response<axum::body::Body> {
-    answer.and_then(response_of).unwrap_or_else(|error| {
+pub fn respond(result: Result<Value, GatewayError>) -> http::Response<axum::body::Body> {
+    result.and_then(response_of).unwrap_or_else(|error| {
         let (status, message) = match error {
             GatewayError::NoRoute(_) => (http::StatusCode::NOT_FOUND, "Not Found"),
-            GatewayError::Answer(_) => (http::StatusCode::BAD_GATEWAY, "Internal Server Error"),
+            GatewayError::InvalidResponse(_) => (http::StatusCode::BAD_GATEWAY, "Internal Server Error"),
         };
         tracing::info!(status = status.as_u16(), "{error}");
         let mut response = http::Response::new(json!({ "message": message }).to_string().into());
@@ -92,7 +86,7 @@ pub fn respond(answer: Result<Value, GatewayError>) -> http::Response<axum::body
     })
 }
 
-/// The request as an API Gateway event, payload format 2.0.
+/// Converts a request to an API Gateway event, payload format 2.0.
 pub fn event_of(request: http::Request<Bytes>) -> Value {
     let (request, body) = request.into_parts();
     let mut headers = Map::new();
@@ -122,7 +116,7 @@ pub fn event_of(request: http::Request<Bytes>) -> Value {
                 "path": path,
                 "protocol": "HTTP/1.1",
                 "sourceIp": "127.0.0.1",
-                "userAgent": headers_text(&request.headers, &http::header::USER_AGENT),
+                "userAgent": header_text(&request.headers, &http::header::USER_AGENT),
             },
             "requestId": format!("local-{}", now.as_nanosecond()),
             "routeKey": format!("{method} {path}"),
@@ -135,23 +129,23 @@ pub fn event_of(request: http::Request<Bytes>) -> Value {
     })
 }
 
-fn headers_text<'a>(headers: &'a http::HeaderMap, name: &http::HeaderName) -> &'a str {
+fn header_text<'a>(headers: &'a http::HeaderMap, name: &http::HeaderName) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// Whether API Gateway passes a body of this kind on as text.
+/// Whether API Gateway forwards the body as text, by its content type.
 fn is_text(headers: &http::HeaderMap) -> bool {
     let kind =
-        headers_text(headers, &http::header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        header_text(headers, &http::header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_text = kind.starts_with("text/") || kind.ends_with("json") || kind.ends_with("xml") || kind.ends_with("javascript");
     is_text && !headers.contains_key(http::header::CONTENT_ENCODING)
 }
 
-/// The HTTP response that API Gateway makes of a function's answer.
-fn response_of(answer: Value) -> Result<http::Response<axum::body::Body>, GatewayError> {
+/// Converts a proxy response to an HTTP response.
+fn response_of(response: Value) -> Result<http::Response<axum::body::Body>, GatewayError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Answer {
+    struct ProxyResponse {
         status_code: u16,
         #[serde(default)]
         headers: Map<String, Value>,
@@ -161,13 +155,13 @@ fn response_of(answer: Value) -> Result<http::Response<axum::body::Body>, Gatewa
         #[serde(default)]
         is_base64_encoded: bool,
     }
-    let bad = |reason: &dyn ToString| GatewayError::Answer(reason.to_string());
-    let answer: Answer = serde_json::from_value(answer).map_err(|error| bad(&error))?;
-    let body = answer.body.unwrap_or_default();
+    let invalid = |reason: &dyn ToString| GatewayError::InvalidResponse(reason.to_string());
+    let proxy: ProxyResponse = serde_json::from_value(response).map_err(|error| invalid(&error))?;
+    let body = proxy.body.unwrap_or_default();
     let body =
-        if answer.is_base64_encoded { BASE64_STANDARD.decode(body).map_err(|error| bad(&error))? } else { body.into_bytes() };
-    let mut response = http::Response::builder().status(answer.status_code);
-    for (name, value) in answer.headers.iter().chain(&answer.multi_value_headers) {
+        if proxy.is_base64_encoded { BASE64_STANDARD.decode(body).map_err(|error| invalid(&error))? } else { body.into_bytes() };
+    let mut response = http::Response::builder().status(proxy.status_code);
+    for (name, value) in proxy.headers.iter().chain(&proxy.multi_value_headers) {
         match value {
             Value::Array(values) => {
                 for value in values {
@@ -177,5 +171,5 @@ fn response_of(answer: Value) -> Result<http::Response<axum::body::Body>, Gatewa
             value => response = response.header(name, value.as_str().unwrap_or_default()),
         }
     }
-    response.body(body.into()).map_err(|error| bad(&error))
+    response.body(body.into()).map_err(|error| invalid(&error))
 }

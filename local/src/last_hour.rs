@@ -1,4 +1,4 @@
-//! What the functions of the local stack did in the last hour, for the console. Deployed functions have CloudWatch.
+//! Counts the requests of the last hour, for the console of the local stack. For deployed functions, see CloudWatch.
 
 use std::{
     collections::VecDeque,
@@ -14,51 +14,50 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Maximum number of requests in memory.
 const MAX_REQUESTS: usize = 100_000;
 
-/// The requests of the last hour. Clones share them.
+/// The requests of the last hour. Clones share the same data.
 #[derive(Clone, Debug, Default)]
-pub struct LastHour(Arc<Mutex<VecDeque<(Instant, Counted)>>>);
+pub struct LastHour(Arc<Mutex<VecDeque<(Instant, CountedRequest)>>>);
 
-/// What is counted of a request.
 #[derive(Debug)]
-enum Counted {
+enum CountedRequest {
     Event { outcome: &'static str, lag_seconds: Option<i64> },
     Decisions(Decisions),
 }
 
 impl LastHour {
-    /// A recorder that prints to the terminal and counts here.
+    /// A recorder that prints to the terminal and adds each request to the counts.
     pub fn recorder(&self) -> Recorder {
         let requests = self.clone();
         Recorder::terminal().with_observer(move |record| requests.observe(record))
     }
 
     fn observe(&self, record: &RequestRecord<'_>) {
-        let counted = match record.details {
-            Details::Event(event) => Counted::Event { outcome: record.outcome, lag_seconds: event.lag_seconds },
-            Details::Check(check) => Counted::Decisions(check.decisions.clone()),
+        let request = match record.details {
+            Details::Event(event) => CountedRequest::Event { outcome: record.outcome, lag_seconds: event.lag_seconds },
+            Details::Check(check) => CountedRequest::Decisions(check.decisions.clone()),
             Details::Query(_) => return,
         };
         let mut requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while requests.len() >= MAX_REQUESTS || requests.front().is_some_and(|(at, _)| at.elapsed() >= HOUR) {
             requests.pop_front();
         }
-        requests.push_back((Instant::now(), counted));
+        requests.push_back((Instant::now(), request));
     }
 
     pub fn activity(&self) -> Activity {
         let mut activity = Activity::default();
         let mut lags = Vec::new();
         let requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, counted) in requests.iter().filter(|(at, _)| at.elapsed() < HOUR) {
-            match counted {
-                Counted::Event { outcome, lag_seconds } => {
+        for (_, request) in requests.iter().filter(|(at, _)| at.elapsed() < HOUR) {
+            match request {
+                CountedRequest::Event { outcome, lag_seconds } => {
                     *activity.events.entry((*outcome).to_owned()).or_default() += 1;
                     lags.extend(lag_seconds);
                 }
-                Counted::Decisions(decisions) => {
+                CountedRequest::Decisions(decisions) => {
                     for (reason, count) in decisions.by_reason() {
-                        let denied = (reason != Decisions::GRANTED).then(|| reason.to_owned());
-                        *activity.decisions.entry(denied).or_default() += count;
+                        let denial = (reason != Decisions::GRANTED).then(|| reason.to_owned());
+                        *activity.decisions.entry(denial).or_default() += count;
                     }
                 }
             }
@@ -84,8 +83,8 @@ mod tests {
         let delivered = stack.seed("local-secret").await.unwrap() as u64;
         let mut denied = 0;
         for (_, event) in sample::events("check-access") {
-            let answer = stack.gateway.invoke(event).await.unwrap();
-            denied += u64::from(answer["statusCode"] == 403);
+            let response = stack.gateway.invoke(event).await.unwrap();
+            denied += u64::from(response["statusCode"] == 403);
         }
         let activity = stack.last_hour.activity();
         assert_eq!(activity.events.values().sum::<u64>(), delivered);

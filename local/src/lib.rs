@@ -1,5 +1,5 @@
-//! The local stack: the three functions behind a gateway, on an embedded DynamoDB with the tables of template.yaml.
-//! `cargo run` serves it; the tests of the whole workspace run on it.
+//! The local stack: the three functions behind a fake API Gateway, on an embedded DynamoDB with the tables of template.yaml.
+//! `cargo run` serves it. The tests of the workspace use it.
 #![allow(missing_docs)]
 
 mod console_source;

@@ -9,7 +9,7 @@ use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _
 
 /// A replica of Stigg's entitlements on your machine: the three functions on an embedded DynamoDB.
 ///
-/// The variables of GraphQL's limits and switches, and RUST_LOG, hold here as in the deployed functions.
+/// The environment variables of the deployed functions, such as GraphQL's limits and RUST_LOG, apply here too.
 #[derive(Parser)]
 #[command(name = "local", version)]
 struct Local {
@@ -17,7 +17,7 @@ struct Local {
     serve: Serve,
 }
 
-/// The functions have the C library's, which takes less memory and is quicker to start.
+/// The deployed functions use the C library's allocator, which needs less memory and starts faster.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

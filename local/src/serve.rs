@@ -33,43 +33,42 @@ use template::{
 /// Serve the three functions over HTTP on 127.0.0.1, on an embedded DynamoDB
 #[derive(Args, Debug)]
 pub struct Serve {
-    /// Deliver the files of events/webhook through the webhook first, so that there is something to see
+    /// Deliver the sample events of events/webhook first
     #[arg(long, env = "BYOS_SEED", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub seed: bool,
 
-    /// The port to serve on; 0 takes a free one
+    /// Port to serve on; 0 selects a free one
     #[arg(long, env = "BYOS_PORT", default_value_t = 8080)]
     pub port: u16,
 
-    /// A folder to keep the embedded DynamoDB's data in; without it they live in memory
+    /// Folder for the embedded DynamoDB's data [default: in memory]
     #[arg(long, env = "BYOS_DATA", value_name = "DIR", conflicts_with = "dynamodb_endpoint")]
     pub data: Option<PathBuf>,
 
-    /// Another DynamoDB instead of the embedded one, AWS included; the tables are created there
+    /// Endpoint of a DynamoDB to use instead of the embedded one, also in AWS; creates the tables there
     #[arg(long, env = "DYNAMODB_ENDPOINT", value_name = "URL", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub dynamodb_endpoint: Option<String>,
 
-    /// The embedded DynamoDB's port, for other clients; 0 takes a free one
+    /// Port of the embedded DynamoDB, for other clients; 0 selects a free one
     #[arg(long, env = "BYOS_DYNAMODB_PORT", default_value_t = 0, value_name = "PORT", conflicts_with = "dynamodb_endpoint")]
     pub dynamodb_port: u16,
 
-    /// The embedded DynamoDB's address; containers of `sam local` need 0.0.0.0 on Linux
+    /// Address of the embedded DynamoDB; containers of `sam local` need 0.0.0.0 on Linux
     #[arg(long, env = "BYOS_DYNAMODB_ADDRESS", default_value = "127.0.0.1", value_name = "IP")]
     pub dynamodb_address: IpAddr,
 
-    /// What events must present in the header Stigg-Webhooks-Secret
+    /// Required value of the header Stigg-Webhooks-Secret
     #[arg(long, env = "STIGG_WEBHOOK_SECRET", default_value = template::local::WEBHOOK_SECRET, value_name = "SECRET", hide_env_values = true)]
     pub webhook_secret: String,
 
-    /// The token of all readers
+    /// Bearer token of all readers
     #[arg(long, env = "API_TOKEN", default_value = template::local::API_TOKEN, value_name = "TOKEN", hide_env_values = true)]
     pub api_token: String,
 }
 
-/// The local stack could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("the port {port} can't be used ({source}): take another with --port")]
+    #[error("the port {port} can't be used ({source}): choose another with --port")]
     Port { port: u16, source: std::io::Error },
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
@@ -81,7 +80,7 @@ pub enum ServeError {
     Options(#[from] OptionsError),
     #[error(transparent)]
     CheckAccess(#[from] ConfigError),
-    #[error("{file} could not be delivered: {reason}")]
+    #[error("can't deliver {file}: {reason}")]
     Seed { file: String, reason: String },
     #[error(transparent)]
     Console(#[from] ConsoleError),
@@ -89,33 +88,23 @@ pub enum ServeError {
     Server(std::io::Error),
 }
 
-/// The local stack, ready to be served.
 #[derive(Debug)]
 pub struct Stack {
-    /// The functions.
     pub gateway: Gateway,
-    /// The store that they share.
     pub store: Store,
     pub last_hour: LastHour,
     console: Option<Console>,
     embedded: Option<Embedded>,
-    /// Where its DynamoDB is, for the commands to find.
+    /// Endpoint of its DynamoDB. Sent in a response header, so that the commands find it.
     dynamodb: Option<String>,
 }
 
 impl Stack {
-    /// The functions on this store, with one token for both readers.
-    ///
-    /// # Errors
-    /// If the secret or the token is empty.
+    /// `api_token` is the token of both readers.
     pub fn on(store: Store, webhook_secret: &str, api_token: &str, clock: Clock) -> Result<Self, EmptySecret> {
         Self::with_options(store, webhook_secret, api_token, clock, Options::default(), check_access::Options::default())
     }
 
-    /// The same with the functions' options.
-    ///
-    /// # Errors
-    /// If the secret or the token is empty.
     pub fn with_options(
         store: Store,
         webhook_secret: &str,
@@ -136,13 +125,10 @@ impl Stack {
         Ok(Self { gateway, store, last_hour, console: None, embedded: None, dynamodb: None })
     }
 
-    /// The functions and their DynamoDB, as the options say.
-    ///
-    /// # Errors
-    /// If a port, the DynamoDB or a variable can't be used.
+    /// Starts the embedded DynamoDB, or connects to the given one. Reads the functions' options from the environment.
     pub async fn start(options: &Serve) -> Result<Self, ServeError> {
         let (store, embedded) = match &options.dynamodb_endpoint {
-            Some(endpoint) => (elsewhere(endpoint).await?, None),
+            Some(endpoint) => (store_at(endpoint).await?, None),
             None => {
                 let address = (options.dynamodb_address, options.dynamodb_port).into();
                 let embedded = Embedded::start(options.data.as_deref(), address).await?;
@@ -157,17 +143,15 @@ impl Stack {
         Ok(Self { embedded, dynamodb, ..stack })
     }
 
-    /// Gives it a console, which is reached at this port.
-    fn open_console(&mut self, port: u16) -> Result<(), ServeError> {
+    /// Adds the console. `port` is the port of the server.
+    fn add_console(&mut self, port: u16) -> Result<(), ServeError> {
         let source = LocalSource::new(self.store.clone(), self.last_hour.clone());
         self.console = Some(Console::new(self.store.clone(), source, port)?);
         Ok(())
     }
 
-    /// Delivers the files of events/webhook in the order of their names.
-    ///
-    /// # Errors
-    /// If one is not taken.
+    /// Delivers the sample events of events/webhook in the order of their names. Returns their number. Stops at the first
+    /// event that is not answered with 200.
     pub async fn seed(&self, webhook_secret: &str) -> Result<usize, ServeError> {
         let events = sample::events("webhook");
         let count = events.len();
@@ -176,15 +160,15 @@ impl Stack {
             if let Some(Value::Object(headers)) = event.get_mut("headers") {
                 headers.insert("stigg-webhooks-secret".to_owned(), webhook_secret.into());
             }
-            let answer = self.gateway.invoke(event).await.map_err(|error| failed(error.to_string()))?;
-            if answer.get("statusCode").and_then(Value::as_u64) != Some(200) {
-                return Err(failed(answer.to_string()));
+            let response = self.gateway.invoke(event).await.map_err(|error| failed(error.to_string()))?;
+            if response.get("statusCode").and_then(Value::as_u64) != Some(200) {
+                return Err(failed(response.to_string()));
             }
         }
         Ok(count)
     }
 
-    /// The routes as one HTTP service.
+    /// Routes of the functions and the console.
     pub fn router(&self) -> Router {
         let gateway = self.gateway.clone();
         let serve = move |request: axum::http::Request<axum::body::Body>| {
@@ -209,23 +193,23 @@ impl Stack {
     }
 }
 
-/// API Gateway's own answer to a body beyond its limit.
+/// API Gateway's response to a body above its limit.
 fn too_large() -> axum::http::Response<axum::body::Body> {
     let mut response = axum::http::Response::new(r#"{"message":"Request Entity Too Large"}"#.into());
     *response.status_mut() = axum::http::StatusCode::PAYLOAD_TOO_LARGE;
     response
 }
 
-/// The store on another DynamoDB: on this machine with any credentials, elsewhere with the ordinary
-/// credential chain.
-async fn elsewhere(endpoint: &str) -> Result<Store, ServeError> {
+/// A store at the given endpoint. A DynamoDB on this machine gets dummy credentials, any other those of the SDK's default
+/// chain.
+async fn store_at(endpoint: &str) -> Result<Store, ServeError> {
     let client = if template::local::is_local(endpoint) {
         local_dynamodb(endpoint)
     } else {
         let region = std::env::var("AWS_REGION").ok();
-        let chain = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(runtime::aws::http_client()).load().await;
-        let region = region.or_else(|| chain.region().map(ToString::to_string));
-        let credentials = chain.credentials_provider().unwrap_or_else(any_credentials);
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(runtime::aws::http_client()).load().await;
+        let region = region.or_else(|| config.region().map(ToString::to_string));
+        let credentials = config.credentials_provider().unwrap_or_else(any_credentials);
         dynamodb(region, credentials, Some(endpoint.to_owned()), Budget::WEBHOOK)
     };
     let names = tables::local_names();
@@ -239,7 +223,7 @@ pub async fn serve(options: Serve) -> Result<(), ServeError> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(|source| ServeError::Port { port, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Port { port, source })?;
     let mut stack = Stack::start(&options).await?;
-    stack.open_console(address.port())?;
+    stack.add_console(address.port())?;
     let delivered = if options.seed { Some(stack.seed(&options.webhook_secret).await?) } else { None };
     let stop = console::stop_signal().map_err(ServeError::Server)?;
     println!("{}", welcome(&options, &stack, address.port(), delivered));
@@ -251,7 +235,7 @@ pub async fn serve(options: Serve) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// What is served, with which secrets, and a line to copy.
+/// The text printed at start: addresses, secrets and an example request.
 fn welcome(options: &Serve, stack: &Stack, port: u16, delivered: Option<usize>) -> String {
     let Serve { webhook_secret, api_token, .. } = options;
     let dynamodb = match (&stack.embedded, &options.dynamodb_endpoint, &options.data) {
@@ -266,7 +250,7 @@ fn welcome(options: &Serve, stack: &Stack, port: u16, delivered: Option<usize>) 
         r#"{seeded}
 The replica is served on http://127.0.0.1:{port} — Ctrl-C stops it.
 
-Look at it in a browser, read-only, with the token that is in the address:
+Console in a browser, read-only; the address contains the token:
 
   {console}
 

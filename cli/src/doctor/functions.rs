@@ -1,4 +1,4 @@
-//! What the functions answer to strangers, and what their side thinks the time is.
+//! The functions' responses to requests without valid credentials, and the clock.
 
 use std::time::Duration;
 
@@ -8,25 +8,26 @@ use serde_json::{Value, json};
 
 use super::Findings;
 use crate::{
-    delivery::{Answer, Schedule, Sender},
+    delivery::{Schedule, Sender, WebhookResponse},
     http, outcome,
     target::Deployment,
 };
 
-/// How long a reader may take to answer.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// Timeout of a request to a reader.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How far this machine's clock may be off before it is worth a word, and before signatures fail.
-const SKEW: SignedDuration = SignedDuration::from_secs(30);
-const TOO_FAR: SignedDuration = SignedDuration::from_mins(5);
+/// A larger clock skew is a warning.
+const MAX_SKEW_WITHOUT_WARNING: SignedDuration = SignedDuration::from_secs(30);
 
-/// A stranger's secret. It is no one's.
-const WRONG: &str = "byos-doctor-presents-a-wrong-secret";
+/// A larger clock skew is a failure: the webhook rejects signatures with such a timestamp.
+const MAX_SKEW_OF_SIGNATURES: SignedDuration = SignedDuration::from_mins(5);
 
-/// Looks at the webhook by presenting a wrong secret. Says whether more can be tried from here.
+const WRONG_SECRET: &str = "byos-doctor-presents-a-wrong-secret";
+
+/// Sends an event with a wrong secret, and checks that the webhook rejects it. Returns whether test events can be sent.
 pub(super) async fn webhook(deployment: &Deployment, findings: &mut Findings) -> bool {
     let Some(urls) = &deployment.urls else {
-        findings.warn("webhook", "its address is not known", "give --url or --stack to have it looked at");
+        findings.warn("webhook", "its address is unknown, so it was not checked", "give --url or --stack");
         return false;
     };
     let client = match http::client() {
@@ -39,64 +40,65 @@ pub(super) async fn webhook(deployment: &Deployment, findings: &mut Findings) ->
     let sender = Sender {
         client,
         url: urls.webhook.clone(),
-        secret: Some(HeaderValue::from_static(WRONG)),
+        secret: Some(HeaderValue::from_static(WRONG_SECRET)),
         key: None,
         schedule: Schedule::ONCE,
     };
-    // Whoever took it would ignore it.
+    // The webhook ignores events of this type, should it accept the secret.
     let event = json!({"type": "byos.doctor", "messageId": "byos-doctor"}).to_string();
-    let answer = sender.deliver(event.as_bytes(), |_, _| {}).await.answer;
+    let response = sender.deliver(event.as_bytes(), |_, _| {}).await.response;
     let title = "webhook, a wrong secret";
-    let words = answer.words();
-    let is_reached = match answer.status() {
+    let summary = response.summary();
+    let can_send_events = match response.status() {
         Some(401) => {
-            findings.ok(title, "refused");
+            findings.ok(title, "rejected");
             true
         }
         Some(503) => {
-            let mend = "if the secret is not set yet, put there what Stigg shows; else look at the webhook's log";
-            findings.fail(title, words, mend);
+            let fix = "if the secret is not set yet, store the secret that Stigg shows; otherwise see the webhook's log";
+            findings.fail(title, summary, fix);
             false
         }
         Some(403) => {
-            let mend = "the webhook takes events from allowed sources only, and this machine is none: try from one of them";
-            findings.warn(title, words, mend);
+            let fix = "the webhook accepts requests from its allowed sources only: run this command on one of them";
+            findings.warn(title, summary, fix);
             false
         }
         Some(200..=299) => {
-            findings.fail(title, format!("taken, with {words}"), "the webhook lets everybody in: check what is deployed there");
+            let fix = "the webhook accepts any secret: check which program is deployed at this address";
+            findings.fail(title, format!("accepted: {summary}"), fix);
             false
         }
         Some(_) => {
-            findings.fail(title, words, "that is no answer of this project's webhook: check the address");
+            findings.fail(title, summary, "this is not a response of the webhook function: check the address");
             false
         }
         None => {
-            findings.fail(title, words, "check the address, and that this machine may reach it");
+            findings.fail(title, summary, "check the address, and that this machine can reach it");
             false
         }
     };
-    if let Answer::Status { date: Some(date), .. } = answer {
+    if let WebhookResponse::Received { date: Some(date), .. } = response {
         clock(Timestamp::now().duration_since(date), findings);
     }
-    is_reached
+    can_send_events
 }
 
-/// Looks at how far this machine's clock is from the webhook's side, whose Date has whole seconds.
+/// Compares this machine's clock with the webhook's `Date` header, which has a resolution of a second.
 fn clock(ahead: SignedDuration, findings: &mut Findings) {
     let seconds = ahead.as_secs();
     let found = format!("this machine is {} s {}", seconds.abs(), if seconds < 0 { "behind" } else { "ahead" });
-    let mend = "set this machine's clock by NTP";
-    if ahead.abs() > TOO_FAR {
-        findings.fail("clock", format!("{found}: signatures made here are refused"), mend);
-    } else if ahead.abs() > SKEW {
-        findings.warn("clock", found, mend);
+    let fix = "synchronize this machine's clock by NTP";
+    if ahead.abs() > MAX_SKEW_OF_SIGNATURES {
+        findings.fail("clock", format!("{found}: the webhook rejects signatures made on it"), fix);
+    } else if ahead.abs() > MAX_SKEW_WITHOUT_WARNING {
+        findings.warn("clock", found, fix);
     } else {
         findings.ok("clock", found);
     }
 }
 
-/// Looks at whether the readers refuse who has no token.
+/// Checks that the readers reject requests without a token.
 pub(super) async fn readers(deployment: &Deployment, findings: &mut Findings) {
     let Some(urls) = &deployment.urls else { return };
     for (name, url, body) in [
@@ -104,23 +106,23 @@ pub(super) async fn readers(deployment: &Deployment, findings: &mut Findings) {
         ("/graphql", &urls.graphql, json!({"query": "{ __typename }"})),
     ] {
         let title = format!("{name}, no token");
-        match ask(url, None, &body).await {
-            // API Gateway's authorizers answer with either.
-            Ok((401, _)) => findings.ok(title, "refused"),
-            Ok((403, answer)) if answer.get("hasAccess").is_none() => findings.ok(title, "refused by API Gateway"),
+        match post_json(url, None, &body).await {
+            // API Gateway's authorizers answer 401 or 403.
+            Ok((401, _)) => findings.ok(title, "rejected"),
+            Ok((403, body)) if body.get("hasAccess").is_none() => findings.ok(title, "rejected by API Gateway"),
             Ok((200 | 403, _)) => {
-                findings.fail(title, "answered", "it lets everybody read: check its authorization, and that its secret is set")
+                findings.fail(title, "answered", "anyone can read: check its authorization, and that its secret is set")
             }
-            Ok((status, _)) => findings.fail(title, format!("answers {status}"), "look at the function's log"),
-            Err(error) => findings.fail(title, error, "check the address, and that this machine may reach it"),
+            Ok((status, _)) => findings.fail(title, format!("answers {status}"), "see the function's log"),
+            Err(error) => findings.fail(title, error, "check the address, and that this machine can reach it"),
         }
     }
 }
 
-/// Asks a reader.
-pub(super) async fn ask(url: &str, token: Option<&str>, body: &Value) -> Result<(u16, Value), String> {
+/// Returns the status and the body, null if that is not JSON.
+pub(super) async fn post_json(url: &str, token: Option<&str>, body: &Value) -> Result<(u16, Value), String> {
     let failed = |error: reqwest::Error| outcome::in_one_line(&error.without_url());
-    let mut request = http::client().map_err(failed)?.post(url).timeout(DEADLINE);
+    let mut request = http::client().map_err(failed)?.post(url).timeout(TIMEOUT);
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
@@ -134,7 +136,7 @@ mod tests {
     use crate::doctor::Verdict;
 
     #[test]
-    fn a_clock_may_be_a_little_off() {
+    fn a_clock_skew_warns_above_30_seconds_and_fails_above_5_minutes() {
         for (seconds, verdict) in
             [(0, Verdict::Ok), (-30, Verdict::Ok), (31, Verdict::Warn), (-299, Verdict::Warn), (301, Verdict::Fail)]
         {

@@ -8,18 +8,18 @@ use super::{Doctor, Findings};
 use crate::{
     outcome,
     secrets::{self, ReaderSecret, WebhookSecret},
-    target::{Deployment, Place},
+    target::{Deployment, DeploymentKind},
 };
 use template::{
     TEMPLATE,
     tables::{self, Table},
 };
 
-/// Looks at the three tables.
+/// Checks the three tables.
 pub(super) async fn tables(deployment: &Deployment, store: &Store, findings: &mut Findings) {
     let template = match tables::read(TEMPLATE) {
         Ok(template) => template,
-        Err(error) => return findings.fail("tables", error.to_string(), "build byos from a whole template.yaml"),
+        Err(error) => return findings.fail("tables", error.to_string(), "rebuild byos: its template.yaml is invalid"),
     };
     let names = store.tables();
     for (logical_id, name) in
@@ -35,15 +35,15 @@ async fn table(deployment: &Deployment, store: &Store, name: &str, expected: &Ta
     let title = format!("table {name}");
     let client = store.client();
     let described = client.describe_table().table_name(name).send().await;
-    let described = match described.map(|answer| answer.table) {
+    let described = match described.map(|response| response.table) {
         Ok(Some(described)) => described,
-        Ok(None) => return findings.fail(title, "DynamoDB does not describe it", "deploy the stack again"),
+        Ok(None) => return findings.fail(title, "DynamoDB returned no description", "deploy the stack again"),
         Err(error) => {
-            let mend = match deployment.place {
-                Place::Local => "start the local stack with `cargo run`: it creates its tables",
+            let fix = match deployment.kind {
+                DeploymentKind::Local => "start the local stack with `cargo run`: it creates its tables",
                 _ => "check the name, the region and the permissions; `sam deploy` creates the tables",
             };
-            return findings.fail(title, outcome::aws_error(&error), mend);
+            return findings.fail(title, outcome::aws_error(&error), fix);
         }
     };
     let differences = expected.differences(&described);
@@ -54,17 +54,17 @@ async fn table(deployment: &Deployment, store: &Store, name: &str, expected: &Ta
         };
         findings.ok(&title, format!("keys{indexes} as in the template"));
     } else {
-        let mend = "deploy the stack of this version; CloudFormation adds one index to a table in an update";
-        findings.fail(&title, differences.join("; "), mend);
+        let fix = "deploy this version's stack; CloudFormation adds at most one index per table and update";
+        findings.fail(&title, differences.join("; "), fix);
     }
     time_to_live(store, name, expected, findings).await;
-    // The safeguards are AWS's: a DynamoDB on this machine has none.
-    if deployment.place != Place::Local {
+    // Only DynamoDB in AWS has these safeguards.
+    if deployment.kind != DeploymentKind::Local {
         if described.deletion_protection_enabled() == Some(true) {
             findings.ok(format!("{title}, deletion protection"), "on");
         } else {
-            let mend = format!("aws dynamodb update-table --table-name {name} --deletion-protection-enabled");
-            findings.warn(format!("{title}, deletion protection"), "off: one call deletes the table", mend);
+            let fix = format!("aws dynamodb update-table --table-name {name} --deletion-protection-enabled");
+            findings.warn(format!("{title}, deletion protection"), "off: a single request deletes the table", fix);
         }
         point_in_time_recovery(store, name, findings).await;
     }
@@ -75,9 +75,9 @@ async fn time_to_live(store: &Store, name: &str, expected: &Table, findings: &mu
     let attribute = expected.ttl_attribute();
     let described = store.client().describe_time_to_live().table_name(name).send().await;
     let ttl = match described {
-        Ok(answer) => answer.time_to_live_description,
+        Ok(response) => response.time_to_live_description,
         Err(error) => {
-            return findings.warn(title, outcome::aws_error(&error), "allow dynamodb:DescribeTimeToLive to whoever looks");
+            return findings.warn(title, outcome::aws_error(&error), "grant yourself dynamodb:DescribeTimeToLive");
         }
     };
     let is_on = ttl.as_ref().is_some_and(|ttl| {
@@ -87,20 +87,20 @@ async fn time_to_live(store: &Store, name: &str, expected: &Table, findings: &mu
     if is_on {
         findings.ok(title, format!("on, by {attribute}"));
     } else {
-        let mend = format!(
+        let fix = format!(
             "aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification Enabled=true,AttributeName={attribute}"
         );
-        findings.fail(title, "off: what is kept for 30 days is kept for ever", mend);
+        findings.fail(title, "off: expired items are never removed", fix);
     }
 }
 
 async fn point_in_time_recovery(store: &Store, name: &str, findings: &mut Findings) {
     let title = format!("table {name}, point-in-time recovery");
-    let answer = store.client().describe_continuous_backups().table_name(name).send().await;
-    let backups = match answer {
-        Ok(answer) => answer.continuous_backups_description,
+    let described = store.client().describe_continuous_backups().table_name(name).send().await;
+    let backups = match described {
+        Ok(response) => response.continuous_backups_description,
         Err(error) => {
-            return findings.warn(title, outcome::aws_error(&error), "allow dynamodb:DescribeContinuousBackups to whoever looks");
+            return findings.warn(title, outcome::aws_error(&error), "grant yourself dynamodb:DescribeContinuousBackups");
         }
     };
     let status = backups.as_ref().and_then(|backups| backups.point_in_time_recovery_description());
@@ -108,85 +108,82 @@ async fn point_in_time_recovery(store: &Store, name: &str, findings: &mut Findin
     if status == Some(&PointInTimeRecoveryStatus::Enabled) {
         findings.ok(title, "on");
     } else {
-        let mend = format!(
+        let fix = format!(
             "aws dynamodb update-continuous-backups --table-name {name} --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true"
         );
-        findings.warn(title, "off: what is overwritten can't be had back", mend);
+        findings.warn(title, "off: lost or overwritten data can't be restored", fix);
     }
 }
 
-/// Looks at the secrets, and gives the token of /check-access.
+/// Checks the secrets. Returns the token of /check-access, if it is known.
 pub(super) async fn secrets(options: &Doctor, deployment: &Deployment, findings: &mut Findings) -> Option<String> {
     let resources = &deployment.resources;
     if let Some(arn) = &resources.webhook_secret {
         match secrets::read::<WebhookSecret>(&deployment.sdk, arn).await {
             Ok(secret) if secret.secret.is_empty() => findings.fail(
                 "secret of the webhook",
-                "it holds no value yet, so the webhook takes no event",
-                format!("put what Stigg shows for the webhook into the member `secret` of {arn}"),
+                "not set yet, so the webhook rejects all events",
+                format!("store the secret that Stigg shows for the webhook in the member `secret` of {arn}"),
             ),
             Ok(_) => findings.ok("secret of the webhook", "set"),
             Err(error) => {
-                findings.warn("secret of the webhook", error.to_string(), "allow secretsmanager:GetSecretValue to whoever looks")
+                findings.warn("secret of the webhook", error.to_string(), "grant yourself secretsmanager:GetSecretValue")
             }
         }
     }
-    let mut own_token = None;
+    let mut stack_token = None;
     for (name, arn) in [("/graphql", &resources.graphql_secret), ("/check-access", &resources.check_access_secret)] {
         let Some(arn) = arn else { continue };
         let title = format!("secret of {name}");
         match secrets::read::<ReaderSecret>(&deployment.sdk, arn).await {
             Ok(secret) if secret.token.is_empty() => {
-                findings.fail(
-                    title,
-                    "it holds no token, so nobody can read",
-                    format!("put one into the member `token` of {arn}"),
-                );
+                let fix = format!("store a token in the member `token` of {arn}");
+                findings.fail(title, "contains no token, so the function rejects all requests", fix);
             }
             Ok(secret) => {
                 findings.ok(title, "set");
-                own_token = Some(secret.token);
+                stack_token = Some(secret.token);
             }
-            Err(error) => findings.warn(title, error.to_string(), "allow secretsmanager:GetSecretValue to whoever looks"),
+            Err(error) => findings.warn(title, error.to_string(), "grant yourself secretsmanager:GetSecretValue"),
         }
     }
-    let local = (deployment.place == Place::Local).then(|| template::local::API_TOKEN.to_owned());
-    // The last one read is the one of /check-access, if the stack has tokens at all.
-    let own = own_token.filter(|_| resources.check_access_secret.is_some());
-    options.token.clone().filter(|token| !token.is_empty()).or(own).or(local)
+    let local = (deployment.kind == DeploymentKind::Local).then(|| template::local::API_TOKEN.to_owned());
+    // The secret of /check-access is read last.
+    let stack_token = stack_token.filter(|_| resources.check_access_secret.is_some());
+    options.token.clone().filter(|token| !token.is_empty()).or(stack_token).or(local)
 }
 
-/// Looks at what waits in the queues.
+/// Checks that no events wait in the queues.
 pub(super) async fn queues(deployment: &Deployment, findings: &mut Findings) {
     let resources = &deployment.resources;
-    for (title, url, mend) in [
-        ("event queue", &resources.event_queue, "the webhook writes them by itself; look at its log if they grow more"),
+    for (title, url, fix) in [
+        ("event queue", &resources.event_queue, "the webhook retries them automatically; see its log if their number grows"),
         (
             "dead-letter queue",
             &resources.dead_letter_queue,
-            "find out why in the webhook's log, then write them with `byos replay`",
+            "find the reason in the webhook's log, then write them with `byos replay`",
         ),
         (
             "set-aside queue",
             &resources.set_aside_queue,
-            "find out why in the webhook's log (outcome set_aside), deploy a version that can apply them, then `byos replay`",
+            "find the reason in the webhook's log (outcome set_aside), deploy a version that can apply them, then run `byos replay`",
         ),
     ] {
         let Some(url) = url else { continue };
-        match waiting(deployment, url).await {
+        match message_count(deployment, url).await {
             Ok(0) => findings.ok(title, "empty"),
-            Ok(count) => findings.warn(title, format!("about {count} events wait"), mend),
-            Err(error) => findings.warn(title, error, "allow sqs:GetQueueAttributes to whoever looks"),
+            Ok(count) => findings.warn(title, format!("about {count} events wait"), fix),
+            Err(error) => findings.warn(title, error, "grant yourself sqs:GetQueueAttributes"),
         }
     }
 }
 
 /// Approximate number of messages in a queue.
-pub(crate) async fn waiting(deployment: &Deployment, url: &str) -> Result<u64, String> {
+pub(crate) async fn message_count(deployment: &Deployment, url: &str) -> Result<u64, String> {
     let sqs = deployment.sdk.sqs().await.map_err(|error| error.to_string())?;
     let name = QueueAttributeName::ApproximateNumberOfMessages;
-    let answer = sqs.get_queue_attributes().queue_url(url).attribute_names(name.clone()).send().await;
-    let answer = answer.map_err(|error| outcome::aws_error(&error))?;
-    let count = answer.attributes().and_then(|attributes| attributes.get(&name)).and_then(|count| count.parse().ok());
-    count.ok_or_else(|| "SQS does not say how many messages it has".to_owned())
+    let response = sqs.get_queue_attributes().queue_url(url).attribute_names(name.clone()).send().await;
+    let response = response.map_err(|error| outcome::aws_error(&error))?;
+    let count = response.attributes().and_then(|attributes| attributes.get(&name)).and_then(|count| count.parse().ok());
+    count.ok_or_else(|| "SQS did not return the number of messages".to_owned())
 }

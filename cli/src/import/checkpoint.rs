@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 use super::Counts;
 use crate::stigg::{Cursor, Records};
 
-/// Format version of the file.
-const FORM: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Position {
-    form: u32,
+    #[serde(rename = "form")]
+    format_version: u32,
     /// Stigg's URL.
     pub(super) source: String,
-    /// The customers' table.
+    /// The customers table.
     pub(super) table: String,
     pub(super) records: Records,
     /// The next page.
@@ -31,7 +31,7 @@ pub(super) struct Position {
 pub enum CheckpointError {
     #[error("{0} is the checkpoint of an unfinished import: continue with --resume, or remove the file to start over")]
     Unfinished(PathBuf),
-    #[error("there is no checkpoint {0}: start without --resume")]
+    #[error("the checkpoint {0} does not exist: start without --resume")]
     Missing(PathBuf),
     #[error("can't use {file}: {source}")]
     File { file: PathBuf, source: io::Error },
@@ -41,28 +41,26 @@ pub enum CheckpointError {
     Other(PathBuf, String, String),
 }
 
-/// The file.
 #[derive(Debug)]
 pub struct Checkpoint {
     file: PathBuf,
-    /// What it holds.
     pub(super) position: Position,
 }
 
 impl Checkpoint {
     /// Starts a new checkpoint, or resumes from the file.
     pub fn open(file: &Path, resume: bool, source: &str, table: &str) -> Result<Self, CheckpointError> {
-        let of_file = |source| CheckpointError::File { file: file.to_owned(), source };
+        let file_error = |source| CheckpointError::File { file: file.to_owned(), source };
         let text = match std::fs::read_to_string(file) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(of_file(error)),
+            Err(error) => return Err(file_error(error)),
         };
         let position = match (text, resume) {
             (Some(_), false) => return Err(CheckpointError::Unfinished(file.to_owned())),
             (None, true) => return Err(CheckpointError::Missing(file.to_owned())),
             (None, false) => Position {
-                form: FORM,
+                format_version: FORMAT_VERSION,
                 source: source.to_owned(),
                 table: table.to_owned(),
                 records: Records::Customers,
@@ -71,7 +69,7 @@ impl Checkpoint {
             },
             (Some(text), true) => {
                 let position: Position = serde_json::from_str(&text).map_err(|_| CheckpointError::Unreadable(file.to_owned()))?;
-                if position.form != FORM {
+                if position.format_version != FORMAT_VERSION {
                     return Err(CheckpointError::Unreadable(file.to_owned()));
                 }
                 if position.source != source || position.table != table {
@@ -87,12 +85,12 @@ impl Checkpoint {
 
     /// Replaces the file atomically.
     pub(super) fn save(&self) -> Result<(), CheckpointError> {
-        let of_file = |source| CheckpointError::File { file: self.file.clone(), source };
-        let text = serde_json::to_string(&self.position).map_err(|error| of_file(error.into()))?;
-        let mut beside = self.file.clone().into_os_string();
-        beside.push(".new");
-        std::fs::write(&beside, text).map_err(of_file)?;
-        std::fs::rename(&beside, &self.file).map_err(of_file)
+        let file_error = |source| CheckpointError::File { file: self.file.clone(), source };
+        let text = serde_json::to_string(&self.position).map_err(|error| file_error(error.into()))?;
+        let mut temporary = self.file.clone().into_os_string();
+        temporary.push(".new");
+        std::fs::write(&temporary, text).map_err(file_error)?;
+        std::fs::rename(&temporary, &self.file).map_err(file_error)
     }
 
     pub(super) fn remove(&self) -> Result<(), CheckpointError> {

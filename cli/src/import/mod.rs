@@ -46,7 +46,7 @@ pub struct Import {
     #[arg(long)]
     pub resume: bool,
 
-    /// Approximate number of customers, to estimate the time left: Stigg's API does not return it
+    /// Approximate number of customers, to estimate the remaining time; Stigg's API does not return it
     #[arg(long, value_name = "N")]
     pub expect: Option<u64>,
 
@@ -119,11 +119,11 @@ pub async fn import(options: Import) -> Result<ExitStatus, ImportError> {
         Checkpoint::open(&options.state, options.resume, options.stigg.stigg_url.as_str(), &store.tables().customers)?;
     let synchronizer = Synchronizer::new(stigg, store, Mode::Import);
     let mut report = Report::new(options.json, false);
-    if let Err(refused) = options.guards.before_import(&synchronizer, &mut report).await {
+    if let Err(error) = options.guards.before_import(&synchronizer, &mut report).await {
         if !options.resume {
             checkpoint.remove()?;
         }
-        return Err(refused.into());
+        return Err(error.into());
     }
     let run = run(&synchronizer, &mut checkpoint, options.stigg.concurrency.into(), options.expect, &mut report);
     tokio::select! {
@@ -158,7 +158,7 @@ pub async fn run(
         let from = checkpoint.position.from.take();
         // Counts are saved when a page is done, so that a repeated page counts once.
         let mut counts = checkpoint.position.counts.clone();
-        let on = async |progress: Progress| -> Result<(), ImportError> {
+        let on_progress = async |progress: Progress| -> Result<(), ImportError> {
             match progress {
                 Progress::Record { comparison, .. } => {
                     count(&mut counts, records, &comparison);
@@ -180,7 +180,7 @@ pub async fn run(
             }
             Ok(())
         };
-        synchronizer.compare_all(records, from, concurrency, on).await?;
+        synchronizer.compare_all(records, from, concurrency, on_progress).await?;
     }
     let counts = checkpoint.position.counts.clone();
     let requests = synchronizer.stigg.counts();

@@ -5,7 +5,7 @@ mod run;
 use std::{io, time::Duration};
 
 use clap::Args;
-use domain::id::{Id, IdError};
+use domain::id::Id;
 use runtime::clock::Clock;
 use serde::Serialize;
 use store::StoreError;
@@ -13,6 +13,7 @@ use store::StoreError;
 pub use run::run;
 
 use crate::{
+    arguments::id,
     consent::Consent,
     guard::{GuardError, Guards},
     outcome::ExitStatus,
@@ -67,10 +68,6 @@ pub struct Reconcile {
     pub json: bool,
 }
 
-fn id(text: &str) -> Result<Id, IdError> {
-    Id::try_from(text)
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
     #[error(transparent)]
@@ -83,7 +80,7 @@ pub enum ReconcileError {
     Fatal(#[from] Fatal),
     #[error(transparent)]
     Guard(#[from] GuardError),
-    #[error("results can't be written: {0}")]
+    #[error("can't write results: {0}")]
     Output(#[from] io::Error),
 }
 
@@ -108,7 +105,7 @@ pub struct Totals {
     pub extra: u64,
     /// Fields that differ.
     pub differing: u64,
-    /// How many of the differences were fixed.
+    /// Fixed differences.
     #[serde(rename = "mended")]
     pub fixed: u64,
     /// Entitlements whose usage differs and may still be updated by an event in flight.

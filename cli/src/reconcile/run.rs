@@ -14,19 +14,19 @@ use store::{Index, IndexEntry, SHARDS, SortKeyRange};
 
 use super::{ReconcileError, Settings, Summary, Totals, summary_text};
 use crate::{
-    guard::{TooMany, hash, remember_environment},
+    guard::{TooManyDeletions, hash, store_witnesses},
     report::Report,
     stigg::Records,
     sync::{Comparison, Difference, DifferenceKind, FixStatus, InspectedCustomer, Mode, Progress, Synchronizer, extra_customer},
 };
 
-/// Customers with differences collected before a second pass.
-const SUSPECTS: usize = 1_000;
+/// Number of customers with differences that starts a second pass.
+const MAX_SUSPECTS: usize = 1_000;
 
 /// Index entries read per request.
 const PAGE_ENTRIES: usize = 1_000;
 
-/// Customers are counted up to this number.
+/// The replica's customers are counted up to about this number.
 const MAX_COUNTED: u64 = 1_000_000;
 
 pub async fn run(
@@ -46,7 +46,7 @@ pub async fn run(
         totals: Totals::default(),
         suspects: Vec::new(),
         rechecked: HashSet::new(),
-        held: None,
+        replica_customers: None,
         to_fix: Vec::new(),
         unknown: Vec::new(),
         unconfirmed: 0,
@@ -85,13 +85,13 @@ struct Run<'a> {
     suspects: Vec<Id>,
     /// Hashes of the customers that had their second pass.
     rechecked: HashSet<u64>,
-    /// The replica's customers; None if they were not counted.
-    held: Option<u64>,
+    /// Number of the replica's customers. None if they were not counted.
+    replica_customers: Option<u64>,
     /// With `--fix`, the customers with differences in the second pass.
     to_fix: Vec<(Id, Comparison)>,
     /// With `--fix`, customers unknown to Stigg, and the time of its answer.
     unknown: Vec<(Id, Timestamp)>,
-    /// Customers with an unconfirmed 404.
+    /// Customers for which Stigg answered an unconfirmed 404.
     unconfirmed: usize,
 }
 
@@ -100,14 +100,14 @@ impl Run<'_> {
         // Hashes of the ids that Stigg lists, eight bytes each.
         let mut customers: Vec<u64> = Vec::new();
         let mut subscriptions: Vec<u64> = Vec::new();
-        let held = self.count().await?;
-        self.held = Some(held);
-        let held = Some(held).filter(|held| (1..=MAX_COUNTED).contains(held));
-        self.report.begin("customers", held);
+        let count = self.count().await?;
+        self.replica_customers = Some(count);
+        let expected = Some(count).filter(|count| (1..=MAX_COUNTED).contains(count));
+        self.report.begin("customers", expected);
         self.first_pass(Records::Customers, &mut customers).await?;
         self.report.begin("subscriptions", None);
         self.first_pass(Records::Subscriptions, &mut subscriptions).await?;
-        self.report.begin("records of the replica", held);
+        self.report.begin("records of the replica", expected);
         customers.sort_unstable();
         subscriptions.sort_unstable();
         self.add_extra(Index::Customers, &customers).await?;
@@ -126,7 +126,7 @@ impl Run<'_> {
 
     async fn first_pass(&mut self, records: Records, listed: &mut Vec<u64>) -> Result<(), ReconcileError> {
         let (synchronizer, concurrency) = (self.synchronizer, self.settings.concurrency);
-        let on = async |progress: Progress| -> Result<(), ReconcileError> {
+        let on_progress = async |progress: Progress| -> Result<(), ReconcileError> {
             match progress {
                 Progress::Record { ids, comparison } => {
                     self.report.step();
@@ -142,11 +142,11 @@ impl Run<'_> {
                         None => self.report_comparison(&comparison),
                     }
                 }
-                Progress::Page { .. } if self.suspects.len() >= SUSPECTS => self.second_pass(self.settings.settle).await,
+                Progress::Page { .. } if self.suspects.len() >= MAX_SUSPECTS => self.second_pass(self.settings.settle).await,
                 Progress::Page { .. } => Ok(()),
             }
         };
-        synchronizer.compare_all(records, None, concurrency, on).await
+        synchronizer.compare_all(records, None, concurrency, on_progress).await
     }
 
     /// Queues a customer with differences for the second pass.
@@ -193,8 +193,8 @@ impl Run<'_> {
     /// Fixes the differences; writes nothing if the guard refuses.
     async fn fix(&mut self, is_full_run: bool) -> Result<(), ReconcileError> {
         let (to_fix, unknown) = (std::mem::take(&mut self.to_fix), std::mem::take(&mut self.unknown));
-        if let Err(too_many) = self.guard(&to_fix, &unknown) {
-            eprintln!("byos: {too_many}");
+        if let Err(error) = self.guard(&to_fix, &unknown) {
+            eprintln!("byos: {error}");
             for (_, comparison) in &to_fix {
                 self.report_comparison(comparison)?;
             }
@@ -205,7 +205,7 @@ impl Run<'_> {
         }
         let synchronizer = self.synchronizer.with_mode(Mode::Fix);
         if is_full_run {
-            remember_environment(&synchronizer.stigg, &synchronizer.store).await?;
+            store_witnesses(&synchronizer.stigg, &synchronizer.store).await?;
         }
         let fix = |(id, _): (Id, Comparison)| async {
             let inspected = synchronizer.inspect_customer(&id).await;
@@ -228,11 +228,11 @@ impl Run<'_> {
     }
 
     /// Checks the number of deletions. Not applied to a single customer.
-    fn guard(&self, to_fix: &[(Id, Comparison)], unknown: &[(Id, Timestamp)]) -> Result<(), TooMany> {
-        let Some(held) = self.held else { return Ok(()) };
-        let is_losing = |(_, comparison): &&(Id, Comparison)| comparison.has_deletion() || comparison.is_unconfirmed;
-        let losing = unknown.len() + self.unconfirmed + to_fix.iter().filter(is_losing).count();
-        self.settings.guards.check(losing as u64, held)
+    fn guard(&self, to_fix: &[(Id, Comparison)], unknown: &[(Id, Timestamp)]) -> Result<(), TooManyDeletions> {
+        let Some(total) = self.replica_customers else { return Ok(()) };
+        let is_affected = |(_, comparison): &&(Id, Comparison)| comparison.has_deletion() || comparison.is_unconfirmed;
+        let affected = unknown.len() + self.unconfirmed + to_fix.iter().filter(is_affected).count();
+        self.settings.guards.check(affected as u64, total)
     }
 
     /// Adds customers of the replica that Stigg does not list, or whose subscriptions it does not list, to the suspects.
@@ -242,7 +242,7 @@ impl Run<'_> {
             let mut range = SortKeyRange::default();
             loop {
                 let page = store.query_index(index, shard, &range, false, PAGE_ENTRIES).await?;
-                let beside: Vec<Id> = page
+                let unlisted: Vec<Id> = page
                     .entries
                     .iter()
                     .map(|entry| &entry.id)
@@ -254,13 +254,13 @@ impl Run<'_> {
                 }
                 let customers = match index {
                     Index::Subscriptions => {
-                        let rows = store.subscriptions(&beside).await?;
+                        let rows = store.subscriptions(&unlisted).await?;
                         rows.iter().filter_map(|row| row.registers.customer_id().cloned()).collect()
                     }
-                    _ => beside,
+                    _ => unlisted,
                 };
                 self.suspects.extend(customers);
-                if self.suspects.len() >= SUSPECTS {
+                if self.suspects.len() >= MAX_SUSPECTS {
                     self.second_pass(self.settings.settle).await?;
                 }
                 range.above = page.entries.last().map(|IndexEntry { sort, .. }| sort.clone());

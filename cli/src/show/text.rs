@@ -1,4 +1,4 @@
-//! The page for people.
+//! The text output of `byos show`.
 
 use std::fmt::Write as _;
 
@@ -9,17 +9,16 @@ use console::report::{Check, Entitlement, Part, Report, Scope, Subscription};
 
 use super::plain;
 
-/// The width of the column of names.
-const NAME: usize = 13;
+/// Width of the column of names.
+const NAME_WIDTH: usize = 13;
 
-/// The page, each line ended.
 pub(super) fn of(page: &Report) -> String {
     let mut text = String::new();
     let line = &mut |line: String| {
         let _ = writeln!(text, "{}", line.trim_end());
     };
-    line(format!("Customer {}: {}, as of {}", plain(page.customer_id.as_str()), page.standing, page.read_at));
-    customer(page, line);
+    line(format!("Customer {}: {}, as of {}", plain(page.customer_id.as_str()), page.state, page.read_at));
+    customer_lines(page, line);
     for scope in &page.scopes {
         scope_lines(scope, line);
     }
@@ -31,27 +30,27 @@ pub(super) fn of(page: &Report) -> String {
     text
 }
 
-fn customer(page: &Report, line: &mut impl FnMut(String)) {
+fn customer_lines(page: &Report, line: &mut impl FnMut(String)) {
     if let Some(visible) = &page.visible {
         line(String::new());
         if let Ok(Value::Object(members)) = serde_json::to_value(&visible.profile) {
             for (name, value) in &members {
-                line(format!("  {name:23} {}", word(value)));
+                line(format!("  {name:23} {}", value_text(value)));
             }
         }
-        let created = visible.created_at.as_deref().unwrap_or("not known: no customer.created came");
+        let created = visible.created_at.as_deref().unwrap_or("unknown: no customer.created event arrived");
         line(format!("  {:23} {created}", "created"));
         line(format!("  {:23} {}", "updated", visible.updated_at));
     }
     line(String::new());
-    line("Last events, as time and messageId".to_owned());
+    line("Last events (time, messageId)".to_owned());
     let registers = &page.registers;
-    line(part("profile", registers.profile.as_ref(), |_| String::new()));
-    line(part("embedded", registers.embedded.as_ref(), |_| String::new()));
-    line(part("creation", registers.creation.as_ref(), |()| String::new()));
-    line(part("tombstone", registers.tombstone.as_ref(), |()| String::new()));
+    line(register_line("profile", registers.profile.as_ref(), |_| String::new()));
+    line(register_line("embedded", registers.embedded.as_ref(), |_| String::new()));
+    line(register_line("creation", registers.creation.as_ref(), |()| String::new()));
+    line(register_line("tombstone", registers.tombstone.as_ref(), |()| String::new()));
     if page.has_waiting_subscriptions {
-        line("  Some of its subscriptions are not in the indexes: they wait for it to become live.".to_owned());
+        line("  Some subscriptions are not in the indexes: they wait for the customer to become live.".to_owned());
     }
     if let Some(expires_at) = &page.expires_at {
         line(format!("  Removed by TTL after {expires_at}."));
@@ -64,19 +63,19 @@ fn scope_lines(scope: &Scope, line: &mut impl FnMut(String)) {
         None => line("Entitlements at customer level".to_owned()),
         Some(id) => line(format!("Entitlements of the resource {}", plain(id.as_str()))),
     }
-    line(part("list", scope.list.as_ref(), |length| entitlements(*length)));
+    line(register_line("list", scope.list.as_ref(), |length| count_text(*length)));
     for (currency, balance) in &scope.balances {
-        let says = |balance: &Balance| format!("{} of {} left", to_number(balance.remaining_balance), plain(currency));
-        line(part("balance", Some(balance), says));
+        let describe = |balance: &Balance| format!("{} of {} left", to_number(balance.remaining_balance), plain(currency));
+        line(register_line("balance", Some(balance), describe));
     }
     for Entitlement { feature_id, grant, usage, check, .. } in &scope.entitlements {
-        line(format!("  {}: {}", plain(feature_id.as_str()), verdict(check)));
+        line(format!("  {}: {}", plain(feature_id.as_str()), decision_text(check)));
         line(format!("    {}", plain(&check.reason)));
         line(format!("    Row {}, {}: {}", check.row, check.condition, plain(&check.found)));
-        let says = grant.as_ref().map_or_else(|| "not in the newest list".to_owned(), granted);
-        line(format!("  {}", field("grant", &says)));
+        let grant = grant.as_ref().map_or_else(|| "not in the newest list".to_owned(), grant_text);
+        line(format!("  {}", field("grant", &grant)));
         if usage.is_some() {
-            line(format!("  {}", part("usage", usage.as_ref(), measured)));
+            line(format!("  {}", register_line("usage", usage.as_ref(), usage_text)));
         }
     }
     if let Some(expires_at) = &scope.expires_at {
@@ -86,89 +85,88 @@ fn scope_lines(scope: &Scope, line: &mut impl FnMut(String)) {
 
 fn subscription_lines(subscription: &Subscription, line: &mut impl FnMut(String)) {
     let Subscription { subscription_id, hidden, is_listed, expires_at, status, dates, details, creation, .. } = subscription;
-    let seen = match hidden {
+    let visibility = match hidden {
         None if *is_listed => "visible".to_owned(),
         None => "visible, but not in the indexes".to_owned(),
         Some(reason) => format!("hidden: {reason}"),
     };
-    line(format!("  {}: {seen}", plain(subscription_id.as_str())));
-    line(format!("  {}", part("status", status.as_ref(), |status| plain(status))));
-    line(format!("  {}", part("dates", dates.as_ref(), ran)));
-    line(format!("  {}", part("details", details.as_ref(), bought)));
-    line(format!("  {}", part("creation", creation.as_ref(), |()| String::new())));
+    line(format!("  {}: {visibility}", plain(subscription_id.as_str())));
+    line(format!("  {}", register_line("status", status.as_ref(), |status| plain(status))));
+    line(format!("  {}", register_line("dates", dates.as_ref(), dates_text)));
+    line(format!("  {}", register_line("details", details.as_ref(), details_text)));
+    line(format!("  {}", register_line("creation", creation.as_ref(), |()| String::new())));
     if let Some(expires_at) = expires_at {
         line(format!("    Removed by TTL after {expires_at}."));
     }
 }
 
 fn field(name: &str, value: &str) -> String {
-    format!("  {name:NAME$} {value}")
+    format!("  {name:NAME_WIDTH$} {value}")
 }
 
-/// A register's line: its event, and what it says.
-fn part<T>(name: &str, part: Option<&Part<T>>, says: impl FnOnce(&T) -> String) -> String {
-    let Some(part) = part else { return field(name, "–") };
-    let below = if part.exists { "" } else { " (below the tombstone: deleted)" };
-    field(name, &format!("{} {:36}  {}{below}", part.time, plain(&part.message_id), says(&part.value)))
+/// A register's line: the event that wrote it, and its value.
+fn register_line<T>(name: &str, register: Option<&Part<T>>, describe: impl FnOnce(&T) -> String) -> String {
+    let Some(register) = register else { return field(name, "–") };
+    let below = if register.exists { "" } else { " (below the tombstone: deleted)" };
+    field(name, &format!("{} {:36}  {}{below}", register.time, plain(&register.message_id), describe(&register.value)))
 }
 
-fn entitlements(length: usize) -> String {
+fn count_text(length: usize) -> String {
     format!("{length} entitlement{}", if length == 1 { "" } else { "s" })
 }
 
-fn verdict(check: &Check) -> String {
+fn decision_text(check: &Check) -> String {
     match check.access_denied_reason {
         None => "granted".to_owned(),
         Some(reason) => format!("denied, {reason:?}"),
     }
 }
 
-/// What of a grant decides.
-fn granted(grant: &Value) -> String {
+/// The fields of a grant that decisions depend on.
+fn grant_text(grant: &Value) -> String {
     let feature = grant.get("feature").unwrap_or(&Value::Null);
-    let word_of = |object: &Value, name: &str| object.get(name).filter(|value| !value.is_null()).map(word);
-    let mut words: Vec<String> = ["featureType", "meterType"].iter().filter_map(|name| word_of(feature, name)).collect();
+    let text_of = |object: &Value, name: &str| object.get(name).filter(|value| !value.is_null()).map(value_text);
+    let mut parts: Vec<String> = ["featureType", "meterType"].iter().filter_map(|name| text_of(feature, name)).collect();
     for name in ["usageLimit", "currentUsage", "enumValues", "usagePeriodEnd", "nextResetDate", "resetPeriod"] {
-        words.extend(word_of(grant, name).map(|word| format!("{name} {word}")));
+        parts.extend(text_of(grant, name).map(|value| format!("{name} {value}")));
     }
     for name in ["hasUnlimitedUsage", "hasSoftLimit"] {
         if grant.get(name) == Some(&Value::Bool(true)) {
-            words.push(name.to_owned());
+            parts.push(name.to_owned());
         }
     }
-    if let Some(credits) = grant.get("creditBalance").and_then(|credits| word_of(credits, "remainingBalance")) {
-        words.push(format!("remainingBalance {credits}"));
+    if let Some(remaining) = grant.get("creditBalance").and_then(|balance| text_of(balance, "remainingBalance")) {
+        parts.push(format!("remainingBalance {remaining}"));
     }
-    words.join(", ")
+    parts.join(", ")
 }
 
-fn measured(usage: &Usage) -> String {
+fn usage_text(usage: &Usage) -> String {
     let json = serde_json::to_value(usage).unwrap_or_default();
     let rest = json.as_object().map(|members| members_of(members, &["currentUsage"])).unwrap_or_default();
     let used = format!("{} used", to_number(usage.current_usage));
     if rest.is_empty() { used } else { format!("{used}, {rest}") }
 }
 
-fn ran(dates: &Value) -> String {
+fn dates_text(dates: &Value) -> String {
     dates.as_object().map(|members| members_of(members, &[])).unwrap_or_default()
 }
 
-fn bought(details: &Value) -> String {
+fn details_text(details: &Value) -> String {
     let Value::Object(members) = details else { return String::new() };
-    let plan = members.get("planName").map(word).unwrap_or_default();
-    // The whole plan and the add-ons are in the JSON form.
-    let left_out = ["planName", "planId", "customerId", "plan", "addons", "metadata"];
-    let rest = members_of(members, &left_out);
+    let plan = members.get("planName").map(value_text).unwrap_or_default();
+    // Left out for brevity; `--json` has them.
+    let omitted = ["planName", "planId", "customerId", "plan", "addons", "metadata"];
+    let rest = members_of(members, &omitted);
     if rest.is_empty() { plan } else { format!("{plan}, {rest}") }
 }
 
-fn members_of(members: &Map<String, Value>, left_out: &[&str]) -> String {
-    let shown = members.iter().filter(|(name, value)| !left_out.contains(&name.as_str()) && !value.is_null());
-    shown.map(|(name, value)| format!("{name} {}", word(value))).collect::<Vec<_>>().join(", ")
+fn members_of(members: &Map<String, Value>, omitted: &[&str]) -> String {
+    let shown = members.iter().filter(|(name, value)| !omitted.contains(&name.as_str()) && !value.is_null());
+    shown.map(|(name, value)| format!("{name} {}", value_text(value))).collect::<Vec<_>>().join(", ")
 }
 
-/// A value in one word; a list as its members.
-fn word(value: &Value) -> String {
+fn value_text(value: &Value) -> String {
     match value {
         Value::Null => "–".to_owned(),
         Value::String(text) => plain(text),
@@ -182,15 +180,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_from_outside_can_not_steer_a_terminal() {
-        assert_eq!(word(&serde_json::json!("x\u{7}")), "x\\u{7}");
+    fn control_characters_are_escaped() {
+        assert_eq!(value_text(&serde_json::json!("x\u{7}")), "x\\u{7}");
     }
 
     #[test]
     fn whole_numbers_are_written_without_a_fraction() {
-        assert_eq!(word(&serde_json::json!(5000.0)), "5000");
+        assert_eq!(value_text(&serde_json::json!(5000.0)), "5000");
         assert_eq!(
-            measured(&serde_json::from_str(r#"{"currentUsage":2.5,"resetPeriod":"MONTH"}"#).unwrap()),
+            usage_text(&serde_json::from_str(r#"{"currentUsage":2.5,"resetPeriod":"MONTH"}"#).unwrap()),
             "2.5 used, resetPeriod MONTH"
         );
     }

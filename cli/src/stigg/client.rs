@@ -46,7 +46,7 @@ pub enum StiggError {
     Unavailable(String),
     #[error("Stigg did not answer {MAX_CONSECUTIVE_FAILURES} requests in a row; the last: {0}")]
     Down(String),
-    #[error("Stigg's answer can't be read: {0}")]
+    #[error("invalid response from Stigg: {0}")]
     Unreadable(&'static str),
 }
 
@@ -60,12 +60,12 @@ impl StiggError {
     }
 }
 
-/// A response, and the time from which its content surely holds.
+/// A response, with a lower bound of the time that its content shows.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct StiggResponse {
     /// None for a 404.
     pub body: Option<Value>,
-    /// A time on Stigg's clock: the content includes all events up to it..
+    /// The content includes all events up to this time on Stigg's clock.
     pub read_at: Timestamp,
 }
 
@@ -100,15 +100,15 @@ pub struct Stigg {
 }
 
 enum Attempt {
-    Answered(Answer),
-    Wait(Option<Duration>),
+    Done(StiggResponse),
+    /// Throttled, with the duration of Retry-After.
+    Throttled(Option<Duration>),
     Failed(String),
 }
 
 impl Stigg {
-    ///
     /// # Errors
-    /// If no HTTP client can be set up.
+    /// If the HTTP client can't be created.
     pub fn new(options: &Options, key: Key, clock: Clock) -> Result<Self, StiggError> {
         let http = http::client().map_err(|error| StiggError::Client(in_one_line(&error)))?;
         Ok(Self {
@@ -140,12 +140,12 @@ impl Stigg {
 
     /// A REST API URL from path segments such as `["customers", id]`. None if a segment is empty or a dot segment.
     pub(super) fn api_url(&self, parts: &[&str]) -> Option<Url> {
-        below(&self.api, &[&["api", "v1"], parts].concat())
+        join(&self.api, &[&["api", "v1"], parts].concat())
     }
 
     /// An Edge API URL; see [`Stigg::api_url`].
     pub(super) fn edge_url(&self, parts: &[&str]) -> Option<Url> {
-        below(&self.edge, &[&["v1"], parts].concat())
+        join(&self.edge, &[&["v1"], parts].concat())
     }
 
     /// Sends a GET request with retries.
@@ -153,18 +153,18 @@ impl Stigg {
     /// `read_at` is never later than the state that the response shows. It is the earlier of the time of sending by this
     /// machine's clock and the response's `Date` less the duration of the request (a cached response carries the date of
     /// the cached content), less the configured lag of Stigg's API.
-    pub(super) async fn get(&self, url: Url) -> Result<Answer, StiggError> {
-        let (mut failures, mut waits) = (0, 0);
+    pub(super) async fn get(&self, url: Url) -> Result<StiggResponse, StiggError> {
+        let (mut failures, mut throttled) = (0, 0);
         loop {
             let reason = match self.attempt(&url).await? {
-                Attempt::Answered(answer) => {
+                Attempt::Done(response) => {
                     self.consecutive_failures.store(0, Ordering::Relaxed);
-                    return Ok(answer);
+                    return Ok(response);
                 }
-                Attempt::Wait(wait) => {
+                Attempt::Throttled(wait) => {
                     self.throttled.fetch_add(1, Ordering::Relaxed);
-                    waits += 1;
-                    if waits < MAX_THROTTLED_ATTEMPTS {
+                    throttled += 1;
+                    if throttled < MAX_THROTTLED_ATTEMPTS {
                         self.pause(wait.unwrap_or(self.backoff * 2).min(MAX_WAIT));
                         continue;
                     }
@@ -204,8 +204,8 @@ impl Stigg {
         match response.status() {
             status if status.is_success() => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(StiggError::Key(response.status())),
-            StatusCode::NOT_FOUND => return Ok(Attempt::Answered(Answer { body: None, read_at })),
-            StatusCode::TOO_MANY_REQUESTS => return Ok(Attempt::Wait(self.retry_after(response.headers()))),
+            StatusCode::NOT_FOUND => return Ok(Attempt::Done(StiggResponse { body: None, read_at })),
+            StatusCode::TOO_MANY_REQUESTS => return Ok(Attempt::Throttled(self.retry_after(response.headers()))),
             StatusCode::REQUEST_TIMEOUT => return Ok(Attempt::Failed("request timeout (408)".to_owned())),
             status if status.is_server_error() => {
                 // A failing server may send Retry-After too.
@@ -218,17 +218,17 @@ impl Stigg {
         }
         match response.bytes().await {
             Ok(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(body) => Ok(Attempt::Answered(Answer { body: Some(body), read_at })),
-                Err(_) => Err(StiggError::Unreadable("it is not JSON")),
+                Ok(body) => Ok(Attempt::Done(StiggResponse { body: Some(body), read_at })),
+                Err(_) => Err(StiggError::Unreadable("not JSON")),
             },
             Err(error) => Ok(failed(error)),
         }
     }
 
-    fn read_at(&self, sent_at: Timestamp, took: Duration, headers: &HeaderMap) -> Timestamp {
-        let took = SignedDuration::try_from(took).unwrap_or(SignedDuration::MAX);
-        let theirs = http_date(headers, &DATE).and_then(|date| date.checked_sub(took).ok());
-        let earlier = theirs.map_or(sent_at, |theirs| theirs.min(sent_at));
+    fn read_at(&self, sent_at: Timestamp, duration: Duration, headers: &HeaderMap) -> Timestamp {
+        let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        let sent_at_by_stigg = http_date(headers, &DATE).and_then(|date| date.checked_sub(duration).ok());
+        let earlier = sent_at_by_stigg.map_or(sent_at, |by_stigg| by_stigg.min(sent_at));
         earlier.checked_sub(self.lag).unwrap_or(earlier)
     }
 
@@ -243,13 +243,14 @@ impl Stigg {
         }
     }
 
+    /// Delays all requests: they share a key.
     fn pause(&self, wait: Duration) {
         let until = Instant::now() + wait;
         let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
         *not_before = Some(not_before.map_or(until, |before| before.max(until)));
     }
 
-    /// Waits for the rate limiter and for Retry-After: all requests share a key.
+    /// Waits for the rate limiter and for Retry-After.
     async fn wait_for_slot(&self) {
         loop {
             let not_before = *self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
@@ -269,7 +270,7 @@ fn http_date(headers: &HeaderMap, name: &reqwest::header::HeaderName) -> Option<
     rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
-fn below(base: &Url, parts: &[&str]) -> Option<Url> {
+fn join(base: &Url, parts: &[&str]) -> Option<Url> {
     // URL parsing would resolve dot segments.
     if parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
         return None;
@@ -303,20 +304,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_dated_no_later_than_this_machine_and_stigg_say_less_the_lag() {
+    fn a_response_is_dated_by_the_earlier_clock_less_the_lag() {
         let sent: Timestamp = NOW.parse().unwrap();
-        let took = Duration::from_millis(1_500);
+        let duration = Duration::from_millis(1_500);
         for (date, lag, expected) in [
             (None, 0, "2026-11-23T14:00:00.500Z"),
             (None, 60, "2026-11-23T13:59:00.500Z"),
-            // this machine's clock is ahead of Stigg's
+            // This machine's clock is ahead of Stigg's.
             (Some("Mon, 23 Nov 2026 13:55:00 GMT"), 60, "2026-11-23T13:53:58.500Z"),
-            // and here it is behind
+            // It is behind.
             (Some("Mon, 23 Nov 2026 14:05:00 GMT"), 60, "2026-11-23T13:59:00.500Z"),
             (Some("nonsense"), 0, "2026-11-23T14:00:00.500Z"),
         ] {
             let headers = date.map(|date| headers(DATE, date)).unwrap_or_default();
-            let read_at = stigg(lag).read_at(sent, took, &headers);
+            let read_at = stigg(lag).read_at(sent, duration, &headers);
             assert_eq!(read_at, expected.parse().unwrap(), "{date:?}");
         }
     }
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_stays_one_part_of_the_path() {
+    fn an_id_is_escaped_to_one_path_segment() {
         let url = |id: &str| stigg(0).api_url(&["customers", id]).map(String::from);
         assert_eq!(url("a/b?c#d e%2F").as_deref(), Some("https://api.example/base/api/v1/customers/a%2Fb%3Fc%23d%20e%252F"));
         assert_eq!(url(".."), None);

@@ -1,4 +1,4 @@
-//! Stigg's API, as far as an import and a reconciliation read it.
+//! A client of Stigg's REST and Edge APIs, and their records converted to events.
 
 mod client;
 mod options;
@@ -6,8 +6,8 @@ mod page;
 mod record;
 mod state;
 
-pub use client::{Answer, Counts, Stigg, StiggError};
+pub use client::{Counts, Stigg, StiggError, StiggResponse};
 pub use options::{Key, KeyError, Options};
 pub use page::{Cursor, Page, Records};
-pub use record::{BadRecord, CustomerRecord, MESSAGE_ID, SubscriptionRecord, plan};
-pub use state::{GrantedEntitlement, State};
+pub use record::{BadRecord, CustomerRecord, MESSAGE_ID, SubscriptionRecord, plan_fields};
+pub use state::{EntitlementState, GrantedEntitlement};

@@ -1,22 +1,22 @@
-//! Options of Stigg's API: URLs, rate and key.
+//! Options and key of Stigg's API.
 
 use std::time::Duration;
 
 use clap::Args;
 use reqwest::{Url, header::HeaderValue};
 
-/// Not a command-line option, since those are visible in process lists.
+/// A variable and not an option, since options are visible in process lists.
 const KEY_VARIABLE: &str = "STIGG_API_KEY";
 
 /// Options of commands that read Stigg's API.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Stigg's API (its key in the variable STIGG_API_KEY)")]
+#[command(next_help_heading = "Stigg's API (set its key in the variable STIGG_API_KEY)")]
 pub struct Options {
-    /// The address of Stigg's REST API
+    /// Address of Stigg's REST API
     #[arg(long, env = "STIGG_URL", value_name = "URL", default_value = "https://api.stigg.io")]
     pub stigg_url: Url,
 
-    /// The address of Stigg's Edge API
+    /// Address of Stigg's Edge API
     #[arg(long, env = "STIGG_EDGE_URL", value_name = "URL", default_value = "https://edge.api.stigg.io")]
     pub stigg_edge_url: Url,
 
@@ -47,7 +47,7 @@ pub struct Key(HeaderValue);
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    #[error("{KEY_VARIABLE} is not set: it is the Full access key, in Stigg under Integrations, API keys")]
+    #[error("{KEY_VARIABLE} is not set: set it to the Full access key, in Stigg under Integrations, API keys")]
     Missing,
     #[error("{KEY_VARIABLE} contains invalid characters")]
     Unusable,

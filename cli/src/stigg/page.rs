@@ -1,4 +1,4 @@
-//! Pages of customers and subscriptions, in both forms that Stigg documents.
+//! Lists and single records of the REST API, with all documented forms of pagination.
 
 use domain::id::Id;
 use jiff::Timestamp;
@@ -6,18 +6,15 @@ use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Stigg, StiggError, client::Answer};
+use super::{Stigg, StiggError, client::StiggResponse};
 
-/// How many records a page is asked for.
-const PAGE: &str = "100";
+/// Records requested per page.
+const PAGE_SIZE: &str = "100";
 
-/// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Records {
-    /// Customers.
     Customers,
-    /// Subscriptions.
     Subscriptions,
 }
 
@@ -30,13 +27,13 @@ impl Records {
     }
 }
 
-/// Where a page begins, with the name that its form of pages gives it.
+/// The start of a page. Each form of pagination has its own query parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Cursor {
-    /// Of pages with `pagination: {next, prev}`.
+    /// For responses with `pagination: {next, prev}`.
     After(String),
-    /// Of pages with `has_more` and `next_cursor`.
+    /// For responses with `has_more` and `next_cursor`.
     StartingAfter(String),
 }
 
@@ -49,24 +46,22 @@ impl Cursor {
     }
 }
 
-/// A page of records.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The records, as they came.
     pub records: Vec<Value>,
-    /// Where the next page begins; None on the last one.
+    /// None for the last page.
     pub next: Option<Cursor>,
-    /// See [`Answer::read_at`].
+    /// See [`StiggResponse::read_at`].
     pub read_at: Timestamp,
 }
 
 impl Stigg {
-    /// A page of all records, or of one customer's.
+    /// A page of all records, or of a customer's records.
     pub async fn page(&self, records: Records, customer_id: Option<&str>, from: Option<&Cursor>) -> Result<Page, StiggError> {
         let mut url = self.api_url(&[records.path()]).ok_or(StiggError::Refused(StatusCode::NOT_FOUND))?;
         {
             let mut query = url.query_pairs_mut();
-            query.append_pair("limit", PAGE);
+            query.append_pair("limit", PAGE_SIZE);
             if let Some(customer_id) = customer_id {
                 query.append_pair("customerId", customer_id);
             }
@@ -74,11 +69,11 @@ impl Stigg {
                 query.append_pair(name, cursor);
             }
         }
-        let Answer { body, read_at } = self.get(url).await?;
+        let StiggResponse { body, read_at } = self.get(url).await?;
         let body = body.ok_or(StiggError::Refused(StatusCode::NOT_FOUND))?;
-        let (records, next) = read(body).ok_or(StiggError::Unreadable("a page is an object with a list `data`"))?;
+        let (records, next) = read(body).ok_or(StiggError::Unreadable("a page must be an object with a list `data`"))?;
         if next.is_some() && next.as_ref() == from {
-            return Err(StiggError::Unreadable("a page says that it is followed by itself"));
+            return Err(StiggError::Unreadable("a page has itself as the next page"));
         }
         Ok(Page { records, next, read_at })
     }
@@ -94,17 +89,17 @@ impl Stigg {
     }
 
     async fn record_at(&self, path: &str, id: &str) -> Result<(Option<Value>, Timestamp), StiggError> {
-        let url = self.api_url(&[path, id]).ok_or(StiggError::Unreadable("the id can't stand in an address"))?;
-        let Answer { body, read_at } = self.get(url).await?;
+        let url = self.api_url(&[path, id]).ok_or(StiggError::Unreadable("the id can't be part of a URL"))?;
+        let StiggResponse { body, read_at } = self.get(url).await?;
         let Some(mut body) = body else { return Ok((None, read_at)) };
         match body.get_mut("data").map(Value::take).unwrap_or(body) {
             record @ Value::Object(_) => Ok((Some(record), read_at)),
-            _ => Err(StiggError::Unreadable("a record is an object")),
+            _ => Err(StiggError::Unreadable("a record must be an object")),
         }
     }
 }
 
-/// The records of a page and where the next begins. None if it is no page.
+/// The records of a page, and the cursor of the next. None if the body is not a page.
 fn read(mut body: Value) -> Option<(Vec<Value>, Option<Cursor>)> {
     let Value::Array(records) = body.get_mut("data")?.take() else { return None };
     let text = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
@@ -115,9 +110,9 @@ fn read(mut body: Value) -> Option<(Vec<Value>, Option<Cursor>)> {
     let member = |names: [&str; 2]| names.into_iter().find_map(|name| body.get(name));
     let has_more = member(["has_more", "hasMore"]).and_then(Value::as_bool);
     let next = text(member(["next_cursor", "nextCursor"]));
-    // The form without either carries a cursor in each record, and ends with an empty page.
-    let in_last = || records.last().and_then(|record| text(record.get("cursor_id").or_else(|| record.get("cursorId"))));
-    let next = if has_more == Some(false) { None } else { next.or_else(in_last) };
+    // A third form has a cursor in each record, and ends with an empty page.
+    let last_cursor = || records.last().and_then(|record| text(record.get("cursor_id").or_else(|| record.get("cursorId"))));
+    let next = if has_more == Some(false) { None } else { next.or_else(last_cursor) };
     Some((records, next.map(Cursor::StartingAfter)))
 }
 
@@ -128,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_documented_form_says_where_the_next_page_begins() {
+    fn the_next_cursor_is_read_from_each_documented_form() {
         let after = |cursor: &str| Some(Cursor::After(cursor.to_owned()));
         let starting = |cursor: &str| Some(Cursor::StartingAfter(cursor.to_owned()));
         for (body, expected) in [
@@ -144,8 +139,8 @@ mod tests {
         ] {
             assert_eq!(read(body.clone()).unwrap().1, expected, "{body}");
         }
-        for no_page in [json!({}), json!([]), json!({"data": {}}), json!(null)] {
-            assert_eq!(read(no_page), None);
+        for invalid in [json!({}), json!([]), json!({"data": {}}), json!(null)] {
+            assert_eq!(read(invalid), None);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What records say, in the shape of the events that Stigg would send of them.
+//! Customer and subscription records of the REST API, converted to events.
 //!
-//! A record of the API says less than an event: no billing period, often no billing id. What it does
-//! not say is told apart from what it says is null, so that an import does not erase it.
+//! A record has fewer fields than an event: it lacks the billing period, and often the billing id. Absent fields are kept
+//! apart from null ones, so that an import does not erase them in the replica.
 
 use domain::{
     id::Id,
@@ -10,11 +10,11 @@ use domain::{
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// The messageId of the events that an import makes. It is no id of Stigg's, and sorts before all of
-/// them: of an event and an import of the same millisecond, the event wins.
+/// The messageId of generated events. Stigg has no such id. It sorts before all ids of Stigg, so that an event from Stigg
+/// wins over a generated one of the same millisecond.
 pub const MESSAGE_ID: &str = "!import";
 
-/// A record that can't be taken. The message holds no value of the record's.
+/// A record that can't be converted. The message names fields but contains no values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadRecord(pub String);
@@ -25,39 +25,33 @@ impl BadRecord {
     }
 }
 
-/// What a customer's record and its events have in common.
+/// Fields that have the same name in a customer's record and its events.
 const CUSTOMER_FIELDS: [&str; 8] =
     ["name", "email", "billingId", "crmId", "billingCurrency", "metadata", "excludeFromExperiment", "experimentInfo"];
 
-/// Of the integrations, those whose id of the customer is Stigg's `billingId`.
+/// Integrations whose customer id is Stigg's `billingId`.
 const BILLING_VENDORS: [&str; 3] = ["STRIPE", "STRIPE_INVOICING", "ZUORA"];
 
-/// A customer as a record has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CustomerRecord {
-    /// The customer.
     pub id: Id,
-    /// Stigg has archived it.
     pub is_archived: bool,
-    /// When it was created, where the record says that.
     pub created_at: Option<Timestamp>,
-    /// What the record says, null included, under the names of events.
+    /// The record's fields, including null ones, named as in events.
     pub fields: Map<String, Value>,
 }
 
 impl CustomerRecord {
-    /// Reads a record.
-    ///
     /// # Errors
-    /// If it has no usable id.
+    /// If the record has no valid id.
     pub fn read(record: &Value) -> Result<Self, BadRecord> {
-        // An older form calls the user's own reference externalId, and has another id beside it.
+        // An older format has the customer's id in `externalId`, and an internal one in `id`.
         let id = id(record, &["externalId", "id"])?;
         let mut fields = select(record, &CUSTOMER_FIELDS);
         if let Some(billing_id) = billing_id(record) {
             fields.entry("billingId").or_insert(billing_id);
         }
-        // Events say null where a record has an empty object.
+        // Events have null instead of an empty object.
         if fields.get("metadata").and_then(Value::as_object).is_some_and(Map::is_empty) {
             fields.insert("metadata".to_owned(), Value::Null);
         }
@@ -65,19 +59,19 @@ impl CustomerRecord {
         Ok(Self { id, is_archived, created_at: time(record, "createdAt"), fields })
     }
 
-    /// The customer.created or customer.updated that says this, `fields` being complete.
-    pub fn event(&self, created: bool, at: Timestamp, fields: &Map<String, Value>) -> Value {
-        let kind = if created { "customer.created" } else { "customer.updated" };
+    /// A `customer.created` or `customer.updated` event. `fields` must be complete, since events are full snapshots.
+    pub fn event(&self, is_creation: bool, at: Timestamp, fields: &Map<String, Value>) -> Value {
+        let kind = if is_creation { "customer.created" } else { "customer.updated" };
         event(kind, self.id.as_str(), at, fields.clone())
     }
 
-    /// The customer.deleted of a customer that Stigg has archived, or knows no more.
+    /// The `customer.deleted` event of a customer that Stigg has archived or does not know.
     pub fn deletion(id: &Id, at: Timestamp) -> Value {
         event("customer.deleted", id.as_str(), at, Map::new())
     }
 }
 
-/// What a subscription's record and its events have in common.
+/// Fields that have the same name in a subscription's record and its events.
 const SUBSCRIPTION_FIELDS: [&str; 14] = [
     "status",
     "startDate",
@@ -95,30 +89,23 @@ const SUBSCRIPTION_FIELDS: [&str; 14] = [
     "metadata",
 ];
 
-/// A subscription as a record has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubscriptionRecord {
-    /// The subscription.
     pub id: Id,
-    /// Its customer.
     pub customer_id: Id,
-    /// Its plan.
     pub plan_id: Id,
-    /// The resource that it is for.
     pub resource_id: Option<Id>,
-    /// When it was created, where the record says that.
     pub created_at: Option<Timestamp>,
-    /// What the record says, null included, under the names of events.
+    /// The record's fields, including null ones, named as in events.
     pub fields: Map<String, Value>,
 }
 
 impl SubscriptionRecord {
-    /// Reads a record.
-    ///
     /// # Errors
-    /// If it lacks what makes it one: its own id, a customer, a plan, a status and a start.
+    /// If the id, customer, plan, status or start date is missing or invalid.
     pub fn read(record: &Value) -> Result<Self, BadRecord> {
-        let within = |object: &str, flat: &str| -> Value {
+        // The API has `customerId` or `customer.id`; returns an object with the former.
+        let flattened = |object: &str, flat: &str| -> Value {
             let nested = record.get(object).map(|nested| json!({ flat: nested.get("id") }));
             if record.get(flat).is_some_and(|value| !value.is_null()) { record.clone() } else { nested.unwrap_or_default() }
         };
@@ -126,31 +113,31 @@ impl SubscriptionRecord {
         if let Some(Value::Object(plan)) = record.get("plan") {
             fields.insert("plan".to_owned(), plan.clone().into());
         }
-        for needed in ["status", "startDate"] {
-            if fields.get(needed).and_then(Value::as_str).is_none_or(str::is_empty) {
-                return Err(BadRecord::new(format!("`{needed}` is missing")));
+        for required in ["status", "startDate"] {
+            if fields.get(required).and_then(Value::as_str).is_none_or(str::is_empty) {
+                return Err(BadRecord::new(format!("`{required}` is missing")));
             }
         }
         let start = fields.get("startDate").and_then(Value::as_str).unwrap_or_default();
         parse_tolerant(start).map_err(|problem| BadRecord::new(format!("`startDate` {problem}")))?;
-        let resource = within("resource", "resourceId");
+        let resource = flattened("resource", "resourceId");
         let has_resource = resource.get("resourceId").is_some_and(|id| !id.is_null());
         Ok(Self {
             id: id(record, &["externalId", "subscriptionId", "id"])?,
-            customer_id: id(&within("customer", "customerId"), &["customerId"])?,
-            plan_id: id(&within("plan", "planId"), &["planId"])?,
+            customer_id: id(&flattened("customer", "customerId"), &["customerId"])?,
+            plan_id: id(&flattened("plan", "planId"), &["planId"])?,
             resource_id: has_resource.then(|| id(&resource, &["resourceId"])).transpose()?,
             created_at: time(record, "createdAt"),
             fields,
         })
     }
 
-    /// The subscription.created that says when it was created and nothing else.
+    /// A `subscription.created` event with the time of creation only.
     pub fn creation(&self, at: Timestamp) -> Value {
         event("subscription.created", self.id.as_str(), at, Map::new())
     }
 
-    /// The subscription.updated that says this, `fields` being complete.
+    /// A `subscription.updated` event. `fields` must be complete, since events are full snapshots.
     pub fn event(&self, at: Timestamp, fields: &Map<String, Value>) -> Value {
         let mut body = fields.clone();
         body.insert("customer".to_owned(), json!({"id": self.customer_id}));
@@ -163,8 +150,8 @@ impl SubscriptionRecord {
     }
 }
 
-/// What events say of a plan, from its record.
-pub fn plan(record: &Value) -> Map<String, Value> {
+/// The fields of a plan in events, from the plan's record.
+pub fn plan_fields(record: &Value) -> Map<String, Value> {
     let mut plan = select(record, &["description", "pricingType", "status"]);
     if let Some(name) = record.get("displayName").filter(|name| name.is_string()) {
         plan.insert("name".to_owned(), name.clone());
@@ -172,15 +159,14 @@ pub fn plan(record: &Value) -> Map<String, Value> {
     plan
 }
 
-/// An event of the import's own.
-pub(super) fn event(kind: &str, id: &str, at: Timestamp, mut body: Map<String, Value>) -> Value {
+fn event(kind: &str, id: &str, at: Timestamp, mut body: Map<String, Value>) -> Value {
     for (name, value) in [("type", kind), ("messageId", MESSAGE_ID), ("id", id), ("timestamp", &to_fixed_width(at))] {
         body.insert(name.to_owned(), value.into());
     }
     body.into()
 }
 
-/// The id under the first of these names that the record has.
+/// The id in the first of these fields that is not null.
 fn id(record: &Value, names: &[&str]) -> Result<Id, BadRecord> {
     let last = names.last().copied().unwrap_or_default();
     let found = names.iter().find_map(|name| record.get(name).filter(|value| !value.is_null()).map(|value| (*name, value)));
@@ -199,10 +185,10 @@ fn time(record: &Value, name: &str) -> Option<Timestamp> {
 
 fn billing_id(record: &Value) -> Option<Value> {
     let integrations = record.get("integrations")?.as_array()?;
-    let of_billing = integrations.iter().find(|integration| {
+    let integration = integrations.iter().find(|integration| {
         integration.get("vendorIdentifier").and_then(Value::as_str).is_some_and(|vendor| BILLING_VENDORS.contains(&vendor))
     })?;
-    of_billing.get("syncedEntityId").filter(|id| id.is_string()).cloned()
+    integration.get("syncedEntityId").filter(|id| id.is_string()).cloned()
 }
 
 #[cfg(test)]
@@ -223,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_billing_id_is_that_of_the_billing_integration_unless_the_record_says_one() {
+    fn the_billing_id_comes_from_the_billing_integration_unless_the_record_has_one() {
         let integrations = json!([{"vendorIdentifier": "HUBSPOT", "syncedEntityId": "h"},
                                   {"vendorIdentifier": "STRIPE", "syncedEntityId": "cus_1"}]);
         assert_eq!(customer(json!({"id": "c", "integrations": integrations})).fields["billingId"], "cus_1");
@@ -232,12 +218,12 @@ mod tests {
     }
 
     #[test]
-    fn the_older_form_calls_the_users_reference_external_id() {
+    fn the_older_format_has_the_customer_id_in_external_id() {
         assert_eq!(customer(json!({"id": "5f0e", "externalId": "c", "cursor_id": "x"})).id.as_str(), "c");
     }
 
     #[test]
-    fn a_record_without_what_makes_it_one_is_named_and_no_value_of_it() {
+    fn errors_name_the_missing_or_invalid_field_and_contain_no_values() {
         for (record, message) in [
             (json!({}), "`id` is missing"),
             (json!({"id": 7}), "`id` must be a string"),
@@ -246,17 +232,18 @@ mod tests {
         ] {
             assert_eq!(CustomerRecord::read(&record).unwrap_err().to_string(), message);
         }
-        let whole = json!({"id": "s", "customerId": "c", "planId": "p", "status": "ACTIVE", "startDate": "2026-01-01T00:00:00Z"});
-        SubscriptionRecord::read(&whole).unwrap();
+        let complete =
+            json!({"id": "s", "customerId": "c", "planId": "p", "status": "ACTIVE", "startDate": "2026-01-01T00:00:00Z"});
+        SubscriptionRecord::read(&complete).unwrap();
         for missing in ["id", "customerId", "planId", "status", "startDate"] {
-            let mut record = whole.clone();
+            let mut record = complete.clone();
             record.as_object_mut().unwrap().remove(missing);
             assert_eq!(SubscriptionRecord::read(&record).unwrap_err().to_string(), format!("`{missing}` is missing"));
         }
     }
 
     #[test]
-    fn flat_and_nested_subscriptions_make_the_same_event() {
+    fn flat_and_nested_subscription_records_give_the_same_event() {
         let dates = json!({"id": "s", "status": "ACTIVE", "startDate": "2026-01-01T00:00:00Z"});
         let with = |more: Value| {
             let mut record = dates.clone();

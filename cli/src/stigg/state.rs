@@ -1,5 +1,5 @@
-//! The entitlement state of a customer or a resource, from the Edge API: the one read that has all
-//! that decides. Its names are those of Stigg's GraphQL API, and are brought into those of events.
+//! The entitlement state of a customer or a resource, from the Edge API: the only endpoint that returns everything that
+//! decisions depend on. Its fields are named as in Stigg's GraphQL API, and are converted to those of events.
 
 use domain::{
     entitlement::ENTITLEMENT_FIELDS,
@@ -9,10 +9,10 @@ use domain::{
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{BadRecord, MESSAGE_ID, Stigg, StiggError, client::Answer};
+use super::{BadRecord, MESSAGE_ID, Stigg, StiggError, client::StiggResponse};
 
-/// Members of a feature, in an event and in GraphQL.
-const FEATURE: [(&str, &[&str]); 7] = [
+/// A feature's fields: the name in events, and the names in the state.
+const FEATURE_FIELDS: [(&str, &[&str]); 7] = [
     ("name", &["displayName", "name"]),
     ("description", &["description"]),
     ("featureType", &["featureType"]),
@@ -22,26 +22,25 @@ const FEATURE: [(&str, &[&str]); 7] = [
     ("status", &["featureStatus", "status"]),
 ];
 
-/// Reasons for which an entry is no entitlement, but says that there is none.
+/// An entry with one of these reasons denies the feature completely, so it is not an entitlement.
 const NOT_ENTITLED: [&str; 4] = ["NoFeatureEntitlementInSubscription", "EntitlementNotFound", "FeatureNotFound", "Revoked"];
 
-/// What a customer or a resource is entitled to.
+/// The entitlements of a customer or a resource.
 #[derive(Clone, Debug, PartialEq)]
-pub struct State {
-    /// Each entitlement; none for a customer without a subscription.
+pub struct EntitlementState {
+    /// Empty for a customer without a subscription.
     pub granted: Vec<GrantedEntitlement>,
-    /// Stigg knows no such customer or resource, or says that the customer is archived.
+    /// The customer or resource is unknown to Stigg, or the customer is archived.
     pub is_gone: bool,
-    /// See [`Answer::read_at`].
+    /// See [`StiggResponse::read_at`].
     pub read_at: Timestamp,
 }
 
-/// One entitlement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GrantedEntitlement {
-    /// As an event's list has it.
+    /// In the format of events.
     pub entitlement: Value,
-    /// When its usage last changed, or the balance of the credits that pay for it, where the state says that.
+    /// When usage last changed, or for a feature paid with credits, their balance. None if the state does not have it.
     pub usage_updated_at: Option<Timestamp>,
 }
 
@@ -49,29 +48,33 @@ impl Stigg {
     /// The state of a customer, or of one of its resources.
     ///
     /// # Errors
-    /// [`StiggError`], or the state is not what is documented.
-    pub async fn state(&self, customer_id: &Id, resource_id: Option<&Id>) -> Result<Result<State, BadRecord>, StiggError> {
+    /// [`BadRecord`] if the state does not have the documented format.
+    pub async fn entitlement_state(
+        &self,
+        customer_id: &Id,
+        resource_id: Option<&Id>,
+    ) -> Result<Result<EntitlementState, BadRecord>, StiggError> {
         let parts = ["c", customer_id.as_str(), "entitlements-state.json"];
-        let mut url = self.edge_url(&parts).ok_or(StiggError::Unreadable("the id can't stand in an address"))?;
+        let mut url = self.edge_url(&parts).ok_or(StiggError::Unreadable("the id can't be part of a URL"))?;
         if let Some(resource_id) = resource_id {
             url.query_pairs_mut().append_pair("resourceId", resource_id.as_str());
         }
-        let Answer { body, read_at } = self.get(url).await?;
+        let StiggResponse { body, read_at } = self.get(url).await?;
         Ok(match body {
-            Some(body) => State::read(&body, read_at),
-            None => Ok(State { granted: Vec::new(), is_gone: true, read_at }),
+            Some(body) => EntitlementState::read(&body, read_at),
+            None => Ok(EntitlementState { granted: Vec::new(), is_gone: true, read_at }),
         })
     }
 }
 
-impl State {
+impl EntitlementState {
     fn read(body: &Value, read_at: Timestamp) -> Result<Self, BadRecord> {
-        // The state itself, or in the envelope of a GraphQL answer.
+        // The state may be wrapped like a GraphQL response.
         let state = body.get("data").unwrap_or(body);
         let state = ["entitlementsState", "cachedEntitlements"].iter().find_map(|name| state.get(name)).unwrap_or(state);
         let reason = state.get("accessDeniedReason").and_then(Value::as_str);
         let is_gone = reason.is_some_and(|reason| matches!(reason, "CustomerNotFound" | "CustomerIsArchived"));
-        // Credits stand only in the newer list, and what is paid with them only in the older one's words.
+        // The newer list `entitlementsV2` is the only one with credit wallets. `entitlements` has the features.
         let wallets = state.get("entitlementsV2").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let entries = match (state, state.get("entitlements")) {
             (Value::Array(entries), _) | (_, Some(Value::Array(entries))) => entries.as_slice(),
@@ -81,12 +84,12 @@ impl State {
         let mut granted = Vec::with_capacity(entries.len());
         for (index, entry) in entries.iter().enumerate() {
             let reason = entry.get("accessDeniedReason").and_then(Value::as_str);
-            let is_of_feature = entry.get("feature").is_some_and(|feature| !feature.is_null());
-            if reason.is_some_and(|reason| NOT_ENTITLED.contains(&reason)) || !is_of_feature {
+            let has_feature = entry.get("feature").is_some_and(|feature| !feature.is_null());
+            if reason.is_some_and(|reason| NOT_ENTITLED.contains(&reason)) || !has_feature {
                 continue;
             }
-            let paid_with = entry.get("creditRate").and_then(currency_of);
-            let wallet = paid_with.and_then(|currency| wallets.iter().find(|wallet| currency_of(wallet) == Some(currency)));
+            let currency = entry.get("creditRate").and_then(currency_of);
+            let wallet = currency.and_then(|currency| wallets.iter().find(|wallet| currency_of(wallet) == Some(currency)));
             let entitlement =
                 entitlement(entry, wallet).map_err(|problem| BadRecord::new(format!("entitlements[{index}]{problem}")))?;
             let updated_at = |value: &Value| value.get("usageUpdatedAt")?.as_str().and_then(|time| parse(time).ok());
@@ -96,7 +99,7 @@ impl State {
         Ok(Self { granted, is_gone, read_at })
     }
 
-    /// The entitlements.updated that says this of a customer, as it was shown at another moment.
+    /// An `entitlements.updated` event. `shown_at` dates the fields of `customer`.
     pub fn event(&self, customer: Value, shown_at: Timestamp, resource_id: Option<&Id>, entitlements: Vec<Value>) -> Value {
         json!({
             "type": "entitlements.updated",
@@ -110,46 +113,46 @@ impl State {
     }
 }
 
-/// An entry in an event's words, with the wallet that pays for it. What would decide wrongly for want of a member
-/// is refused, naming it.
+/// Converts an entry to the format of events, with the balance of the wallet that pays for it. Fails with the name of a
+/// missing field if decisions depend on it.
 fn entitlement(entry: &Value, wallet: Option<&Value>) -> Result<Value, String> {
     let source = entry.get("feature").unwrap_or(&Value::Null);
     let id = ["refId", "id"].iter().find_map(|name| source.get(name).filter(|id| id.is_string()));
     let mut feature = Map::from_iter([("id".to_owned(), id.ok_or(".feature.refId is missing")?.clone())]);
-    for (name, sources) in FEATURE {
+    for (name, sources) in FEATURE_FIELDS {
         if let Some(value) = sources.iter().find_map(|source_name| source.get(source_name)) {
             feature.insert(name.to_owned(), value.clone());
         }
     }
-    // Events call these the same.
-    let mut event: Map<String, Value> =
+    // These have the same names in events.
+    let mut converted: Map<String, Value> =
         ENTITLEMENT_FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), entry.get(name)?.clone()))).collect();
-    if event.get("usagePeriodEnd").is_none_or(Value::is_null)
+    if converted.get("usagePeriodEnd").is_none_or(Value::is_null)
         && let Some(end) = entry.get("nextResetDate").filter(|end| !end.is_null())
     {
-        event.insert("usagePeriodEnd".to_owned(), end.clone());
+        converted.insert("usagePeriodEnd".to_owned(), end.clone());
     }
     match feature.get("featureType").and_then(Value::as_str) {
         Some("NUMBER") if !feature.contains_key("meterType") => return Err(".feature.meterType is missing".to_owned()),
-        Some("ENUM") if !event.contains_key("enumValues") => return Err(".enumValues is missing".to_owned()),
+        Some("ENUM") if !converted.contains_key("enumValues") => return Err(".enumValues is missing".to_owned()),
         Some(_) => {}
         None => return Err(".feature.featureType is missing".to_owned()),
     }
     if let Some(currency) = entry.get("creditRate").and_then(currency_of)
-        && event.get("creditBalance").is_none_or(Value::is_null)
+        && converted.get("creditBalance").is_none_or(Value::is_null)
     {
-        event.insert("creditBalance".to_owned(), credit_balance(currency, wallet));
+        converted.insert("creditBalance".to_owned(), credit_balance(currency, wallet));
     }
-    event.insert("feature".to_owned(), feature.into());
-    Ok(event.into())
+    converted.insert("feature".to_owned(), feature.into());
+    Ok(converted.into())
 }
 
-/// The credits of a creditRate or of a wallet.
+/// The currency id of a `creditRate` or a wallet.
 fn currency_of(value: &Value) -> Option<&str> {
     value.get("currencyId").or_else(|| value.get("currency")?.get("currencyId"))?.as_str()
 }
 
-/// A balance in an event's words. A customer without a wallet has never been granted credits.
+/// A credit balance in the format of events. Without a wallet, no credits were ever granted.
 fn credit_balance(currency: &str, wallet: Option<&Value>) -> Value {
     let number = |name: &str| wallet.and_then(|wallet| wallet.get(name)?.as_f64()).unwrap_or(0.0);
     let (granted, used) = (number("usageLimit"), number("currentUsage"));
@@ -160,12 +163,12 @@ fn credit_balance(currency: &str, wallet: Option<&Value>) -> Value {
 mod tests {
     use super::*;
 
-    fn read(body: Value) -> Result<State, BadRecord> {
-        State::read(&body, "2026-01-02T00:00:00Z".parse().unwrap())
+    fn read(body: Value) -> Result<EntitlementState, BadRecord> {
+        EntitlementState::read(&body, "2026-01-02T00:00:00Z".parse().unwrap())
     }
 
     #[test]
-    fn names_of_graphql_become_those_of_events() {
+    fn graphql_names_are_converted_to_event_names() {
         let entry = json!({
             "__typename": "Entitlement", "isGranted": true, "accessDeniedReason": null, "requestedUsage": 0,
             "feature": {"__typename": "EntitlementFeature", "refId": "f", "displayName": "Seats", "description": null,
@@ -192,23 +195,23 @@ mod tests {
     }
 
     #[test]
-    fn a_state_without_what_decides_is_refused_naming_it() {
-        let number = json!({"feature": {"refId": "f", "featureType": "NUMBER"}});
-        let list = json!({"feature": {"refId": "f", "featureType": "ENUM"}});
+    fn errors_name_a_missing_field_that_decisions_depend_on() {
+        let without_meter = json!({"feature": {"refId": "f", "featureType": "NUMBER"}});
+        let without_values = json!({"feature": {"refId": "f", "featureType": "ENUM"}});
         for (body, message) in [
             (json!({}), "the state has no list `entitlements`"),
             (json!({"entitlements": {}}), "the state has no list `entitlements`"),
             (json!({"entitlements": [{"feature": {}}]}), "entitlements[0].feature.refId is missing"),
             (json!({"entitlements": [{"feature": {"refId": "f"}}]}), "entitlements[0].feature.featureType is missing"),
-            (json!({ "entitlements": [number] }), "entitlements[0].feature.meterType is missing"),
-            (json!({ "entitlements": [list] }), "entitlements[0].enumValues is missing"),
+            (json!({ "entitlements": [without_meter] }), "entitlements[0].feature.meterType is missing"),
+            (json!({ "entitlements": [without_values] }), "entitlements[0].enumValues is missing"),
         ] {
             assert_eq!(read(body).unwrap_err().to_string(), message);
         }
     }
 
     #[test]
-    fn the_balance_of_credits_comes_from_the_wallet_of_their_currency_and_is_0_without_one() {
+    fn a_credit_balance_comes_from_the_wallet_of_its_currency_and_is_0_without_one() {
         let paid = |feature: &str, currency: &str| {
             json!({"feature": {"refId": feature, "featureType": "NUMBER", "meterType": null}, "usageUpdatedAt": "2026-01-03T00:00:00Z",
                    "creditRate": {"amount": 2, "currencyId": currency}})
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_subscription_there_are_none_and_what_is_denied_is_none() {
+    fn a_customer_without_a_subscription_has_no_entitlements_and_revoked_ones_are_skipped() {
         let state = read(json!({"entitlements": [], "accessDeniedReason": "NoActiveSubscription"})).unwrap();
         assert_eq!((state.granted.len(), state.is_gone), (0, false));
         assert!(read(json!({"accessDeniedReason": "CustomerIsArchived"})).unwrap().is_gone);

@@ -63,7 +63,7 @@ pub enum FixStatus {
     No,
     /// The replica now equals Stigg.
     Yes,
-    /// Not written: the replica holds a version at least as new as what was read.
+    /// Not written: the replica's version is not older than Stigg's data.
     Newer,
 }
 
@@ -95,9 +95,9 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Skips a record for which Stigg answered 404, since it did so for every other record of the replica.
+    /// Skips a record for which Stigg answered 404, as it did for all other records of the replica.
     pub(super) fn skip_unconfirmed(&mut self, record: &'static str, id: &Id) {
-        let reason = "Stigg answers 404 for it and for every other record of the replica: check the address and the key";
+        let reason = "Stigg answers 404 for this and all other records of the replica: check the address and the key";
         self.skip(record, id, reason);
         self.is_unconfirmed = true;
     }

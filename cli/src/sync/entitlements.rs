@@ -17,7 +17,7 @@ use super::{
     Comparison, Difference, DifferenceKind, Fatal, Mode, Subject, SyncError, Synchronizer, compare, difference,
     field_differences, fix_status, skip_on_error,
 };
-use crate::stigg::{CustomerRecord, GrantedEntitlement, State};
+use crate::stigg::{CustomerRecord, EntitlementState, GrantedEntitlement};
 
 /// The customer that owns the lists, as `entitlements.updated` events carry it.
 pub(super) struct Owner {
@@ -145,9 +145,9 @@ impl Synchronizer {
         stored: Option<StoredList>,
         comparison: &mut Comparison,
     ) -> Result<(), SyncError> {
-        let state = self.stigg.state(&owner.id, scope).await??;
+        let state = self.stigg.entitlement_state(&owner.id, scope).await??;
         if state.is_gone && scope.is_none() {
-            return Err(SyncError::Skip("the Edge API does not know the customer, or says that it is archived".to_owned()));
+            return Err(SyncError::Skip("the customer is unknown to the Edge API, or archived".to_owned()));
         }
         comparison.lists += 1;
         let (event, stigg) = self.event_of(owner, scope, &state, stored.as_ref())?;
@@ -171,7 +171,7 @@ impl Synchronizer {
         &self,
         owner: &Owner,
         scope: Option<&Id>,
-        state: &State,
+        state: &EntitlementState,
         stored: Option<&StoredList>,
     ) -> Result<(Value, GrantedFeatures), SyncError> {
         let version = Version::new(state.read_at, crate::stigg::MESSAGE_ID);
@@ -187,9 +187,8 @@ impl Synchronizer {
             if let (Some(balance), Some(members)) = (balance, entitlement.as_object_mut()) {
                 members.entry("creditBalance").or_insert(balance);
             }
-            let grant = Grant::deserialize(&entitlement).map_err(|_| {
-                SyncError::Skip(format!("entitlements: a member of `{feature}` is of another kind than documented"))
-            })?;
+            let grant = Grant::deserialize(&entitlement)
+                .map_err(|_| SyncError::Skip(format!("entitlements: a field of `{feature}` has another type than documented")))?;
             let register = Register { version: version.clone(), value: grant };
             stigg.insert(feature, (Entitlement::new(register, None, None), *usage_updated_at));
             entitlements.push(entitlement);
@@ -201,7 +200,7 @@ impl Synchronizer {
         &self,
         owner: &Owner,
         scope: Option<&Id>,
-        state: &State,
+        state: &EntitlementState,
         stigg: &GrantedFeatures,
         stored: Option<&StoredList>,
     ) -> ListComparison {
@@ -216,11 +215,11 @@ impl Synchronizer {
             return compared;
         };
         let now = self.stigg.now();
-        let both: BTreeSet<&Id> = stigg.keys().chain(stored.features.keys()).collect();
-        for feature in both {
+        let features: BTreeSet<&Id> = stigg.keys().chain(stored.features.keys()).collect();
+        for feature in features {
             let subject = Subject::Entitlement { resource_id: scope.cloned(), feature_id: feature.clone() };
-            let (theirs, ours, updated_at) = match (stigg.get(feature), stored.features.get(feature)) {
-                (Some((theirs, updated_at)), Some(ours)) => (theirs, ours, updated_at),
+            let (in_stigg, in_replica, updated_at) = match (stigg.get(feature), stored.features.get(feature)) {
+                (Some((in_stigg, updated_at)), Some(in_replica)) => (in_stigg, in_replica, updated_at),
                 (Some(_), None) => {
                     compared.differences.push(difference(&owner.id, DifferenceKind::Missing, subject));
                     continue;
@@ -230,11 +229,12 @@ impl Synchronizer {
                     continue;
                 }
             };
-            let entry = compare::entitlements(theirs, &ours.entitlement, now);
+            let entry = compare::entitlements(in_stigg, &in_replica.entitlement, now);
             compared.differences.extend(field_differences(&owner.id, &subject, entry.fields));
             // Both sides' usage is older than this read, so a measurement was lost. Otherwise an event may be in
             // flight.
-            let is_settled = updated_at.is_some_and(|time| time <= state.read_at) && ours.usage_version.time() <= state.read_at;
+            let is_settled =
+                updated_at.is_some_and(|time| time <= state.read_at) && in_replica.usage_version.time() <= state.read_at;
             if is_settled {
                 compared.differences.extend(field_differences(&owner.id, &subject, entry.usage));
             } else {

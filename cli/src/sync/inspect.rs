@@ -46,7 +46,7 @@ impl Synchronizer {
         };
         let record = CustomerRecord::read(&record)?;
         if record.id != *customer_id {
-            return Err(SyncError::Skip("Stigg answers with another customer".to_owned()));
+            return Err(SyncError::Skip("Stigg returned another customer".to_owned()));
         }
         inspected.comparison.add(self.customer(&record, read_at, stored.as_ref()).await.map_err(SyncError::Fatal)?);
         if record.is_archived {

@@ -191,7 +191,7 @@ impl Synchronizer {
             return Ok(plan.clone());
         }
         let plan = match self.stigg.plan_record(plan_id).await {
-            Ok((record, _)) => record.map(|record| crate::stigg::plan(&record)),
+            Ok((record, _)) => record.map(|record| crate::stigg::plan_fields(&record)),
             Err(error) if error.is_fatal() => return Err(error.into()),
             Err(_) => None,
         };

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use super::{SyncError, Synchronizer};
 use crate::stigg::Records;
 
-/// Records requested per shard until Stigg has one.
+/// Maximum number of records requested per shard.
 const CANDIDATES: usize = 5;
 
 #[derive(Debug, Default)]

@@ -26,17 +26,17 @@ pub enum Progress {
 }
 
 impl Synchronizer {
-    /// Compares all records of a kind, starting at `from`, and calls `on` for each. The next page is fetched while one is
+    /// Compares all records of a kind, starting at `from`, and calls `on_progress` for each. The next page is fetched while one is
     /// compared.
     ///
     /// # Errors
-    /// [`Fatal`], or the error of `on`.
+    /// [`Fatal`], or the error of `on_progress`.
     pub async fn compare_all<E: From<Fatal>>(
         &self,
         records: Records,
         from: Option<Cursor>,
         concurrency: usize,
-        mut on: impl AsyncFnMut(Progress) -> Result<(), E>,
+        mut on_progress: impl AsyncFnMut(Progress) -> Result<(), E>,
     ) -> Result<(), E> {
         let fetch = async |from: Option<&Cursor>| self.stigg.page(records, None, from).await;
         let fatal = |error: StiggError| E::from(Fatal::Stigg(error));
@@ -49,9 +49,9 @@ impl Synchronizer {
                     None => None,
                 }
             };
-            let (done, following) = join(self.compare_page(records, page, concurrency, &mut on), following).await;
+            let (done, following) = join(self.compare_page(records, page, concurrency, &mut on_progress), following).await;
             done?;
-            on(Progress::Page { next: next.clone() }).await?;
+            on_progress(Progress::Page { next: next.clone() }).await?;
             match following {
                 Some(following) => page = following.map_err(fatal)?,
                 None => return Ok(()),
@@ -64,7 +64,7 @@ impl Synchronizer {
         records: Records,
         page: Page,
         concurrency: usize,
-        on: &mut impl AsyncFnMut(Progress) -> Result<(), E>,
+        on_progress: &mut impl AsyncFnMut(Progress) -> Result<(), E>,
     ) -> Result<(), E> {
         match records {
             Records::Customers => {
@@ -82,7 +82,7 @@ impl Synchronizer {
                     }
                     Ok(Progress::Record { ids: Some((record.id.clone(), record.id)), comparison })
                 };
-                report_each(stream::iter(read.into_iter().map(compare)).buffer_unordered(concurrency), on).await
+                report_each(stream::iter(read.into_iter().map(compare)).buffer_unordered(concurrency), on_progress).await
             }
             Records::Subscriptions => {
                 let read = read(&page.records, "subscription", SubscriptionRecord::read);
@@ -99,7 +99,7 @@ impl Synchronizer {
                     }
                     Ok(Progress::Record { ids: Some((record.id, record.customer_id)), comparison })
                 };
-                report_each(stream::iter(read.into_iter().map(compare)).buffer_unordered(concurrency), on).await
+                report_each(stream::iter(read.into_iter().map(compare)).buffer_unordered(concurrency), on_progress).await
             }
         }
     }
@@ -127,11 +127,11 @@ impl Synchronizer {
 
 async fn report_each<E: From<Fatal>>(
     compared: impl futures_util::Stream<Item = Result<Progress, Fatal>>,
-    on: &mut impl AsyncFnMut(Progress) -> Result<(), E>,
+    on_progress: &mut impl AsyncFnMut(Progress) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut compared = std::pin::pin!(compared);
     while let Some(progress) = compared.next().await {
-        on(progress?).await?;
+        on_progress(progress?).await?;
     }
     Ok(())
 }

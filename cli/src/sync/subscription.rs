@@ -53,7 +53,7 @@ impl Synchronizer {
             None => differences.push(difference(&record.customer_id, DifferenceKind::Missing, subject.clone())),
             Some(stored) => {
                 let mut differing = compare::differing_fields(&record.fields, &shown);
-                let texts = [
+                let ids_and_names = [
                     ("customerId", Some(record.customer_id.as_str()), Some(stored.customer_id.as_str())),
                     ("planId", Some(record.plan_id.as_str()), Some(stored.details.plan_id.as_str())),
                     (
@@ -63,7 +63,7 @@ impl Synchronizer {
                     ),
                     ("planName", plan.get("name").and_then(Value::as_str), Some(stored.details.plan_name.as_str())),
                 ];
-                for (name, stigg, replica) in texts {
+                for (name, stigg, replica) in ids_and_names {
                     // Not compared if Stigg does not return the plan's name.
                     if stigg != replica && !(name == "planName" && stigg.is_none()) {
                         differing.push(compare::Field { name: name.to_owned(), stigg: stigg.into(), replica: replica.into() });
@@ -108,7 +108,7 @@ impl Synchronizer {
             plan.clear();
         }
         match record.fields.get("plan").and_then(Value::as_object) {
-            Some(told) if told.contains_key("name") => plan.extend(told.clone()),
+            Some(fields) if fields.contains_key("name") => plan.extend(fields.clone()),
             _ => plan.extend(self.plan(&record.plan_id).await?.unwrap_or_default()),
         }
         Ok(plan)
@@ -117,14 +117,14 @@ impl Synchronizer {
 
 /// The fields of a full event: the record's, completed with stored fields that only events carry.
 fn merged_fields(record: &SubscriptionRecord, shown: Map<String, Value>, plan: Map<String, Value>) -> Map<String, Value> {
-    let held_addons = shown.get("addons").and_then(Value::as_array).cloned().unwrap_or_default();
+    let stored_addons = shown.get("addons").and_then(Value::as_array).cloned().unwrap_or_default();
     let mut merged = shown;
     merged.extend(record.fields.clone());
     merged.insert("plan".to_owned(), plan.into());
     if let Some(Value::Array(addons)) = merged.get_mut("addons") {
         for addon in addons.iter_mut().filter_map(Value::as_object_mut) {
-            let known = held_addons.iter().find(|stored| stored.get("id") == addon.get("id")).and_then(Value::as_object);
-            for (name, value) in known.into_iter().flatten() {
+            let stored = stored_addons.iter().find(|stored| stored.get("id") == addon.get("id")).and_then(Value::as_object);
+            for (name, value) in stored.into_iter().flatten() {
                 addon.entry(name.clone()).or_insert_with(|| value.clone());
             }
         }

@@ -1,4 +1,4 @@
-//! The deployment that a command speaks to, once it is found.
+//! A resolved deployment: its store, URLs and other resources.
 
 use std::time::Duration;
 
@@ -6,28 +6,25 @@ use aws_sdk_dynamodb::config::{retry::RetryConfig, timeout::TimeoutConfig};
 use runtime::aws::{Budget, dynamodb};
 use store::{Store, Tables};
 
-use super::{PATIENT, Sdk, TargetError};
+use super::{COMMAND_BUDGET, Sdk, TargetError};
 use crate::{http, outcome};
 use runtime::aws::any_credentials;
 use template::tables;
 
-/// How long the local stack may take to say where its DynamoDB is.
+/// Timeout for reading the DynamoDB endpoint of the local stack.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the three functions answer.
+/// The URLs of the three functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Urls {
-    /// Takes events.
     pub webhook: String,
-    /// Answers queries.
     pub graphql: String,
-    /// Decides.
     pub check_access: String,
 }
 
 impl Urls {
-    /// Under the API's address. One of the functions' own addresses will do for that.
-    pub fn under(api: &str) -> Self {
+    /// `api` is the address of the API or of one of its functions.
+    pub fn of_api(api: &str) -> Self {
         let paths = ["/webhook", "/graphql", "/check-access"];
         let api = api.trim_end_matches('/');
         let api = paths.into_iter().find_map(|path| api.strip_suffix(path)).unwrap_or(api);
@@ -35,64 +32,54 @@ impl Urls {
     }
 }
 
-/// What a deployment has beside its tables and addresses, as far as it is known.
+/// ARNs of secrets and URLs of queues, if they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
-    /// The webhook's secret in Secrets Manager.
     pub webhook_secret: Option<String>,
-    /// The secret of `/graphql`.
     pub graphql_secret: Option<String>,
-    /// The secret of `/check-access`.
     pub check_access_secret: Option<String>,
-    /// The queue of events that the store did not take.
+    /// Parked events: the store failed.
     pub event_queue: Option<String>,
-    /// The queue of events that it never took.
+    /// Parked events that failed 50 times.
     pub dead_letter_queue: Option<String>,
-    /// The queue of events that could not be applied.
+    /// Events that can't be applied.
     pub set_aside_queue: Option<String>,
 }
 
-/// Where a deployment is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// A stack in AWS.
+pub enum DeploymentKind {
+    /// A stack in AWS, by name.
     Stack(String),
-    /// Named tables or addresses elsewhere.
-    Named,
-    /// This machine.
+    /// Tables or addresses given by options, not on this machine.
+    Explicit,
+    /// On this machine.
     Local,
 }
 
-/// The deployment that a command speaks to.
 #[derive(Clone, Debug)]
 pub struct Deployment {
-    /// Where it is.
-    pub place: Place,
-    /// Where its functions answer; None where only tables were named.
+    pub kind: DeploymentKind,
+    /// None if only tables were given.
     pub urls: Option<Urls>,
-    /// What it has beside.
     pub resources: Resources,
-    /// AWS's services, as this command reaches them.
     pub sdk: Sdk,
-    /// The stack's ARN, which names region and account.
+    /// The stack's ARN, which contains region and account.
     pub arn: Option<String>,
     pub(super) tables: Option<Tables>,
     pub(super) dynamodb_endpoint: Option<String>,
-    /// The local stack's address, which tells where its DynamoDB is.
-    pub(super) local_api: Option<String>,
+    /// `--url` or the local stack's address. None for a stack in AWS, or if only tables were given.
+    pub(super) api_url: Option<String>,
 }
 
 impl Deployment {
-    /// Its store.
-    ///
     /// # Errors
-    /// If its tables are not known, or it is the local stack and that is not served.
+    /// If the tables are unknown, or the local stack is not running.
     pub async fn store(&self) -> Result<Store, TargetError> {
-        self.store_within(PATIENT).await
+        self.store_with_budget(COMMAND_BUDGET).await
     }
 
-    /// Its store, with another budget of time.
-    pub async fn store_within(&self, budget: Budget) -> Result<Store, TargetError> {
+    /// Like [`Self::store`], with other timeouts.
+    pub async fn store_with_budget(&self, budget: Budget) -> Result<Store, TargetError> {
         let endpoint = match (&self.dynamodb_endpoint, &self.tables) {
             (Some(endpoint), _) => Some(endpoint.clone()),
             (None, Some(_)) => None,
@@ -108,14 +95,14 @@ impl Deployment {
         Ok(Store::new(client, tables))
     }
 
-    /// AWS's DynamoDB, or another one by AWS's credentials.
+    /// A DynamoDB client with AWS credentials. The default endpoint is that of AWS.
     async fn dynamodb(&self, endpoint: Option<String>, budget: Budget) -> Result<aws_sdk_dynamodb::Client, TargetError> {
-        let chain = self.sdk.chain().await?;
+        let config = self.sdk.config().await?;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(budget.connect)
             .operation_attempt_timeout(budget.attempt)
             .operation_timeout(budget.total);
-        let mut config = aws_sdk_dynamodb::config::Builder::from(chain)
+        let mut config = aws_sdk_dynamodb::config::Builder::from(config)
             .timeout_config(timeouts.build())
             .retry_config(RetryConfig::standard().with_max_attempts(budget.attempts));
         if endpoint.is_some() {
@@ -124,9 +111,9 @@ impl Deployment {
         Ok(aws_sdk_dynamodb::Client::from_conf(config.build()))
     }
 
-    /// Where the local stack has its DynamoDB, as it says itself.
+    /// The endpoint of the local stack's DynamoDB, from a response header.
     async fn local_dynamodb(&self) -> Result<String, TargetError> {
-        let url = self.local_api.clone().unwrap_or_default();
+        let url = self.api_url.clone().unwrap_or_default();
         if !template::local::is_local(&url) {
             return Err(TargetError::TablesUnknown(url));
         }
@@ -138,18 +125,18 @@ impl Deployment {
         endpoint.map(str::to_owned).ok_or(TargetError::NotLocalStack(url))
     }
 
-    /// Its tables, as far as they were named.
+    /// None if the tables are still unknown: those of the local stack.
     pub fn tables(&self) -> Option<&Tables> {
         self.tables.as_ref()
     }
 
-    /// What it is called in messages.
+    /// The deployment's name in messages.
     pub fn name(&self) -> String {
-        match (&self.place, &self.local_api, &self.dynamodb_endpoint) {
-            (Place::Stack(stack), _, _) => format!("the stack {stack}"),
-            (Place::Local, Some(api), None) => format!("the local stack on {api}"),
+        match (&self.kind, &self.api_url, &self.dynamodb_endpoint) {
+            (DeploymentKind::Stack(stack), _, _) => format!("the stack {stack}"),
+            (DeploymentKind::Local, Some(url), None) => format!("the local stack on {url}"),
             (_, _, Some(endpoint)) => format!("the DynamoDB on {endpoint}"),
-            (_, Some(api), _) => api.clone(),
+            (_, Some(url), _) => url.clone(),
             (_, None, None) => "the tables in AWS".to_owned(),
         }
     }

@@ -1,4 +1,4 @@
-//! AWS's services, by the ordinary chain of regions and credentials.
+//! Clients of AWS services, with the SDK's default chain of regions and credentials.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use runtime::aws::{http_client, sdk_config};
 use tokio::sync::OnceCell;
 
-use super::{PATIENT, TargetError};
+use super::{COMMAND_BUDGET, TargetError};
 use runtime::aws::any_credentials;
 
-/// AWS's services. The chain is loaded when the first of them is needed, since a command on the local
+/// Creates clients of AWS services. Region and credentials are resolved for the first client, since a command on the local
 /// stack needs none. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sdk {
@@ -17,7 +17,7 @@ pub struct Sdk {
     profile: Option<String>,
     sqs_endpoint: Option<String>,
     secrets_manager_endpoint: Option<String>,
-    chain: Arc<OnceCell<SdkConfig>>,
+    config: Arc<OnceCell<SdkConfig>>,
 }
 
 impl Sdk {
@@ -27,14 +27,12 @@ impl Sdk {
         sqs_endpoint: Option<String>,
         secrets_manager_endpoint: Option<String>,
     ) -> Self {
-        Self { region, profile, sqs_endpoint, secrets_manager_endpoint, chain: Arc::default() }
+        Self { region, profile, sqs_endpoint, secrets_manager_endpoint, config: Arc::default() }
     }
 
-    /// What the chain comes to.
-    ///
     /// # Errors
-    /// If no region is known.
-    pub async fn chain(&self) -> Result<&SdkConfig, TargetError> {
+    /// If the region is unknown.
+    pub async fn config(&self) -> Result<&SdkConfig, TargetError> {
         let load = async {
             let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http_client());
             if let Some(region) = &self.region {
@@ -45,45 +43,33 @@ impl Sdk {
             }
             loader.load().await
         };
-        let chain = self.chain.get_or_init(|| load).await;
-        if chain.region().is_none() { Err(TargetError::Region) } else { Ok(chain) }
+        let config = self.config.get_or_init(|| load).await;
+        if config.region().is_none() { Err(TargetError::Region) } else { Ok(config) }
     }
 
-    /// CloudFormation.
-    ///
-    /// # Errors
-    /// If no region is known.
     pub async fn cloudformation(&self) -> Result<aws_sdk_cloudformation::Client, TargetError> {
-        Ok(aws_sdk_cloudformation::Client::new(self.chain().await?))
+        Ok(aws_sdk_cloudformation::Client::new(self.config().await?))
     }
 
-    /// SQS, or what stands in for it.
-    ///
-    /// # Errors
-    /// If no region is known.
     pub async fn sqs(&self) -> Result<aws_sdk_sqs::Client, TargetError> {
-        Ok(aws_sdk_sqs::Client::new(&self.service(self.sqs_endpoint.as_deref()).await?))
+        Ok(aws_sdk_sqs::Client::new(&self.config_at(self.sqs_endpoint.as_deref()).await?))
     }
 
-    /// Secrets Manager, or what stands in for it.
-    ///
-    /// # Errors
-    /// If no region is known.
     pub async fn secrets_manager(&self) -> Result<aws_sdk_secretsmanager::Client, TargetError> {
-        Ok(aws_sdk_secretsmanager::Client::new(&self.service(self.secrets_manager_endpoint.as_deref()).await?))
+        Ok(aws_sdk_secretsmanager::Client::new(&self.config_at(self.secrets_manager_endpoint.as_deref()).await?))
     }
 
-    /// What a service's client is made from, at another endpoint than AWS's if one is given.
-    async fn service(&self, endpoint: Option<&str>) -> Result<SdkConfig, TargetError> {
+    /// The configuration of a client, with another endpoint than that of AWS if one is given.
+    async fn config_at(&self, endpoint: Option<&str>) -> Result<SdkConfig, TargetError> {
         match endpoint {
-            Some(endpoint) if template::local::is_local(endpoint) => Ok(on_this_machine(endpoint)),
-            Some(endpoint) => Ok(self.chain().await?.to_builder().endpoint_url(endpoint).build()),
-            None => Ok(self.chain().await?.clone()),
+            Some(endpoint) if template::local::is_local(endpoint) => Ok(local_config(endpoint)),
+            Some(endpoint) => Ok(self.config().await?.to_builder().endpoint_url(endpoint).build()),
+            None => Ok(self.config().await?.clone()),
         }
     }
 }
 
-/// For what stands in for a service on this machine and takes any credentials.
-fn on_this_machine(endpoint: &str) -> SdkConfig {
-    sdk_config(Some("us-east-1".to_owned()), any_credentials(), http_client(), Some(endpoint.to_owned()), PATIENT)
+/// For a fake of a service on this machine, which accepts any credentials.
+fn local_config(endpoint: &str) -> SdkConfig {
+    sdk_config(Some("us-east-1".to_owned()), any_credentials(), http_client(), Some(endpoint.to_owned()), COMMAND_BUDGET)
 }

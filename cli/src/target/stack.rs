@@ -1,4 +1,4 @@
-//! A stack's outputs: the names of its tables, addresses, secrets and queues.
+//! Reads a stack's outputs: its tables, addresses, secrets and queues.
 
 use std::collections::HashMap;
 
@@ -7,22 +7,20 @@ use store::Tables;
 use super::{Resources, Sdk, TargetError, Urls};
 use crate::outcome;
 
-/// What a stack says of itself.
 #[derive(Debug)]
 pub(super) struct Outputs {
     pub(super) tables: Tables,
     pub(super) urls: Urls,
     pub(super) resources: Resources,
-    /// The stack's ARN, which names region and account.
+    /// The stack's ARN, which contains region and account.
     pub(super) arn: Option<String>,
 }
 
-/// Reads a stack's outputs.
 pub(super) async fn outputs(stack: &str, sdk: &Sdk) -> Result<Outputs, TargetError> {
     let failed = |reason: String| TargetError::Stack { stack: stack.to_owned(), reason };
-    let answer = sdk.cloudformation().await?.describe_stacks().stack_name(stack).send().await;
-    let answer = answer.map_err(|error| failed(outcome::aws_error(&error)))?;
-    let described = answer.stacks().first().ok_or_else(|| failed("there is no such stack".to_owned()))?;
+    let response = sdk.cloudformation().await?.describe_stacks().stack_name(stack).send().await;
+    let response = response.map_err(|error| failed(outcome::aws_error(&error)))?;
+    let described = response.stacks().first().ok_or_else(|| failed("there is no such stack".to_owned()))?;
     let outputs = described.outputs().iter().filter_map(|output| Some((output.output_key()?, output.output_value()?)));
     Ok(Outputs { arn: described.stack_id().map(str::to_owned), ..read(stack, &outputs.collect())? })
 }
@@ -41,7 +39,7 @@ fn read(stack: &str, outputs: &HashMap<&str, &str>) -> Result<Outputs, TargetErr
             graphql: required("GraphqlUrl")?,
             check_access: required("CheckAccessUrl")?,
         },
-        // A stack has them by its parameters: readers may be let in without tokens.
+        // Optional: they depend on the stack's parameters.
         resources: Resources {
             webhook_secret: optional("WebhookSecretArn"),
             graphql_secret: optional("GraphqlSecretArn"),
@@ -60,7 +58,7 @@ mod tests {
     use template::TEMPLATE;
 
     #[test]
-    fn every_output_that_is_read_is_one_of_the_templates() {
+    fn the_template_has_every_output_that_is_read() {
         let template: yaml_serde::Value = yaml_serde::from_str(TEMPLATE).unwrap();
         let outputs = template["Outputs"].as_mapping().unwrap();
         let outputs: HashMap<&str, &str> = outputs.iter().map(|(name, _)| (name.as_str().unwrap(), "value")).collect();
@@ -71,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_of_something_else_is_told_by_the_output_it_lacks() {
+    fn the_error_for_a_stack_of_another_project_names_the_missing_output() {
         let error = read("shop", &HashMap::from([("CustomersTableName", "c")])).err().unwrap().to_string();
         assert!(error.contains("shop") && error.contains("SubscriptionsTableName"), "{error}");
     }

@@ -88,7 +88,7 @@ impl Aws {
 async fn a_stack_is_known_by_its_name_alone() {
     let aws = Aws::start().await;
     let output = aws.byos(&["send", "--sample", "--stack", "replica", "--yes"]).await;
-    assert!(output.code == 0 && output.out.ends_with("21 taken.\n"), "{output:?}");
+    assert!(output.code == 0 && output.out.ends_with("21 accepted.\n"), "{output:?}");
     let output = aws.byos(&["show", "customer-alder", "--stack", "replica", "--json"]).await;
     assert_eq!(output.json()["visible"]["name"], "Alder Analytics GmbH");
     let output = aws.byos(&["show", "customer-alder", "--stack", "other"]).await;
@@ -100,7 +100,7 @@ async fn an_unset_secret_is_reported_before_anything_is_sent() {
     let aws = Aws::start().await;
     aws.secrets.put(Some(&json!({"secret": ""})));
     let output = aws.byos(&["send", "--sample", "--stack", "replica", "--yes"]).await;
-    assert!(output.code == 1 && output.out.is_empty() && output.err.contains("arn:webhook holds no value yet"), "{output:?}");
+    assert!(output.code == 1 && output.out.is_empty() && output.err.contains("arn:webhook is not set yet"), "{output:?}");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ async fn an_event_comes_from_a_file_or_from_standard_input_and_bytes_count() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), EVENT).unwrap();
     let output = local.byos(&["send", file.path().to_str().unwrap()]).await;
-    assert!(output.code == 0 && output.out.contains("200 applied") && output.out.ends_with("1 taken.\n"), "{output:?}");
+    assert!(output.code == 0 && output.out.contains("200 applied") && output.out.ends_with("1 accepted.\n"), "{output:?}");
     let output = local.byos_with(&["send", "-", "--json"], &[], EVENT).await;
     let line = &output.json_lines()[0];
     assert_eq!((&line["outcome"], &line["messageId"], &line["tries"]), (&json!("stale"), &json!("m"), &json!(1)));
@@ -38,7 +38,7 @@ async fn a_rejected_event_exits_with_1_and_is_reported_without_the_secret() {
     assert!(output.out.contains("401 the header Stigg-Webhooks-Secret is missing or wrong"), "{output:?}");
     assert!(!format!("{output:?}").contains("a-wrong-secret"));
     let output = local.byos(&["send", "-", "--no-retry", "--secret", "local-secret"]).await;
-    assert!(output.code == 1 && output.err.contains("standard input holds no event"), "{output:?}");
+    assert!(output.code == 1 && output.err.contains("standard input contains no event"), "{output:?}");
 }
 
 #[tokio::test]

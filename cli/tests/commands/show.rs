@@ -62,7 +62,7 @@ async fn a_deleted_customer_is_its_deletion_and_one_that_never_was_exits_with_3(
     assert!(page["registers"]["tombstone"]["messageId"].is_string() && page["expiresAt"].is_string(), "{page}");
     let output = local.byos(&["show", "nobody"]).await;
     assert!(
-        output.code == 3 && output.out.contains("Nothing is stored of a customer nobody in the DynamoDB on http://127.0.0.1:"),
+        output.code == 3 && output.out.contains("Nothing is stored for the customer nobody in the DynamoDB on http://127.0.0.1:"),
         "{output:?}"
     );
     let output = local.byos(&["show", "nobody", "--json"]).await;

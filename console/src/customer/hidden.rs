@@ -32,7 +32,7 @@ impl View<'_> {
     fn hidden_customer(&self) -> Vec<Markup> {
         let registers = &self.report.registers;
         let mut points = Vec::new();
-        match self.report.standing {
+        match self.report.state {
             "deleted" => points.push(html! {
                 b { "The customer is deleted." } " Checks answer CustomerIsArchived, and no list shows it. "
                 @if let Some(tombstone) = &registers.tombstone { (event(tombstone, self.now)) }

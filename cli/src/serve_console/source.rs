@@ -1,4 +1,4 @@
-//! What the console shows beside the tables: the queues, the checks of `byos doctor`, and what the local stack did.
+//! The console's data from outside the tables: queues and the checks of `byos doctor`.
 
 use std::collections::HashSet;
 
@@ -7,41 +7,40 @@ use domain::event::{self, Received};
 use futures_util::future::{BoxFuture, join_all};
 
 use crate::{
-    delivery::Label,
+    delivery::EventLabel,
     doctor,
     outcome::aws_error,
-    recorded::{self, Recorded},
+    recorded::{self, RecordedEvent},
     target::Deployment,
 };
 
-/// SQS gives at most ten messages at once, of some of its servers. So often it is asked.
-const LOOKS: usize = 5;
+/// Maximum number of receive requests per queue. Each returns at most ten messages, from some of SQS's servers.
+const MAX_RECEIVES: usize = 5;
 
-/// A deployment, for the console.
-pub(crate) struct Operator {
+pub(crate) struct DeploymentSource {
     deployment: Deployment,
 }
 
-impl Operator {
+impl DeploymentSource {
     pub(crate) fn new(deployment: Deployment) -> Self {
         Self { deployment }
     }
 
-    async fn queue(&self, name: &'static str, purpose: &'static str, url: &str, is_looked_into: bool) -> Queue {
+    async fn queue(&self, name: &'static str, purpose: &'static str, url: &str, has_sample: bool) -> Queue {
         let content = async {
-            let count = doctor::waiting(&self.deployment, url).await?;
-            let events = if is_looked_into && count > 0 { Some(self.sample(url).await?) } else { None };
+            let count = doctor::message_count(&self.deployment, url).await?;
+            let events = if has_sample && count > 0 { Some(self.sample(url).await?) } else { None };
             Ok(QueueContent { count, events })
         };
         Queue { name, purpose, content: content.await }
     }
 
-    /// Some of a queue's events. A message that is received with no visibility timeout stays where it is, for
-    /// `byos replay` too; its count of receives grows, which nothing reads in a queue without a redrive policy.
+    /// A sample of a queue's events. A visibility timeout of 0 leaves the messages available, also for `byos replay`. It
+    /// increments their receive count, so the queue must not have a redrive policy.
     async fn sample(&self, url: &str) -> Result<Vec<WaitingEvent>, String> {
         let sqs = self.deployment.sdk.sqs().await.map_err(|error| error.to_string())?;
         let (mut seen, mut events) = (HashSet::new(), Vec::new());
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_RECEIVES {
             let request = sqs.receive_message().queue_url(url).max_number_of_messages(10).visibility_timeout(0);
             let messages = request.send().await.map_err(|error| aws_error(&error))?.messages.unwrap_or_default();
             let new: Vec<_> = messages.into_iter().filter(|message| seen.insert(message.message_id.clone())).collect();
@@ -49,7 +48,7 @@ impl Operator {
                 break;
             }
             for message in new {
-                events.extend(waiting(message.body().unwrap_or_default()));
+                events.extend(events_in_message(message.body().unwrap_or_default()));
             }
         }
         events.sort_by_key(|event| event.received);
@@ -57,8 +56,8 @@ impl Operator {
     }
 }
 
-/// The events in a message, with what keeps this version from applying them.
-fn waiting(message: &str) -> Vec<WaitingEvent> {
+/// The events in a message, each with the reason why this version can't apply it, if any.
+fn events_in_message(message: &str) -> Vec<WaitingEvent> {
     match recorded::from_json("the message", message.as_bytes()) {
         Ok(events) => events.iter().map(waiting_event).collect(),
         Err(error) => {
@@ -67,23 +66,23 @@ fn waiting(message: &str) -> Vec<WaitingEvent> {
     }
 }
 
-fn waiting_event(Recorded { body, received, .. }: &Recorded) -> WaitingEvent {
-    let Label { r#type: kind, message_id } = Label::of(body);
+fn waiting_event(RecordedEvent { body, received_at, .. }: &RecordedEvent) -> WaitingEvent {
+    let EventLabel { r#type: kind, message_id } = EventLabel::of(body);
     let problem = match event::parse(body) {
         Ok(Received::Handled(_)) => None,
         Ok(Received::Ignored { .. }) => Some("its type is not handled: `byos replay` removes it".to_owned()),
         Err(error) => Some(error.to_string()),
     };
-    WaitingEvent { kind, message_id, received: *received, problem }
+    WaitingEvent { kind, message_id, received: *received_at, problem }
 }
 
-impl Source for Operator {
+impl Source for DeploymentSource {
     fn deployment(&self) -> String {
         self.deployment.name()
     }
 
     fn doctor(&self) -> BoxFuture<'_, Vec<Finding>> {
-        Box::pin(doctor::look_only(&self.deployment))
+        Box::pin(doctor::read_only_checks(&self.deployment))
     }
 
     fn queues(&self) -> BoxFuture<'_, Vec<Queue>> {
@@ -91,9 +90,9 @@ impl Source for Operator {
         let queues = [
             (
                 "Event queue",
-                "Parked: the store did not take them. The webhook writes them by itself once it does.",
+                "Parked events: DynamoDB was unavailable. The webhook retries them automatically.",
                 &resources.event_queue,
-                // Its receives are counted: after 50 of them a message goes to the dead-letter queue.
+                // No sample: a message goes to the dead-letter queue after 50 receives.
                 false,
             ),
             (
@@ -104,13 +103,13 @@ impl Source for Operator {
             ),
             (
                 "Set-aside queue",
-                "Authentic events that could not be applied. `byos replay` writes them once a version can.",
+                "Authentic events that this version could not apply. `byos replay` writes them after an update that can.",
                 &resources.set_aside_queue,
                 true,
             ),
         ];
-        let there = queues.into_iter().filter_map(|(name, purpose, url, looked)| Some((name, purpose, url.as_ref()?, looked)));
-        Box::pin(join_all(there.map(|(name, purpose, url, looked)| self.queue(name, purpose, url, looked))))
+        let known = queues.into_iter().filter_map(|(name, purpose, url, sample)| Some((name, purpose, url.as_ref()?, sample)));
+        Box::pin(join_all(known.map(|(name, purpose, url, sample)| self.queue(name, purpose, url, sample))))
     }
 
     fn activity(&self) -> Option<Activity> {
@@ -135,21 +134,21 @@ mod tests {
     }
 
     #[test]
-    fn a_waiting_event_tells_its_type_its_id_and_why_it_can_not_be_applied() {
-        let event = |body: &str| waiting(&parked(body)).remove(0);
+    fn a_waiting_event_has_its_type_its_message_id_and_the_reason_why_it_can_not_be_applied() {
+        let event = |body: &str| events_in_message(&parked(body)).remove(0);
         let set_aside = event(r#"{"type":"customer.created","messageId":"m-1","name":"Ann Example"}"#);
         assert_eq!((set_aside.kind.as_deref(), set_aside.message_id.as_deref()), (Some("customer.created"), Some("m-1")));
         assert_eq!(set_aside.received, Some("2026-11-24T08:00:00Z".parse().unwrap()));
         let problem = set_aside.problem.unwrap();
         assert!(problem.starts_with("customer.created: `id` ") && !problem.contains("Ann"), "{problem}");
-        let dead = event(r#"{"type":"customer.created","messageId":"m-1","id":"c","timestamp":"2026-11-24T08:00:00Z"}"#);
-        assert_eq!(dead.problem, None);
+        let applicable = event(r#"{"type":"customer.created","messageId":"m-1","id":"c","timestamp":"2026-11-24T08:00:00Z"}"#);
+        assert_eq!(applicable.problem, None);
         assert!(event(r#"{"type":"coupon.created"}"#).problem.unwrap().contains("not handled"));
     }
 
     #[test]
     fn a_message_without_an_event_is_reported() {
-        let told = waiting("hello").remove(0);
-        assert!(told.kind.is_none() && told.problem.unwrap().contains("not JSON"));
+        let event = events_in_message("hello").remove(0);
+        assert!(event.kind.is_none() && event.problem.unwrap().contains("not JSON"));
     }
 }
