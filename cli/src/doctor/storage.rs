@@ -15,6 +15,8 @@ use template::{
     tables::{self, Table},
 };
 
+const CHECK_ACCESS: &str = "/check-access";
+
 /// Checks the three tables.
 pub(super) async fn tables(deployment: &Deployment, store: &Store, findings: &mut Findings) {
     let template = match tables::read(TEMPLATE) {
@@ -132,7 +134,8 @@ pub(super) async fn secrets(options: &Doctor, deployment: &Deployment, findings:
         }
     }
     let mut stack_token = None;
-    for (name, arn) in [("/graphql", &resources.graphql_secret), ("/check-access", &resources.check_access_secret)] {
+    let readers = [("/graphql", &resources.graphql_secret), (CHECK_ACCESS, &resources.check_access_secret)];
+    for (name, arn) in readers {
         let Some(arn) = arn else { continue };
         let title = format!("secret of {name}");
         match secrets::read::<ReaderSecret>(&deployment.sdk, arn).await {
@@ -142,14 +145,14 @@ pub(super) async fn secrets(options: &Doctor, deployment: &Deployment, findings:
             }
             Ok(secret) => {
                 findings.ok(title, "set");
-                stack_token = Some(secret.token);
+                if name == CHECK_ACCESS {
+                    stack_token = Some(secret.token);
+                }
             }
             Err(error) => findings.warn(title, error.to_string(), "grant yourself secretsmanager:GetSecretValue"),
         }
     }
     let local = (deployment.kind == DeploymentKind::Local).then(|| template::local::API_TOKEN.to_owned());
-    // The secret of /check-access is read last.
-    let stack_token = stack_token.filter(|_| resources.check_access_secret.is_some());
     options.token.clone().filter(|token| !token.is_empty()).or(stack_token).or(local)
 }
 
