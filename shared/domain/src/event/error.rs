@@ -33,7 +33,7 @@ impl EventError {
     }
 
     /// Whether the event has a supported type, so that it must not be lost.
-    pub fn is_of_known_event(&self) -> bool {
+    pub fn has_supported_type(&self) -> bool {
         match self {
             Self::Undecodable { .. }
             | Self::Field { .. }
