@@ -269,7 +269,7 @@ pub(crate) fn entitlement<'a>(scope: &'a Scope, feature: &Feature<'a>, typename:
         usage_period_anchor: entitlement.period.usage_period_anchor.map(time::to_fixed_width),
         usage_period_start,
         usage_period_end,
-        reset_period: reset_period.map(ResetPeriod::word),
+        reset_period: reset_period.map(ResetPeriod::as_str),
         reset_period_configuration: reset_period
             .and_then(|period| reset_period_configuration(period, stored.reset_period_configuration?)),
         credit_rate: stored.credit_rate.and_then(|rate| serde_json::from_str(rate.get()).ok()),

@@ -57,20 +57,20 @@ impl OwnEnvironment {
         envelope: &Envelope,
         Timing { received, now }: Timing,
     ) -> Result<bool, StoreError> {
-        let Some(event_id) = &envelope.environment_id else { return Ok(true) };
+        let Some(environment_id) = &envelope.environment_id else { return Ok(true) };
         let mut cached = self.cached();
-        if cached == CachedId::Decided(event_id.clone()) {
+        if cached == CachedId::Decided(environment_id.clone()) {
             return Ok(true);
         }
         if !cached.is_undecided(now) {
             cached = CachedId::new(store.environment().await?, now);
         }
         if cached.is_undecided(now) && is_recent(envelope, received) {
-            cached = CachedId::Decided(store.remember_environment_id(event_id).await?);
+            cached = CachedId::Decided(store.remember_environment_id(environment_id).await?);
         }
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = cached.clone();
         Ok(match cached {
-            CachedId::Decided(own_id) => own_id == *event_id,
+            CachedId::Decided(own_id) => own_id == *environment_id,
             CachedId::Unread | CachedId::Undecided(_) => true,
         })
     }

@@ -34,7 +34,7 @@ pub fn problem(error: &serde_json::Error) -> String {
     }
 }
 
-/// serde's name of a type as JSON's name.
+/// Converts serde's name of a type to JSON's.
 fn json_type_name(expected: &str) -> &str {
     match expected {
         "f64" => "a number",

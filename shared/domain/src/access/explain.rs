@@ -45,7 +45,7 @@ rules! {
     CreditsLeft "5a" "credits left, no other limit"
     Boolean "6" "BOOLEAN"
     Enum "7" "ENUM"
-    UnknownType "7a" "a type not known here"
+    UnknownType "7a" "an unsupported type"
     Unmetered "8" "NUMBER without a meter"
     Unlimited "9" "unlimited, or a soft limit"
     WithinLimit "10" "used + requested ≤ limit"
