@@ -63,7 +63,7 @@ impl AuthorizerEvent {
         }
     }
 
-    /// The only value of a part of the request. Two values are an error: the service behind could use the other one.
+    /// The only value of a part of the request. Two values are an error: the service behind the API could use the other one.
     fn value(&self, source: &Source) -> Result<Option<String>, AuthorizerError> {
         let mut values = self.values(source).into_iter();
         match (values.next(), values.next()) {
@@ -262,7 +262,7 @@ impl Authorizer {
 #[serde(rename_all = "camelCase")]
 struct Authorization<C> {
     is_authorized: bool,
-    /// Available to the service behind and to the access log as `$context.authorizer.NAME`.
+    /// Available to the service behind the API and to the access log as `$context.authorizer.NAME`.
     context: C,
 }
 

@@ -58,7 +58,7 @@ impl BrowserOrigins {
     }
 }
 
-/// The Edge API's path of a browser's request. None for other requests.
+/// The path of Stigg's Edge API in a browser's request. None for other requests.
 pub(crate) fn edge_path(path: &str) -> Option<&str> {
     path.strip_prefix(PREFIX).filter(|rest| rest.starts_with("/v1/"))
 }

@@ -66,7 +66,7 @@ struct EntitlementsState<'a> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
+#[expect(clippy::large_enum_variant, reason = "most values are of the large variant")]
 enum EntitlementV2<'a> {
     Feature(EntitlementJson<'a>),
     Credit(CreditJson<'a>),

@@ -13,7 +13,7 @@ use crate::authorizer::AuthorizerEvent;
 pub enum Invocation {
     /// An HTTP request, or an event of unknown form.
     Http(GatewayEvent),
-    /// A request to another service that an HTTP API wants authorized.
+    /// An HTTP API asks whether to forward a request to another service.
     Authorizer(Box<AuthorizerEvent>),
     /// A check in the form of `/check-access`, or a list of checks. Authorized by the IAM permission to invoke the function.
     /// An HTTP request can't get here: its body is only a string inside an event.

@@ -6,7 +6,7 @@
 //! | key | value |
 //! |---|---|
 //! | `<feature>` | boolean: whether access is granted |
-//! | `<feature>.limit` | number: the limit of a NUMBER feature; [`UNLIMITED`] where there is none |
+//! | `<feature>.limit` | number: the limit of a NUMBER feature; [`UNLIMITED`] if its usage is unlimited |
 //! | `<feature>.usage` | number: usage of a metered feature in the current period |
 //! | `<feature>.values` | list of strings: the granted values of an ENUM feature |
 //!

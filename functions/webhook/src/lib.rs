@@ -368,12 +368,12 @@ impl Webhook {
     }
 
     /// Writes an event within the time limit, if it belongs to the replica's environment.
-    async fn write(&self, store: &Store, handled: &Handled, moment: Timing, limit: Duration) -> Result<WriteResult, WriteError> {
+    async fn write(&self, store: &Store, handled: &Handled, timing: Timing, limit: Duration) -> Result<WriteResult, WriteError> {
         let write = async {
-            if !self.environment.contains(store, &handled.envelope, moment).await? {
+            if !self.environment.contains(store, &handled.envelope, timing).await? {
                 return Ok(WriteResult::OtherEnvironment);
             }
-            let (outcome, versions) = apply(store, &handled.envelope, &handled.event, moment).await?;
+            let (outcome, versions) = apply(store, &handled.envelope, &handled.event, timing).await?;
             Ok::<_, StoreError>(WriteResult::Done(outcome, versions))
         };
         Ok(tokio::time::timeout(limit, write).await.map_err(|_| WriteError::TimedOut(limit))??)
@@ -392,8 +392,8 @@ impl Webhook {
         self.set_aside(error, received, body, log).await
     }
 
-    /// Sets the whole body of an event aside that can't be applied. Refuses the event if its type is not supported, there is
-    /// no queue, or the queue does not accept it.
+    /// Sets aside an event that can't be applied, with its whole body. Refuses the event if its type is not supported, there
+    /// is no queue, or the queue does not accept it.
     async fn set_aside(
         &self,
         error: EventError,

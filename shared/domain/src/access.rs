@@ -303,7 +303,7 @@ fn used_requested_allowed(entitlement: &Entitlement, request: &AccessRequest, no
     format!("{usage} used, {} requested, {limit} allowed", to_number(request.requested_usage))
 }
 
-/// A feature's type as the rules tell types apart.
+/// A feature's type, as far as the rules distinguish types.
 enum FeatureType {
     Boolean,
     Enum,

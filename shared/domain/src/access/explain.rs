@@ -1,4 +1,4 @@
-//! A decision explained: every rule up to the one that decided, with the facts it was checked against.
+//! Explains a decision: lists the rules up to the one that decided, each with the facts that it was checked against.
 
 use std::borrow::Cow;
 
