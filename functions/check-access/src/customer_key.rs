@@ -52,8 +52,8 @@ impl SigningSecret {
         // Ids may contain colons.
         let (customer_id, signature) = key.rsplit_once(':')?;
         let signature = hex::decode(signature).ok()?;
-        let is_of = |mac: &Hmac<Sha256>| mac.clone().chain_update(customer_id).verify_slice(&signature).is_ok();
-        let is_signed = self.0.iter().fold(false, |any, mac| any | is_of(mac));
+        let is_signed_with = |mac: &Hmac<Sha256>| mac.clone().chain_update(customer_id).verify_slice(&signature).is_ok();
+        let is_signed = self.0.iter().fold(false, |any, mac| any | is_signed_with(mac));
         if is_signed { Id::try_from(customer_id).ok() } else { None }
     }
 }
