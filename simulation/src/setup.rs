@@ -143,7 +143,7 @@ impl Retries {
     }
 }
 
-/// After this no message of a batch is begun; functions/webhook, STORE_LIMIT.
+/// After this no message of a batch is begun; functions/webhook, WRITE_TIME_LIMIT.
 pub const BATCH_MS: f64 = 20_000.0;
 
 #[cfg(test)]

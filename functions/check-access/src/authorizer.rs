@@ -1,9 +1,9 @@
-//! A Lambda authorizer of an HTTP API: lets a request to another service through if the customer has access to a feature.
+//! A Lambda authorizer for HTTP APIs: allows a request to another service if the customer has access to a feature.
 //!
 //! Source: Amazon API Gateway, Lambda authorizers for HTTP APIs, payload format 2.0 with simple responses.
 //!
-//! It decides what a customer may use, not who the caller is. The caller proves its customer by a signed customer key;
-//! any other source must be set by something in front that the caller can't get around.
+//! Of the sources of the customer id, only a signed customer key authenticates the caller. Any other source is safe only if
+//! a component in front, which callers can't bypass, sets it.
 
 use std::collections::BTreeMap;
 
@@ -37,18 +37,17 @@ pub struct AuthorizerEvent {
 }
 
 impl AuthorizerEvent {
-    /// Reads an invocation's JSON; None if it is not an authorizer's event. API Gateway sets these members; a client's
-    /// request can't.
+    /// None if the JSON is not an authorizer's event. API Gateway sets the members that are checked; clients can't.
     pub(crate) fn read(json: &str) -> Option<Self> {
         if !json.contains(r#""routeArn""#) {
-            // Nearly all invocations, without a second reading.
+            // Saves most invocations from being parsed twice.
             return None;
         }
         let event: Self = serde_json::from_str(json).ok()?;
         (event.version == "2.0" && event.kind == "REQUEST").then_some(event)
     }
 
-    /// The values of a part of the request. Names of headers are compared as HTTP does.
+    /// The values of a part of the request. The case of a header's name is ignored.
     fn values(&self, source: &Source) -> Vec<String> {
         let of = |values: &Option<BTreeMap<String, String>>, is_named: &dyn Fn(&str) -> bool| {
             let values = values.iter().flatten().filter(|(name, _)| is_named(name));
@@ -64,7 +63,7 @@ impl AuthorizerEvent {
         }
     }
 
-    /// The one value of a part of the request. With two of them, the service behind could read the other one.
+    /// The only value of a part of the request. Two values are an error: the service behind the API could use the other one.
     fn value(&self, source: &Source) -> Result<Option<String>, AuthorizerError> {
         let mut values = self.values(source).into_iter();
         match (values.next(), values.next()) {
@@ -79,7 +78,7 @@ impl AuthorizerEvent {
     }
 }
 
-/// A part of the request, in the words of API Gateway's identity sources.
+/// A part of the request, in the notation of API Gateway's identity sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Source {
     /// `$request.header.NAME`
@@ -116,7 +115,7 @@ impl std::fmt::Display for Source {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum CustomerSource {
-    /// `$customerKey`: the signed customer id in `X-CUSTOMER-KEY`.
+    /// `$customerKey`: the customer of the key in `X-CUSTOMER-KEY`.
     Signed,
     Request(Source),
 }
@@ -125,11 +124,11 @@ enum CustomerSource {
 enum FeatureSource {
     Fixed(Id),
     Request(Source),
-    /// `{"GET /reports":"feature-reports"}`: by the route's key.
+    /// `{"GET /reports":"feature-reports"}`: feature ids by route key.
     Routes(BTreeMap<String, Id>),
 }
 
-/// Where an authorizer takes the parts of a check from.
+/// The authorizer's configuration: the source of each part of a check.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Authorizer {
     customer: CustomerSource,
@@ -138,7 +137,7 @@ pub struct Authorizer {
     requested_usage: f64,
 }
 
-/// Why an authorizer decides nothing, which denies.
+/// Why there is no decision. The request is then denied.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AuthorizerError {
     #[error("no authorizer is configured: AuthorizerCustomer and AuthorizerFeature are not set")]
@@ -156,7 +155,7 @@ pub(crate) enum AuthorizerError {
 }
 
 impl AuthorizerError {
-    /// For the log.
+    /// For the log. The response to API Gateway has no status.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::CustomerKey(error) => error.status(),
@@ -176,16 +175,16 @@ impl AuthorizerError {
 }
 
 impl Authorizer {
-    /// As the function's environment says.
+    /// Reads the function's environment variables.
     pub(crate) fn of_function() -> Result<Option<Self>, ConfigError> {
         Self::read(optional)
     }
 
-    /// As the variables `AUTHORIZER_CUSTOMER`, `AUTHORIZER_FEATURE`, `AUTHORIZER_RESOURCE` and
-    /// `AUTHORIZER_REQUESTED_USAGE` say; None where the first is not set.
+    /// Reads the variables `AUTHORIZER_CUSTOMER`, `AUTHORIZER_FEATURE`, `AUTHORIZER_RESOURCE` and
+    /// `AUTHORIZER_REQUESTED_USAGE`. None if the first is not set.
     ///
     /// # Errors
-    /// If a variable has a value that it can't have, or the feature is missing.
+    /// If a value is invalid, or the feature is missing.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, ConfigError> {
         let unknown = |variable, allowed| ConfigError::Unknown { variable, allowed };
         let Some(customer) = variable("AUTHORIZER_CUSTOMER") else { return Ok(None) };
@@ -212,7 +211,7 @@ impl Authorizer {
             ))?,
             feature: feature.ok_or(unknown(
                 "AUTHORIZER_FEATURE",
-                "a feature's id, $request.path.NAME or the like, or a JSON object of features by route key",
+                "a feature id, a source such as $request.path.NAME, or a JSON object of feature ids by route key",
             ))?,
             resource: resource.transpose()?,
             requested_usage: usage
@@ -221,13 +220,12 @@ impl Authorizer {
         }))
     }
 
-    /// Whether signed customer keys are needed.
     pub(crate) fn needs_customer_keys(&self) -> bool {
         self.customer == CustomerSource::Signed
     }
 
-    /// The check that an event asks for. Every part that is configured must be there: without its resource, a request
-    /// would be decided at the customer level.
+    /// The check for an event. Every configured part must be present: without its resource, the check would be of the
+    /// customer level.
     pub(crate) async fn request(
         &self,
         event: &AuthorizerEvent,
@@ -259,12 +257,12 @@ impl Authorizer {
     }
 }
 
-/// A simple response.
+/// API Gateway's simple response.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Authorization<C> {
     is_authorized: bool,
-    /// What the service behind, and the access log, can read of it as `$context.authorizer.NAME`.
+    /// Available to the service behind the API and to the access log as `$context.authorizer.NAME`.
     context: C,
 }
 
@@ -296,7 +294,7 @@ pub(crate) fn decided(status: StatusCode, request: &AccessRequest, decision: &De
     reply::json(status, &Authorization { is_authorized: decision.has_access(), context })
 }
 
-/// The response where nothing was decided: a denial.
+/// The response if there is no decision: a denial.
 pub(crate) fn denied(status: StatusCode, error: String) -> Response<Body> {
     #[derive(Serialize)]
     struct ErrorContext {
@@ -329,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_authorizers_event_is_read_as_one() {
+    fn only_authorizer_events_are_recognized() {
         for json in [
             json!({"version": "2.0", "type": "REQUEST", "rawPath": "/"}),
             json!({"version": "1.0", "type": "REQUEST", "routeArn": "a"}),
@@ -343,7 +341,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_part_comes_from_where_the_settings_say_or_the_request_is_rejected() {
+    async fn each_part_is_read_from_its_configured_source_or_the_request_is_rejected() {
         let routes = r#"{"GET /r/{c}":"routed"}"#;
         for (customer, feature, resource, expected) in [
             ("$request.header.X-Customer", "fixed", "", Ok(("h", "fixed", None))),
@@ -359,21 +357,21 @@ mod tests {
         ] {
             let variables =
                 [("AUTHORIZER_CUSTOMER", customer), ("AUTHORIZER_FEATURE", feature), ("AUTHORIZER_RESOURCE", resource)];
-            let asked = authorizer(&variables).unwrap().unwrap().request(&event(json!({})), None).await;
-            let asked = asked.map_err(|error| error.to_string());
-            let asked = asked
+            let check = authorizer(&variables).unwrap().unwrap().request(&event(json!({})), None).await;
+            let check = check.map_err(|error| error.to_string());
+            let check = check
                 .as_ref()
-                .map(|asked| (asked.customer_id.as_str(), asked.feature_id.as_str(), asked.resource_id.as_ref().map(Id::as_str)));
-            assert_eq!(asked, expected.map_err(str::to_owned).as_ref().copied(), "{customer} {feature} {resource}");
+                .map(|check| (check.customer_id.as_str(), check.feature_id.as_str(), check.resource_id.as_ref().map(Id::as_str)));
+            assert_eq!(check, expected.map_err(str::to_owned).as_ref().copied(), "{customer} {feature} {resource}");
         }
         let cased = event(json!({"headers": {"X-Customer": "a", "x-customer": "b"}}));
         let variables = [("AUTHORIZER_CUSTOMER", "$request.header.x-customer"), ("AUTHORIZER_FEATURE", "f")];
-        let asked = authorizer(&variables).unwrap().unwrap().request(&cased, None).await;
-        assert_eq!(asked.unwrap_err(), AuthorizerError::Ambiguous("$request.header.x-customer".to_owned()));
+        let check = authorizer(&variables).unwrap().unwrap().request(&cased, None).await;
+        assert_eq!(check.unwrap_err(), AuthorizerError::Ambiguous("$request.header.x-customer".to_owned()));
     }
 
     #[test]
-    fn a_setting_that_is_none_is_named() {
+    fn invalid_settings_are_rejected_by_name() {
         assert_eq!(authorizer(&[("AUTHORIZER_FEATURE", "f")]), Ok(None));
         for (name, value) in [
             ("AUTHORIZER_CUSTOMER", "customer-alder"),

@@ -1,7 +1,7 @@
-//! Signed customer ids: the proof of a caller that can't keep a secret, such as a page in a browser.
+//! Customer keys: signed customer ids, which authenticate a caller that can't keep a secret, such as a web page.
 //!
-//! The header `X-CUSTOMER-KEY` holds `HMAC-SHA256 <customerId>:<signature>`, where the signature is the HMAC-SHA256 of the
-//! customer's id in hexadecimal. The company's own back end makes it for the user who is logged in.
+//! The header `X-CUSTOMER-KEY` is `HMAC-SHA256 <customerId>:<signature>`. The signature is the HMAC-SHA256 of the customer
+//! id in hexadecimal. The company's own back end computes it for the logged-in user.
 //!
 //! Source: the header of Stigg's JavaScript SDK, and "Hardening client-side access" in Stigg's documentation.
 
@@ -19,21 +19,21 @@ use runtime::{
 use serde::Deserialize;
 use sha2::Sha256;
 
-/// The header of a signed customer id.
+/// The header of the customer key.
 pub(crate) const HEADER: &str = "x-customer-key";
 
 const SCHEME: &str = "HMAC-SHA256 ";
 
-/// The variable that names the signing secret in Secrets Manager.
+/// The environment variable with the signing secret's ARN in Secrets Manager.
 pub(crate) const SECRET_ARN: &str = "CUSTOMER_KEY_SECRET_ARN";
 
-/// The secret under a signature: the current one, and the previous one during a rotation. Secrets Manager holds them as
+/// The secret that customer keys are signed with and, during a rotation, the previous one. In Secrets Manager:
 /// `{"signingSecret": "…", "previousSigningSecret": ""}`.
 #[derive(Clone)]
 pub struct SigningSecret(Vec<Hmac<Sha256>>);
 
 impl SigningSecret {
-    /// Accepts signatures by `current`, and by `previous` unless that is absent or empty.
+    /// Accepts signatures by `current`, and by `previous` unless it is absent or empty.
     ///
     /// # Errors
     /// If `current` is empty.
@@ -46,14 +46,14 @@ impl SigningSecret {
         macs.collect::<Result<_, _>>().map(Self).map_err(|_| EmptySecret)
     }
 
-    /// The customer of a header's value; None if the signature is not valid. All secrets are compared, in constant time.
+    /// The customer of a key. None if the signature is invalid. Compares with all secrets, in constant time.
     fn customer(&self, key: &[u8]) -> Option<Id> {
         let key = std::str::from_utf8(key).ok()?.strip_prefix(SCHEME)?;
         // Ids may contain colons.
         let (customer_id, signature) = key.rsplit_once(':')?;
         let signature = hex::decode(signature).ok()?;
-        let is_of = |mac: &Hmac<Sha256>| mac.clone().chain_update(customer_id).verify_slice(&signature).is_ok();
-        let is_signed = self.0.iter().fold(false, |any, mac| any | is_of(mac));
+        let is_signed_with = |mac: &Hmac<Sha256>| mac.clone().chain_update(customer_id).verify_slice(&signature).is_ok();
+        let is_signed = self.0.iter().fold(false, |any, mac| any | is_signed_with(mac));
         if is_signed { Id::try_from(customer_id).ok() } else { None }
     }
 }
@@ -72,13 +72,13 @@ impl Secrets for SigningSecret {
             signing_secret: String,
             previous_signing_secret: Option<String>,
         }
-        let stored: Stored = serde_json::from_str(json).map_err(|_| "it is not JSON with a text `signingSecret`")?;
+        let stored: Stored = serde_json::from_str(json).map_err(|_| "it is not JSON with a string `signingSecret`")?;
         let secret = Self::new(&stored.signing_secret, stored.previous_signing_secret.as_deref());
         secret.map_err(|_| "its `signingSecret` is empty".to_owned())
     }
 }
 
-/// Verifies signed customer ids.
+/// Verifies customer keys.
 #[derive(Debug)]
 pub(crate) struct CustomerKeys(Keyring<SigningSecret>);
 
@@ -88,16 +88,16 @@ impl From<SigningSecret> for CustomerKeys {
     }
 }
 
-/// Why a customer key is rejected. The message is fit for the caller.
+/// Why a customer key is rejected. The message can be shown to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CustomerKeyError {
     #[error("the header X-CUSTOMER-KEY is missing")]
     Missing,
     #[error("the header X-CUSTOMER-KEY is not a valid signature of a customer id")]
     Invalid,
-    #[error("the header X-CUSTOMER-KEY is of another customer")]
+    #[error("the header X-CUSTOMER-KEY is signed for another customer")]
     OtherCustomer,
-    #[error("the function's signing secret could not be read, so no signature can be verified; ask again")]
+    #[error("the function's signing secret could not be read, so no signature can be verified: retry later")]
     Unreadable,
 }
 
@@ -120,8 +120,8 @@ impl CustomerKeyError {
 }
 
 impl CustomerKeys {
-    /// By the signing secret that `CUSTOMER_KEY_SECRET_ARN` names, or that `CUSTOMER_KEY_SECRET` and
-    /// `CUSTOMER_KEY_SECRET_PREVIOUS` hold. None where neither is set.
+    /// Reads the signing secret from Secrets Manager if `CUSTOMER_KEY_SECRET_ARN` is set, else from `CUSTOMER_KEY_SECRET` and
+    /// `CUSTOMER_KEY_SECRET_PREVIOUS`. None if neither is set.
     pub(crate) async fn of_function(environment: &FunctionEnvironment) -> Result<Option<Self>, ConfigError> {
         const LOCAL: &str = "CUSTOMER_KEY_SECRET";
         let (arn, local) = (optional(SECRET_ARN), optional(LOCAL));
@@ -135,14 +135,14 @@ impl CustomerKeys {
         Ok(Some(Self(Keyring::of_variable(environment, SECRET_ARN, local).await?)))
     }
 
-    /// The customer that a header's value is signed for.
+    /// The customer that a key is signed for.
     pub(crate) async fn customer(&self, key: Option<&[u8]>) -> Result<Id, CustomerKeyError> {
         let key = key.ok_or(CustomerKeyError::Missing)?;
         let customer = |secret: &SigningSecret| secret.customer(key).ok_or(CustomerKeyError::Invalid);
         self.0.check(customer).await.map_err(|_| CustomerKeyError::Unreadable)?
     }
 
-    /// Whether a request to a document on a customer is signed for that customer.
+    /// Checks that a key is signed for this customer.
     pub(crate) async fn admits(&self, key: Option<&HeaderValue>, customer_id: &Id) -> Result<(), CustomerKeyError> {
         let signed = self.customer(key.map(HeaderValue::as_bytes)).await?;
         if signed == *customer_id { Ok(()) } else { Err(CustomerKeyError::OtherCustomer) }
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn both_secrets_of_a_rotation_verify_and_an_empty_one_never_does() {
+    fn both_secrets_of_a_rotation_are_accepted_and_an_empty_one_never_is() {
         let key = format!("HMAC-SHA256 customer-alder:{SIGNATURE}");
         for (current, previous, is_valid) in [
             ("signing-secret", Some("other"), true),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_with_colons_is_read_up_to_the_last_one() {
+    fn an_id_with_colons_ends_at_the_last_one() {
         let secret = SigningSecret::new("s", None).unwrap();
         let mac = Hmac::<Sha256>::new_from_slice(b"s").unwrap().chain_update("a:b").finalize().into_bytes();
         let customer = secret.customer(format!("HMAC-SHA256 a:b:{}", hex::encode(mac)).as_bytes()).unwrap();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stored_secret_is_read_and_never_printed() {
+    fn the_stored_secret_is_parsed_and_never_printed() {
         assert_eq!(
             format!("{:?}", SigningSecret::of_json(r#"{"signingSecret":"s","previousSigningSecret":""}"#)),
             "Ok(SigningSecret(redacted))"

@@ -1,6 +1,6 @@
-//! The read side of Stigg's Edge API, as Stigg's SDKs ask it.
+//! The read side of Stigg's Edge API, which Stigg's SDKs use.
 //!
-//! Source of the shapes: the requests and models of Stigg's published SDKs.
+//! Source: the requests and models of Stigg's published SDKs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,20 +18,19 @@ use serde_json::{Value, value::RawValue};
 
 use crate::scope::{Feature, Scope};
 
-/// The body of a 200.
+/// The body of a 200: `{"data": …}`.
 #[derive(Serialize)]
-pub(crate) struct Document<T> {
+pub(crate) struct Data<T> {
     data: T,
 }
 
-impl<T> From<T> for Document<T> {
+impl<T> From<T> for Data<T> {
     fn from(data: T) -> Self {
         Self { data }
     }
 }
 
-/// `server-sdk-configuration.json` and `client-sdk-configuration.json`: the SDKs want the document and read nothing of
-/// it.
+/// `server-sdk-configuration.json` and `client-sdk-configuration.json`. The SDKs request the document but use nothing in it.
 #[derive(Serialize)]
 pub(crate) struct Configuration {}
 
@@ -43,7 +42,7 @@ pub(crate) struct Entitlements<'a> {
 
 /// `entitlements.json` with a `featureId`.
 #[derive(Serialize)]
-pub(crate) struct OneEntitlement<'a> {
+pub(crate) struct SingleEntitlement<'a> {
     entitlement: EntitlementJson<'a>,
 }
 
@@ -67,7 +66,7 @@ struct EntitlementsState<'a> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
+#[expect(clippy::large_enum_variant, reason = "most values are of the large variant")]
 enum EntitlementV2<'a> {
     Feature(EntitlementJson<'a>),
     Credit(CreditJson<'a>),
@@ -94,7 +93,7 @@ pub(crate) struct EntitlementJson<'a> {
     pub(crate) reset_period: Option<&'static str>,
     reset_period_configuration: Option<ResetPeriodConfiguration>,
     credit_rate: Option<CreditRate>,
-    /// No events say until when an entitlement holds.
+    /// Always null: events do not carry it.
     valid_until: Option<()>,
     pub(crate) feature: Option<FeatureJson<'a>>,
 }
@@ -105,7 +104,7 @@ pub(crate) struct FeatureJson<'a> {
     #[serde(rename = "__typename")]
     typename: &'static str,
     pub(crate) ref_id: Id,
-    pub(crate) display_name: Text<'a>,
+    pub(crate) display_name: DisplayName<'a>,
     description: Option<&'a RawValue>,
     pub(crate) feature_type: &'static str,
     meter_type: &'static str,
@@ -113,11 +112,12 @@ pub(crate) struct FeatureJson<'a> {
     feature_units_plural: Option<&'a RawValue>,
 }
 
-/// A text as stored, or an id in its place.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(crate) enum Text<'a> {
+pub(crate) enum DisplayName<'a> {
+    /// A JSON string, as stored.
     Stored(&'a RawValue),
+    /// The id of a feature or currency without a name.
     Id(String),
 }
 
@@ -163,13 +163,13 @@ pub(crate) struct CreditJson<'a> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CurrencyJson<'a> {
     pub(crate) currency_id: String,
-    pub(crate) display_name: Text<'a>,
+    pub(crate) display_name: DisplayName<'a>,
 }
 
-/// The members of a stored entitlement that only describe. Of an unexpected type they count as absent.
+/// Members of a stored entitlement that no decision depends on. A member of an unexpected type counts as absent.
 #[derive(Default, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Stored<'a> {
+struct StoredEntitlement<'a> {
     #[serde(borrow)]
     feature: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -194,26 +194,24 @@ struct StoredFeature<'a> {
 }
 
 impl<'a> Entitlements<'a> {
-    /// All entitlements of a scope.
     pub(crate) fn of(scope: &'a Scope, features: &[Feature<'a>]) -> Self {
         Self { entitlements: entitlements(scope, features, "Entitlement") }
     }
 }
 
-impl<'a> OneEntitlement<'a> {
-    /// The entitlement to a feature.
+impl<'a> SingleEntitlement<'a> {
     pub(crate) fn of(scope: &'a Scope, feature: &Feature<'a>) -> Self {
         Self { entitlement: entitlement(scope, feature, "Entitlement") }
     }
 
-    /// A denial of a feature that the scope does not hold.
+    /// The denial of a feature that is not in the scope's list.
     pub(crate) fn denied(access_denied_reason: Option<AccessDeniedReason>) -> Self {
         Self { entitlement: EntitlementJson { typename: "Entitlement", access_denied_reason, ..EntitlementJson::default() } }
     }
 }
 
 impl<'a> State<'a> {
-    /// The entitlements of a scope in both forms, the credits behind them, and why there are none.
+    /// The entitlements of a scope in both forms, the credits that pay for them, and why the whole scope is denied.
     pub(crate) fn of(scope: &'a Scope, features: &[Feature<'a>]) -> Self {
         let v2 = entitlements(scope, features, "FeatureEntitlement").into_iter().map(EntitlementV2::Feature);
         Self {
@@ -221,16 +219,16 @@ impl<'a> State<'a> {
                 typename: "EntitlementsState",
                 entitlements: entitlements(scope, features, "Entitlement"),
                 entitlements_v2: v2.chain(credits(scope, features).into_iter().map(EntitlementV2::Credit)).collect(),
-                access_denied_reason: scope_denied(scope),
+                access_denied_reason: scope_denial(scope),
             },
         }
     }
 }
 
-/// Why a whole scope is denied, in the three words that the SDKs' models know for it.
-pub(crate) fn scope_denied(scope: &Scope) -> Option<AccessDeniedReason> {
+/// Why a whole scope is denied. The SDKs' models have only these three reasons for it.
+pub(crate) fn scope_denial(scope: &Scope) -> Option<AccessDeniedReason> {
     use AccessDeniedReason as Reason;
-    scope.denied().map(|reason| match reason {
+    scope.denial().map(|reason| match reason {
         Reason::CustomerNotFound | Reason::CustomerIsArchived => reason,
         _ => Reason::NoActiveSubscription,
     })
@@ -252,17 +250,17 @@ pub(crate) fn entitlement<'a>(scope: &'a Scope, feature: &Feature<'a>, typename:
         enum_values,
         ..
     } = decision.snapshot.clone();
-    let described: Stored<'_> = serde_json::from_str(stored).unwrap_or_default();
+    let stored: StoredEntitlement<'_> = serde_json::from_str(stored).unwrap_or_default();
     let reset_period = entitlement.period.reset_period.as_deref().and_then(ResetPeriod::parse);
     EntitlementJson {
         typename,
         is_granted: decision.has_access(),
         access_denied_reason: decision.denied,
-        // Without it the SDKs hold usage against the limit 0 where the credits are the limit.
+        // The SDKs treat a missing limit as 0, also if credits are the only limit.
         has_unlimited_usage: has_unlimited_usage
             || (entitlement.balance.is_some() && usage_limit.is_none() && decision.has_access()),
         has_soft_limit,
-        feature: Some(feature_json(request.feature_id.clone(), entitlement, described.feature, current_usage.is_some())),
+        feature: Some(feature_json(request.feature_id.clone(), entitlement, stored.feature, current_usage.is_some())),
         usage_limit,
         current_usage,
         enum_values,
@@ -271,38 +269,39 @@ pub(crate) fn entitlement<'a>(scope: &'a Scope, feature: &Feature<'a>, typename:
         usage_period_anchor: entitlement.period.usage_period_anchor.map(time::to_fixed_width),
         usage_period_start,
         usage_period_end,
-        reset_period: reset_period.map(ResetPeriod::word),
-        reset_period_configuration: reset_period.and_then(|period| configuration(period, described.reset_period_configuration?)),
-        credit_rate: described.credit_rate.and_then(|rate| serde_json::from_str(rate.get()).ok()),
+        reset_period: reset_period.map(ResetPeriod::as_str),
+        reset_period_configuration: reset_period
+            .and_then(|period| reset_period_configuration(period, stored.reset_period_configuration?)),
+        credit_rate: stored.credit_rate.and_then(|rate| serde_json::from_str(rate.get()).ok()),
         valid_until: None,
     }
 }
 
-fn feature_json<'a>(ref_id: Id, entitlement: &Entitlement, described: Option<&'a RawValue>, is_metered: bool) -> FeatureJson<'a> {
+fn feature_json<'a>(ref_id: Id, entitlement: &Entitlement, stored: Option<&'a RawValue>, is_metered: bool) -> FeatureJson<'a> {
     let feature = &entitlement.grant.feature;
-    let known = |word: &&str| feature.feature_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(word));
-    // One type that the SDKs' models don't know would make them reject the whole document. NUMBER without a meter has
-    // no rules of its own: the decision stands.
-    let feature_type = ["BOOLEAN", "NUMBER", "ENUM"].into_iter().find(known).unwrap_or("NUMBER");
+    let is_type = |name: &&str| feature.feature_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(name));
+    // The SDKs reject the whole document if it has a type that their models lack. An unknown type becomes a NUMBER without
+    // a meter, to which the SDKs apply no rules of their own.
+    let feature_type = ["BOOLEAN", "NUMBER", "ENUM"].into_iter().find(is_type).unwrap_or("NUMBER");
     let is_incremental = feature.meter_type.as_deref().is_some_and(|meter| meter.eq_ignore_ascii_case("INCREMENTAL"));
-    let described: StoredFeature<'_> = described.and_then(|feature| serde_json::from_str(feature.get()).ok()).unwrap_or_default();
+    let stored: StoredFeature<'_> = stored.and_then(|feature| serde_json::from_str(feature.get()).ok()).unwrap_or_default();
     FeatureJson {
         typename: "EntitlementFeature",
-        display_name: text(described.name).map_or_else(|| Text::Id(ref_id.to_string()), Text::Stored),
+        display_name: if_string(stored.name).map_or_else(|| DisplayName::Id(ref_id.to_string()), DisplayName::Stored),
         ref_id,
-        description: text(described.description),
+        description: if_string(stored.description),
         feature_type,
         meter_type: match (is_metered, is_incremental) {
             (false, _) => "None",
             (true, true) => "Incremental",
             (true, false) => "Fluctuating",
         },
-        feature_units: text(described.unit),
-        feature_units_plural: text(described.units),
+        feature_units: if_string(stored.unit),
+        feature_units_plural: if_string(stored.units),
     }
 }
 
-/// The credits by currency. They are granted while a feature that they pay for is not denied for them.
+/// One entitlement per credit currency. It is granted unless each feature that the currency pays for lacks credits.
 pub(crate) fn credits<'a>(scope: &'a Scope, features: &[Feature<'a>]) -> Vec<CreditJson<'a>> {
     let mut credits: BTreeMap<String, CreditJson<'a>> = BTreeMap::new();
     for feature in features {
@@ -313,7 +312,7 @@ pub(crate) fn credits<'a>(scope: &'a Scope, features: &[Feature<'a>]) -> Vec<Cre
             access_denied_reason: Some(AccessDeniedReason::InsufficientCredits),
             currency: CurrencyJson {
                 currency_id: currency_id.to_owned(),
-                display_name: currency_name(stored).map_or_else(|| Text::Id(currency_id.to_owned()), Text::Stored),
+                display_name: currency_name(stored).map_or_else(|| DisplayName::Id(currency_id.to_owned()), DisplayName::Stored),
             },
             remaining: balance.remaining_balance,
             usage_limit: balance.total_granted.map(to_number),
@@ -331,13 +330,16 @@ pub(crate) fn credits<'a>(scope: &'a Scope, features: &[Feature<'a>]) -> Vec<Cre
 }
 
 impl CreditJson<'_> {
-    /// No credits of a currency.
+    /// A currency without credits.
     pub(crate) fn none(currency_id: impl ToString) -> Self {
         Self {
             typename: "CreditEntitlement",
             is_granted: false,
             access_denied_reason: None,
-            currency: CurrencyJson { currency_id: currency_id.to_string(), display_name: Text::Id(currency_id.to_string()) },
+            currency: CurrencyJson {
+                currency_id: currency_id.to_string(),
+                display_name: DisplayName::Id(currency_id.to_string()),
+            },
             remaining: 0.0,
             usage_limit: None,
             current_usage: None,
@@ -362,19 +364,18 @@ fn currency_name(stored: &str) -> Option<&RawValue> {
         #[serde(borrow)]
         name: Option<&'a RawValue>,
     }
-    let Stored { credit_balance, .. } = serde_json::from_str(stored).ok()?;
+    let StoredEntitlement { credit_balance, .. } = serde_json::from_str(stored).ok()?;
     let Balance { credit_currency } = serde_json::from_str(credit_balance?.get()).ok()?;
     let Currency { name } = serde_json::from_str(credit_currency.get()).ok()?;
-    text(name)
+    if_string(name)
 }
 
-/// The value if it is a text.
-fn text(value: Option<&RawValue>) -> Option<&RawValue> {
+fn if_string(value: Option<&RawValue>) -> Option<&RawValue> {
     value.filter(|value| value.get().starts_with('"'))
 }
 
-/// The webhooks' `{accordingTo}` as the union of the Edge API; None for a word that its models don't know.
-fn configuration(period: ResetPeriod, stored: &RawValue) -> Option<ResetPeriodConfiguration> {
+/// Converts the webhooks' `{accordingTo}` to the Edge API's union. None for a value that the SDKs' models lack.
+fn reset_period_configuration(period: ResetPeriod, stored: &RawValue) -> Option<ResetPeriodConfiguration> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Configuration {
@@ -384,14 +385,14 @@ fn configuration(period: ResetPeriod, stored: &RawValue) -> Option<ResetPeriodCo
     const DAYS: [&str; 7] =
         ["EveryMonday", "EveryTuesday", "EveryWednesday", "EveryThursday", "EveryFriday", "EverySaturday", "EverySunday"];
     let Configuration { according_to } = serde_json::from_str(stored.get()).ok()?;
-    let known = |words: &[&'static str]| words.iter().copied().find(|word| *word == according_to);
+    let one_of = |values: &[&'static str]| values.iter().copied().find(|value| *value == according_to);
     match period {
-        ResetPeriod::Month => known(&[START, "StartOfTheMonth"])
+        ResetPeriod::Month => one_of(&[START, "StartOfTheMonth"])
             .map(|monthly_according_to| ResetPeriodConfiguration::Monthly { monthly_according_to }),
-        ResetPeriod::Week => known(&[START])
-            .or_else(|| known(&DAYS))
+        ResetPeriod::Week => one_of(&[START])
+            .or_else(|| one_of(&DAYS))
             .map(|weekly_according_to| ResetPeriodConfiguration::Weekly { weekly_according_to }),
-        ResetPeriod::Year => known(&[START]).map(|yearly_according_to| ResetPeriodConfiguration::Yearly { yearly_according_to }),
+        ResetPeriod::Year => one_of(&[START]).map(|yearly_according_to| ResetPeriodConfiguration::Yearly { yearly_according_to }),
         ResetPeriod::Day | ResetPeriod::Hour => None,
     }
 }
@@ -465,14 +466,14 @@ struct AddonIdJson {
 }
 
 impl<'a> Subscriptions<'a> {
-    /// The active ones of a customer: those of the resources, or without resources those of the customer level.
+    /// A customer's active subscriptions of these resources, or of the customer level if there are no resources.
     pub(crate) fn of(subscriptions: &'a BTreeMap<Id, Subscription>, resources: &BTreeSet<Id>) -> Self {
         let is_active = |subscription: &Subscription| matches!(subscription.status.as_str(), "ACTIVE" | "IN_TRIAL");
-        let is_asked = |subscription: &Subscription| match &subscription.details.resource_id {
+        let is_requested = |subscription: &Subscription| match &subscription.details.resource_id {
             None => resources.is_empty(),
             Some(resource_id) => resources.contains(resource_id),
         };
-        let shown = subscriptions.iter().filter(|(_, subscription)| is_active(subscription) && is_asked(subscription));
+        let shown = subscriptions.iter().filter(|(_, subscription)| is_active(subscription) && is_requested(subscription));
         Self { get_active_subscriptions: shown.map(|(id, subscription)| SubscriptionJson::of(id, subscription)).collect() }
     }
 }
@@ -483,28 +484,28 @@ impl<'a> SubscriptionJson<'a> {
         let value = |json: &Option<OpaqueJson>| -> Value {
             json.as_ref().and_then(|json| serde_json::from_str(json.as_str()).ok()).unwrap_or_default()
         };
-        let text = |json: &Value, name: &str| json.get(name).and_then(Value::as_str).map(str::to_owned);
-        let known = |word: Option<String>, words: &[&'static str]| {
-            word.and_then(|word| words.iter().copied().find(|known| known.eq_ignore_ascii_case(&word)))
+        let string = |json: &Value, name: &str| json.get(name).and_then(Value::as_str).map(str::to_owned);
+        let one_of = |value: Option<String>, values: &[&'static str]| {
+            value.and_then(|value| values.iter().copied().find(|known| known.eq_ignore_ascii_case(&value)))
         };
         let plan = value(&details.plan);
         let addons = value(&details.addons);
         let addons = addons.as_array().into_iter().flatten().filter_map(|addon| {
             let quantity = addon.get("quantity").and_then(Value::as_f64).unwrap_or(1.0);
-            Some(AddonJson { quantity, addon: AddonIdJson { addon_id: text(addon, "id")? } })
+            Some(AddonJson { quantity, addon: AddonIdJson { addon_id: string(addon, "id")? } })
         });
         Self {
             subscription_id,
             status,
-            // Stigg's other two are FREE and PAID; a plan that does not say may be either.
-            pricing_type: known(text(&plan, "pricingType"), &["FREE", "PAID", "CUSTOM"]).unwrap_or("CUSTOM"),
+            // A plan without a pricing type may be free or paid.
+            pricing_type: one_of(string(&plan, "pricingType"), &["FREE", "PAID", "CUSTOM"]).unwrap_or("CUSTOM"),
             start_date: &dates.start_date,
             end_date: dates.end_date.as_deref(),
             cancellation_date: dates.cancellation_date.as_deref(),
             effective_end_date: dates.end_date.as_deref(),
             current_billing_period_start: dates.current_billing_period_start.as_deref(),
             current_billing_period_end: dates.current_billing_period_end.as_deref(),
-            billing_period: known(details.billing_period.as_ref().and_then(OpaqueJson::to_text), &["MONTHLY", "ANNUALLY"]),
+            billing_period: one_of(details.billing_period.as_ref().and_then(OpaqueJson::to_text), &["MONTHLY", "ANNUALLY"]),
             trial_end_date: dates.trial_end_date.as_deref(),
             additional_meta_data: details.metadata.as_ref(),
             customer: CustomerJson { customer_id },
@@ -512,9 +513,9 @@ impl<'a> SubscriptionJson<'a> {
             plan: PlanJson {
                 plan_id: &details.plan_id,
                 display_name: &details.plan_name,
-                description: text(&plan, "description"),
-                // Events name no product.
-                product: ProductJson { ref_id: text(&plan, "productId").unwrap_or_default() },
+                description: string(&plan, "description"),
+                // Not a documented member of events.
+                product: ProductJson { ref_id: string(&plan, "productId").unwrap_or_default() },
             },
             addons: addons.collect(),
             prices: [],

@@ -1,5 +1,5 @@
-//! What the function is called with: API Gateway's event, a function URL's, which has the same form, a Lambda authorizer's,
-//! or checks as plain JSON by `lambda:InvokeFunction`.
+//! The events that invoke the function: HTTP requests from API Gateway or a function URL (in the same form), events for a
+//! Lambda authorizer, and checks as plain JSON by `lambda:InvokeFunction`.
 
 use lambda_http::{Body, Response};
 use runtime::gateway::{GatewayEvent, GatewayResponse, Malformed};
@@ -8,25 +8,25 @@ use serde_json::value::RawValue;
 
 use crate::authorizer::AuthorizerEvent;
 
-/// An event of any of these forms. Anything that is JSON can be read as one.
+/// An event that invokes the function. Any JSON can be parsed as one.
 #[derive(Debug)]
 pub enum Invocation {
-    /// An HTTP request, and what can't be read.
+    /// An HTTP request, or an event of unknown form.
     Http(GatewayEvent),
-    /// A request to another service, of which an HTTP API asks whether it may pass.
+    /// An HTTP API asks whether to forward a request to another service.
     Authorizer(Box<AuthorizerEvent>),
-    /// A check as `/check-access` takes it, or a list of them. The permission to invoke the function is the
-    /// authorization: no request over HTTP gets here, since its body is only a text within an event.
+    /// A check in the form of `/check-access`, or a list of checks. Authorized by the IAM permission to invoke the function.
+    /// An HTTP request can't get here: its body is only a string inside an event.
     Direct(Box<RawValue>),
 }
 
-/// What an invocation is answered with.
+/// The response to an invocation.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Reply {
-    /// A response over HTTP.
+    /// An HTTP response.
     Http(Box<GatewayResponse>),
-    /// An authorizer's response; a decision, a list of them, or an error.
+    /// An authorizer's response, a decision, a list of decisions, or an error.
     Json(Box<RawValue>),
 }
 
@@ -45,7 +45,7 @@ impl<'de> Deserialize<'de> for Invocation {
             return Ok(Self::Authorizer(Box::new(event)));
         }
         let event = GatewayEvent::read(json.get());
-        // Nearly all are events, and those are read once.
+        // Nearly all events are HTTP requests: parse these only once.
         Ok(if event.malformed() == Some(Malformed::Event) && is_direct(json.get()) {
             Self::Direct(json)
         } else {

@@ -1,4 +1,7 @@
-//! Decides whether a customer may use a feature: token, route, request, read, decision, answer.
+//! Decides whether a customer may use a feature.
+//!
+//! The path of a request: token → `route` → `request` or `query` → `scope` (read) → decision (`domain::access`) → response in
+//! the route's format (`batch`, `edge`, `rest`, `ofrep`).
 
 mod authorizer;
 mod batch;
@@ -48,7 +51,7 @@ pub use options::Options;
 use authorizer::{AuthorizerError, AuthorizerEvent};
 use batch::Batch;
 use customer_key::{CustomerKeyError, CustomerKeys};
-use edge::OneEntitlement;
+use edge::SingleEntitlement;
 use ofrep::{Context, Flag, Flags, OfrepError};
 use query::EdgeQuery;
 use request::BatchRequest;
@@ -56,13 +59,13 @@ use rest::{CheckQuery, CreditEntitlement, FeatureEntitlement, Subject};
 use route::{Document, Route, RouteError};
 use scope::{Feature, Scope};
 
-/// The most bytes that a body may have.
+/// Maximum size of a request body in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// When a check gives up: its caller waits for it. Never a wrong yes: 503.
+/// Time limit of a request. After it, the caller gets a 503, never a wrong yes.
 const TIME_LIMIT: Duration = Duration::from_millis(1_900);
 
-/// The handler of all routes.
+/// Handles all routes of the function.
 #[derive(Debug)]
 pub struct CheckAccess {
     store: Store,
@@ -72,7 +75,7 @@ pub struct CheckAccess {
     recorder: Arc<Recorder>,
 }
 
-/// Why a request has no answer.
+/// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error(transparent)]
@@ -87,15 +90,15 @@ enum Refusal {
     Route(#[from] RouteError),
     #[error("{error}")]
     Ofrep { key: Option<String>, error: OfrepError },
-    #[error("a paywall needs Stigg's product catalog, which this replica does not hold: ask Stigg for it")]
+    #[error("a paywall needs Stigg's product catalog, which this replica does not have: request paywalls from Stigg")]
     Paywall,
     #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
     #[error(transparent)]
     Request(#[from] request::RequestError),
-    #[error("the replica's store did not answer, so nothing is decided; ask again")]
+    #[error("the replica's store did not answer, so there is no decision: retry later")]
     Store(#[from] StoreError),
-    #[error("the replica's store did not answer in time, so nothing is decided; ask again")]
+    #[error("the replica's store did not answer in time, so there is no decision: retry later")]
     TimedOut,
 }
 
@@ -131,7 +134,7 @@ impl Refusal {
         }
     }
 
-    /// Why the caller was rejected, for the counts of rejected callers.
+    /// For the metric of rejected callers; None if the caller was not rejected.
     fn rejection(&self) -> Option<Rejection> {
         match self {
             Self::Reader(_) if self.status() == StatusCode::UNAUTHORIZED => Some(Rejection::Secret),
@@ -141,11 +144,11 @@ impl Refusal {
     }
 
     fn response(&self) -> Response<Body> {
-        let body = Refused { error: self.to_string() };
+        let body = ErrorBody { error: self.to_string() };
         match self {
             Self::Route(RouteError::Method(allowed)) => reply::method_not_allowed(allowed, &body),
-            // No method is allowed there.
-            Self::Route(RouteError::Stigg) => reply::method_not_allowed("", &body),
+            // No method is allowed.
+            Self::Route(RouteError::NotInReplica) => reply::method_not_allowed("", &body),
             Self::Ofrep { key, error } => reply::json(self.status(), &error.body(key.as_deref())),
             Self::Reader(_) if self.status() == StatusCode::UNAUTHORIZED => reply::unauthorized(&body),
             _ => reply::json(self.status(), &body),
@@ -154,42 +157,42 @@ impl Refusal {
 }
 
 #[derive(Serialize)]
-struct Refused {
+struct ErrorBody {
     error: String,
 }
 
-/// An answer, and what is recorded of it.
+/// A response, and its outcome and details for logs and metrics.
 struct Answer {
     response: Response<Body>,
     outcome: &'static str,
     details: CheckDetails,
 }
 
-/// Why a decision is a denial; None if access is granted.
-type Reason = Option<AccessDeniedReason>;
+/// A decision: None if access is granted, else why it is denied.
+type Denial = Option<AccessDeniedReason>;
 
 impl Answer {
-    /// 200, decisions being parts of the body.
-    fn of(customer_id: Option<Id>, resource_id: Option<Id>, body: &impl Serialize) -> Self {
+    /// A 200. Decisions are part of the body.
+    fn ok(customer_id: Option<Id>, resource_id: Option<Id>, body: &impl Serialize) -> Self {
         let details = CheckDetails { customer_id, resource_id, ..CheckDetails::default() };
         Self { response: reply::json(StatusCode::OK, body), outcome: "answered", details }
     }
 
-    /// The same with decisions that the body holds.
-    fn with_decisions(mut self, decisions: impl IntoIterator<Item = Reason>) -> Self {
+    /// Records the decisions in the body.
+    fn with_decisions(mut self, decisions: impl IntoIterator<Item = Denial>) -> Self {
         self.details.decisions = decisions.into_iter().collect();
         self
     }
 
-    /// The same on a scope.
-    fn on(scope: &Scope, body: &impl Serialize) -> Self {
-        Self::of(Some(scope.customer_id.clone()), scope.resource_id.clone(), body)
+    /// A 200 about a scope.
+    fn ok_for(scope: &Scope, body: &impl Serialize) -> Self {
+        Self::ok(Some(scope.customer_id.clone()), scope.resource_id.clone(), body)
     }
 }
 
-/// How the function was called.
+/// The log fields of a request.
 #[derive(Clone, Copy)]
-struct Call<'a> {
+struct RequestFields<'a> {
     request_id: Option<&'a str>,
     method: &'a str,
     path: &'a str,
@@ -197,24 +200,24 @@ struct Call<'a> {
 }
 
 impl CheckAccess {
-    /// A handler that decides by this store, for those who may read.
+    /// A handler without optional features, which records to the terminal.
     pub fn new(store: Store, auth: impl Into<ReaderAuth>, clock: Clock) -> Self {
         Self { store, auth: auth.into(), clock, options: Options::default(), recorder: Arc::new(Recorder::terminal()) }
     }
 
-    /// The same with what is off by default.
+    /// Replaces the options.
     #[must_use]
     pub fn with_options(self, options: Options) -> Self {
         Self { options, ..self }
     }
 
-    /// The same with another recorder than the terminal.
+    /// Replaces the recorder.
     #[must_use]
     pub fn with_recorder(self, recorder: Arc<Recorder>) -> Self {
         Self { recorder, ..self }
     }
 
-    /// Answers an invocation of the function.
+    /// Handles an invocation of the function. Errors are responses too.
     pub async fn invoke(&self, event: LambdaEvent<Invocation>) -> Reply {
         let LambdaEvent { payload, context } = event;
         match payload {
@@ -223,27 +226,27 @@ impl CheckAccess {
                 Reply::Http(Box::new(answer))
             }
             Invocation::Authorizer(event) => {
-                let call = Call { request_id: Some(&context.request_id), method: "", path: "", route: "authorizer" };
+                let fields = RequestFields { request_id: Some(&context.request_id), method: "", path: "", route: "authorizer" };
                 let answer = |store| async move { self.authorize(&store, &event).await };
                 let denied = |refusal: &Refusal| authorizer::denied(refusal.status(), refusal.to_string());
-                Reply::json(self.recorded(call, answer, denied).await)
+                Reply::json(self.answer_and_record(fields, answer, denied).await)
             }
             Invocation::Direct(json) => {
-                let call = Call { request_id: Some(&context.request_id), method: "", path: "", route: "invoke" };
+                let fields = RequestFields { request_id: Some(&context.request_id), method: "", path: "", route: "invoke" };
                 let answer = |store| async move { self.direct(&store, json.get()).await };
-                Reply::json(self.recorded(call, answer, Refusal::response).await)
+                Reply::json(self.answer_and_record(fields, answer, Refusal::response).await)
             }
         }
     }
 
-    /// Answers a request. At `/check-access` 200 grants, 403 denies, both with the decision; elsewhere a denial is a
-    /// part of a 200. Anything else is no decision.
+    /// Handles an HTTP request. `/check-access` responds with 200 (granted) or 403 (denied), the other routes with 200 and the
+    /// decisions in the body. A response with any other status has no decision.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let request = &request;
         let path = request.raw_http_path();
-        let from_browser = self.options.browser().and_then(|keys| Some((keys, browser::path(path)?)));
-        let route = Route::of(request.method(), from_browser.map_or(path, |(_, path)| path));
-        let call = Call {
+        let from_browser = self.options.browser_keys().and_then(|keys| Some((keys, browser::edge_path(path)?)));
+        let route = Route::of(request.method(), from_browser.map_or(path, |(_, edge_path)| edge_path));
+        let fields = RequestFields {
             request_id: request.lambda_context_ref().map(|context| context.request_id.as_str()),
             method: request.method().as_str(),
             path,
@@ -251,15 +254,20 @@ impl CheckAccess {
         };
         let keys = from_browser.map(|(keys, _)| keys);
         let answer = |store| async move { self.answer(&store, request, route, keys).await };
-        let mut response = self.recorded(call, answer, Refusal::response).await;
-        if let (Some(origins), Some(_)) = (&self.options.browser_origins, browser::path(path)) {
+        let mut response = self.answer_and_record(fields, answer, Refusal::response).await;
+        if let (Some(origins), Some(_)) = (&self.options.browser_origins, browser::edge_path(path)) {
             origins.allow(request.headers(), &mut response);
         }
         response
     }
 
-    /// Answers in time, and records the answer. `refused` writes a refusal.
-    async fn recorded<F, A>(&self, call: Call<'_>, answer: F, refused: impl FnOnce(&Refusal) -> Response<Body>) -> Response<Body>
+    /// Runs `answer` within the time limit and records the result. `refused` builds the response to a refused request.
+    async fn answer_and_record<F, A>(
+        &self,
+        fields: RequestFields<'_>,
+        answer: F,
+        refused: impl FnOnce(&Refusal) -> Response<Body>,
+    ) -> Response<Body>
     where
         F: FnOnce(Store) -> A,
         A: Future<Output = Result<Answer, Refusal>>,
@@ -280,7 +288,7 @@ impl CheckAccess {
             outcome: refusal.label(),
             details: CheckDetails::default(),
         });
-        let Call { request_id, method, path, route } = call;
+        let RequestFields { request_id, method, path, route } = fields;
         let status = response.status();
         self.recorder.record(&RequestRecord {
             request_id,
@@ -300,7 +308,7 @@ impl CheckAccess {
         response
     }
 
-    /// `keys` are those that a browser's request is signed with; None for other requests.
+    /// `keys` verify a browser's request. None for other requests, which need the token.
     async fn answer(
         &self,
         store: &Store,
@@ -311,7 +319,7 @@ impl CheckAccess {
         gateway::check(request)?;
         let route = match keys {
             Some(_) if request.method() == Method::OPTIONS => {
-                return Ok(Answer { response: browser::preflight(), ..Answer::of(None, None, &()) });
+                return Ok(Answer { response: browser::preflight(), ..Answer::ok(None, None, &()) });
             }
             Some(keys) => {
                 let route = route?;
@@ -331,7 +339,7 @@ impl CheckAccess {
             Route::Check => self.check(store, body).await,
             Route::Batch => self.batch(store, body).await,
             Route::Edge(customer_id, document) => self.edge(store, customer_id, document, request).await,
-            Route::Configuration => Ok(Answer::of(None, None, &edge::Document::from(edge::Configuration {}))),
+            Route::Configuration => Ok(Answer::ok(None, None, &edge::Data::from(edge::Configuration {}))),
             Route::Paywall => Err(Refusal::Paywall),
             Route::RestEntitlements(customer_id) => self.rest_entitlements(store, customer_id, request).await,
             Route::RestCheck(customer_id) => self.rest_check(store, customer_id, request).await,
@@ -345,7 +353,7 @@ impl CheckAccess {
         self.decide(store, request::parse(body)?, write).await
     }
 
-    /// Whether a request to another service may pass. Nothing passes without a decision that grants.
+    /// Decides whether API Gateway may forward a request to another service. Everything but a granting decision denies.
     async fn authorize(&self, store: &Store, event: &AuthorizerEvent) -> Result<Answer, Refusal> {
         let Options { authorizer, customer_keys, .. } = &self.options;
         let authorizer = authorizer.as_ref().ok_or(AuthorizerError::NotConfigured)?;
@@ -353,7 +361,7 @@ impl CheckAccess {
         self.decide(store, request, authorizer::decided).await
     }
 
-    /// One decision: 200 or 403, with the body that `write` makes of it.
+    /// One decision: 200 or 403. `write` builds the response.
     async fn decide(
         &self,
         store: &Store,
@@ -378,7 +386,7 @@ impl CheckAccess {
         })
     }
 
-    /// A plain check, or a list of them. Each scope is read once.
+    /// A check, or a list of checks, as plain JSON. Reads each scope once.
     async fn direct(&self, store: &Store, json: &str) -> Result<Answer, Refusal> {
         if !json.starts_with('[') {
             return self.check(store, json.as_bytes()).await;
@@ -390,16 +398,17 @@ impl CheckAccess {
         let scopes = try_join_all(scopes.into_iter().map(read)).await?;
         let mut decided = Vec::new();
         for check in &checks {
-            let of_check = |scope: &&Scope| scope.customer_id == check.customer_id && scope.resource_id == check.resource_id;
-            if let Some(scope) = scopes.iter().find(of_check) {
+            let is_scope_of_check =
+                |scope: &&Scope| scope.customer_id == check.customer_id && scope.resource_id == check.resource_id;
+            if let Some(scope) = scopes.iter().find(is_scope_of_check) {
                 decided.push((check, scope.decide(check)?));
             }
         }
         let decisions: Vec<_> = decided.iter().map(|(request, decision)| DecisionJson::new(request, decision)).collect();
-        Ok(Answer::of(None, None, &decisions).with_decisions(decided.iter().map(|(_, decision)| decision.denied)))
+        Ok(Answer::ok(None, None, &decisions).with_decisions(decided.iter().map(|(_, decision)| decision.denied)))
     }
 
-    /// The decisions of a batch by one read of its scope. One that fails decides nothing.
+    /// The decisions of a batch. Reads its scope once. If one decision fails, the whole batch fails.
     async fn batch(&self, store: &Store, body: &[u8]) -> Result<Answer, Refusal> {
         let BatchRequest { customer_id, resource_id, checks } = request::parse_batch(body)?;
         let scope = Scope::read(store, customer_id, resource_id, self.clock.now()).await?;
@@ -411,7 +420,7 @@ impl CheckAccess {
             }
         };
         let decisions = decided.iter().map(|(request, decision): &(_, Decision)| DecisionJson::new(request, decision)).collect();
-        Ok(Answer::on(&scope, &Batch { decisions }).with_decisions(decided.iter().map(|(_, decision)| decision.denied)))
+        Ok(Answer::ok_for(&scope, &Batch { decisions }).with_decisions(decided.iter().map(|(_, decision)| decision.denied)))
     }
 
     /// A document of Stigg's Edge API.
@@ -419,46 +428,46 @@ impl CheckAccess {
         let query = EdgeQuery::of(&request.query_string_parameters())?;
         if document == Document::Subscriptions {
             let subscriptions = store.subscriptions_of(&customer_id).await?;
-            let body = edge::Document::from(edge::Subscriptions::of(&subscriptions, &query.resource_ids));
-            return Ok(Answer::of(Some(customer_id), None, &body));
+            let body = edge::Data::from(edge::Subscriptions::of(&subscriptions, &query.resource_ids));
+            return Ok(Answer::ok(Some(customer_id), None, &body));
         }
         let scope = Scope::read(store, customer_id, query.resource_id, self.clock.now()).await?;
         let mut features = scope.features()?;
-        if browser::path(request.raw_http_path()).is_some() {
+        if browser::edge_path(request.raw_http_path()).is_some() {
             features.retain(browser::can_be_shown);
         }
         let answer = match (document, query.feature_id) {
-            (Document::State, _) => Answer::on(&scope, &edge::Document::from(edge::State::of(&scope, &features))),
-            (_, None) => Answer::on(&scope, &edge::Document::from(edge::Entitlements::of(&scope, &features)))
+            (Document::State, _) => Answer::ok_for(&scope, &edge::Data::from(edge::State::of(&scope, &features))),
+            (_, None) => Answer::ok_for(&scope, &edge::Data::from(edge::Entitlements::of(&scope, &features)))
                 .with_decisions(features.iter().map(|feature| feature.decision.denied)),
             (_, Some(feature_id)) => {
-                let asked = AccessRequest { requested_usage: query.requested_usage, ..scope.request(feature_id) };
-                let decision = scope.decide(&asked)?;
-                let found = features.into_iter().find(|feature| feature.request.feature_id == asked.feature_id);
+                let check = AccessRequest { requested_usage: query.requested_usage, ..scope.request(feature_id) };
+                let decision = scope.decide(&check)?;
+                let found = features.into_iter().find(|feature| feature.request.feature_id == check.feature_id);
                 let denied = decision.denied;
-                let one = match found.map(|feature| Feature { decision, ..feature }) {
-                    Some(feature) => OneEntitlement::of(&scope, &feature),
-                    None => OneEntitlement::denied(denied),
+                let entitlement = match found.map(|feature| Feature { decision, ..feature }) {
+                    Some(feature) => SingleEntitlement::of(&scope, &feature),
+                    None => SingleEntitlement::denied(denied),
                 };
-                let body = edge::Document::from(one);
-                let mut answer = Answer::on(&scope, &body).with_decisions([denied]);
-                answer.details.feature_id = Some(asked.feature_id);
+                let body = edge::Data::from(entitlement);
+                let mut answer = Answer::ok_for(&scope, &body).with_decisions([denied]);
+                answer.details.feature_id = Some(check.feature_id);
                 answer
             }
         };
         Ok(answer)
     }
 
-    /// The entitlements of a scope, as Stigg's REST API answers them.
+    /// All entitlements of a scope, in the form of Stigg's REST API.
     async fn rest_entitlements(&self, store: &Store, customer_id: Id, request: &Request) -> Result<Answer, Refusal> {
         let resource_id = query::id(&request.query_string_parameters(), "resourceId")?;
         let scope = Scope::read(store, customer_id, resource_id, self.clock.now()).await?;
         let features = scope.features()?;
-        let body = edge::Document::from(rest::Entitlements::of(&scope, &features));
-        Ok(Answer::on(&scope, &body).with_decisions(features.iter().map(|feature| feature.decision.denied)))
+        let body = edge::Data::from(rest::Entitlements::of(&scope, &features));
+        Ok(Answer::ok_for(&scope, &body).with_decisions(features.iter().map(|feature| feature.decision.denied)))
     }
 
-    /// One entitlement, as Stigg's REST API answers it.
+    /// One entitlement, in the form of Stigg's REST API.
     async fn rest_check(&self, store: &Store, customer_id: Id, request: &Request) -> Result<Answer, Refusal> {
         let CheckQuery { resource_id, subject, requested_usage, requested_values } =
             CheckQuery::of(&request.query_string_parameters())?;
@@ -468,24 +477,24 @@ impl CheckAccess {
             Subject::Feature(feature_id) => feature_id,
             Subject::Currency(currency_id) => {
                 let credit = CreditEntitlement::check(&scope, &features, currency_id, requested_usage);
-                return Ok(Answer::on(&scope, &edge::Document::from(credit)));
+                return Ok(Answer::ok_for(&scope, &edge::Data::from(credit)));
             }
         };
-        let asked = AccessRequest { requested_usage, requested_values, ..scope.request(feature_id) };
-        let decision = scope.decide(&asked)?;
+        let check = AccessRequest { requested_usage, requested_values, ..scope.request(feature_id) };
+        let decision = scope.decide(&check)?;
         let denied = decision.denied;
-        let found = features.into_iter().find(|feature| feature.request.feature_id == asked.feature_id);
-        let one = match found.map(|feature| Feature { decision, ..feature }) {
+        let found = features.into_iter().find(|feature| feature.request.feature_id == check.feature_id);
+        let entitlement = match found.map(|feature| Feature { decision, ..feature }) {
             Some(feature) => FeatureEntitlement::of(&scope, &feature),
             None => FeatureEntitlement::denied(denied),
         };
-        let body = edge::Document::from(one);
-        let mut answer = Answer::on(&scope, &body).with_decisions([denied]);
-        answer.details.feature_id = Some(asked.feature_id);
+        let body = edge::Data::from(entitlement);
+        let mut answer = Answer::ok_for(&scope, &body).with_decisions([denied]);
+        answer.details.feature_id = Some(check.feature_id);
         Ok(answer)
     }
 
-    /// One flag of OpenFeature's protocol.
+    /// One flag of the OpenFeature protocol.
     async fn flag(&self, store: &Store, body: &[u8], key: String) -> Result<Answer, Refusal> {
         let context = match Context::parse(body) {
             Ok(context) => context,
@@ -493,17 +502,17 @@ impl CheckAccess {
         };
         let scope = self.scope_of(store, &context).await?;
         match Flag::of(&scope, &context, &key)? {
-            Some(flag) => Ok(Answer::on(&scope, &flag).with_decisions(flag.decided)),
+            Some(flag) => Ok(Answer::ok_for(&scope, &flag).with_decisions(flag.decision)),
             None => Err(Refusal::Ofrep { key: Some(key), error: OfrepError::NotFound }),
         }
     }
 
-    /// All flags of a customer; 304 if they are what the caller has.
+    /// All flags of a customer; 304 if the caller's ETag matches.
     async fn flags(&self, store: &Store, body: &[u8], request: &Request) -> Result<Answer, Refusal> {
         let context = Context::parse(body).map_err(|error| Refusal::Ofrep { key: None, error })?;
         let scope = self.scope_of(store, &context).await?;
         let flags = Flags::of(&scope, &context)?;
-        let mut answer = Answer::on(&scope, &flags).with_decisions(flags.decided());
+        let mut answer = Answer::ok_for(&scope, &flags).with_decisions(flags.decisions());
         reply::tag(request, &mut answer.response);
         Ok(answer)
     }

@@ -1,4 +1,4 @@
-//! The Lambda that decides access.
+//! The Lambda function `check-access`.
 
 use std::{sync::Arc, time::Instant};
 
@@ -16,10 +16,10 @@ use store::{Store, Tables};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let recorder = telemetry::start()?;
-    // It reads no receipts.
     let tables = Tables {
         customers: required("CUSTOMERS_TABLE")?,
         subscriptions: required("SUBSCRIPTIONS_TABLE")?,
+        // Only the webhook uses receipts.
         receipts: String::new(),
     };
     let connecting = Instant::now();

@@ -1,18 +1,18 @@
-//! The OpenFeature Remote Evaluation Protocol (OFREP), by which every OpenFeature SDK can ask.
+//! The OpenFeature Remote Evaluation Protocol (OFREP), which every OpenFeature SDK can use.
 //!
-//! Source: open-feature/protocol, `service/openapi.yaml`, version 0.3.0. The caller's `targetingKey` is the customer. A
-//! request carries no type, so the type of a value depends on the key alone:
+//! Source: open-feature/protocol, `service/openapi.yaml`, version 0.3.0. The `targetingKey` is the customer id. Requests
+//! carry no type, so the type of a value depends on the key alone:
 //!
 //! | key | value |
 //! |---|---|
 //! | `<feature>` | boolean: whether access is granted |
-//! | `<feature>.limit` | number: the limit of a NUMBER feature; [`UNLIMITED`] where there is none |
-//! | `<feature>.usage` | number: what is used in the present period of a metered feature |
-//! | `<feature>.values` | list of texts: the values granted of an ENUM feature |
+//! | `<feature>.limit` | number: the limit of a NUMBER feature; [`UNLIMITED`] if its usage is unlimited |
+//! | `<feature>.usage` | number: usage of a metered feature in the current period |
+//! | `<feature>.values` | list of strings: the granted values of an ENUM feature |
 //!
-//! Numbers always have a fraction (`5.0`): providers in typed languages read `5` and `2.5` as different types.
+//! Numbers always have a fraction (`5.0`): providers in typed languages parse `5` and `2.5` as different types.
 //!
-//! A feature whose own id ends like a suffix takes precedence.
+//! If the list has a feature whose id ends in such a suffix, the key means that feature.
 
 use domain::{
     access::{AccessRequest, Decision, EntitlementSnapshot},
@@ -24,26 +24,25 @@ use serde_json::{Map, Value};
 use store::StoreError;
 
 use crate::{
-    Reason,
+    Denial,
     request::{RequestError, object},
     scope::Scope,
 };
 
-/// The limit where usage is unlimited: the largest whole number that every provider reads exactly, 2^53 - 1. It compares
-/// as it should, which a missing or negative limit would not.
+/// The limit of unlimited usage: 2^53 - 1, the largest whole number that every provider parses exactly. Unlike a missing or
+/// negative limit, it is above any usage that a caller compares it with.
 pub(crate) const UNLIMITED: f64 = 9_007_199_254_740_991.0;
 
-/// An evaluation that is rejected.
+/// Why an evaluation is rejected.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OfrepError {
     #[error("the body is not JSON")]
     NotJson,
     #[error("{0}")]
     Context(RequestError),
-    #[error("`context.targetingKey` is missing: it names the customer")]
+    #[error("`context.targetingKey` is missing: set it to the customer id")]
     TargetingKey,
-    /// The key asks for a number or a list that the scope does not hold.
-    #[error("the customer has no such entitlement, or it has no such value")]
+    #[error("the customer has no entitlement with a value for this key")]
     NotFound,
 }
 
@@ -55,7 +54,7 @@ impl OfrepError {
         }
     }
 
-    /// The body of the rejection. Providers ignore one of a single evaluation that does not name its key.
+    /// The body of a rejection. `key` is required for a single evaluation: providers ignore a body without it.
     pub(crate) fn body<'a>(&self, key: Option<&'a str>) -> Failure<'a> {
         let error_code = match self {
             Self::NotJson => "PARSE_ERROR",
@@ -67,7 +66,6 @@ impl OfrepError {
     }
 }
 
-/// The body of a rejection.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Failure<'a> {
@@ -77,7 +75,7 @@ pub(crate) struct Failure<'a> {
     error_details: String,
 }
 
-/// What an evaluation asks of a customer.
+/// The evaluation context: who requests what.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Context {
     pub(crate) customer_id: Id,
@@ -87,8 +85,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Reads the body of an evaluation. Members of the context that are not known are ignored: it is shared by all flags
-    /// of a program.
+    /// Parses the body of an evaluation. Unknown attributes are ignored: a program shares one context between all its flags.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, OfrepError> {
         #[derive(Deserialize)]
         struct Body {
@@ -140,9 +137,9 @@ pub(crate) struct Flag {
     reason: &'static str,
     variant: String,
     metadata: Map<String, Value>,
-    /// The decision, if the key asks for one.
+    /// Present if the value is a decision.
     #[serde(skip)]
-    pub(crate) decided: Option<Reason>,
+    pub(crate) decision: Option<Denial>,
 }
 
 /// A successful bulk evaluation.
@@ -151,7 +148,7 @@ pub(crate) struct Flags {
     flags: Vec<Flag>,
 }
 
-/// What a key asks of a feature.
+/// The part of an entitlement that a key evaluates to.
 #[derive(Clone, Copy, PartialEq)]
 enum Part {
     Access,
@@ -161,10 +158,10 @@ enum Part {
 }
 
 impl Part {
-    const OF_FEATURES: [(Self, &str); 3] = [(Self::Limit, ".limit"), (Self::Usage, ".usage"), (Self::Values, ".values")];
+    const SUFFIXES: [(Self, &str); 3] = [(Self::Limit, ".limit"), (Self::Usage, ".usage"), (Self::Values, ".values")];
 
-    /// The value, None if the feature has no such.
-    fn of(self, decision: &Decision) -> Option<Value> {
+    /// None if the entitlement has no such value.
+    fn value(self, decision: &Decision) -> Option<Value> {
         let EntitlementSnapshot { current_usage, usage_limit, has_unlimited_usage, enum_values, remaining_balance, .. } =
             &decision.snapshot;
         let number = |number: &Option<Value>| number.as_ref().and_then(Value::as_f64);
@@ -172,9 +169,9 @@ impl Part {
             Self::Access => Some(decision.has_access().into()),
             Self::Limit if *has_unlimited_usage => Some(UNLIMITED.into()),
             Self::Limit => {
-                // Without a limit, nothing of a metered feature is allowed, unless credits are the limit.
-                let is_none_allowed = current_usage.is_some() && remaining_balance.is_none();
-                number(usage_limit).or_else(|| is_none_allowed.then_some(0.0)).map(Value::from)
+                // The limit of a metered feature is 0 if it is missing, unless credits are the limit.
+                let is_zero = current_usage.is_some() && remaining_balance.is_none();
+                number(usage_limit).or_else(|| is_zero.then_some(0.0)).map(Value::from)
             }
             Self::Usage => number(current_usage).map(Value::from),
             Self::Values => enum_values.clone().map(Value::from),
@@ -193,18 +190,19 @@ impl Flag {
             }
         }
         let variant = decision.denied.map_or_else(|| "granted".to_owned(), |reason| format!("{reason:?}"));
-        let decided = (part == Part::Access).then_some(decision.denied);
-        Some(Self { key, value: part.of(decision)?, reason: "TARGETING_MATCH", variant, metadata, decided })
+        let denial = (part == Part::Access).then_some(decision.denied);
+        Some(Self { key, value: part.value(decision)?, reason: "TARGETING_MATCH", variant, metadata, decision: denial })
     }
 
-    /// Evaluates a key; None if the scope holds no such number or list. A feature that the customer does not have is
-    /// denied, whether it exists or not: the replica does not know Stigg's catalog, and a 404 would end in the caller's
-    /// default, which may be true.
+    /// Evaluates a key. None if the entitlement has no such number or list.
+    ///
+    /// Without an entitlement the value is false, whether the feature exists or not. The replica does not have Stigg's
+    /// product catalog, and after a 404 the caller would use its default, which may be true.
     pub(crate) fn of(scope: &Scope, context: &Context, key: &str) -> Result<Option<Self>, StoreError> {
         let Ok(feature_id) = Id::try_from(key) else { return Ok(None) };
-        let suffix = Part::OF_FEATURES.into_iter().find_map(|(part, suffix)| Some((part, key.strip_suffix(suffix)?)));
+        let suffix = Part::SUFFIXES.into_iter().find_map(|(part, suffix)| Some((part, key.strip_suffix(suffix)?)));
         let (part, feature_id) = match suffix.map(|(part, base)| (part, Id::try_from(base))) {
-            Some((part, Ok(base))) if !scope.holds(&feature_id) => (part, base),
+            Some((part, Ok(base))) if !scope.has_feature(&feature_id) => (part, base),
             _ => (Part::Access, feature_id),
         };
         let decision = scope.decide(&context.request(scope, feature_id))?;
@@ -213,22 +211,21 @@ impl Flag {
 }
 
 impl Flags {
-    /// The decisions among the flags.
-    pub(crate) fn decided(&self) -> impl Iterator<Item = Reason> + '_ {
-        self.flags.iter().filter_map(|flag| flag.decided)
+    pub(crate) fn decisions(&self) -> impl Iterator<Item = Denial> + '_ {
+        self.flags.iter().filter_map(|flag| flag.decision)
     }
 
-    /// All keys of the scope's features.
+    /// Evaluates all keys of the scope's features.
     pub(crate) fn of(scope: &Scope, context: &Context) -> Result<Self, StoreError> {
         let mut flags = Vec::new();
         for feature in scope.features()? {
             let feature_id = feature.request.feature_id;
             let decision = scope.decide(&context.request(scope, feature_id.clone()))?;
             flags.extend(Flag::new(feature_id.to_string(), Part::Access, &decision));
-            for (part, suffix) in Part::OF_FEATURES {
+            for (part, suffix) in Part::SUFFIXES {
                 let key = format!("{feature_id}{suffix}");
-                let is_a_feature = Id::try_from(key.as_str()).is_ok_and(|id| scope.holds(&id));
-                if !is_a_feature {
+                let is_other_feature = Id::try_from(key.as_str()).is_ok_and(|id| scope.has_feature(&id));
+                if !is_other_feature {
                     flags.extend(Flag::new(key, part, &decision));
                 }
             }

@@ -1,4 +1,4 @@
-//! What is off by default, with its settings.
+//! Optional features: requests from browsers, and the Lambda authorizer.
 
 use runtime::{aws::FunctionEnvironment, config::ConfigError};
 
@@ -8,7 +8,7 @@ use crate::{
     customer_key::{self, CustomerKeys, SigningSecret},
 };
 
-/// What is off by default.
+/// The optional features. All are off by default.
 #[derive(Debug, Default)]
 pub struct Options {
     pub(crate) customer_keys: Option<CustomerKeys>,
@@ -17,22 +17,21 @@ pub struct Options {
 }
 
 impl Options {
-    /// Pages of these origins may ask for the customer that they present a signature of.
+    /// Accepts browser requests. A page of one of these origins may read the customer that it has a signature for.
     pub fn for_browsers(origins: BrowserOrigins, secret: SigningSecret) -> Self {
         Self { browser_origins: Some(origins), customer_keys: Some(secret.into()), authorizer: None }
     }
 
-    /// The same with an authorizer.
+    /// Replaces the authorizer.
     #[must_use]
     pub fn with_authorizer(self, authorizer: Option<Authorizer>) -> Self {
         Self { authorizer, ..self }
     }
 
-    /// As the environment says.
+    /// Reads the environment variables.
     ///
     /// # Errors
-    /// If a variable has a value that it can't have, or the signing secret is missing where it is needed: better no
-    /// start than an open door.
+    /// If a value is invalid, or a feature needs the signing secret and it is missing. The function must then not start.
     pub async fn of_function(environment: &FunctionEnvironment) -> Result<Self, ConfigError> {
         let (browser_origins, authorizer) = (BrowserOrigins::of_function()?, Authorizer::of_function()?);
         let customer_keys = CustomerKeys::of_function(environment).await?;
@@ -43,8 +42,8 @@ impl Options {
         Ok(Self { customer_keys, browser_origins, authorizer })
     }
 
-    /// What verifies a browser's requests. None while they are off.
-    pub(crate) fn browser(&self) -> Option<&CustomerKeys> {
+    /// Verify browser requests. None if these are off.
+    pub(crate) fn browser_keys(&self) -> Option<&CustomerKeys> {
         self.browser_origins.as_ref().and(self.customer_keys.as_ref())
     }
 }

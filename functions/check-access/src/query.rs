@@ -1,4 +1,4 @@
-//! What a request for a document of Stigg's Edge API asks, read from its query.
+//! Query parameters of Stigg's Edge API.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use lambda_http::aws_lambda_events::query_map::QueryMap;
 
 use crate::request::RequestError;
 
-/// The most resources that one request may name.
+/// Maximum number of resources in a request.
 const MAX_RESOURCES: usize = 100;
 
 /// The parameters that Stigg's SDKs send. Others are ignored.
 #[derive(Debug, PartialEq)]
 pub(crate) struct EdgeQuery {
     pub(crate) resource_id: Option<Id>,
-    /// `resourceIds`, and `resourceId`.
+    /// `resourceIds` together with `resourceId`.
     pub(crate) resource_ids: BTreeSet<Id>,
     pub(crate) feature_id: Option<Id>,
     /// 0 if absent.
@@ -42,7 +42,7 @@ pub(crate) fn usage(query: &QueryMap) -> Result<f64, RequestError> {
     usage.ok_or_else(|| field("requestedUsage", "must be a finite number, not below 0".to_owned()))
 }
 
-/// A parameter that is an id.
+/// An id. None if the parameter is absent.
 pub(crate) fn id(query: &QueryMap, name: &str) -> Result<Option<Id>, RequestError> {
     let text = query.first(name).map(Id::try_from);
     text.transpose().map_err(|error: IdError| field(name, error.to_string()))
@@ -61,10 +61,10 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_read_or_named() {
+    fn parameters_are_parsed_and_invalid_ones_are_named() {
         let ids = |ids: &[&str]| ids.iter().map(|id| Id::try_from(*id).unwrap()).collect::<BTreeSet<_>>();
-        let asked = read("resourceId=a%2Bb&featureId=f&requestedUsage=3.0&other=1").unwrap();
-        assert_eq!((asked.resource_ids, asked.requested_usage), (ids(&["a+b"]), 3.0));
+        let query = read("resourceId=a%2Bb&featureId=f&requestedUsage=3.0&other=1").unwrap();
+        assert_eq!((query.resource_ids, query.requested_usage), (ids(&["a+b"]), 3.0));
         assert_eq!(read("resourceIds=a&resourceIds=b%20c").unwrap().resource_ids, ids(&["a", "b c"]));
         assert_eq!(
             read("").unwrap(),

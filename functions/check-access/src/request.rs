@@ -1,4 +1,4 @@
-//! Checks and batches of them, read from the body.
+//! Parses checks and batches of checks from the body.
 
 use domain::json_error;
 use domain::{access::AccessRequest, id::Id};
@@ -8,32 +8,26 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// The most checks of one batch.
+/// Maximum number of checks in a batch.
 pub(crate) const MAX_CHECKS: usize = 100;
 
-/// The name of a body as a whole.
+/// Stands for a field if the body as a whole is invalid.
 const THE_BODY: &str = "the body";
 
-/// A body that is no check. The message names the field and is fit for the caller.
+/// Why a request is invalid. The message names the field and can be shown to the caller.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RequestError {
-    /// It is not JSON.
-    #[error("the body is not JSON, or holds a number that is out of range")]
+    #[error("the body is not JSON, or has a number that is out of range")]
     NotJson,
-    /// A field is missing or of the wrong kind.
+    /// `field` is a path.
     #[error("`{field}` {problem}")]
-    Field {
-        /// Its path.
-        field: String,
-        /// What is wrong with it.
-        problem: String,
-    },
+    Field { field: String, problem: String },
 }
 
-/// A member that is not known is refused: a misspelt `requestedUsage` that was passed over would grant.
+/// The body of a check. Unknown fields are rejected: ignoring a misspelt `requestedUsage` would grant access.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Incoming {
+struct CheckBody {
     customer_id: Id,
     feature_id: Id,
     resource_id: Option<Id>,
@@ -47,46 +41,45 @@ struct Incoming {
 pub(crate) struct BatchRequest {
     pub(crate) customer_id: Id,
     pub(crate) resource_id: Option<Id>,
-    /// None asks for every feature of the scope.
+    /// None checks every feature of the scope.
     pub(crate) checks: Option<Vec<AccessRequest>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct IncomingBatch {
+struct BatchBody {
     customer_id: Id,
     resource_id: Option<Id>,
-    checks: Option<Vec<IncomingCheck>>,
+    checks: Option<Vec<BatchCheck>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct IncomingCheck {
+struct BatchCheck {
     feature_id: Id,
     #[serde(default, deserialize_with = "requested_usage")]
     requested_usage: f64,
     requested_values: Option<Vec<String>>,
 }
 
-/// Absent and null request nothing. JSON has no numbers that are not finite.
+/// 0 if absent or null.
 pub(crate) fn requested_usage<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
     let usage = Option::<f64>::deserialize(input)?.unwrap_or(0.0);
     if usage.is_finite() && usage >= 0.0 { Ok(usage) } else { Err(D::Error::custom("must be a finite number, not below 0")) }
 }
 
-/// Reads the body of a check.
 pub(crate) fn parse(body: &[u8]) -> Result<AccessRequest, RequestError> {
-    let incoming: Incoming = object(body)?;
+    let check: CheckBody = object(body)?;
     Ok(AccessRequest {
-        customer_id: incoming.customer_id,
-        feature_id: incoming.feature_id,
-        resource_id: incoming.resource_id,
-        requested_usage: incoming.requested_usage,
-        requested_values: incoming.requested_values.unwrap_or_default(),
+        customer_id: check.customer_id,
+        feature_id: check.feature_id,
+        resource_id: check.resource_id,
+        requested_usage: check.requested_usage,
+        requested_values: check.requested_values.unwrap_or_default(),
     })
 }
 
-/// Reads a list of checks.
+/// Parses a list of checks.
 pub(crate) fn parse_list(json: &str) -> Result<Vec<AccessRequest>, RequestError> {
     let checks: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| RequestError::NotJson)?;
     if checks.len() > MAX_CHECKS {
@@ -105,16 +98,15 @@ pub(crate) fn parse_list(json: &str) -> Result<Vec<AccessRequest>, RequestError>
     checks.iter().enumerate().map(check).collect()
 }
 
-/// Reads the body of a batch.
 pub(crate) fn parse_batch(body: &[u8]) -> Result<BatchRequest, RequestError> {
-    let IncomingBatch { customer_id, resource_id, checks } = object(body)?;
+    let BatchBody { customer_id, resource_id, checks } = object(body)?;
     if checks.as_ref().is_some_and(|checks| checks.len() > MAX_CHECKS) {
         return Err(RequestError::Field {
             field: "checks".to_owned(),
             problem: format!("must hold at most {MAX_CHECKS} checks"),
         });
     }
-    let request = |check: IncomingCheck| AccessRequest {
+    let request = |check: BatchCheck| AccessRequest {
         customer_id: customer_id.clone(),
         feature_id: check.feature_id,
         resource_id: resource_id.clone(),
@@ -125,11 +117,11 @@ pub(crate) fn parse_batch(body: &[u8]) -> Result<BatchRequest, RequestError> {
     Ok(BatchRequest { customer_id, resource_id, checks })
 }
 
-/// Reads a JSON object. Names the member that is wrong.
+/// Parses a JSON object. The error names the invalid field.
 pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestError> {
     let body: serde_json::Value = serde_json::from_slice(body).map_err(|_| RequestError::NotJson)?;
     if !body.is_object() {
-        // A list would do for serde, by position.
+        // serde would accept an array, with the fields by position.
         return Err(RequestError::Field { field: THE_BODY.to_owned(), problem: "must be an object".to_owned() });
     }
     serde_path_to_error::deserialize(&body).map_err(|error| {
@@ -142,10 +134,10 @@ pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestError
 mod tests {
     use super::*;
 
-    const NOT_JSON: &str = "the body is not JSON, or holds a number that is out of range";
+    const NOT_JSON: &str = "the body is not JSON, or has a number that is out of range";
 
     #[test]
-    fn a_bad_field_is_named() {
+    fn an_invalid_field_of_a_check_is_named() {
         for (body, message) in [
             ("", NOT_JSON),
             ("{", NOT_JSON),
@@ -153,7 +145,7 @@ mod tests {
             (r#"{"customerId":"c","featureId":"f","requestedUsage":1e999}"#, NOT_JSON),
             (r#"["c","f",null,0,null]"#, "`the body` must be an object"),
             ("5", "`the body` must be an object"),
-            (r#"{"customerId":"c","featureId":"f","requestedusage":1}"#, "`requestedusage` is not known here"),
+            (r#"{"customerId":"c","featureId":"f","requestedusage":1}"#, "`requestedusage` is not a known field"),
             (r#"{"featureId":"f"}"#, "`customerId` is missing"),
             (r#"{"customerId":"c"}"#, "`featureId` is missing"),
             (r#"{"customerId":"","featureId":"f"}"#, "`customerId` must not be empty"),
@@ -173,15 +165,18 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_field_of_a_batch_is_named() {
+    fn an_invalid_field_of_a_batch_is_named() {
         let checks = |count| format!(r#"{{"customerId":"c","checks":[{}]}}"#, vec![r#"{"featureId":"f"}"#; count].join(","));
         for (body, message) in [
             ("[]", "`the body` must be an object"),
             (r#"{"checks":[]}"#, "`customerId` is missing"),
             (r#"{"customerId":"c","checks":{}}"#, "`checks` must be a list"),
-            (r#"{"customerId":"c","featureId":"f"}"#, "`featureId` is not known here"),
+            (r#"{"customerId":"c","featureId":"f"}"#, "`featureId` is not a known field"),
             (r#"{"customerId":"c","checks":[{"featureId":"f"},{}]}"#, "`checks[1].featureId` is missing"),
-            (r#"{"customerId":"c","checks":[{"featureId":"f","customerId":"d"}]}"#, "`checks[0].customerId` is not known here"),
+            (
+                r#"{"customerId":"c","checks":[{"featureId":"f","customerId":"d"}]}"#,
+                "`checks[0].customerId` is not a known field",
+            ),
             (
                 r#"{"customerId":"c","checks":[{"featureId":"f","requestedUsage":-1}]}"#,
                 "`checks[0].requestedUsage` must be a finite number, not below 0",
@@ -195,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_optional_may_be_absent_or_null() {
+    fn optional_fields_may_be_absent_or_null() {
         let short = parse(br#"{"customerId":"c","featureId":"f"}"#).unwrap();
         let long = parse(br#"{"customerId":"c","featureId":"f","resourceId":null,"requestedUsage":null,"requestedValues":null}"#)
             .unwrap();

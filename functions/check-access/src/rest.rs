@@ -1,7 +1,7 @@
-//! The reads of entitlements of Stigg's REST API, as its newest SDK family asks them.
+//! The entitlement reads of Stigg's REST API, which its newest family of SDKs uses.
 //!
-//! Source: the requests and models of PyPI's `stigg` 0.1.0b53. The replica is read only: whatever else the API has is
-//! Stigg's own host's.
+//! Source: the requests and models of PyPI's `stigg` 0.1.0b53. The replica is read only: clients send all other requests of
+//! the API to Stigg.
 
 use domain::{access::AccessDeniedReason, id::Id};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
@@ -9,17 +9,17 @@ use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
-    edge::{self, CreditJson, EntitlementJson, Text},
+    edge::{self, CreditJson, DisplayName, EntitlementJson},
     query::{id, usage},
     request::RequestError,
     scope::{Feature, Scope},
 };
 
-/// Parameters that change Stigg's state, which a replica can't.
+/// Parameters that reserve credits. A replica can't change Stigg's state.
 const RESERVATIONS: [&str; 5] =
     ["reserveAmount", "reservationId", "reservationExpiresAt", "reservationTtlSeconds", "reservationMetadata"];
 
-/// What `…/entitlements/check` asks.
+/// The query parameters of `…/entitlements/check`.
 #[derive(Debug, PartialEq)]
 pub(crate) struct CheckQuery {
     pub(crate) resource_id: Option<Id>,
@@ -28,7 +28,6 @@ pub(crate) struct CheckQuery {
     pub(crate) requested_values: Vec<String>,
 }
 
-/// What a check is about.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Subject {
     Feature(Id),
@@ -45,10 +44,10 @@ impl CheckQuery {
         let subject = match (id(query, "featureId")?, id(query, "currencyId")?) {
             (Some(feature_id), None) => Subject::Feature(feature_id),
             (None, Some(currency_id)) => Subject::Currency(currency_id),
-            (None, None) => return Err(field("featureId", "is missing: give it or `currencyId`")),
-            (Some(_), Some(_)) => return Err(field("featureId", "must not be given together with `currencyId`")),
+            (None, None) => return Err(field("featureId", "is missing: one of `featureId` and `currencyId` is required")),
+            (Some(_), Some(_)) => return Err(field("featureId", "can't be combined with `currencyId`")),
         };
-        // The SDK joins a list with commas.
+        // The SDK joins values with commas.
         let values = query.all("requestedValues").unwrap_or_default().into_iter().flat_map(|list| list.split(','));
         Ok(Self {
             resource_id: id(query, "resourceId")?,
@@ -59,7 +58,7 @@ impl CheckQuery {
     }
 }
 
-/// `…/entitlements`.
+/// The response of `…/entitlements`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Entitlements<'a> {
@@ -67,7 +66,6 @@ pub(crate) struct Entitlements<'a> {
     entitlements: Vec<Entitlement<'a>>,
 }
 
-/// An entitlement to a feature or to credits.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(crate) enum Entitlement<'a> {
@@ -89,7 +87,7 @@ pub(crate) struct FeatureEntitlement<'a> {
     usage_period_anchor: Option<String>,
     usage_period_start: Option<String>,
     usage_period_end: Option<String>,
-    /// No events say until when an entitlement holds.
+    /// Always null: events do not carry it.
     valid_until: Option<()>,
     feature: Option<FeatureJson<'a>>,
 }
@@ -98,7 +96,7 @@ pub(crate) struct FeatureEntitlement<'a> {
 #[serde(rename_all = "camelCase")]
 struct FeatureJson<'a> {
     id: Id,
-    display_name: Text<'a>,
+    display_name: DisplayName<'a>,
     feature_status: &'static str,
     feature_type: &'static str,
 }
@@ -122,16 +120,16 @@ pub(crate) struct CreditEntitlement<'a> {
 #[serde(rename_all = "camelCase")]
 struct CurrencyJson<'a> {
     currency_id: String,
-    display_name: Text<'a>,
+    display_name: DisplayName<'a>,
 }
 
 impl<'a> Entitlements<'a> {
-    /// The entitlements of a scope and the credits behind them.
+    /// The entitlements of a scope and the credits that pay for them.
     pub(crate) fn of(scope: &'a Scope, features: &[Feature<'a>]) -> Self {
         let credits = edge::credits(scope, features).into_iter().map(|credit| CreditEntitlement::of(scope, credit));
         let entitlements = features.iter().map(|feature| Entitlement::Feature(FeatureEntitlement::of(scope, feature)));
         Self {
-            access_denied_reason: edge::scope_denied(scope),
+            access_denied_reason: edge::scope_denial(scope),
             entitlements: entitlements.chain(credits.map(Entitlement::Credit)).collect(),
         }
     }
@@ -150,7 +148,7 @@ impl<'a> FeatureEntitlement<'a> {
             usage_period_anchor,
             usage_period_start,
             usage_period_end,
-            feature: described,
+            feature: edge_feature,
             ..
         } = edge::entitlement(scope, feature, "");
         Self {
@@ -166,22 +164,22 @@ impl<'a> FeatureEntitlement<'a> {
             usage_period_start,
             usage_period_end,
             valid_until: None,
-            feature: described.map(|described| FeatureJson {
-                id: described.ref_id,
-                display_name: described.display_name,
+            feature: edge_feature.map(|edge_feature| FeatureJson {
+                id: edge_feature.ref_id,
+                display_name: edge_feature.display_name,
                 feature_status: status(feature.stored),
-                feature_type: described.feature_type,
+                feature_type: edge_feature.feature_type,
             }),
         }
     }
 
-    /// A denial of a feature that the scope does not hold.
+    /// The denial of a feature that is not in the scope's list.
     pub(crate) fn denied(access_denied_reason: Option<AccessDeniedReason>) -> Self {
         Self { r#type: "FEATURE", access_denied_reason, ..Self::default() }
     }
 }
 
-/// The status of a stored feature. ACTIVE is the most common one, and decides nothing.
+/// The feature's status, ACTIVE if it is unknown. No decision depends on it.
 fn status(stored: &str) -> &'static str {
     #[derive(serde::Deserialize)]
     struct Stored<'a> {
@@ -193,8 +191,8 @@ fn status(stored: &str) -> &'static str {
         status: String,
     }
     let feature = serde_json::from_str(stored).ok().and_then(|Stored { feature }| serde_json::from_str(feature.get()).ok());
-    let is_known = |word: &&str| feature.as_ref().is_some_and(|Feature { status }| status.eq_ignore_ascii_case(word));
-    ["NEW", "SUSPENDED"].into_iter().find(is_known).unwrap_or("ACTIVE")
+    let is_status = |name: &&str| feature.as_ref().is_some_and(|Feature { status }| status.eq_ignore_ascii_case(name));
+    ["NEW", "SUSPENDED"].into_iter().find(is_status).unwrap_or("ACTIVE")
 }
 
 impl<'a> CreditEntitlement<'a> {
@@ -205,7 +203,7 @@ impl<'a> CreditEntitlement<'a> {
             is_granted,
             access_denied_reason,
             currency: CurrencyJson { currency_id: currency.currency_id, display_name: currency.display_name },
-            // Without a total, the difference of both is still the balance.
+            // If the total is unknown, limit minus usage still equals the balance.
             usage_limit: usage_limit.unwrap_or_else(|| domain::entitlement::to_number(remaining)),
             current_usage: current_usage.unwrap_or_else(|| 0.into()),
             usage_updated_at: credit.usage_updated_at.map_or_else(|| scope.now_text(), str::to_owned),
@@ -215,12 +213,12 @@ impl<'a> CreditEntitlement<'a> {
         }
     }
 
-    /// The credits of a currency. They are denied where the usage that is requested is more than what is left.
+    /// The credits of a currency. Denied if the requested usage exceeds the credits left.
     pub(crate) fn check(scope: &'a Scope, features: &[Feature<'a>], currency_id: Id, requested_usage: f64) -> Self {
         let found = edge::credits(scope, features).into_iter().find(|credit| credit.currency.currency_id == currency_id.as_str());
         let mut credit = found.unwrap_or_else(|| {
             let mut none = CreditJson::none(currency_id);
-            none.access_denied_reason = scope.denied().or(Some(AccessDeniedReason::NoFeatureEntitlementInSubscription));
+            none.access_denied_reason = scope.denial().or(Some(AccessDeniedReason::NoFeatureEntitlementInSubscription));
             none
         });
         if credit.is_granted && !credit.has_soft_limit && requested_usage > credit.remaining {
@@ -235,15 +233,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_names_one_feature_or_one_currency_and_reserves_nothing() {
+    fn a_check_has_one_feature_or_one_currency_and_no_reservation() {
         let read = |query: &str| CheckQuery::of(&query.parse().unwrap()).map_err(|error| error.to_string());
-        let asked = read("featureId=f&resourceId=r&requestedUsage=2&requestedValues=a,b&requestedValues=c").unwrap();
-        assert_eq!(asked.subject, Subject::Feature(Id::try_from("f").unwrap()));
-        assert_eq!((asked.requested_usage, asked.requested_values), (2.0, ["a", "b", "c"].map(str::to_owned).into()));
+        let check = read("featureId=f&resourceId=r&requestedUsage=2&requestedValues=a,b&requestedValues=c").unwrap();
+        assert_eq!(check.subject, Subject::Feature(Id::try_from("f").unwrap()));
+        assert_eq!((check.requested_usage, check.requested_values), (2.0, ["a", "b", "c"].map(str::to_owned).into()));
         assert_eq!(read("currencyId=c").unwrap().subject, Subject::Currency(Id::try_from("c").unwrap()));
         for (query, error) in [
-            ("", "`featureId` is missing: give it or `currencyId`"),
-            ("featureId=f&currencyId=c", "`featureId` must not be given together with `currencyId`"),
+            ("", "`featureId` is missing: one of `featureId` and `currencyId` is required"),
+            ("featureId=f&currencyId=c", "`featureId` can't be combined with `currencyId`"),
             ("featureId=", "`featureId` must not be empty"),
             ("featureId=f&requestedUsage=-1", "`requestedUsage` must be a finite number, not below 0"),
             (

@@ -1,4 +1,4 @@
-//! Which answer a request asks for, by its path and method.
+//! The function's routes, by path and method.
 
 use domain::id::{Id, IdError};
 use lambda_http::http::{Method, StatusCode};
@@ -6,57 +6,54 @@ use percent_encoding::percent_decode_str;
 
 const FLAGS: &str = "/ofrep/v1/evaluate/flags";
 
-/// The routes of the function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// `/check-access`: one decision.
+    /// `/check-access`
     Check,
-    /// `/check-access/batch`: many decisions on one scope.
+    /// `/check-access/batch`: checks of one scope.
     Batch,
-    /// `/v1/c/{customerId}/{document}`: a document of Stigg's Edge API on a customer.
+    /// `/v1/c/{customerId}/{document}`: a customer's document of Stigg's Edge API.
     Edge(Id, Document),
-    /// `/api/v1/customers/{customerId}/entitlements`: all of a scope, as Stigg's REST API answers.
+    /// `/api/v1/customers/{customerId}/entitlements`: all entitlements of a scope, in the form of Stigg's REST API.
     RestEntitlements(Id),
-    /// `/api/v1/customers/{customerId}/entitlements/check`: one.
+    /// `/api/v1/customers/{customerId}/entitlements/check`: one entitlement.
     RestCheck(Id),
-    /// `/v1/config/{server,client}-sdk-configuration.json`.
+    /// `/v1/config/{server,client}-sdk-configuration.json`
     Configuration,
-    /// `/v1/paywall.json` and `/v1/p/{productId}/paywall.json`.
+    /// `/v1/paywall.json` and `/v1/p/{productId}/paywall.json`
     Paywall,
-    /// `/ofrep/v1/evaluate/flags`: all flags of OpenFeature's protocol.
+    /// `/ofrep/v1/evaluate/flags`: all flags of the OpenFeature protocol.
     Flags,
-    /// `/ofrep/v1/evaluate/flags/{key}`: one.
+    /// `/ofrep/v1/evaluate/flags/{key}`: one flag.
     Flag(String),
 }
 
-/// The documents of Stigg's Edge API on a customer.
+/// A customer's documents of Stigg's Edge API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Document {
-    /// `entitlements.json`.
+    /// `entitlements.json`
     Entitlements,
-    /// `entitlements-state.json`.
+    /// `entitlements-state.json`
     State,
-    /// `subscriptions.json`.
+    /// `subscriptions.json`
     Subscriptions,
 }
 
-/// No route serves the request. The message is fit for the caller.
+/// Why no route serves a request. The message can be shown to the caller.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RouteError {
-    /// No route has this path.
     #[error("there is nothing at this path")]
     Path,
-    /// The path's route has another method.
-    #[error("only {0} is taken here")]
+    /// Contains the method of the path's route.
+    #[error("method not allowed: use {0}")]
     Method(&'static str),
-    /// It is for another part of Stigg's REST API.
+    /// Stigg's REST API has the path, but the replica does not serve it.
     #[error(
-        "this replica answers GET /api/v1/customers/{{id}}/entitlements and …/entitlements/check alone: writes and all \
-         other reads of the API are for Stigg's own host, so keep a second client with its address for those"
+        "this replica serves only GET /api/v1/customers/{{id}}/entitlements and …/entitlements/check: send all other \
+         requests to Stigg's own host, with a second client"
     )]
-    Stigg,
-    /// The path holds an invalid id.
-    #[error("the customer's id in the path {0}")]
+    NotInReplica,
+    #[error("the customer id in the path {0}")]
     Id(#[from] IdError),
 }
 
@@ -64,7 +61,7 @@ impl RouteError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Path => StatusCode::NOT_FOUND,
-            Self::Method(_) | Self::Stigg => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Method(_) | Self::NotInReplica => StatusCode::METHOD_NOT_ALLOWED,
             Self::Id(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -73,7 +70,7 @@ impl RouteError {
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Path => "path_rejected",
-            Self::Method(_) | Self::Stigg => "method_rejected",
+            Self::Method(_) | Self::NotInReplica => "method_rejected",
             Self::Id(_) => "request_rejected",
         }
     }
@@ -92,7 +89,7 @@ impl Route {
                 if let Some(rest) = path.strip_prefix("/api/") {
                     return Self::of_rest(method, rest);
                 } else if let Some(rest) = path.strip_prefix("/v1/c/") {
-                    // Stigg's SDKs don't encode an id's slashes.
+                    // Stigg's SDKs don't encode slashes in ids.
                     let (customer_id, document) = rest.rsplit_once('/').ok_or(RouteError::Path)?;
                     let document = match document {
                         "entitlements.json" => Document::Entitlements,
@@ -117,22 +114,22 @@ impl Route {
         if method.as_str() == expected { Ok(route) } else { Err(RouteError::Method(expected)) }
     }
 
-    /// The route of a request to Stigg's REST API. API Gateway may have decoded an id's slashes.
+    /// The route of a path below `/api/`. API Gateway may have decoded slashes in the id.
     fn of_rest(method: &Method, path: &str) -> Result<Self, RouteError> {
-        let rest = path.strip_prefix("v1/customers/").ok_or(RouteError::Stigg)?;
+        let rest = path.strip_prefix("v1/customers/").ok_or(RouteError::NotInReplica)?;
         let route = if let Some(customer_id) = rest.strip_suffix("/entitlements/check") {
             Self::RestCheck(id(customer_id)?)
         } else if let Some(customer_id) = rest.strip_suffix("/entitlements") {
             Self::RestEntitlements(id(customer_id)?)
         } else {
-            return Err(RouteError::Stigg);
+            return Err(RouteError::NotInReplica);
         };
         if method == Method::GET { Ok(route) } else { Err(RouteError::Method("GET")) }
     }
 }
 
 impl Route {
-    /// The route without the path's parameters, for logs.
+    /// The path with placeholders for its parameters, for logs.
     pub(crate) fn template(&self) -> &'static str {
         match self {
             Self::Check => "/check-access",
@@ -150,12 +147,11 @@ impl Route {
     }
 }
 
-/// A part of the path as an id.
 fn id(part: &str) -> Result<Id, RouteError> {
     Ok(Id::try_from(decoded(part)?)?)
 }
 
-/// A part of the path without its percent-encoding. What is no encoding stays as it is.
+/// Removes the percent-encoding. Keeps invalid escapes as they are.
 fn decoded(part: &str) -> Result<String, RouteError> {
     let text = percent_decode_str(part).decode_utf8().map_err(|_| RouteError::Path)?;
     Ok(text.into_owned())
@@ -170,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_customers_id_is_what_stands_before_the_last_slash() {
+    fn the_customer_id_ends_at_the_last_slash() {
         let long = "x".repeat(501);
         for (path, expected) in [
             ("/v1/c/c/entitlements.json", edge("c", Document::Entitlements)),
@@ -193,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_rest_api_two_reads_are_served_and_no_more() {
+    fn only_two_reads_of_the_rest_api_are_served() {
         let id = |id: &str| Id::try_from(id).unwrap();
         for (method, path, expected) in [
             ("GET", "/api/v1/customers/c/entitlements", Ok(Route::RestEntitlements(id("c")))),
@@ -201,10 +197,10 @@ mod tests {
             ("GET", "/api/v1/customers/c 1/é/entitlements/check", Ok(Route::RestCheck(id("c 1/é")))),
             ("GET", "/api/v1/customers//entitlements", Err(RouteError::Id(IdError::Empty))),
             ("POST", "/api/v1/customers/c/entitlements", Err(RouteError::Method("GET"))),
-            ("GET", "/api/v1/customers/c", Err(RouteError::Stigg)),
-            ("GET", "/api/v1/customers/entitlements", Err(RouteError::Stigg)),
-            ("GET", "/api/v1/customers/c/promotional-entitlements", Err(RouteError::Stigg)),
-            ("DELETE", "/api/v2/subscriptions/s", Err(RouteError::Stigg)),
+            ("GET", "/api/v1/customers/c", Err(RouteError::NotInReplica)),
+            ("GET", "/api/v1/customers/entitlements", Err(RouteError::NotInReplica)),
+            ("GET", "/api/v1/customers/c/promotional-entitlements", Err(RouteError::NotInReplica)),
+            ("DELETE", "/api/v2/subscriptions/s", Err(RouteError::NotInReplica)),
             ("GET", "/api", Err(RouteError::Path)),
         ] {
             assert_eq!(Route::of(&method.parse().unwrap(), path), expected, "{method} {path}");
@@ -212,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_and_its_method_have_one_route() {
+    fn each_path_has_one_route_and_one_method() {
         for (method, path, expected) in [
             ("POST", "/check-access", Ok(Route::Check)),
             ("POST", "/check-access/batch", Ok(Route::Batch)),

@@ -1,4 +1,4 @@
-//! One scope of a customer's, read in one request, and the decisions on its features.
+//! A customer's scope, read with one request, and the decisions on its features.
 
 use domain::{
     access::{self, AccessDeniedReason, AccessRequest, AccessView, Decision},
@@ -10,16 +10,17 @@ use domain::{
 use jiff::Timestamp;
 use store::{Store, StoreError};
 
-/// The registers of the customer level or of one resource, at one moment.
+/// The registers of the customer level or of one resource.
 pub(crate) struct Scope {
     pub(crate) customer_id: Id,
     pub(crate) resource_id: Option<Id>,
     pub(crate) registers: ScopeRegisters,
     customer: CustomerRegisters<(), ()>,
+    /// The time of the decisions.
     now: Timestamp,
 }
 
-/// A feature of the newest list with its decision, nothing being requested of it.
+/// A feature of the newest list, with the decision on a request without usage or values.
 pub(crate) struct Feature<'a> {
     pub(crate) request: AccessRequest,
     pub(crate) decision: Decision,
@@ -29,7 +30,7 @@ pub(crate) struct Feature<'a> {
 }
 
 impl Scope {
-    /// Reads everything of the scope. One request, always.
+    /// Reads the whole scope. Always one request.
     pub(crate) async fn read(
         store: &Store,
         customer_id: Id,
@@ -40,19 +41,19 @@ impl Scope {
         Ok(Self { customer_id, resource_id, registers, customer, now })
     }
 
-    /// Decides on a feature of this scope, whether the list holds it or not.
+    /// Decides on a request in this scope. The feature need not be in the list.
     pub(crate) fn decide(&self, request: &AccessRequest) -> Result<Decision, StoreError> {
         let view = AccessView::of(&self.customer, &self.registers, &request.feature_id)?;
         Ok(access::decide(&view, request, self.now))
     }
 
-    /// Whether the newest list holds a feature.
-    pub(crate) fn holds(&self, feature_id: &Id) -> bool {
+    /// Whether the feature is in the newest list.
+    pub(crate) fn has_feature(&self, feature_id: &Id) -> bool {
         let list = self.registers.visible_list(self.customer.tombstone.as_ref());
         list.is_some_and(|list| list.value.get(feature_id.as_str()).is_some())
     }
 
-    /// The features of the newest list, by id. None for a customer that is not live, which has no access to any.
+    /// The features of the newest list, in the order of ids. Empty if the customer is not live.
     pub(crate) fn features(&self) -> Result<Vec<Feature<'_>>, StoreError> {
         let views = AccessView::all(&self.customer, &self.registers)?;
         let features = views.into_iter().filter_map(|(feature_id, view, stored)| {
@@ -63,13 +64,12 @@ impl Scope {
         Ok(features.collect())
     }
 
-    /// Why the whole scope is denied, whatever the feature. None if the decision depends on the feature.
-    pub(crate) fn denied(&self) -> Option<AccessDeniedReason> {
+    /// Why every feature of the scope is denied. None if the decision depends on the feature.
+    pub(crate) fn denial(&self) -> Option<AccessDeniedReason> {
         let list = self.registers.visible_list(self.customer.tombstone.as_ref()).map(|list| list.value.len());
         access::scope_denial(self.customer.state(), list, self.resource_id.is_some())
     }
 
-    /// The moment of the decisions.
     pub(crate) fn now_text(&self) -> String {
         time::to_fixed_width(self.now)
     }
@@ -80,19 +80,19 @@ impl Scope {
         list.map(|list| list.version.time_text())
     }
 
-    /// The time of an entitlement's usage: that of the list or of the measurement.
+    /// The time of the list or of the measurement, whichever the entitlement's usage comes from.
     pub(crate) fn usage_time(&self, feature_id: &Id, entitlement: &Entitlement) -> Option<&str> {
         let usage = self.registers.usage.get(feature_id).filter(|_| entitlement.is_measured);
         usage.map_or_else(|| self.list_time(), |usage| Some(usage.version.time_text()))
     }
 
-    /// The time of an entitlement's credits: that of the list or of the balance event.
+    /// The time of the list or of the balance event, whichever the entitlement's credits come from.
     pub(crate) fn balance_time(&self, currency_id: &str, entitlement: &Entitlement) -> Option<&str> {
         let balance = self.registers.balances.get(currency_id).filter(|_| entitlement.is_balance_newer);
         balance.map_or_else(|| self.list_time(), |balance| Some(balance.version.time_text()))
     }
 
-    /// A request for access to a feature in this scope, without usage or values.
+    /// A check of a feature in this scope, without usage or values.
     pub(crate) fn request(&self, feature_id: Id) -> AccessRequest {
         AccessRequest {
             customer_id: self.customer_id.clone(),

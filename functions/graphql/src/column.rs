@@ -1,4 +1,4 @@
-//! The columns of customers and subscriptions, as orders, conditions and cursors name them.
+//! The columns of customers and subscriptions in orders, conditions and cursors.
 
 use std::fmt::Debug;
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use store::StoreError;
 
-/// Why a field has no value. The messages are shown to the caller and hold no internals.
+/// Why a field has no value. The messages are shown to the caller and have no internals.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     #[error("the argument {name} {problem}")]
     Argument { name: &'static str, problem: String },
-    /// The page would be cut, and the query does not select the `pageInfo` field that would show it.
+    /// The page would be truncated, and the query does not select the `pageInfo` field that shows it.
     #[error(
         "the list has more rows than the page limit of {limit}: page through it with first and after, or select \
          pageInfo {{ hasNextPage }} to accept a partial list"

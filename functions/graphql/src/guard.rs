@@ -21,7 +21,7 @@ pub(crate) const MAX_TOKENS: usize = 5_000;
 
 /// Why a query is rejected.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Rejection {
+pub(crate) enum QueryRejection {
     #[error("the query nests brackets deeper than {MAX_NESTING}")]
     Nesting,
     #[error("the query has more than {MAX_TOKENS} tokens")]
@@ -46,7 +46,7 @@ pub(crate) enum Rejection {
     Size { measure: &'static str, found: usize, limit: usize },
 }
 
-impl Rejection {
+impl QueryRejection {
     /// `extensions.code`.
     pub(crate) fn code(&self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ impl Rejection {
 /// Checks the source text before it is parsed: nesting, number of tokens, and duplicate fields of input objects, of which
 /// the parser would drop all but one. Returns the text with each surrogate pair of `\u` escapes replaced by its character,
 /// since the parser does not support surrogates.
-pub(crate) fn scan(query: &str) -> Result<Cow<'_, str>, Rejection> {
+pub(crate) fn scan(query: &str) -> Result<Cow<'_, str>, QueryRejection> {
     let mut scanner = Scanner { query, at: 0, tokens: 0, open: Vec::new(), replaced: String::new(), copied: 0 };
     while let Some(first) = scanner.rest().bytes().next() {
         scanner.token(first)?;
@@ -98,7 +98,7 @@ impl<'a> Scanner<'a> {
         self.query.get(self.at..).unwrap_or_default()
     }
 
-    fn token(&mut self, first: u8) -> Result<(), Rejection> {
+    fn token(&mut self, first: u8) -> Result<(), QueryRejection> {
         let rest = self.rest();
         match first {
             b'#' => {
@@ -119,7 +119,7 @@ impl<'a> Scanner<'a> {
                     && is_field
                     && !fields.insert(name)
                 {
-                    return Err(Rejection::DuplicateInputField { name: name.chars().take(100).collect() });
+                    return Err(QueryRejection::DuplicateInputField { name: name.chars().take(100).collect() });
                 }
             }
             b'{' => self.open(match self.open.last() {
@@ -134,13 +134,13 @@ impl<'a> Scanner<'a> {
             _ => self.at += rest.chars().next().map_or(1, char::len_utf8),
         }
         self.tokens += 1;
-        if self.tokens > MAX_TOKENS { Err(Rejection::Tokens) } else { Ok(()) }
+        if self.tokens > MAX_TOKENS { Err(QueryRejection::Tokens) } else { Ok(()) }
     }
 
-    fn open(&mut self, bracket: Bracket<'a>) -> Result<(), Rejection> {
+    fn open(&mut self, bracket: Bracket<'a>) -> Result<(), QueryRejection> {
         self.open.push(bracket);
         self.at += 1;
-        if self.open.len() > MAX_NESTING { Err(Rejection::Nesting) } else { Ok(()) }
+        if self.open.len() > MAX_NESTING { Err(QueryRejection::Nesting) } else { Ok(()) }
     }
 
     /// Skips a string, or the rest of the text if it has no end.
@@ -183,7 +183,7 @@ impl<'a> Scanner<'a> {
 /// Length of `\ud83d\ude00` in bytes.
 const SURROGATE_PAIR: usize = 12;
 
-/// The character of the surrogate pair that the text starts with, if it does.
+/// The character of the surrogate pair at the start of the text. None if there is no pair.
 fn surrogate_pair(text: &str) -> Option<char> {
     let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?, 16).ok();
     let units = [unit(text.get(..6)?)?, unit(text.get(6..SURROGATE_PAIR)?)?];
@@ -194,7 +194,7 @@ fn surrogate_pair(text: &str) -> Option<char> {
 
 /// Checks the number of fields and fragments with each use of a fragment expanded, fragment cycles and, unless it is
 /// allowed, introspection.
-pub(crate) fn check_fields(document: &ExecutableDocument, limit: usize, introspection: bool) -> Result<(), Rejection> {
+pub(crate) fn check_fields(document: &ExecutableDocument, limit: usize, introspection: bool) -> Result<(), QueryRejection> {
     let mut counter = FieldCounter { document, fragments: HashMap::new(), has_introspection: false };
     let mut fields = 0_usize;
     for (_, operation) in document.operations.iter() {
@@ -205,9 +205,9 @@ pub(crate) fn check_fields(document: &ExecutableDocument, limit: usize, introspe
         counter.fragment(name)?;
     }
     if fields > limit {
-        Err(Rejection::Fields { limit })
+        Err(QueryRejection::Fields { limit })
     } else if counter.has_introspection && !introspection {
-        Err(Rejection::Introspection)
+        Err(QueryRejection::Introspection)
     } else {
         Ok(())
     }
@@ -221,7 +221,7 @@ struct FieldCounter<'a> {
 }
 
 impl<'a> FieldCounter<'a> {
-    fn fields(&mut self, set: &'a SelectionSet) -> Result<usize, Rejection> {
+    fn fields(&mut self, set: &'a SelectionSet) -> Result<usize, QueryRejection> {
         let mut fields = 0_usize;
         for selection in &set.items {
             let more = match &selection.node {
@@ -237,10 +237,10 @@ impl<'a> FieldCounter<'a> {
         Ok(fields)
     }
 
-    fn fragment(&mut self, name: &'a Name) -> Result<usize, Rejection> {
+    fn fragment(&mut self, name: &'a Name) -> Result<usize, QueryRejection> {
         match self.fragments.get(name.as_str()) {
             Some(Some(fields)) => return Ok(*fields),
-            Some(None) => return Err(Rejection::FragmentCycle { name: name.to_string() }),
+            Some(None) => return Err(QueryRejection::FragmentCycle { name: name.to_string() }),
             None => {}
         }
         // Validation reports unknown fragments.
@@ -258,15 +258,15 @@ impl<'a> FieldCounter<'a> {
 pub(crate) fn operation<'a>(
     document: &'a ExecutableDocument,
     name: Option<&str>,
-) -> Result<(Option<&'a Name>, &'a Positioned<OperationDefinition>), Rejection> {
+) -> Result<(Option<&'a Name>, &'a Positioned<OperationDefinition>), QueryRejection> {
     let mut operations = document.operations.iter();
     match name {
-        Some(name) => {
-            operations.find(|(known, _)| known.is_some_and(|known| known.as_str() == name)).ok_or(Rejection::UnknownOperation)
-        }
+        Some(name) => operations
+            .find(|(known, _)| known.is_some_and(|known| known.as_str() == name))
+            .ok_or(QueryRejection::UnknownOperation),
         None => match (operations.next(), operations.next()) {
             (Some(operation), None) => Ok(operation),
-            _ => Err(Rejection::NoOperationName),
+            _ => Err(QueryRejection::NoOperationName),
         },
     }
 }
@@ -280,8 +280,8 @@ mod tests {
     fn brackets_in_strings_and_comments_do_not_nest() {
         let deep = "{a".repeat(MAX_NESTING);
         assert_eq!(scan(&deep), Ok(deep.as_str().into()));
-        assert_eq!(scan(&format!("{deep}{{")), Err(Rejection::Nesting));
-        assert_eq!(scan(&format!("{deep}(a:[")), Err(Rejection::Nesting));
+        assert_eq!(scan(&format!("{deep}{{")), Err(QueryRejection::Nesting));
+        assert_eq!(scan(&format!("{deep}(a:[")), Err(QueryRejection::Nesting));
         let brackets = "[".repeat(1_000);
         for text in [
             format!("\"{brackets}\""),
@@ -294,8 +294,8 @@ mod tests {
         ] {
             assert_eq!(scan(&text), Ok(text.as_str().into()), "{}", &text[..4]);
         }
-        assert_eq!(scan(&format!("\"a\" {brackets}")), Err(Rejection::Nesting));
-        assert_eq!(scan(&format!("#\n{brackets}")), Err(Rejection::Nesting));
+        assert_eq!(scan(&format!("\"a\" {brackets}")), Err(QueryRejection::Nesting));
+        assert_eq!(scan(&format!("#\n{brackets}")), Err(QueryRejection::Nesting));
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
         }
         query += " fragment f50 on Query { query { __typename } }";
         let document = parse_query(&query).unwrap();
-        assert_eq!(check_fields(&document, 2_000, true).unwrap_err(), Rejection::Fields { limit: 2_000 });
+        assert_eq!(check_fields(&document, 2_000, true).unwrap_err(), QueryRejection::Fields { limit: 2_000 });
     }
 
     #[test]
@@ -316,7 +316,7 @@ mod tests {
             "{ __typename } fragment a on Query { ...a }",
         ] {
             let document = parse_query(query).unwrap();
-            assert!(matches!(check_fields(&document, 2_000, true), Err(Rejection::FragmentCycle { .. })), "{query}");
+            assert!(matches!(check_fields(&document, 2_000, true), Err(QueryRejection::FragmentCycle { .. })), "{query}");
         }
     }
 
@@ -346,7 +346,7 @@ mod tests {
             ("{ a(b: {c: 1, d: {c: 2}}, e: {c: 1}) { c: a c: a } }", false),
             ("{ a(b: {c: d, d: 1, e: \"c: 1, c: 2\"}) }", false),
         ] {
-            assert_eq!(matches!(scan(text), Err(Rejection::DuplicateInputField { .. })), is_rejected, "{text}");
+            assert_eq!(matches!(scan(text), Err(QueryRejection::DuplicateInputField { .. })), is_rejected, "{text}");
         }
     }
 
@@ -354,6 +354,6 @@ mod tests {
     fn queries_with_too_many_tokens_are_rejected() {
         let text = |count: usize| "a ".repeat(count);
         assert!(scan(&text(MAX_TOKENS)).is_ok());
-        assert_eq!(scan(&text(MAX_TOKENS + 1)), Err(Rejection::Tokens));
+        assert_eq!(scan(&text(MAX_TOKENS + 1)), Err(QueryRejection::Tokens));
     }
 }

@@ -3,8 +3,8 @@
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use serde::Serialize;
 
-/// JSON text. It is copied into the response unparsed, since a page may hold thousands of entitlements.
-/// The only binary value of the schema.
+/// JSON text. It is copied into the response unparsed, since a page may have thousands of entitlements.
+/// No other type of the schema has binary values.
 #[derive(Clone, Debug)]
 pub(crate) struct Json(Value);
 

@@ -1,4 +1,4 @@
-//! GraphQL over the replica, and GraphiQL.
+//! GraphQL queries of the replica, and the GraphiQL page.
 //!
 //! The path of a query: `http` (request) → `run` → `document` (validation, plan) → `schema` (resolvers) → `page` (lists)
 //! → `load` (batched reads) → `reads` → the store.
@@ -46,7 +46,7 @@ use crate::{
     run::{Answer, GraphqlRequest, error_json},
 };
 
-/// The function: answers requests to /graphql and /graphiql.
+/// Handles requests to /graphql and /graphiql.
 pub struct Graphql {
     store: Store,
     auth: ReaderAuth,
@@ -63,9 +63,9 @@ impl std::fmt::Debug for Graphql {
     }
 }
 
-/// What is recorded of a request: no variable, no value, no id.
+/// What is logged about a request, without variables, values or ids.
 #[derive(Debug, Default)]
-struct Seen {
+struct LogFields {
     details: QueryDetails,
     store_failed: bool,
 }
@@ -84,7 +84,7 @@ impl Graphql {
         Self { store, auth: auth.into(), options, clock: Clock::system(), recorder, schema, types }
     }
 
-    /// The same with another recorder than the terminal.
+    /// Replaces the recorder, which writes to the terminal by default.
     #[must_use]
     pub fn with_recorder(mut self, recorder: Arc<Recorder>) -> Self {
         self.recorder = recorder;
@@ -100,22 +100,22 @@ impl Graphql {
 
     /// Handles a request. Errors are responses too.
     pub async fn handle(&self, request: Request) -> Response<Body> {
-        self.handle_metered(request).await.0
+        self.handle_with_cost(request).await.0
     }
 
-    /// Answers a request, and says what it spent on DynamoDB.
-    pub async fn handle_metered(&self, request: Request) -> (Response<Body>, StoreCost) {
+    /// Like [`Self::handle`], and returns the cost of the DynamoDB requests.
+    pub async fn handle_with_cost(&self, request: Request) -> (Response<Body>, StoreCost) {
         let started = Instant::now();
         let store = self.store.with_cost_tracking();
-        let mut seen = Seen::default();
-        let mut response = self.answer(&request, &store, &mut seen).await;
+        let mut fields = LogFields::default();
+        let mut response = self.answer(&request, &store, &mut fields).await;
         if let Some(origin) = self.options.cors_origin.as_deref().and_then(|origin| origin.parse().ok()) {
             let headers = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::VARY, HeaderValue::from_static("origin"));
         }
         let status = response.status();
-        seen.details.bytes = response.body().len();
+        fields.details.bytes = response.body().len();
         let outcome = if status.is_server_error() {
             "failed"
         } else if status.is_client_error() {
@@ -130,18 +130,18 @@ impl Graphql {
             route: if graphiql::is_page_request(&request) { "/graphiql" } else { "/graphql" },
             status: Some(status.as_u16()),
             outcome,
-            details: Details::Query(&seen.details),
+            details: Details::Query(&fields.details),
             store: StoreUse::of(&store),
-            store_failed: seen.store_failed,
+            store_failed: fields.store_failed,
             rejected: (status == StatusCode::UNAUTHORIZED).then_some(Rejection::Secret),
             milliseconds: telemetry::milliseconds(started.elapsed()),
             problem: None,
-            is_routine: outcome == "answered" && seen.details.errors == 0,
+            is_routine: outcome == "answered" && fields.details.errors == 0,
         });
         (response, store.cost())
     }
 
-    async fn answer(&self, request: &Request, store: &Store, seen: &mut Seen) -> Response<Body> {
+    async fn answer(&self, request: &Request, store: &Store, fields: &mut LogFields) -> Response<Body> {
         if let Err(malformed) = gateway::check(request) {
             return respond(MediaType::Json, StatusCode::BAD_REQUEST, error_json(&malformed.to_string(), "BAD_REQUEST"));
         }
@@ -162,14 +162,14 @@ impl Graphql {
         let media_type = MediaType::accepted(request.headers());
         match batch {
             Err(RequestError { status, message }) => respond(media_type, status, error_json(&message, "BAD_REQUEST")),
-            Ok(batch) => self.run(batch, media_type, store, seen).await,
+            Ok(batch) => self.run(batch, media_type, store, fields).await,
         }
     }
 
-    async fn run(&self, batch: Batch, media_type: MediaType, store: &Store, seen: &mut Seen) -> Response<Body> {
+    async fn run(&self, batch: Batch, media_type: MediaType, store: &Store, fields: &mut LogFields) -> Response<Body> {
         let limits = &self.options.limits;
         let Batch { requests, is_array } = batch;
-        seen.details.queries = requests.len();
+        fields.details.queries = requests.len();
         let prepare = |request: Result<GraphqlRequest, RequestError>| match request {
             Ok(request) => run::prepare(request, &self.types, &self.options),
             Err(error) => Err(Answer::rejected(&error.message, "BAD_REQUEST")),
@@ -184,19 +184,19 @@ impl Graphql {
             }
         });
         let Ok(answers) = tokio::time::timeout(limits.time, join_all(runs)).await else {
-            seen.details.errors += 1;
+            fields.details.errors += 1;
             let message =
                 format!("the request exceeded the time limit of {} seconds: request fewer rows or fields", limits.time.as_secs());
             return respond(media_type, StatusCode::GATEWAY_TIMEOUT, error_json(&message, "TIMEOUT"));
         };
         let operations: Vec<&str> = answers.iter().filter_map(|answer| answer.operation.as_deref()).collect();
-        seen.details.operation = Some(operations.join(",")).filter(|operations| !operations.is_empty());
-        seen.details.errors = answers.iter().map(|answer| answer.errors).sum();
-        seen.store_failed = answers.iter().any(|answer| answer.store_failed);
+        fields.details.operation = Some(operations.join(",")).filter(|operations| !operations.is_empty());
+        fields.details.errors = answers.iter().map(|answer| answer.errors).sum();
+        fields.store_failed = answers.iter().any(|answer| answer.store_failed);
         let was_executed = answers.iter().all(|answer| answer.was_executed);
         let body = join(answers, is_array);
         if exceeds_lambda_limit(&body, limits.answer) {
-            seen.details.errors += 1;
+            fields.details.errors += 1;
             return respond(media_type, status(false, is_array, media_type), Answer::too_large().json);
         }
         respond(media_type, status(was_executed, is_array, media_type), body)

@@ -1,4 +1,4 @@
-//! What one HTTP request reads: each row once, however many fields need it.
+//! Batches and caches the reads of one HTTP request: each row is read once, however many fields need it.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

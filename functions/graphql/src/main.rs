@@ -19,6 +19,7 @@ async fn main() -> Result<(), Error> {
     let tables = Tables {
         customers: required("CUSTOMERS_TABLE")?,
         subscriptions: required("SUBSCRIPTIONS_TABLE")?,
+        // Only the webhook uses receipts.
         receipts: String::new(),
     };
     let connecting = Instant::now();

@@ -1,4 +1,4 @@
-//! Configuration of the function.
+//! The function's configuration.
 
 use std::{str::FromStr, time::Duration};
 

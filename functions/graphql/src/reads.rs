@@ -1,4 +1,4 @@
-//! The store within the bounds of one HTTP request: limited concurrency, and each count read once.
+//! Store reads of one HTTP request: limits their concurrency, and reads each count once.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -32,7 +32,7 @@ const BATCH_PERMITS: usize = 4;
 /// Maximum number of items that are read at once.
 const CHUNK: usize = 10 * BATCH;
 
-/// Clones share the bounds and the counts.
+/// Clones share the limit and the counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Reads {
     store: Store,

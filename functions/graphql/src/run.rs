@@ -9,7 +9,7 @@ use store::Projection;
 use crate::{
     document::{self, Plan, TooLong, Types},
     error::ApiError,
-    guard::{self, Rejection},
+    guard::{self, QueryRejection},
     load::Loaders,
     options::Options,
     schema::Schema,
@@ -29,9 +29,8 @@ pub(crate) struct Answer {
     /// False if the query was rejected.
     pub(crate) was_executed: bool,
     pub(crate) errors: usize,
-    /// One of the errors is the store's.
     pub(crate) store_failed: bool,
-    /// For the log.
+    /// The operation's name, for the log.
     pub(crate) operation: Option<String>,
 }
 
@@ -60,8 +59,8 @@ impl Answer {
     }
 }
 
-impl From<Rejection> for Answer {
-    fn from(rejection: Rejection) -> Self {
+impl From<QueryRejection> for Answer {
+    fn from(rejection: QueryRejection) -> Self {
         Self::rejected(&rejection.to_string(), rejection.code())
     }
 }
@@ -93,10 +92,10 @@ pub(crate) fn prepare<'t>(request: GraphqlRequest, types: &'t Types, options: &O
         .map_err(|error| Answer::invalid(error, "BAD_USER_INPUT"))?;
     for (measure, found, limit) in [("depth", plan.depth, limits.depth), ("complexity", plan.complexity, limits.complexity)] {
         if found > limit {
-            return Err(Rejection::Size { measure, found, limit }.into());
+            return Err(QueryRejection::Size { measure, found, limit }.into());
         }
     }
-    // The log names operations of the document, never a text that is none of its names.
+    // The log gets a name from the document, never an arbitrary operationName.
     let operation = name.map(|name| name.chars().take(100).collect());
     Ok(Prepared { plan, operation })
 }
@@ -124,7 +123,7 @@ pub(crate) async fn run(schema: &Schema, loaders: &Arc<Loaders>, prepared: Prepa
     Answer { json, was_executed: true, errors: errors.len(), store_failed, operation }
 }
 
-/// Adds the code to an error of a field. An error without a source is async-graphql's, about an argument.
+/// Adds the code to an error of a field. An error without a source comes from async-graphql and concerns an argument.
 fn with_field_code(error: ServerError) -> ServerError {
     let code = error.source::<ApiError>().map_or("BAD_USER_INPUT", ApiError::code);
     with_code(error, code)

@@ -1,4 +1,4 @@
-//! Reads the subscriptions of a page of customers together.
+//! Reads the subscriptions of all customers of a page together.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -20,7 +20,7 @@ type Subscriptions = HashMap<Id, Vec<Arc<SubscriptionRow>>>;
 #[derive(Debug)]
 pub(crate) struct SubscriptionBatch {
     customers: Vec<Arc<CustomerRow>>,
-    /// The customers are all live customers between the lowest and the highest of their ids.
+    /// Whether `customers` has all live customers between its lowest and its highest id.
     is_contiguous: bool,
     subscriptions: OnceCell<Result<Arc<Subscriptions>, ApiError>>,
 }

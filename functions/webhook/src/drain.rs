@@ -1,5 +1,5 @@
-//! Writes events that waited in the queue, each with the receipt that it had. Since events commute, it
-//! does not matter how late that is, nor what came in between.
+//! Writes parked events from the queue, each with its original receipt. Events commute, so neither the delay nor the events
+//! in between matter.
 
 use std::time::{Duration, Instant};
 
@@ -8,46 +8,46 @@ use runtime::parked::Parked;
 use store::{Store, StoreError, apply::Timing};
 
 use crate::{
-    Batch, BatchFailure, BatchFailures, MAX_BODY_BYTES, NotStored, Refusal, STORE_LIMIT, Taken, Webhook, Written,
-    log::{Line, Source},
+    Batch, BatchFailure, BatchFailures, EventOutcome, MAX_BODY_BYTES, Refusal, WRITE_TIME_LIMIT, Webhook, WriteError,
+    WriteResult,
+    log::{EventLog, Source},
 };
 
-/// When the write of a batch's last message is given up: a function that Lambda stops at its 28 seconds says
-/// of none of its messages that it is done.
-const BATCH_LIMIT: Duration = Duration::from_secs(25);
+/// Time limit of a batch. If Lambda stopped the function, at 28 seconds, it would redeliver all messages of the batch, the
+/// written ones too.
+const BATCH_TIME_LIMIT: Duration = Duration::from_secs(25);
 
-/// What became of a message.
-enum Drained {
-    /// It is done with.
-    Done(Taken),
-    /// It is to come again, and so are those after it: the store takes nothing now.
+/// The result of a message. A failure has its label for the log.
+enum MessageResult {
+    Done(EventOutcome),
+    /// The store is not available: this message and all later ones are to be redelivered.
     StoreFailed(&'static str),
-    /// It is to come again, which is how it gets into the dead-letter queue.
+    /// The message is to be redelivered. After the last attempt, SQS moves it to the dead-letter queue.
     Failed(&'static str),
 }
 
 impl Webhook {
-    /// Writes the events of a batch one by one, as far as the time goes, and says which are to come
-    /// again. Once the store has failed for one, it is not asked for the rest: they come again with it.
+    /// Writes the events of a batch one by one, within the time limit. Stops at the first failure of the store. Returns the
+    /// messages that are to be redelivered.
     pub async fn drain(&self, batch: Batch, request_id: Option<&str>) -> BatchFailures {
         let started = Instant::now();
         let mut failures = BatchFailures::default();
-        let mut store_takes = true;
+        let mut is_store_available = true;
         for message in batch.messages {
             let mut is_done = false;
-            if store_takes && started.elapsed() < STORE_LIMIT {
+            if is_store_available && started.elapsed() < WRITE_TIME_LIMIT {
                 let store = self.store.with_cost_tracking();
-                let mut line = Line::new(Source::Queue, request_id);
-                let drained =
-                    self.drain_one(&message.body, &store, &mut line, BATCH_LIMIT.saturating_sub(started.elapsed())).await;
-                let outcome = match drained {
-                    Drained::Done(taken) => taken.label(),
-                    Drained::StoreFailed(label) | Drained::Failed(label) => label,
+                let mut log = EventLog::new(Source::Queue, request_id);
+                let time_left = BATCH_TIME_LIMIT.saturating_sub(started.elapsed());
+                let result = self.drain_message(&message.body, &store, &mut log, time_left).await;
+                let outcome = match result {
+                    MessageResult::Done(outcome) => outcome.label(),
+                    MessageResult::StoreFailed(label) | MessageResult::Failed(label) => label,
                 };
-                is_done = matches!(drained, Drained::Done(_));
-                store_takes = !matches!(drained, Drained::StoreFailed(_));
-                // An event that was parked is followed to its end, whatever is sampled.
-                line.record(&self.recorder, None, outcome, false, &store);
+                is_done = matches!(result, MessageResult::Done(_));
+                is_store_available = !matches!(result, MessageResult::StoreFailed(_));
+                // Not routine: sampling must not hide the end of a parked event.
+                log.record(&self.recorder, None, outcome, false, &store);
             }
             if !is_done {
                 failures.batch_item_failures.push(BatchFailure { item_identifier: message.message_id });
@@ -56,53 +56,57 @@ impl Webhook {
         failures
     }
 
-    async fn drain_one(&self, message: &str, store: &Store, line: &mut Line<'_>, limit: Duration) -> Drained {
+    async fn drain_message(&self, message: &str, store: &Store, log: &mut EventLog<'_>, limit: Duration) -> MessageResult {
         let parked = match Parked::of_message(message, MAX_BODY_BYTES) {
             Ok(parked) => parked,
             Err(error) => {
-                line.problem = Some(error.to_string());
-                return Drained::Failed("not_parked");
+                log.problem = Some(error.to_string());
+                return MessageResult::Failed("not_parked");
             }
         };
         let now = self.clock.now();
-        line.details.queued_seconds = Some(now.duration_since(parked.received_at).as_secs());
+        log.details.queued_seconds = Some(now.duration_since(parked.received_at).as_secs());
         let handled = match event::parse(&parked.body) {
             Ok(Received::Handled(handled)) => *handled,
             Ok(Received::Ignored { kind }) => {
-                line.is_ignored(kind);
-                return Drained::Done(Taken::Ignored);
+                log.set_ignored(kind);
+                return MessageResult::Done(EventOutcome::Ignored);
             }
-            // Taken by another version of the function, which could read it.
-            Err(error) => return self.set_aside_parked(error, &parked, line).await,
+            // Another version of the function parked it, which could parse it.
+            Err(error) => return self.set_aside_parked(error, &parked, log).await,
         };
-        line.is_of(&handled, parked.received_at);
+        log.set_event(&handled, parked.received_at);
         match self.write(store, &handled, Timing { received: parked.received_at, now }, limit).await {
-            Ok(Written::Done(outcome, versions)) => {
-                line.details.time_disbelieved = versions.is_time_rejected;
-                Drained::Done(outcome.into())
+            Ok(WriteResult::Done(outcome, versions)) => {
+                log.details.time_disbelieved = versions.is_time_rejected;
+                MessageResult::Done(outcome.into())
             }
-            Ok(Written::OtherEnvironment) => {
-                drained(self.set_foreign_aside(&handled, parked.received_at, &parked.body, line).await)
+            Ok(WriteResult::OtherEnvironment) => {
+                message_result(self.set_aside_other_environment(&handled, parked.received_at, &parked.body, log).await)
             }
-            Err(NotStored::Store(StoreError::TooLarge)) => {
-                self.set_aside_parked(EventError::too_large_to_store(handled.kind), &parked, line).await
+            Err(WriteError::Store(StoreError::TooLarge)) => {
+                self.set_aside_parked(EventError::too_large_to_store(handled.kind), &parked, log).await
             }
             Err(failure) => {
-                line.store_failed = true;
-                line.problem = Some(failure.problem());
-                if failure.is_retriable() { Drained::StoreFailed(failure.label()) } else { Drained::Failed(failure.label()) }
+                log.store_failed = true;
+                log.problem = Some(failure.problem());
+                if failure.is_retriable() {
+                    MessageResult::StoreFailed(failure.label())
+                } else {
+                    MessageResult::Failed(failure.label())
+                }
             }
         }
     }
 
-    async fn set_aside_parked(&self, error: EventError, parked: &Parked, line: &mut Line<'_>) -> Drained {
-        drained(self.set_aside(error, parked.received_at, &parked.body, line).await)
+    async fn set_aside_parked(&self, error: EventError, parked: &Parked, log: &mut EventLog<'_>) -> MessageResult {
+        message_result(self.set_aside(error, parked.received_at, &parked.body, log).await)
     }
 }
 
-fn drained(result: Result<Taken, Refusal>) -> Drained {
+fn message_result(result: Result<EventOutcome, Refusal>) -> MessageResult {
     match result {
-        Ok(taken) => Drained::Done(taken),
-        Err(refusal) => Drained::Failed(refusal.label()),
+        Ok(outcome) => MessageResult::Done(outcome),
+        Err(refusal) => MessageResult::Failed(refusal.label()),
     }
 }

@@ -1,19 +1,19 @@
-//! What Lambda calls the function with: a request from API Gateway, or a batch from the queue.
+//! The events that invoke the function: requests from API Gateway, and batches of messages from the queue.
 
 use runtime::gateway::GatewayEvent;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-/// What the function is called with.
+/// An event that invokes the function.
 #[derive(Debug)]
 pub enum Incoming {
-    /// A request, by way of API Gateway.
+    /// A request from API Gateway.
     Request(Box<GatewayEvent>),
-    /// Parked events that are to be written now.
+    /// Parked events from the queue.
     Batch(Batch),
 }
 
-/// A batch of messages, as Lambda's poller of SQS hands them over.
+/// A batch of SQS messages, as Lambda's event source mapping delivers it.
 #[derive(Debug, Deserialize)]
 pub struct Batch {
     /// The messages.
@@ -21,31 +21,31 @@ pub struct Batch {
     pub messages: Vec<Message>,
 }
 
-/// A message of SQS.
+/// An SQS message.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
-    /// SQS's id of it.
+    /// SQS's id of the message.
     pub message_id: String,
-    /// What it says.
+    /// A parked event, see [`runtime::parked`].
     pub body: String,
 }
 
-/// Which messages of a batch were not done with: Lambda leaves these in the queue.
+/// The messages of a batch that Lambda leaves in the queue, to be redelivered.
 ///
 /// Source: AWS Lambda, "Handling errors for an SQS event source", partial batch responses.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchFailures {
-    /// They.
+    /// The failed messages.
     pub batch_item_failures: Vec<BatchFailure>,
 }
 
-/// A message that was not done with.
+/// A message to redeliver.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchFailure {
-    /// SQS's id of it.
+    /// SQS's id of the message.
     pub item_identifier: String,
 }
 
@@ -58,7 +58,6 @@ impl<'de> Deserialize<'de> for Incoming {
             records: Option<IgnoredAny>,
         }
         let event = Box::<RawValue>::deserialize(input)?;
-        // What is no object is no batch either.
         let is_batch = serde_json::from_str(event.get()).is_ok_and(|Envelope { records }| records.is_some());
         if is_batch {
             return serde_json::from_str(event.get()).map(Self::Batch).map_err(serde::de::Error::custom);

@@ -1,6 +1,8 @@
-//! Takes Stigg's events: sender, size, event, writes, answer, in this order. What the store does not
-//! take waits in a queue, from which the same function writes it later. An event that can't be applied is set
-//! aside in another queue, which a person empties with `byos replay`.
+//! Receives Stigg's events and writes them to the store.
+//!
+//! The path of an event: `verify` (sender) → size → [`event::parse`] → `environment` → [`apply`] → response. If the store
+//! fails, the event is parked in a queue, from which the same function writes it later (`drain`). An event that can't be
+//! applied is set aside in another queue, from which an operator replays it with `byos replay`.
 
 mod drain;
 mod environment;
@@ -38,20 +40,21 @@ pub use verify::{AllowedSources, WebhookSecrets};
 
 use crate::{
     environment::OwnEnvironment,
-    log::{Line, Source},
+    log::{EventLog, Source},
     queue::ParkError,
     verify::Unverified,
 };
 
-/// When an event's writes are given up where there is no queue to park it in. Stigg and API Gateway wait for 30
-/// seconds, Lambda stops the function after 28.
-const STORE_LIMIT: Duration = Duration::from_secs(20);
+/// Time limit of an event's writes if there is no queue to park it in. Stigg and API Gateway wait for 30 seconds, and Lambda
+/// stops the function after 28.
+const WRITE_TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// When an event is parked instead. While it waits for a slow store it takes one of the account's concurrent
-/// executions, which checks need too: in a second, an event a second takes one more of them.
-const PARKING_LIMIT: Duration = Duration::from_secs(3);
+/// Time limit of an event's writes if there is a queue to park it in. An event that waits for a slow store occupies one of
+/// the account's concurrent executions, which checks need too. At one event a second, each second of waiting occupies one
+/// more.
+const PARKING_TIME_LIMIT: Duration = Duration::from_secs(3);
 
-/// The webhook's handler.
+/// Handles requests and batches of parked events.
 #[derive(Debug)]
 pub struct Webhook {
     store: Store,
@@ -64,17 +67,17 @@ pub struct Webhook {
     recorder: Arc<Recorder>,
 }
 
-/// The store did not take an event.
+/// Why an event was not written.
 #[derive(Debug, thiserror::Error)]
-enum NotStored {
+enum WriteError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the store did not take the event within {0:?}")]
+    #[error("the store did not write the event within {0:?}")]
     TimedOut(Duration),
 }
 
-impl NotStored {
-    /// Whether the same again may succeed without anybody doing something.
+impl WriteError {
+    /// Whether a retry may succeed without an operator's action.
     fn is_retriable(&self) -> bool {
         match self {
             Self::Store(error) => error.is_retriable(),
@@ -90,28 +93,28 @@ impl NotStored {
         }
     }
 
-    /// What an operator needs to know of it, without values of the event's.
+    /// The error and its causes, for operators. Has no values from the event.
     fn problem(&self) -> String {
         let chain = std::iter::successors(std::error::Error::source(self), |error| error.source());
         std::iter::once(self.to_string()).chain(chain.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
     }
 }
 
-/// Why a request was not taken.
+/// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error(transparent)]
     Malformed(#[from] Malformed),
     #[error(transparent)]
     Unverified(#[from] Unverified),
-    #[error("only POST is taken here")]
+    #[error("method not allowed: use POST")]
     Method,
     #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
     #[error(transparent)]
     Event(#[from] EventError),
     #[error("the event could not be stored; send it again")]
-    NotStored(#[source] NotStored),
+    NotStored(#[source] WriteError),
     #[error("the event could neither be stored nor queued; send it again")]
     NotParked(#[source] ParkError),
     #[error("{0}; it could not be set aside either; send it again")]
@@ -153,20 +156,20 @@ impl Refusal {
     }
 }
 
-/// What became of an event, in the words of the answer.
+/// The outcome of an event, as in the response.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Taken {
+enum EventOutcome {
     Applied,
     Stale,
     Ignored,
-    /// It waits in the queue.
+    /// Parked, because the store failed.
     Queued,
-    /// It waits in the other queue, for somebody to replay it.
+    /// In the other queue, because it can't be applied.
     SetAside,
 }
 
-impl Taken {
+impl EventOutcome {
     fn status(self) -> StatusCode {
         match self {
             Self::Applied | Self::Stale | Self::Ignored => StatusCode::OK,
@@ -184,20 +187,20 @@ impl Taken {
         }
     }
 
-    /// Whether nothing is left to do.
+    /// Whether the event is finished.
     fn is_routine(self) -> bool {
         matches!(self, Self::Applied | Self::Stale | Self::Ignored)
     }
 }
 
 /// The result of [`Webhook::write`].
-enum Written {
+enum WriteResult {
     Done(Outcome, Versions),
     /// The event names another environment; nothing was written.
     OtherEnvironment,
 }
 
-impl From<Outcome> for Taken {
+impl From<Outcome> for EventOutcome {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Applied => Self::Applied,
@@ -206,18 +209,18 @@ impl From<Outcome> for Taken {
     }
 }
 
-/// What the function answers Lambda with.
+/// The response to an invocation.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Answer {
-    /// To a request.
+    /// The response to a request.
     Response(Box<GatewayResponse>),
-    /// To a batch.
+    /// The response to a batch.
     Failures(BatchFailures),
 }
 
 impl Webhook {
-    /// A handler that writes to this store what comes with these secrets, from anywhere.
+    /// A handler without queues that accepts events from any address and records to the terminal.
     pub fn new(store: Store, secrets: impl Into<Keyring<WebhookSecrets>>, clock: Clock) -> Self {
         Self {
             store,
@@ -231,41 +234,41 @@ impl Webhook {
         }
     }
 
-    /// The same with another recorder than the terminal.
+    /// Replaces the recorder.
     #[must_use]
     pub fn with_recorder(self, recorder: Arc<Recorder>) -> Self {
         Self { recorder, ..self }
     }
 
-    /// The same for events from these addresses alone.
+    /// Accepts events only from these addresses.
     #[must_use]
     pub fn with_allowed_sources(self, allowed: AllowedSources) -> Self {
         Self { allowed, ..self }
     }
 
-    /// The same with a queue for what the store does not take.
+    /// Parks events in this queue if the store fails.
     #[must_use]
     pub fn with_queue(self, queue: Option<Queue>) -> Self {
         Self { queue, ..self }
     }
 
-    /// The same with a queue for events that can't be applied. Without one they are refused.
+    /// Sets events aside in this queue if they can't be applied. Without a queue they are refused.
     #[must_use]
     pub fn with_set_aside_queue(self, set_aside_queue: Option<Queue>) -> Self {
         Self { set_aside_queue, ..self }
     }
 
-    /// The same for the environment that was read while the function started; None leaves the read to the first event.
+    /// The environment that was read at start. None if it was not read: the first event reads it then.
     #[must_use]
     pub fn with_environment(self, environment: Option<Environment>) -> Self {
         let environment = OwnEnvironment::new(environment, self.clock.now());
         Self { environment, ..self }
     }
 
-    /// Answers what Lambda calls the function with.
+    /// Handles an invocation of the function.
     ///
     /// # Errors
-    /// None: whatever goes wrong is an answer too. The type is Lambda's.
+    /// Never: failures are responses too. Lambda's runtime requires the type.
     pub async fn call(&self, event: LambdaEvent<Incoming>) -> Result<Answer, Error> {
         let LambdaEvent { payload, context } = event;
         match payload {
@@ -277,41 +280,47 @@ impl Webhook {
         }
     }
 
-    /// Answers a request. 200 is sent only after the write is durable, and 202 after the event is durable
-    /// in the queue; anything else makes Stigg send the event again, which is always safe.
+    /// Handles a request. Responds with 200 only after the write is durable, and with 202 only after the event is durable in
+    /// a queue. After any other status Stigg sends the event again, which is always safe.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let store = self.store.with_cost_tracking();
         let source = Source::Http { method: request.method().as_str(), path: request.raw_http_path() };
-        let mut line = Line::new(source, request.lambda_context_ref().map(|context| context.request_id.as_str()));
-        let result = self.take(&store, &request, &mut line).await;
-        let (status, outcome) = match &result {
-            Ok(taken) => (taken.status(), taken.label()),
+        let mut log = EventLog::new(source, request.lambda_context_ref().map(|context| context.request_id.as_str()));
+        let result = self.verify_and_accept(&store, &request, &mut log).await;
+        let (status, label) = match &result {
+            Ok(outcome) => (outcome.status(), outcome.label()),
             Err(refusal) => (refusal.status(), refusal.label()),
         };
-        line.rejected = match &result {
+        log.rejected = match &result {
             Err(Refusal::Unverified(Unverified::Secret | Unverified::Signature(_))) => Some(Rejection::Secret),
             Err(Refusal::Unverified(Unverified::Source)) => Some(Rejection::Source),
             _ => None,
         };
-        let is_routine = result.as_ref().is_ok_and(|taken| taken.is_routine());
-        line.record(&self.recorder, Some(status.as_u16()), outcome, is_routine, &store);
-        answer(status, result)
+        let is_routine = result.as_ref().is_ok_and(|outcome| outcome.is_routine());
+        log.record(&self.recorder, Some(status.as_u16()), label, is_routine, &store);
+        response(status, result)
     }
 
-    async fn take(&self, store: &Store, request: &Request, line: &mut Line<'_>) -> Result<Taken, Refusal> {
+    async fn verify_and_accept(&self, store: &Store, request: &Request, log: &mut EventLog<'_>) -> Result<EventOutcome, Refusal> {
         gateway::check(request)?;
         let now = self.clock.now();
         self.allowed.check(request)?;
         self.secrets.check(|secrets| secrets.verify(request, now)).await.map_err(|_| Unverified::Unreadable)??;
-        let result = self.accept(store, request, now, line).await;
+        let result = self.accept(store, request, now, log).await;
         if let Err(refusal) = &result {
-            line.is_refused(&EventSummary::of(request.body()), refusal.status().is_client_error());
+            log.set_refused(&EventSummary::of(request.body()), refusal.status().is_client_error());
         }
         result
     }
 
-    /// Takes an event whose sender is known.
-    async fn accept(&self, store: &Store, request: &Request, now: Timestamp, line: &mut Line<'_>) -> Result<Taken, Refusal> {
+    /// Accepts an event from a verified sender.
+    async fn accept(
+        &self,
+        store: &Store,
+        request: &Request,
+        now: Timestamp,
+        log: &mut EventLog<'_>,
+    ) -> Result<EventOutcome, Refusal> {
         if request.method() != Method::POST {
             return Err(Refusal::Method);
         }
@@ -322,26 +331,26 @@ impl Webhook {
         let handled = match event::parse(body) {
             Ok(Received::Handled(handled)) => *handled,
             Ok(Received::Ignored { kind }) => {
-                line.is_ignored(kind);
-                return Ok(Taken::Ignored);
+                log.set_ignored(kind);
+                return Ok(EventOutcome::Ignored);
             }
-            Err(error) => return self.set_aside(error, now, body, line).await,
+            Err(error) => return self.set_aside(error, now, body, log).await,
         };
-        line.is_of(&handled, now);
-        let limit = if self.queue.is_some() { PARKING_LIMIT } else { STORE_LIMIT };
+        log.set_event(&handled, now);
+        let limit = if self.queue.is_some() { PARKING_TIME_LIMIT } else { WRITE_TIME_LIMIT };
         match self.write(store, &handled, now.into(), limit).await {
-            Ok(Written::Done(outcome, versions)) => {
-                line.details.time_disbelieved = versions.is_time_rejected;
+            Ok(WriteResult::Done(outcome, versions)) => {
+                log.details.time_disbelieved = versions.is_time_rejected;
                 Ok(outcome.into())
             }
-            Ok(Written::OtherEnvironment) => self.set_foreign_aside(&handled, now, body, line).await,
-            // Waiting does not make it smaller.
-            Err(NotStored::Store(StoreError::TooLarge)) => {
-                self.set_aside(EventError::too_large_to_store(handled.kind), now, body, line).await
+            Ok(WriteResult::OtherEnvironment) => self.set_aside_other_environment(&handled, now, body, log).await,
+            // Parking it would not help.
+            Err(WriteError::Store(StoreError::TooLarge)) => {
+                self.set_aside(EventError::too_large_to_store(handled.kind), now, body, log).await
             }
             Err(failure) => {
-                line.store_failed = true;
-                line.problem = Some(failure.problem());
+                log.store_failed = true;
+                log.problem = Some(failure.problem());
                 let Some(queue) = &self.queue else { return Err(Refusal::NotStored(failure)) };
                 let parked = Parked {
                     received_at: now,
@@ -350,70 +359,70 @@ impl Webhook {
                     body: body.to_vec(),
                 };
                 queue.park(&parked).await.map_err(|error| {
-                    line.problem = Some(format!("{}; {error}", failure.problem()));
+                    log.problem = Some(format!("{}; {error}", failure.problem()));
                     Refusal::NotParked(error)
                 })?;
-                Ok(Taken::Queued)
+                Ok(EventOutcome::Queued)
             }
         }
     }
 
-    /// Writes an event of the replica's environment, unless that takes longer than the limit.
-    async fn write(&self, store: &Store, handled: &Handled, moment: Timing, limit: Duration) -> Result<Written, NotStored> {
+    /// Writes an event within the time limit, if it belongs to the replica's environment.
+    async fn write(&self, store: &Store, handled: &Handled, timing: Timing, limit: Duration) -> Result<WriteResult, WriteError> {
         let write = async {
-            if !self.environment.has(store, &handled.envelope, moment).await? {
-                return Ok(Written::OtherEnvironment);
+            if !self.environment.contains(store, &handled.envelope, timing).await? {
+                return Ok(WriteResult::OtherEnvironment);
             }
-            let (outcome, versions) = apply(store, &handled.envelope, &handled.event, moment).await?;
-            Ok::<_, StoreError>(Written::Done(outcome, versions))
+            let (outcome, versions) = apply(store, &handled.envelope, &handled.event, timing).await?;
+            Ok::<_, StoreError>(WriteResult::Done(outcome, versions))
         };
-        Ok(tokio::time::timeout(limit, write).await.map_err(|_| NotStored::TimedOut(limit))??)
+        Ok(tokio::time::timeout(limit, write).await.map_err(|_| WriteError::TimedOut(limit))??)
     }
 
-    /// Sets an event of another environment aside, whole: an operator decides whether the replica's environment is right.
-    async fn set_foreign_aside(
+    /// Sets an event of another environment aside. An operator decides whether the replica's environment is right.
+    async fn set_aside_other_environment(
         &self,
         handled: &Handled,
         received: Timestamp,
         body: &[u8],
-        line: &mut Line<'_>,
-    ) -> Result<Taken, Refusal> {
-        line.details.other_environment = true;
+        log: &mut EventLog<'_>,
+    ) -> Result<EventOutcome, Refusal> {
+        log.details.other_environment = true;
         let error = EventError::OtherEnvironment { kind: handled.kind.as_str() };
-        self.set_aside(error, received, body, line).await
+        self.set_aside(error, received, body, log).await
     }
 
-    /// Puts an event that can't be applied where somebody finds it, whole. Only an event of a type that is
-    /// handled is worth that, and only where there is a queue that it fits into.
+    /// Sets aside an event that can't be applied, with its whole body. Refuses the event if its type is not supported, there
+    /// is no queue, or the queue does not accept it.
     async fn set_aside(
         &self,
         error: EventError,
         received: Timestamp,
         body: &[u8],
-        line: &mut Line<'_>,
-    ) -> Result<Taken, Refusal> {
-        line.problem = Some(error.to_string());
-        let Some(queue) = self.set_aside_queue.as_ref().filter(|_| error.is_of_known_event()) else {
+        log: &mut EventLog<'_>,
+    ) -> Result<EventOutcome, Refusal> {
+        log.problem = Some(error.to_string());
+        let Some(queue) = self.set_aside_queue.as_ref().filter(|_| error.has_supported_type()) else {
             return Err(error.into());
         };
-        let outline = EventSummary::of(body);
+        let summary = EventSummary::of(body);
         let parked = Parked {
             received_at: received,
-            kind: outline.event_type.clone().unwrap_or_default(),
-            message_id: outline.message_id.clone(),
+            kind: summary.event_type.clone().unwrap_or_default(),
+            message_id: summary.message_id.clone(),
             body: body.to_vec(),
         };
         match queue.park(&parked).await {
             Ok(()) => {
-                line.is_outlined(&outline);
-                Ok(Taken::SetAside)
+                log.set_summary(&summary);
+                Ok(EventOutcome::SetAside)
             }
             Err(ParkError::TooLarge(too_large)) => {
-                line.problem = Some(format!("{error}; {too_large}"));
+                log.problem = Some(format!("{error}; {too_large}"));
                 Err(Refusal::TooLarge)
             }
             Err(park_error) => {
-                line.problem = Some(format!("{error}; {park_error}"));
+                log.problem = Some(format!("{error}; {park_error}"));
                 Err(Refusal::NotSetAside(error, park_error))
             }
         }
@@ -422,16 +431,16 @@ impl Webhook {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Reply {
-    Taken { success: bool, outcome: Taken },
+enum ResponseBody {
+    Accepted { success: bool, outcome: EventOutcome },
     Refused { success: bool, error: String },
 }
 
-fn answer(status: StatusCode, result: Result<Taken, Refusal>) -> Response<Body> {
+fn response(status: StatusCode, result: Result<EventOutcome, Refusal>) -> Response<Body> {
     match result {
-        Ok(outcome) => reply::json(status, &Reply::Taken { success: true, outcome }),
+        Ok(outcome) => reply::json(status, &ResponseBody::Accepted { success: true, outcome }),
         Err(refusal) => {
-            let body = Reply::Refused { success: false, error: refusal.to_string() };
+            let body = ResponseBody::Refused { success: false, error: refusal.to_string() };
             match refusal {
                 Refusal::Method => reply::method_not_allowed("POST", &body),
                 _ => reply::json(status, &body),

@@ -1,4 +1,4 @@
-//! What is recorded of an event.
+//! The log record of an event.
 
 use std::time::Instant;
 
@@ -7,23 +7,15 @@ use jiff::Timestamp;
 use runtime::telemetry::{self, Details, EventDetails, Recorder, Rejection, RequestRecord, StoreUse};
 use store::Store;
 
-/// How an event came.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Source<'a> {
-    /// By a request with this method and path.
-    Http {
-        /// The method.
-        method: &'a str,
-        /// The path.
-        path: &'a str,
-    },
-    /// From the queue.
+    Http { method: &'a str, path: &'a str },
     Queue,
 }
 
-/// What is known of an event so far: ids, types and outcomes, nothing of what it says.
+/// Collects the log fields of an event while it is handled: ids, types and outcomes, no content.
 #[derive(Debug)]
-pub(crate) struct Line<'a> {
+pub(crate) struct EventLog<'a> {
     started: Instant,
     source: Source<'a>,
     /// Lambda's id of the invocation.
@@ -34,7 +26,7 @@ pub(crate) struct Line<'a> {
     pub(crate) problem: Option<String>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> EventLog<'a> {
     pub(crate) fn new(source: Source<'a>, request_id: Option<&'a str>) -> Self {
         Self {
             started: Instant::now(),
@@ -47,14 +39,13 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// An event of a type that is not handled.
-    pub(crate) fn is_ignored(&mut self, event_type: String) {
+    /// The event's type is not supported.
+    pub(crate) fn set_ignored(&mut self, event_type: String) {
         self.details.event_type = Some(event_type);
         self.details.metric_type = "other";
     }
 
-    /// An event that was received then.
-    pub(crate) fn is_of(&mut self, handled: &Handled, received: Timestamp) {
+    pub(crate) fn set_event(&mut self, handled: &Handled, received: Timestamp) {
         self.details.event_type = Some(handled.kind.as_str().to_owned());
         self.details.metric_type = handled.kind.as_str();
         self.details.message_id.clone_from(&handled.envelope.message_id);
@@ -63,25 +54,25 @@ impl<'a> Line<'a> {
         self.details.lag_seconds = handled.envelope.time().map(|time| received.duration_since(time).as_secs());
     }
 
-    /// An event that can't be applied, as far as it says what it is.
-    pub(crate) fn is_outlined(&mut self, outline: &EventSummary) {
-        self.details.event_type.clone_from(&outline.event_type);
-        self.details.metric_type = match (outline.kind, &outline.event_type) {
+    /// For an event that can't be applied.
+    pub(crate) fn set_summary(&mut self, summary: &EventSummary) {
+        self.details.event_type.clone_from(&summary.event_type);
+        self.details.metric_type = match (summary.kind, &summary.event_type) {
             (Some(kind), _) => kind.as_str(),
             (None, Some(_)) => "other",
             (None, None) => "none",
         };
-        self.details.message_id.clone_from(&outline.message_id);
-        self.details.subject.clone_from(&outline.subject);
+        self.details.message_id.clone_from(&summary.message_id);
+        self.details.subject.clone_from(&summary.subject);
     }
 
-    /// An event that is refused though it has the secret. Refused for good, sending it again will not help.
-    pub(crate) fn is_refused(&mut self, outline: &EventSummary, for_good: bool) {
-        self.is_outlined(outline);
-        self.details.event_refused = for_good;
+    /// For an event that is refused although its sender is verified. `is_final` is whether sending it again is useless.
+    pub(crate) fn set_refused(&mut self, summary: &EventSummary, is_final: bool) {
+        self.set_summary(summary);
+        self.details.event_refused = is_final;
     }
 
-    /// Records it. A routine event is one that was taken as it is.
+    /// An event with a rejected time or unexpected members is never routine.
     pub(crate) fn record(self, recorder: &Recorder, status: Option<u16>, outcome: &'static str, is_routine: bool, store: &Store) {
         let Self { started, source, request_id, details, store_failed, rejected, problem } = self;
         let (method, path, route) = match source {

@@ -1,4 +1,4 @@
-//! The Lambda that takes Stigg's events.
+//! The Lambda function `webhook`.
 
 use std::{sync::Arc, time::Instant};
 

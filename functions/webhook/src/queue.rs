@@ -1,4 +1,5 @@
-//! Where events wait that the store did not take, or that can't be applied.
+//! The queues in SQS: one for events that are parked because the store failed, one for events that are set aside because
+//! they can't be applied.
 
 use aws_sdk_sqs::Client;
 use runtime::{
@@ -7,19 +8,19 @@ use runtime::{
     parked::{Parked, TooLarge},
 };
 
-/// The queue.
+/// A queue in SQS.
 #[derive(Clone, Debug)]
 pub struct Queue {
     client: Client,
     url: String,
 }
 
-/// An event could not be parked.
+/// Why an event could not be put into a queue.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ParkError {
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
-    #[error("the queue did not take the event: {0}")]
+    #[error("the queue did not accept the event: {0}")]
     Queue(String),
 }
 
@@ -29,8 +30,8 @@ impl Queue {
         Self { client, url: url.into() }
     }
 
-    /// The queues that `QUEUE_URL` (for what the store does not take) and `SET_ASIDE_QUEUE_URL` (for what can't be
-    /// applied) name, as far as they do; `SQS_ENDPOINT` names another SQS than AWS's.
+    /// The queues of `QUEUE_URL` (parked events) and `SET_ASIDE_QUEUE_URL` (events set aside). None if a variable is not set.
+    /// `SQS_ENDPOINT` overrides AWS's endpoint.
     pub fn of_function(environment: &FunctionEnvironment) -> [Option<Self>; 2] {
         let urls = ["QUEUE_URL", "SET_ASIDE_QUEUE_URL"].map(optional);
         if urls.iter().all(Option::is_none) {
@@ -40,7 +41,7 @@ impl Queue {
         urls.map(|url| url.map(|url| Self::new(client.clone(), url)))
     }
 
-    /// Parks an event: it is durable when this comes back.
+    /// Sends an event to the queue. It is durable once this returns.
     pub(crate) async fn park(&self, parked: &Parked) -> Result<(), ParkError> {
         let request = self.client.send_message().queue_url(&self.url).message_body(parked.to_message()?);
         request.send().await.map_err(|error| ParkError::Queue(aws::problem(&error)))?;

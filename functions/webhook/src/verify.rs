@@ -1,4 +1,4 @@
-//! Who may send: the source's address, Stigg's secret header, and a signature once a key for it is set.
+//! Verifies the sender of an event: source address, Stigg's secret header and, if a signing key is set, the signature.
 
 use std::net::IpAddr;
 
@@ -14,20 +14,19 @@ use runtime::{
 };
 use serde::Deserialize;
 
-/// The header that holds Stigg's secret.
 const SECRET_HEADER: &str = "stigg-webhooks-secret";
 
-/// Why a request is not Stigg's. The message is fit for the sender.
+/// Why a request is not from Stigg. The message can be shown to the sender.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unverified {
-    #[error("requests from this address are not taken here")]
+    #[error("events from this address are not accepted: it is not in the list of allowed sources")]
     Source,
     #[error(
-        "the webhook's secret is not set yet: put what Stigg shows for this webhook into the stack's WebhookSecret \
-         (docs/deploy.md says how)"
+        "the webhook's secret is not set yet: copy the secret that Stigg shows for this webhook into the stack's \
+         WebhookSecret (see docs/deploy.md)"
     )]
     Unset,
-    #[error("the webhook's secret could not be read, so nothing can be verified; send it again")]
+    #[error("the webhook's secret could not be read, so the event can't be verified; send it again")]
     Unreadable,
     #[error("the header Stigg-Webhooks-Secret is missing or wrong")]
     Secret,
@@ -40,11 +39,10 @@ pub(crate) enum Unverified {
 pub struct AllowedSources(Option<Vec<IpNet>>);
 
 impl AllowedSources {
-    /// As `WEBHOOK_ALLOWED_SOURCES` lists them, addresses or CIDR blocks separated by commas; any where
-    /// it is empty.
+    /// Reads `WEBHOOK_ALLOWED_SOURCES`: addresses and CIDR blocks separated by commas. If it is empty, any address is allowed.
     ///
     /// # Errors
-    /// If something in it is neither.
+    /// If an entry is invalid.
     pub fn of_environment() -> Result<Self, ConfigError> {
         const VARIABLE: &str = "WEBHOOK_ALLOWED_SOURCES";
         let allowed = "a list of addresses and CIDR blocks, separated by commas";
@@ -58,7 +56,7 @@ impl AllowedSources {
         list.split(',').map(str::trim).map(block).collect::<Result<_, _>>().map(|blocks| Self(Some(blocks)))
     }
 
-    /// Whether API Gateway took the request from one of them.
+    /// Checks the address from which API Gateway received the request.
     pub(crate) fn check(&self, request: &Request) -> Result<(), Unverified> {
         let Some(blocks) = &self.0 else { return Ok(()) };
         let source = request.extensions().get::<Caller>().and_then(|caller| caller.source_ip);
@@ -67,13 +65,13 @@ impl AllowedSources {
     }
 }
 
-/// What the webhook verifies with, as Secrets Manager holds it:
+/// The secrets that events are verified with. In Secrets Manager:
 /// `{"secret": "…", "previousSecret": "", "signingKey": "", "previousSigningKey": ""}`.
 #[derive(Debug)]
 pub struct WebhookSecrets {
-    /// None: not set yet.
+    /// None if it is not set yet: every event is then refused.
     secret: Option<Secret>,
-    /// None: no signature is asked for.
+    /// None if signatures are not required.
     signing_keys: Option<SigningKeys>,
 }
 
@@ -87,7 +85,7 @@ impl Secrets for WebhookSecrets {
             signing_key: Option<String>,
             previous_signing_key: Option<String>,
         }
-        let stored: Stored = serde_json::from_str(json).map_err(|_| "it is not JSON with a text `secret`")?;
+        let stored: Stored = serde_json::from_str(json).map_err(|_| "it is not JSON with a string `secret`")?;
         let signing_keys = signing_keys(stored.signing_key.as_deref(), stored.previous_signing_key.as_deref());
         Ok(Self {
             secret: Secret::new(&stored.secret, stored.previous_secret.as_deref()).ok(),
@@ -103,11 +101,11 @@ impl From<Secret> for WebhookSecrets {
 }
 
 impl WebhookSecrets {
-    /// Those in the function's variables: `STIGG_WEBHOOK_SECRET`, and `WEBHOOK_SIGNING_KEY` if
-    /// signatures are wanted, each with the one before it in `…_PREVIOUS`.
+    /// Reads the variables `STIGG_WEBHOOK_SECRET` and `WEBHOOK_SIGNING_KEY`, and their previous values from `…_PREVIOUS`.
+    /// Without a signing key, signatures are not required.
     ///
     /// # Errors
-    /// If the secret is missing, or a key is none.
+    /// If the secret is missing, or a key is invalid.
     pub fn of_environment() -> Result<Self, ConfigError> {
         const KEY: &str = "WEBHOOK_SIGNING_KEY";
         let secret = config::secret("STIGG_WEBHOOK_SECRET", "STIGG_WEBHOOK_SECRET_PREVIOUS")?;
@@ -117,13 +115,13 @@ impl WebhookSecrets {
         Ok(Self::from(secret).with_signing_keys(keys))
     }
 
-    /// The same with these keys, one of which must have signed an event.
+    /// Requires a signature by one of these keys.
     #[must_use]
     pub fn with_signing_keys(self, signing_keys: Option<SigningKeys>) -> Self {
         Self { signing_keys, ..self }
     }
 
-    /// Whether the request presents the secret, and a signature where one is asked for.
+    /// Checks the secret and, if signing keys are set, the signature.
     pub(crate) fn verify(&self, request: &Request, now: Timestamp) -> Result<(), Unverified> {
         let header = |name: &str| request.headers().get(name);
         let secret = self.secret.as_ref().ok_or(Unverified::Unset)?;
@@ -165,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn events_come_from_the_listed_addresses_alone_where_there_is_a_list() {
+    fn only_listed_addresses_may_send_events_if_there_is_a_list() {
         let list = AllowedSources::parse("18.119.35.43, 10.0.0.0/8,2001:db8::/32").unwrap();
         for (source, is_allowed) in [
             ("18.119.35.43", true),
@@ -186,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn once_a_key_is_set_a_signature_is_needed_beside_the_secret() {
+    fn with_a_signing_key_a_signature_is_required_beside_the_secret() {
         let now: Timestamp = "2026-11-24T05:00:00Z".parse().unwrap();
         let signature = SigningKey::parse(KEY).unwrap().sign("m", now.as_second(), BODY.as_bytes());
         let timestamp = now.as_second().to_string();
@@ -201,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_secret_is_one_that_is_not_set_and_lets_nobody_in() {
+    fn an_empty_secret_counts_as_not_set_and_every_event_is_refused() {
         let empty = WebhookSecrets::of_json(r#"{"secret":"","previousSecret":"p","signingKey":""}"#).unwrap();
         for presented in ["", "p"] {
             let refused = empty.verify(&request("", &[("stigg-webhooks-secret", presented)]), Timestamp::now());
@@ -213,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_is_verified_as_it_came() {
+    fn the_signature_covers_the_body_byte_for_byte() {
         let now = Timestamp::now();
         let signature = SigningKey::parse(KEY).unwrap().sign("m", now.as_second(), BODY.as_bytes());
         let timestamp = now.as_second().to_string();

@@ -194,8 +194,8 @@ pub fn decide(view: &AccessView, request: &AccessRequest, now: Timestamp) -> Dec
     Decision { rule, denied, reason, snapshot: snapshot(entitlement, now) }
 }
 
-/// Why a scope is denied whatever the feature, as [`decide`] denies it. None if the decision depends on the feature.
-/// `list` is the number of features in the scope's newest list.
+/// Why [`decide`] denies every feature of a scope. None if the decision depends on the feature. `list` is the number of
+/// features in the scope's newest list.
 pub fn scope_denial(customer: CustomerState, list: Option<usize>, is_resource: bool) -> Option<AccessDeniedReason> {
     scope_rule(customer, list, is_resource).map(|(_, denied)| denied)
 }
@@ -234,7 +234,7 @@ fn entitlement_of<'a>(
             format!("The customer {customer_id} has no resource {resource_id} with entitlements of its own.")
         }
         (Rule::NoList, None) if view.list.is_none() => {
-            format!("No list of entitlements has come for the customer {customer_id}, so it has no active subscription.")
+            format!("No list of entitlements was received for the customer {customer_id}, so it has no active subscription.")
         }
         (Rule::NoList, _) => format!("{} has no active subscription: its list of entitlements is empty.", scope()),
         _ => format!("{} has no entitlement to the feature {feature_id} in its subscriptions.", scope()),
@@ -275,7 +275,7 @@ fn decide_on_entitlement(
             }
         }
         FeatureType::Unknown => {
-            let reason = format!("The feature {feature_id} is of a type that this replica does not know.");
+            let reason = format!("The feature {feature_id} has a type that this replica does not support.");
             (Rule::UnknownType, Some(Denied::Unknown), reason)
         }
         FeatureType::Unmetered => {
@@ -303,7 +303,7 @@ fn used_requested_allowed(entitlement: &Entitlement, request: &AccessRequest, no
     format!("{usage} used, {} requested, {limit} allowed", to_number(request.requested_usage))
 }
 
-/// A feature's type as the rules tell types apart.
+/// A feature's type, as far as the rules distinguish types.
 enum FeatureType {
     Boolean,
     Enum,

@@ -230,7 +230,7 @@ impl Entitlement {
         });
         Self {
             current_usage: measured.map(|usage| usage.value.current_usage).or(grant.current_usage),
-            period: measured.map_or_else(|| grant.period(), |usage| measured_in(usage, &grant)),
+            period: measured.map_or_else(|| grant.period(), |usage| measured_period(usage, &grant)),
             is_measured: measured.is_some(),
             is_balance_newer: newer.is_some(),
             balance: newer.map(|balance| balance.value.clone()).or(listed),
@@ -258,7 +258,7 @@ impl Entitlement {
 }
 
 /// The period of a measurement: its own, else the list's period at the time of the measurement.
-fn measured_in(usage: &Register<Usage>, grant: &Grant) -> UsagePeriod {
+fn measured_period(usage: &Register<Usage>, grant: &Grant) -> UsagePeriod {
     let (own, granted) = (usage.value.period(), grant.period());
     let bounds = if own.is_given() {
         Bounds { start: own.usage_period_start, end: own.usage_period_end }

@@ -64,7 +64,7 @@ pub struct Envelope {
     pub timestamp: Option<Timestamp>,
     /// When a list of entitlements was computed. Lists are ordered by it.
     pub entitlements_updated_at: Option<Timestamp>,
-    /// Stigg's id of the environment that it is from.
+    /// Stigg's id of the event's environment.
     pub environment_id: Option<Id>,
     /// See [`digest()`].
     pub digest: String,

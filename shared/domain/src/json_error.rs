@@ -12,7 +12,7 @@ pub fn field_and_problem(error: &serde_path_to_error::Error<serde_json::Error>) 
         (if is_body { missing.to_owned() } else { format!("{path}.{missing}") }, "is missing".to_owned())
     } else if let Some(unknown) = named("unknown field `") {
         // Inside an object, the path ends with the unknown field already.
-        (if is_body { unknown.to_owned() } else { path }, "is not known here".to_owned())
+        (if is_body { unknown.to_owned() } else { path }, "is not a known field".to_owned())
     } else {
         (if is_body { "the body".to_owned() } else { path }, problem(error.inner()))
     };
@@ -34,7 +34,7 @@ pub fn problem(error: &serde_json::Error) -> String {
     }
 }
 
-/// serde's name of a type as JSON's name.
+/// Converts serde's name of a type to JSON's.
 fn json_type_name(expected: &str) -> &str {
     match expected {
         "f64" => "a number",
@@ -83,7 +83,7 @@ mod tests {
         for (name, field) in [("é".repeat(100), "é".repeat(100)), ("é".repeat(101), format!("{}…", "é".repeat(100)))] {
             let json = serde_json::json!({name: 1});
             let error = serde_path_to_error::deserialize::<_, Outer>(&json).unwrap_err();
-            assert_eq!(field_and_problem(&error), (field, "is not known here".to_owned()));
+            assert_eq!(field_and_problem(&error), (field, "is not a known field".to_owned()));
         }
     }
 }

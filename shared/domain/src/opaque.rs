@@ -1,4 +1,4 @@
-//! JSON that is stored and returned unread.
+//! JSON that is stored and returned unparsed.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

@@ -15,17 +15,17 @@ pub enum ResetPeriod {
 }
 
 impl ResetPeriod {
-    const WORDS: [(Self, &str); 5] =
+    const NAMES: [(Self, &str); 5] =
         [(Self::Hour, "HOUR"), (Self::Day, "DAY"), (Self::Week, "WEEK"), (Self::Month, "MONTH"), (Self::Year, "YEAR")];
 
-    /// Parses Stigg's word, ignoring case.
+    /// Parses Stigg's name, ignoring case.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::WORDS.into_iter().find_map(|(period, word)| text.eq_ignore_ascii_case(word).then_some(period))
+        Self::NAMES.into_iter().find_map(|(period, name)| text.eq_ignore_ascii_case(name).then_some(period))
     }
 
-    /// Stigg's word.
-    pub fn word(self) -> &'static str {
-        Self::WORDS.into_iter().find_map(|(period, word)| (period == self).then_some(word)).unwrap_or_default()
+    /// Stigg's name.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES.into_iter().find_map(|(period, name)| (period == self).then_some(name)).unwrap_or_default()
     }
 
     fn span(self, count: i32) -> Span {
@@ -58,7 +58,7 @@ pub struct UsagePeriod {
     pub usage_period_start: Option<Timestamp>,
     /// Inclusive. None never ends.
     pub usage_period_end: Option<Timestamp>,
-    /// Stigg's word, see [`ResetPeriod`].
+    /// As in the event. See [`ResetPeriod`].
     pub reset_period: Option<String>,
 }
 

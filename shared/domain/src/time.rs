@@ -8,7 +8,7 @@ pub fn to_fixed_width(time: Timestamp) -> String {
     format!("{:.3}", to_millisecond(time))
 }
 
-/// Rounds down to milliseconds, so that equal timestamps have equal texts and the other way round.
+/// Rounds down to milliseconds, the precision of the fixed-width form.
 pub fn to_millisecond(time: Timestamp) -> Timestamp {
     let nanosecond = time.as_nanosecond();
     Timestamp::from_nanosecond(nanosecond - nanosecond.rem_euclid(1_000_000)).unwrap_or(time)

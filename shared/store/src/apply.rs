@@ -1,4 +1,4 @@
-//! Applies an event: its receipt, its versions, its writes.
+//! Applies an event: reads its receipt, derives its versions, writes its registers.
 
 use jiff::Timestamp;
 

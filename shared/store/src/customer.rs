@@ -36,7 +36,7 @@ pub(super) struct CustomerChange<'a> {
     pub(super) balance: Option<(&'a Version, &'a str, &'a Balance)>,
 }
 
-/// The customer's state as a writer of dependent items needs it.
+/// The customer's state, for writers of items that depend on it.
 #[derive(Debug)]
 pub(super) struct CustomerSnapshot {
     pub(super) tombstone: Option<Version>,

@@ -1,6 +1,6 @@
-//! Which Stigg environment the replica belongs to. It is stored beside the data, so that a restored table still knows it.
+//! The Stigg environment that the replica belongs to. It is stored beside the data, so that a restored table has it too.
 //!
-//! The item's partition key is U+0000, which no id may hold, so no customer shares it.
+//! The item's partition key is U+0000. Ids can't contain it, so no customer has this key.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,42 +17,38 @@ use domain::{id::Id, time};
 /// The sort key of the item.
 const ENVIRONMENT_ITEM: &str = "ENVIRONMENT";
 
-/// What the replica remembers of its environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
-    /// Stigg's id of the environment, as events name it. None until an event or an operator has told it.
+    /// Stigg's id of the environment, as in events. None until an event or an operator has set it.
     pub environment_id: Option<Id>,
-    /// Customers of the environment, by which an API key of another one is recognized: Stigg's API does not tell which
-    /// environment a key belongs to. None until an import or a reconciliation has written.
+    /// None until an import or a reconciliation has written.
     pub witnesses: Option<Witnesses>,
 }
 
-/// Some customers as Stigg's API showed them.
+/// Some customers of the environment. They reveal an API key of another environment: Stigg's API does not show which
+/// environment a key belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witnesses {
-    /// The moment that they were read.
+    /// When they were read from Stigg's API.
     pub read_at: Timestamp,
-    /// The customers.
     pub customers: Vec<Witness>,
 }
 
-/// A customer and its creation, which together occur in one environment alone.
+/// A customer id and the time when Stigg created the customer: this combination occurs in one environment only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Witness {
-    /// The customer.
     pub customer_id: Id,
-    /// When Stigg created it.
     pub created_at: Timestamp,
 }
 
 impl Store {
-    /// The environment that the replica remembers, by a strongly consistent read.
+    /// Strongly consistent.
     pub async fn environment(&self) -> Result<Environment, StoreError> {
         environment(&self.get(&self.tables.customers, environment_key(), &[]).await?.unwrap_or_default())
     }
 
-    /// Remembers the environment's id unless one is stored. Returns the id that is stored then.
+    /// Stores the environment's id unless one is stored already. Returns the stored id.
     pub async fn remember_environment_id(&self, environment_id: &Id) -> Result<Id, StoreError> {
         let plan = |found: Option<&Item>| {
             if found.is_some_and(|item| item.has(ENVIRONMENT_ID)) {
@@ -69,7 +65,7 @@ impl Store {
         }
     }
 
-    /// Replaces the environment's id. With None the next event that names one decides.
+    /// Replaces the environment's id. None removes it: the next recent event then decides.
     pub async fn replace_environment_id(&self, environment_id: Option<&Id>) -> Result<(), StoreError> {
         self.update_environment(|write| match environment_id {
             Some(environment_id) => write.set(ENVIRONMENT_ID, text(environment_id.as_str())),
@@ -78,7 +74,6 @@ impl Store {
         .await
     }
 
-    /// Replaces the witnesses.
     pub async fn replace_witnesses(&self, witnesses: &Witnesses) -> Result<(), StoreError> {
         self.update_environment(|write| {
             write.set(WITNESSES, json(&witnesses.customers));

@@ -54,7 +54,7 @@ impl Index {
     }
 }
 
-/// Sort keys between two exclusive bounds. None is unbounded.
+/// Sort keys between two exclusive bounds. None means unbounded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SortKeyRange {
     pub above: Option<String>,

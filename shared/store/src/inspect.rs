@@ -1,4 +1,4 @@
-//! Everything stored for a customer, visible or not: for operators.
+//! For operators: everything that is stored for a customer, visible or not.
 
 use std::collections::{BTreeMap, HashMap};
 

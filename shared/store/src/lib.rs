@@ -69,7 +69,7 @@ impl Store {
         Self { client, tables: Arc::new(tables), costs: Arc::default() }
     }
 
-    /// The same store with counters of its own: for one request of a function.
+    /// A clone with its own cost counters, for one request of a function.
     pub fn with_cost_tracking(&self) -> Self {
         Self { costs: Arc::default(), ..self.clone() }
     }

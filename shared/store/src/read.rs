@@ -56,7 +56,7 @@ pub struct SubscriptionRow {
 /// DynamoDB's limit for a BatchGetItem.
 const MAX_BATCH_KEYS: usize = 100;
 
-/// Maximum number of requests in a row that return no item.
+/// Maximum number of consecutive requests that return no item.
 const MAX_BATCH_ATTEMPTS: u32 = 5;
 
 /// The attributes that a check reads, beside the feature's usage.

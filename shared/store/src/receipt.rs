@@ -15,7 +15,7 @@ use domain::time;
 const RETENTION: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 impl Store {
-    /// When the event was first received: the stored time, else `received`, which is then stored.
+    /// The time when the event was first received. If none is stored, stores and returns `received`.
     pub async fn get_or_create_receipt(
         &self,
         receipt: &str,

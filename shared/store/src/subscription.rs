@@ -5,7 +5,7 @@
 //!
 //! - A writer of a subscription writes the pointer, reads the customer, then writes the subscription.
 //! - A deletion, or a write that makes a customer live, writes PROFILE, reads the subscriptions that the pointers name, reads
-//!   the customer again, and replaces each subscription that is out of line with it.
+//!   the customer again, and aligns each subscription with it.
 //!
 //! Each replacement is conditional on the item's revision, and each deletion raises the tombstone of every subscription that
 //! it finds. So a replacement that was planned before another change of the customer fails, however long it was delayed,
@@ -109,8 +109,8 @@ impl Store {
         Ok(())
     }
 
-    /// Merges the event into the whole item and aligns it with its customer. `read` is the item, empty if unknown, and the
-    /// customer if it was read after the item.
+    /// Merges the event into the whole item and aligns it with its customer. `read` is the item, empty if it was not read.
+    /// `customer` is its snapshot, if that was taken after the item was read.
     async fn merge_subscription(
         &self,
         subscription_id: &Id,
@@ -158,13 +158,13 @@ impl Store {
     }
 
     /// Deletes a subscription of this customer at this version: registers at or below it are removed, later ones stay.
-    /// For a subscription that Stigg does not know; Stigg has no event that says so.
+    /// For a subscription that no longer exists in Stigg, which has no event for that.
     ///
-    /// The tombstone stays for the grace period and keeps late events out, as after the deletion of a customer. Stale if
-    /// a register is later, or if the subscription is unknown or another customer's.
+    /// The tombstone stays for the grace period and rejects late events, as after the deletion of a customer. Stale if
+    /// a register is later, or if the subscription is not stored or belongs to another customer.
     ///
     /// # Errors
-    /// The same again completes what an error interrupted.
+    /// After an error, the same call again completes an interrupted deletion.
     pub async fn delete_subscription(
         &self,
         subscription_id: &Id,
@@ -254,7 +254,7 @@ impl Store {
         Ok(())
     }
 
-    /// Puts a live customer's subscriptions into the indexes, and removes the mark that they waited.
+    /// Puts a live customer's waiting subscriptions into the indexes, and removes the mark.
     pub(super) async fn index_waiting_subscriptions(
         &self,
         customer_id: &Id,
@@ -287,7 +287,7 @@ impl Store {
 struct MergeResult {
     outcome: Outcome,
     owner: Option<Id>,
-    /// The higher one of that customer's tombstone and the subscription's own.
+    /// The higher of the owner's tombstone and the subscription's own.
     tombstone: Option<Version>,
 }
 

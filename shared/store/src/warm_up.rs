@@ -14,13 +14,13 @@ use super::{
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Store {
-    /// Uses the read of the environment, which the webhook's IAM policy allows. None if that failed or took too long: the
-    /// first event reads it then.
+    /// Reads the environment, which the webhook's IAM policy allows. None if that failed or took too long: the first event
+    /// then reads it.
     pub async fn warm_up_for_writes(&self) -> Option<Environment> {
         timeout(TIMEOUT, self.environment()).await.ok()?.ok()
     }
 
-    /// Uses a request that the readers' IAM policies allow. Errors are ignored: the first real request reports them.
+    /// Sends a request that the readers' IAM policies allow. Errors are ignored: the first real request reports them.
     pub async fn warm_up_for_reads(&self) {
         let _ = timeout(TIMEOUT, self.batch_get(&self.tables.customers, vec![absent_key()], &[ITEM], false)).await;
     }

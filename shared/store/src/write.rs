@@ -204,7 +204,7 @@ impl<F: FnMut(Option<&Item>) -> Result<Option<Write>, StoreError>> Plan for F {
 impl Store {
     /// Plans and sends a conditional write. If a condition fails, plans again from the item that DynamoDB returned.
     ///
-    /// The first plan gets None, since nothing was read yet: it assumes the frequent case, which so takes one request.
+    /// The first plan gets None, since nothing was read yet: it assumes the frequent case, which then takes one request.
     /// Fails with [`StoreError::Contended`] if other writers changed the item at each attempt.
     pub(super) async fn write(&self, plan: impl Plan) -> Result<Written, StoreError> {
         self.write_loop(None, plan).await

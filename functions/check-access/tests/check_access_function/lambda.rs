@@ -86,7 +86,7 @@ async fn plain_checks_are_decided_as_over_http() {
     assert_eq!(lambda.invoke(&json!(checks)).await.unwrap(), json!(decisions));
     for (event, error) in [
         (json!({"customerId": "c"}), "`featureId` is missing"),
-        (json!({"customerId": "c", "featureId": "f", "hasAccess": true}), "`hasAccess` is not known here"),
+        (json!({"customerId": "c", "featureId": "f", "hasAccess": true}), "`hasAccess` is not a known field"),
         (json!([{"customerId": "c", "featureId": "f"}, {"customerId": "c", "featureId": 7}]), "`[1].featureId` must be a string"),
         (json!([5]), "`[0]` must be an object"),
         (json!(vec![&checks[0]; 101]), "`the list` must hold at most 100 checks"),

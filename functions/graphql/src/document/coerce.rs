@@ -1,4 +1,4 @@
-//! The specification's CoerceVariableValues. async-graphql's has no notion of an absent variable.
+//! The specification's CoerceVariableValues. async-graphql's version does not distinguish absent variables from null.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,10 @@ use super::{
     types::{Input, InputValue, Types, named_type},
 };
 
-/// The variables that have a value. One without a value and without a default is absent, which is not null.
+/// The variables that have a value. A variable without a value and without a default is absent, which is not null.
 pub(super) type Variables<'a> = HashMap<&'a str, ConstValue>;
 
-/// The error is about the first variable without a valid value.
+/// Fails at the first variable without a valid value.
 pub(super) fn coerce_variables<'a>(
     types: &Types,
     operation: &'a OperationDefinition,

@@ -12,7 +12,7 @@ use crate::{column::Column, error::ApiError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Position(pub(crate) Vec<Option<String>>);
 
-const OTHER_ORDER: &str = "belongs to another order: use the orderBy that it came from, or start from the first page";
+const OTHER_ORDER: &str = "belongs to another order: use the orderBy of the query that returned it, or start from the first page";
 const INVALID: &str = "is not a cursor of this API";
 
 impl Position {

@@ -138,7 +138,7 @@ impl<R: LoadRow> IndexReader<'_, R> {
         }
     }
 
-    /// Whether every row that is read is part of the page.
+    /// Whether every row that is read belongs to the page.
     fn keeps_all(&self, skip: usize) -> bool {
         skip == 0 && self.query.filter.is_empty()
     }

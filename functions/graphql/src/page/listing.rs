@@ -18,7 +18,7 @@ use crate::{
     load::{LoadRow, Loaders},
 };
 
-/// The rows that a list selects from.
+/// The rows that a list is selected from.
 #[derive(Clone, Debug)]
 pub(crate) enum Source<R> {
     /// Every visible row.
@@ -30,7 +30,7 @@ pub(crate) enum Source<R> {
 }
 
 impl<R> Source<R> {
-    /// Whether an index may have the rows in their order.
+    /// Whether the list may be read from an index.
     pub(crate) fn is_all(&self) -> bool {
         matches!(self, Self::All)
     }
@@ -126,7 +126,7 @@ impl<R: LoadRow> Listing<R> {
             End::First => (has_more, *offset > 0),
             End::Last => (false, has_more),
         };
-        // If `before` is not behind `after`, the cursor that the page starts at decides.
+        // The window is empty if `before` is not after `after`. Then only the cursor at the page's start counts.
         let is_empty = match (after, before) {
             (Some(after), Some(before)) => self.query.order.compare(after, before).is_ge(),
             _ => false,
@@ -135,7 +135,7 @@ impl<R: LoadRow> Listing<R> {
             has_next = match (end, after, before) {
                 (_, _, Some(before)) if !has_size => reader.has_from(before, 0).await?,
                 (End::First, Some(after), Some(_)) if is_empty => reader.has_after(after, *offset).await?,
-                // The part of the offset that passes `before` counts there.
+                // Rows of the offset that lie beyond `before` are skipped from there.
                 (_, _, Some(before)) => reader.has_from(before, offset - skipped).await?,
                 (_, _, None) => false,
             };

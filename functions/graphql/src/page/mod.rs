@@ -1,7 +1,7 @@
 //! Pages of lists: orders, cursors, and which rows are on a page.
 //!
-//! A list is read from an index that has its order, whatever its length, or sorted in memory up to
-//! [`Limits::candidates`](crate::Limits) rows. Both follow PostGraphile's rules.
+//! If an index has the order of a list, the page is read from it, however long the list is. Other lists are sorted in memory,
+//! up to [`Limits::candidates`](crate::Limits) rows. Both follow PostGraphile's rules.
 
 mod cursor;
 mod in_memory;

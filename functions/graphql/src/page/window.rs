@@ -1,4 +1,4 @@
-//! Which rows of a list a field selects.
+//! The rows of a list that a field selects: its filter, its order and its page.
 
 use super::{Order, Position};
 use crate::{column::Column, error::ApiError, row::Row};

@@ -77,7 +77,7 @@ fn rows(list: &Field, page_limit: usize) -> usize {
     size(list, "first").or_else(|| size(list, "last")).unwrap_or(DEFAULT_ROWS).min(page_limit)
 }
 
-/// Skipped rows, at the price per row of a scan.
+/// The cost of skipped rows: per row, that of a scan.
 fn offset(list: &Field) -> usize {
     size(list, "offset").unwrap_or_default().min(MAX_SCANNED) / (MAX_SCANNED / SCAN)
 }

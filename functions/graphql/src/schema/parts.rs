@@ -5,8 +5,8 @@ use store::Projection;
 
 /// The part of a customer that a field of the schema needs.
 ///
-/// Fields of `Customer` that are not listed read every part, so a new field costs more until it is listed but is never
-/// null for want of data.
+/// A field of `Customer` that is not listed here reads every part. So a new field may read too much, but it is never null
+/// because its data was not read.
 pub(crate) fn of(object: &str, field: &Field) -> Projection {
     match (object, field.name.node.as_str()) {
         ("Customer", "customerId" | "createdAt" | "updatedAt" | "resources" | "subscriptions" | "__typename") => {

@@ -30,7 +30,7 @@ async fn filled(customers: usize, subscriptions: usize) -> Stack {
 /// The data, the DynamoDB requests and the capacity units.
 async fn cost(stack: &Stack, query: &str, variables: Value) -> (Value, u32, f64) {
     let body = json!({"query": query, "variables": variables}).to_string();
-    let (response, spent) = stack.graphql.handle_metered(post(&body)).await;
+    let (response, spent) = stack.graphql.handle_with_cost(post(&body)).await;
     let answer = body_of(&response);
     assert_eq!(answer.get("errors"), None, "{query}");
     (answer["data"].clone(), spent.requests, spent.capacity)

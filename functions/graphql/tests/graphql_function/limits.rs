@@ -28,7 +28,7 @@ async fn nested_lists_over_the_complexity_limit_are_rejected_before_any_read() {
     for levels in [3, 7] {
         let body = json!({"query": nested(levels)}).to_string();
         let start = Instant::now();
-        let (response, spent) = stack.graphql.handle_metered(post(&body)).await;
+        let (response, spent) = stack.graphql.handle_with_cost(post(&body)).await;
         println!("{levels} levels rejected in {:?}", start.elapsed());
         assert_eq!(body_of(&response)["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX");
         assert_eq!(spent.requests, 0);
@@ -129,7 +129,7 @@ async fn a_list_is_counted_once_per_request_up_to_the_limit() {
     }
     let counts: String = (0..500).map(|n| format!("a{n}: customers {{ totalCount }} ")).collect();
     let body = json!({"query": format!("{{ {counts} }}")}).to_string();
-    let (response, spent) = stack.graphql.handle_metered(post(&body)).await;
+    let (response, spent) = stack.graphql.handle_with_cost(post(&body)).await;
     assert_eq!(body_of(&response)["data"]["a499"]["totalCount"], 40);
     assert_eq!(spent.requests, 4);
     for (count, is_counted) in [(40, true), (39, false)] {

@@ -1,4 +1,4 @@
-//! A decision explained: every rule up to the one that decided, with the facts it was checked against.
+//! Explains a decision: lists the rules up to the one that decided, each with the facts that it was checked against.
 
 use std::borrow::Cow;
 
@@ -45,7 +45,7 @@ rules! {
     CreditsLeft "5a" "credits left, no other limit"
     Boolean "6" "BOOLEAN"
     Enum "7" "ENUM"
-    UnknownType "7a" "a type not known here"
+    UnknownType "7a" "an unsupported type"
     Unmetered "8" "NUMBER without a meter"
     Unlimited "9" "unlimited, or a soft limit"
     WithinLimit "10" "used + requested ≤ limit"

@@ -5,8 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::Envelope;
 use crate::{id::Id, version::Version};
 
-/// How far an event's time may be ahead of its first receipt. An event can't happen after it was received, so that only
-/// clocks can differ. A register with a time further ahead would win against all events until then.
+/// How far an event's time may be ahead of its first receipt. An event can't happen after it was received, so only clocks
+/// can differ. A register with a time further ahead would win against all events until then.
 pub const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// A time further ahead than this is checked against the stored first receipt: an event whose time was rejected at its
@@ -34,11 +34,11 @@ pub fn receipt_need(envelope: &Envelope, now: Timestamp) -> ReceiptNeed {
     }
 }
 
-/// Whether a list's time is far ahead of its event's timestamp, as in Stigg's documented example. Redelivered after that
-/// time it looks like any other list, so that its first receipt has to be looked up.
+/// Whether a list's time is far ahead of its event's timestamp, as in Stigg's documented example. If it is redelivered after
+/// that time, it looks like any other list, so its first receipt has to be looked up.
 fn is_list_ahead_of_timestamp(envelope: &Envelope) -> bool {
     let times = envelope.entitlements_updated_at.zip(envelope.timestamp);
-    times.is_some_and(|(made, sent)| made.duration_since(sent) > MAX_CLOCK_SKEW)
+    times.is_some_and(|(computed, sent)| computed.duration_since(sent) > MAX_CLOCK_SKEW)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ pub enum EventError {
     /// A part of the event exceeds the size of a DynamoDB item.
     #[error("{kind}: `{field}` is too large: at most {limit} bytes of JSON can be stored")]
     TooLarge { kind: &'static str, field: String, limit: usize },
-    /// The event names another environment of Stigg's than the replica belongs to.
+    /// The event is from another Stigg environment than the replica's.
     #[error("{kind}: `environmentId` is not the environment of this replica")]
     OtherEnvironment { kind: &'static str },
     /// All parts together exceed the size of a DynamoDB item.
@@ -32,8 +32,8 @@ impl EventError {
         Self::TooLargeToStore { kind: kind.as_str() }
     }
 
-    /// Whether the event has a supported type, so that it must not be lost.
-    pub fn is_of_known_event(&self) -> bool {
+    /// Such an event must not be lost.
+    pub fn has_supported_type(&self) -> bool {
         match self {
             Self::Undecodable { .. }
             | Self::Field { .. }

@@ -1,4 +1,4 @@
-//! What an event is, for the log: also of events that can't be parsed.
+//! An event's type and ids for the log, also if the event can't be parsed.
 
 use serde::Deserializer as _;
 use serde_json::value::RawValue;
