@@ -59,7 +59,7 @@ impl Kind {
     }
 }
 
-/// Of a customer; docs/cost.md, "What is assumed".
+/// Of a customer; docs/cost.md, "Assumptions".
 pub const CHECKS_A_MONTH: f64 = 600.0;
 /// See [`CHECKS_A_MONTH`].
 pub const EVENTS_A_MONTH: f64 = 64.7;
