@@ -62,7 +62,7 @@ impl Event {
             0..4 => Kind::Deleted,
             4..10 => Kind::Created,
             10..25 => Kind::Updated,
-            25..40 => Kind::List(std::array::from_fn(|feature| feature == 0 || dice.happens(70))),
+            25..40 => Kind::List(std::array::from_fn(|feature| feature == 0 || dice.chance(70))),
             _ => Kind::Measured(dice.below(FEATURES)),
         };
         Self { n, customer, kind }
@@ -229,7 +229,7 @@ async fn send(stack: Arc<Stack>, next: Arc<AtomicU64>, stop: Arc<AtomicBool>, an
         let place = dice.below(held.len());
         let n = held.swap_remove(place);
         let body = Event::of(n).body();
-        let times = if dice.happens(TWICE) { 2 } else { 1 };
+        let times = if dice.chance(TWICE) { 2 } else { 1 };
         for _ in 0..times {
             // As often as Stigg does.
             for _ in 0..7 {
@@ -247,7 +247,7 @@ async fn read(stack: Arc<Stack>, stop: Arc<AtomicBool>, answers: Arc<Answers>, s
     let mut dice = Dice(seed);
     while !stop.load(Ordering::SeqCst) {
         let (customer, feature) = (dice.below(CUSTOMERS), dice.below(FEATURES));
-        let (path, body) = if dice.happens(98) {
+        let (path, body) = if dice.chance(98) {
             ("/check-access", json!({"customerId": format!("c{customer}"), "featureId": format!("f{feature}")}))
         } else {
             ("/graphql", json!({"query": "{ customers(first: 20) { totalCount nodes { customerId name entitlements } } }"}))

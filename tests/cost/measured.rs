@@ -190,7 +190,7 @@ impl Stacks {
         let embedded = Embedded::in_memory().await.unwrap();
         let taken = Arc::<Mutex<Taken>>::default();
         let summed = Arc::clone(&taken);
-        let metered = testkit::store::rewriting(
+        let metered = testkit::store::proxied_with_rewrite(
             &embedded,
             usize::MAX,
             Arc::new(move |operation, _, answer| {

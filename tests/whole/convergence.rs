@@ -18,7 +18,7 @@ use proptest::{
 use runtime::secret::Secret;
 use serde_json::Value;
 use testkit::fake_aws::Sqs;
-use testkit::histories::{self, Replica, as_the_model_says, clock_at, history, post};
+use testkit::histories::{self, Replica, model_view, clock_at, history, post};
 use testkit::model::{BASE, Event};
 use webhook::{Batch, Message, Queue, Webhook, WebhookSecrets};
 
@@ -37,7 +37,7 @@ impl CutOff {
         let secrets = WebhookSecrets::from(Secret::new("secret", None).unwrap());
         let queue = Queue::new(sqs.client(), sqs.queue_url());
         let webhook = Webhook::new(proxied.store, secrets, clock_at(&replica.now)).with_queue(Some(queue));
-        Self { webhook, left: proxied.left, sqs }
+        Self { webhook, left: proxied.requests_left, sqs }
     }
 
     /// Writes what is in the queue, the newest first, as Lambda's poller would have it.
@@ -69,7 +69,7 @@ fn for_each_history(count: u32, check: impl AsyncFn(&[Event], &[Vec<usize>], &Va
                 reference.deliver(event, false).await;
             }
             let expected = reference.answers().await;
-            prop_assert_eq!(as_the_model_says(&expected), testkit::model::answers(&events), "in order, beside the model");
+            prop_assert_eq!(model_view(&expected), testkit::model::answers(&events), "in order, beside the model");
             check(&events, &arrivals, &expected).await
         })
     });
@@ -101,7 +101,7 @@ fn events_at_the_same_time_end_in_the_same_answers_and_the_same_visible_state() 
         let replica = Replica::empty().await;
         let deliveries = events.iter().chain(events).map(|event| {
             let (event, embedded) = (event.clone(), replica.embedded.clone());
-            tokio::spawn(async move { Replica::at(embedded, event.receipt()).deliver_until_taken(&event).await })
+            tokio::spawn(async move { Replica::at(embedded, event.receipt()).deliver_with_retries(&event).await })
         });
         for delivery in deliveries.collect::<Vec<_>>() {
             delivery.await.unwrap();
@@ -126,18 +126,18 @@ fn events_that_were_parked_while_the_store_was_away_end_in_the_same_answers() {
                 let (event, is_repeat) = (&events[*index], std::mem::replace(&mut delivered[*index], true));
                 // Stigg sends nothing again that was taken, and a receipt that only the queue knows of can't date
                 // another delivery.
-                if is_repeat && event.receipt_dates_it() {
+                if is_repeat && event.is_dated_by_receipt() {
                     continue;
                 }
                 let passes = if away.contains(&place) { (place + index) % 4 } else { usize::MAX };
-                cut_off.left.store(passes, Ordering::SeqCst);
+                cut_off.requests_left.store(passes, Ordering::SeqCst);
                 replica.now.store(event.receipt(), Ordering::SeqCst);
                 let request = post("/webhook", &event.body());
                 let answer = gateway::call(|request| cut_off.webhook.handle(request), request).await.unwrap();
                 prop_assert!(answer["statusCode"] == 200 || answer["statusCode"] == 202, "{}", answer);
             }
             parked.fetch_add(cut_off.sqs.messages().len(), Ordering::SeqCst);
-            cut_off.left.store(usize::MAX, Ordering::SeqCst);
+            cut_off.requests_left.store(usize::MAX, Ordering::SeqCst);
             replica.now.store(BASE + 5 * 3_600_000, Ordering::SeqCst);
             cut_off.drain().await;
             prop_assert_eq!(&replica.answers().await, expected, "arrival {:?}", arrival);

@@ -26,7 +26,7 @@ use runtime::{
 use serde_json::{Value, json};
 use store::Store;
 use testkit::fake_aws::Sqs;
-use testkit::histories::{self, Replica, as_the_model_says, clock_at, of_seed, post, remember_receipts, wipe};
+use testkit::histories::{self, Replica, model_view, clock_at, history_of_seed, post, read_first_receipts, wipe};
 use testkit::model::{BASE, CUSTOMERS, Event, FEATURES, RESOURCES};
 use testkit::proxy::{Dice, Proxy};
 use webhook::{Batch, Message, Queue, Webhook, WebhookSecrets};
@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
         self.environment.proxy.fail(move |_, _| {
             let mut dice = dice.lock().unwrap();
             let often = if away.contains(&time.load(Ordering::SeqCst)) { 85 } else { 8 };
-            dice.happens(often).then(|| dice.fault(SLOW))
+            dice.chance(often).then(|| dice.fault(SLOW))
         });
     }
 
@@ -200,7 +200,7 @@ fn secrets() -> WebhookSecrets {
 
 /// One history under its faults.
 async fn run(seed: u64, environment: &TestEnvironment, counts: &Counts) -> Result<(), String> {
-    let (mut events, arrivals) = of_seed(seed);
+    let (mut events, arrivals) = history_of_seed(seed);
     wipe(&environment.replica.embedded.store).await;
     let run = Run::start(seed, environment, counts);
     count(&counts.events, events.len());
@@ -216,7 +216,7 @@ async fn run(seed: u64, environment: &TestEnvironment, counts: &Counts) -> Resul
         let mut dice = run.dice.lock().unwrap();
         let begin = i64::try_from(dice.below(usize::try_from(time).unwrap() + 1)).unwrap();
         // Some are away for longer than Stigg tries.
-        let longest = if dice.happens(15) { 150_000 } else { 45_000 };
+        let longest = if dice.chance(15) { 150_000 } else { 45_000 };
         begin..begin + i64::try_from(dice.below(longest)).unwrap()
     };
     run.fail(away);
@@ -270,7 +270,7 @@ async fn run(seed: u64, environment: &TestEnvironment, counts: &Counts) -> Resul
         }
     }
 
-    remember_receipts(&environment.replica.embedded.store, &mut events, Some(&received)).await?;
+    read_first_receipts(&environment.replica.embedded.store, &mut events, Some(&received)).await?;
     let answers = environment.replica.answers().await;
     for list in ["customers", "subscriptions"] {
         let page = &answers["graphql"]["data"][list];
@@ -279,7 +279,7 @@ async fn run(seed: u64, environment: &TestEnvironment, counts: &Counts) -> Resul
             return Err(format!("{list}: {page:#}\n{stored:#?}\n{events:#?}"));
         }
     }
-    let (found, expected) = (as_the_model_says(&answers), testkit::model::answers(&events));
+    let (found, expected) = (model_view(&answers), testkit::model::answers(&events));
     if found != expected {
         return Err(format!("{found:#}\ninstead of\n{expected:#}\n{events:#?}"));
     }
@@ -304,7 +304,7 @@ fn random_histories_under_random_faults_end_in_what_the_model_says() {
                     loop {
                         let seed = next.fetch_add(1, Ordering::SeqCst);
                         if seed >= first + histories || failed.load(Ordering::SeqCst) {
-                            counts.add(environment.proxy.met());
+                            counts.add(environment.proxy.fault_counts());
                             return None;
                         }
                         if (seed - first) % 100 == 99 {

@@ -35,7 +35,7 @@ impl Observed {
         let embedded = Embedded::in_memory().await.unwrap();
         let used = Arc::new(Mutex::new(BTreeSet::new()));
         let (tables, noted) = (embedded.store.tables().clone(), used.clone());
-        let proxied = testkit::store::rewriting(
+        let proxied = testkit::store::proxied_with_rewrite(
             &embedded,
             usize::MAX,
             Arc::new(move |operation, asked, answer| {

@@ -257,7 +257,7 @@ async fn real(setup: Setup) -> (BTreeMap<&'static str, u64>, u64, f64) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     pollers.iter().for_each(tokio::task::JoinHandle::abort);
-    let throttled = proxy.met().get("ProvisionedThroughputExceededException").copied().unwrap_or_default() as u64;
+    let throttled = proxy.fault_counts().get("ProvisionedThroughputExceededException").copied().unwrap_or_default() as u64;
     let drained = real.drained.load(Ordering::SeqCst).saturating_sub(sent) as f64 / SECOND as f64;
     let counts = real.counts.lock().unwrap().clone();
     // What was acknowledged is there.

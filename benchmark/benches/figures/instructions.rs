@@ -74,7 +74,7 @@ async fn of_function(binary: Binary, scenario: &Scenario, endpoint: &str, plan: 
     command.arg(binary.path());
     let mut variables = binary.variables(endpoint, plan);
     variables.push(("PATH", std::env::var("PATH").unwrap_or_default()));
-    let mut lambda = Lambda::start_by(command.into(), variables).await.unwrap();
+    let mut lambda = Lambda::start_command(command.into(), variables).await.unwrap();
     lambda.first_poll().await.unwrap();
     for n in first..first + calls {
         check(scenario, &lambda.invoke(&scenario.event(n)).await.unwrap());

@@ -58,7 +58,7 @@ impl<'a> Called<'a> {
         let mut variables = scenario.function.variables(endpoint, std::path::Path::new(""));
         // As template.yaml names Amazon Linux 2023's.
         variables.push(("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt".to_owned()));
-        let mut lambda = Lambda::start_by(quota.command(&scenario.function.path()), variables).await.unwrap();
+        let mut lambda = Lambda::start_command(quota.command(&scenario.function.path()), variables).await.unwrap();
         let to_poll = lambda.first_poll().await.unwrap();
         (Self { lambda, scenario, count }, to_poll)
     }
