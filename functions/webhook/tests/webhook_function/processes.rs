@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use local::embedded::Embedded;
 use serde_json::Value;
 use store::Store;
-use testkit::histories::{self, Replica, model_view, history_of_seed, post, read_first_receipts, wipe};
+use testkit::histories::{self, Replica, history_of_seed, model_view, post, read_first_receipts, wipe};
 use testkit::model::{BASE, Event};
 use testkit::proxy::{Dice, Fault, Proxy};
 use testkit::runtime_api::Lambda;
