@@ -24,13 +24,13 @@ use serde_json::json;
 use simulation::{
     SECOND, Time,
     bucket::Bucket,
+    engine::{self, Load, Results},
     limits, milliseconds,
     random::mix,
     seconds,
     setup::{Setup, Throttle, Times},
-    table::{Table, Units, Warm},
+    table::{Table, Units, WarmThroughput},
     work::Kind,
-    world::{self, Load, Seen},
 };
 use store::Store;
 use testkit::{
@@ -52,15 +52,15 @@ const RATE: f64 = 60.0;
 
 /// Limits below the load: the table accepts half of the lists' write units, API Gateway three quarters of the lists.
 fn setup() -> Setup {
-    let partition = Warm { reads: limits::PARTITION_READS, writes: 24.0 };
+    let partition = WarmThroughput { reads: limits::PARTITION_READS, writes: 24.0 };
     let unlimited = Throttle { rate: 1e6, burst: 1e6 };
     Setup {
         webhook: Throttle { rate: 45.0, burst: 30.0 },
         checks: unlimited,
         api: unlimited,
         concurrency: 1_000,
-        drains: 2,
-        customers: Warm { reads: limits::NEW_TABLE_READS, writes: 4.0 * partition.writes },
+        queue_concurrency: 2,
+        customers: WarmThroughput { reads: limits::NEW_TABLE_READS, writes: 4.0 * partition.writes },
         partition,
         times: Times {
             // Measured with the embedded store and a debug build.
@@ -80,16 +80,16 @@ fn setup() -> Setup {
 fn load() -> Load {
     Load {
         customers: LISTS,
-        checks: 0.0,
-        checks_from_begin: 0.0,
-        hot: 0.0,
+        checks_before_start: 0.0,
+        checks_from_start: 0.0,
+        hot_share: 0.0,
         events: 0.0,
         storm: &[Kind::List],
         storm_rate: RATE,
         failure: None,
-        begin: 0,
+        start: 0,
         end: 0,
-        after: 120 * SECOND,
+        max_drain_time: 120 * SECOND,
     }
 }
 
@@ -219,7 +219,7 @@ async fn run_real_stack(setup: Setup) -> (BTreeMap<&'static str, u64>, u64, f64)
     let proxy = Proxy::start(&replica.embedded.endpoint, 0, None).await.unwrap();
     let region = Some("us-east-1".to_owned());
     let config = sdk_config(region, any_credentials(), http_client(), Some(proxy.endpoint.clone()), Budget::WEBHOOK);
-    let table = Mutex::new(Table::of_partitions(setup.customers, setup.partition, setup.table_quota));
+    let table = Mutex::new(Table::with_partitions(setup.customers, setup.partition, setup.table_quota));
     let started = Instant::now();
     proxy.fail(move |operation, input| {
         let customer = input["Key"]["customerId"]["S"].as_str().or(input["Item"]["customerId"]["S"].as_str())?;
@@ -241,7 +241,7 @@ async fn run_real_stack(setup: Setup) -> (BTreeMap<&'static str, u64>, u64, f64)
         counts: Mutex::default(),
         last_drained: AtomicU64::new(0),
     });
-    let pollers: Vec<_> = (0..real.setup.drains).map(|_| tokio::spawn(real.clone().poll())).collect();
+    let pollers: Vec<_> = (0..real.setup.queue_concurrency).map(|_| tokio::spawn(real.clone().poll())).collect();
     let mut stigg = JoinSet::new();
     for customer in 0..LISTS {
         let due = started + Duration::from_secs_f64(f64::from(customer) / RATE);
@@ -277,18 +277,18 @@ async fn run_real_stack(setup: Setup) -> (BTreeMap<&'static str, u64>, u64, f64)
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "compares real times, which only idle cores have: .ci/nightly runs it"]
 async fn the_simulation_matches_the_functions_in_a_small_storm() {
-    let seen: Seen = world::run(&setup(), &load(), 1);
+    let results: Results = engine::run(&setup(), &load(), 1);
     let (counts, throttled, drained) = run_real_stack(setup()).await;
     let count = |outcome| counts.get(outcome).copied().unwrap_or_default();
     assert_eq!(count("failed"), 0, "{counts:?}");
     let mut differences = Vec::new();
     for (figure, simulated, real, min_tolerance) in [
-        ("refused by the API", seen.refused_by_api as f64, count("refused") as f64, 5.0),
-        ("lost", seen.lost as f64, count("lost") as f64, 5.0),
-        ("requests throttled", seen.throttled as f64, throttled as f64, 5.0),
-        ("parked", seen.parked as f64, count("parked") as f64, 5.0),
-        ("applied at once", (seen.events - seen.parked - seen.lost) as f64, count("applied") as f64, 5.0),
-        ("drained after, s", seen.drained.unwrap_or(seconds(1e3)) as f64 / SECOND as f64, drained, 1.0),
+        ("refused by the API", results.refused_by_api as f64, count("refused") as f64, 5.0),
+        ("lost", results.lost as f64, count("lost") as f64, 5.0),
+        ("requests throttled", results.throttled as f64, throttled as f64, 5.0),
+        ("parked", results.parked as f64, count("parked") as f64, 5.0),
+        ("applied at once", (results.events - results.parked - results.lost) as f64, count("applied") as f64, 5.0),
+        ("drained after, s", results.drained_after.unwrap_or(seconds(1e3)) as f64 / SECOND as f64, drained, 1.0),
     ] {
         println!("{figure}: {simulated:.1} simulated, {real:.1} real");
         if (simulated - real).abs() > (simulated * TOLERANCE).max(min_tolerance) {
