@@ -44,7 +44,7 @@ pub struct Load {
     pub storm_rate: f64,
     /// How DynamoDB fails from `start` to `end`.
     pub failure: Option<Failure>,
-    /// Start of the measurement. What comes before only warms up environments.
+    /// Start of the measurement. The load before it only starts environments.
     pub start: Time,
     /// End of the failure, or of the measurement of checks. A storm ends with its last event instead.
     pub end: Time,

@@ -23,7 +23,7 @@ pub struct Scenario {
     pub load: Load,
 }
 
-/// A part of the page, with a table of its own.
+/// A part of the page. Each has a table of results and one of parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// A plan is published.

@@ -19,7 +19,8 @@ async fn main() {
         eprintln!("usage: faults <url of a DynamoDB> <port> <percentage of requests that fail>");
         std::process::exit(2);
     };
-    let (port, percent) = (port.parse().expect("the port is not a number"), percent.parse().expect("the percentage is not a number"));
+    let (port, percent) =
+        (port.parse().expect("the port is not a number"), percent.parse().expect("the percentage is not a number"));
     let proxy = Proxy::start(upstream, port, None).await.expect("the port is not available");
     let dice = Mutex::new(Dice(1));
     proxy.fail(move |_, _| {

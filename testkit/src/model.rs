@@ -132,7 +132,7 @@ impl Event {
         self.time != Time::TooFarAhead
     }
 
-    /// Whether the version is taken from the receipt, since the event has no acceptable time.
+    /// Whether the event has no acceptable time of its own, so that its receipt counts.
     pub fn is_dated_by_receipt(&self) -> bool {
         !matches!(self.time, Time::Own(_))
     }

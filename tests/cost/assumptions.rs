@@ -48,7 +48,7 @@ pub(crate) const CPU_MS_A_REQUEST: f64 = 0.5;
 /// CPU time of a batch of 20 checks, relative to one check. Not measured.
 pub(crate) const CPU_OF_A_BATCH: f64 = 2.0;
 
-/// One of so many decided checks and of accepted events is logged, as in the template. All queries are logged.
+/// One in this many decided checks and accepted events is logged, as in the template. All queries are logged.
 pub(crate) const CHECK_LOG_SAMPLING: f64 = 100.0;
 pub(crate) const EVENT_LOG_SAMPLING: f64 = 1.0;
 

@@ -262,7 +262,7 @@ fn besides_dynamodb_a_role_allows_only_logs_traces_the_functions_own_secret_and_
             assert_eq!(with_tokens.variable(function, "QUEUE_URL"), "EventQueue");
             assert_eq!(with_tokens.variable(function, "SET_ASIDE_QUEUE_URL"), "SetAsideQueue");
         }
-        // The webhook needs its secret whatever the readers' authorization is.
+        // The webhook needs its secret with any kind of readers' authorization.
         if is_webhook { &mut always } else { &mut by_default }.push(("secretsmanager:GetSecretValue", secret));
         for (deployed, expected, secret_arn) in [
             (&without, always.clone(), if is_webhook { secret } else { "" }),

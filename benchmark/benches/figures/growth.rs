@@ -57,7 +57,7 @@ pub async fn run(options: &Options) -> Value {
             row.push(format!("{:.2}", times[times.len() - 1] / times[0]));
         }
         table.row(row);
-        eprintln!("{name}: {cpu:?} µs of CPU time");
+        eprintln!("{name}: CPU {cpu:?} µs");
         figures.push(json!({"request": name, "customers": sizes.map(|data| data.customers), "dynamodbRequests": requests,
                             "units": units, "processorMicroseconds": cpu, "p50Microseconds": p50}));
     }
