@@ -1,5 +1,4 @@
-//! The body of a check: an empty replica denies what it can read, refuses the rest with a field's name, and
-//! grants nothing.
+//! The body of a check. An empty replica denies every valid check, and rejects an invalid one with the name of the field.
 #![no_main]
 
 use fuzz::{FUNCTIONS, TOKEN, post, read};
@@ -10,25 +9,25 @@ use serde_json::Value;
 fuzz_target!(|body: &[u8]| {
     let token = format!("Bearer {TOKEN}");
     let request = post(&[("authorization", &token)], body).with_raw_http_path("/check-access");
-    let (response, asked) = FUNCTIONS.run(FUNCTIONS.check_access.handle(request));
+    let (response, requests) = FUNCTIONS.run(FUNCTIONS.check_access.handle(request));
     let (status, answer) = read(&response);
     match status {
         403 => {
             assert_eq!((&answer["hasAccess"], &answer["accessDeniedReason"]), (&false.into(), &"CustomerNotFound".into()));
-            // It asked for what it was asked, and says so.
-            let question: Value = serde_json::from_slice(body).unwrap();
-            assert_eq!((&answer["customerId"], &answer["featureId"]), (&question["customerId"], &question["featureId"]));
-            assert_eq!(answer["resourceId"], question["resourceId"]);
-            assert!(!asked.is_empty() && asked.iter().all(|asked| asked.operation == "BatchGetItem"), "{asked:?}");
-            let keys = asked[0].input["RequestItems"]["customers"]["Keys"].as_array().unwrap();
-            assert!(keys.iter().all(|key| key["customerId"]["S"] == question["customerId"]), "{keys:?}");
+            // The decision and the store's keys have the ids of the body.
+            let check: Value = serde_json::from_slice(body).unwrap();
+            assert_eq!((&answer["customerId"], &answer["featureId"]), (&check["customerId"], &check["featureId"]));
+            assert_eq!(answer["resourceId"], check["resourceId"]);
+            assert!(!requests.is_empty() && requests.iter().all(|request| request.operation == "BatchGetItem"), "{requests:?}");
+            let keys = requests[0].input["RequestItems"]["customers"]["Keys"].as_array().unwrap();
+            assert!(keys.iter().all(|key| key["customerId"]["S"] == check["customerId"]), "{keys:?}");
         }
         400 => {
             let error = answer["error"].as_str().unwrap();
             assert!(error.contains('`') || error.starts_with("the body is not JSON"), "{error}");
-            assert!(asked.is_empty() && error.len() < 1_000, "{error}");
+            assert!(requests.is_empty() && error.len() < 1_000, "{error}");
         }
-        413 => assert!(asked.is_empty()),
+        413 => assert!(requests.is_empty()),
         _ => panic!("{status}: {answer}"),
     }
 });

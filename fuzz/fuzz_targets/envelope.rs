@@ -1,5 +1,4 @@
-//! What Lambda calls a function with. Whatever it is, there is an answer of the form that its kind asks for, and a check
-//! of an empty replica grants nothing.
+//! An invocation's event. Every function answers in the form for the kind of invocation, and an empty replica grants nothing.
 #![no_main]
 
 use check_access::Invocation;
@@ -24,7 +23,7 @@ fuzz_target!(|json: &str| {
             "http" => {
                 let status = reply["statusCode"].as_u64().unwrap();
                 assert!(matches!(status, 200 | 204 | 304 | 400 | 401 | 403 | 404 | 405 | 413), "check-access: {reply}");
-                // Quotes within an id would be escaped.
+                // An id can't contain these texts, since its quotes would be escaped.
                 let body = reply["body"].as_str().unwrap_or_default();
                 for grant in [r#""hasAccess":true"#, r#""isGranted":true"#, r#""value":true"#] {
                     assert!(!body.contains(grant), "{body}");
@@ -33,24 +32,24 @@ fuzz_target!(|json: &str| {
             "authorizer" => assert!(reply["isAuthorized"] == false && reply["context"].is_object(), "{reply}"),
             _ => {
                 let decisions = reply.as_array().map_or(std::slice::from_ref(&reply), Vec::as_slice);
-                assert!(decisions.iter().all(|one| one["hasAccess"] == false || one["error"].is_string()), "{reply}");
+                assert!(decisions.iter().all(|decision| decision["hasAccess"] == false || decision["error"].is_string()), "{reply}");
             }
         }
     }
     let event = LambdaEvent::new(GatewayEvent::read(json), Context::default());
-    let (answered, _) = functions.run(answer(|request| functions.graphql.handle(request), event));
-    let status = serde_json::to_value(answered).unwrap()["statusCode"].as_u64().unwrap();
+    let (response, _) = functions.run(answer(|request| functions.graphql.handle(request), event));
+    let status = serde_json::to_value(response).unwrap()["statusCode"].as_u64().unwrap();
     assert!(matches!(status, 200 | 204 | 400 | 401 | 404 | 405 | 406 | 413 | 415), "graphql: {status}");
 
-    // Not JSON, or a batch that is none: Lambda is told so, and calls again.
+    // Invalid JSON and invalid batches make the function report an error, so that Lambda retries.
     let Ok(incoming) = serde_json::from_str::<Incoming>(json) else { return };
-    let (answered, _) = functions.run(functions.webhook.call(LambdaEvent::new(incoming, Context::default())));
-    let answered = serde_json::to_value(answered.unwrap()).unwrap();
-    let status = answered["statusCode"].as_u64();
+    let (response, _) = functions.run(functions.webhook.call(LambdaEvent::new(incoming, Context::default())));
+    let response = serde_json::to_value(response.unwrap()).unwrap();
+    let status = response["statusCode"].as_u64();
     assert!(
-        matches!(status, Some(200 | 400 | 401 | 405 | 413)) || answered["batchItemFailures"].is_array(),
-        "webhook: {answered}"
+        matches!(status, Some(200 | 400 | 401 | 405 | 413)) || response["batchItemFailures"].is_array(),
+        "webhook: {response}"
     );
-    let is_secret_there = json.contains("ocal-secret") || json.contains("\\u") || answered["batchItemFailures"] != Value::Null;
-    assert!(is_secret_there || status != Some(200), "taken without the secret");
+    let may_succeed = json.contains("ocal-secret") || json.contains("\\u") || response["batchItemFailures"] != Value::Null;
+    assert!(may_succeed || status != Some(200), "accepted without the secret");
 });

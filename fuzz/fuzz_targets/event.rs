@@ -1,9 +1,10 @@
-//! The body of an event: refused with the name of a field, or dated, and read back from what is stored.
+//! The body of an event. It is rejected with the name of the field, or gets a valid version, is written under the keys of its
+//! ids, and reads back unchanged.
 #![no_main]
 
 use std::collections::HashSet;
 
-use fuzz::{Asked, FUNCTIONS, SECRET, now, post, read};
+use fuzz::{FUNCTIONS, SECRET, StoreRequest, now, post, read};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use domain::{customer::Profile, entitlement::{ENTITLEMENT_FIELDS, Grant, Usage}, event::{Event, EventError, Handled, Received, dating::{MAX_CLOCK_SKEW, receipt_key, versions}, self}, id::Id, subscription::Details, time, version::Version};
@@ -20,25 +21,24 @@ fuzz_target!(|body: &[u8]| {
             assert!(!field.is_empty() && !problem.is_empty() && problem.len() < 200, "{field}: {problem}");
         }
         Err(EventError::TooLarge { field, .. }) => assert!(!field.is_empty()),
-        // Only the webhook finds these.
+        // The parser does not return these.
         Err(EventError::TooLargeToStore { kind } | EventError::OtherEnvironment { kind }) => panic!("{kind}"),
         Err(EventError::Undecodable { problem, .. }) => assert!(problem.len() < 200, "{problem}"),
         Err(EventError::NotJson { .. } | EventError::NoType) => {}
     }
     let request = post(&[("stigg-webhooks-secret", SECRET)], body);
-    let (response, asked) = FUNCTIONS.run(FUNCTIONS.webhook.handle(request));
+    let (response, requests) = FUNCTIONS.run(FUNCTIONS.webhook.handle(request));
     let (status, answer) = read(&response);
-    let writes = asked.iter().any(|asked| matches!(asked.operation.as_str(), "UpdateItem" | "PutItem"));
+    let writes = requests.iter().any(|request| matches!(request.operation.as_str(), "UpdateItem" | "PutItem"));
     match parsed {
-        // The environment of an earlier input.
+        // Another environment than an earlier input's.
         Ok(Received::Handled(handled)) if handled.envelope.environment_id.is_some() && status == 400 => {
             assert!(!writes && answer["error"].as_str().unwrap().contains("`environmentId`"), "{answer}");
         }
         Ok(Received::Handled(handled)) => {
-            // The store takes everything.
-            // A subscription's event may carry no register.
+            // The store accepts every write. Only a subscription event may have no register to write.
             assert!(status == 200 && (writes || matches!(handled.event, Event::Subscription { .. })), "{answer}");
-            check_keys(&handled.event, &asked);
+            check_keys(&handled.event, &requests);
         }
         Ok(Received::Ignored { .. }) => assert_eq!((status, writes), (200, false), "{answer}"),
         Err(EventError::TooLarge { .. }) => assert_eq!((status, writes), (413, false), "{answer}"),
@@ -53,7 +53,7 @@ fn check(handled: &Handled) {
         assert_eq!(Version::from_stored(version.as_str()).as_ref(), Some(version));
         assert!(version.time().duration_since(now()) <= MAX_CLOCK_SKEW, "{version}");
         assert_eq!(time::to_fixed_width(version.time()), version.time_text());
-        // It is part of keys, and joined to others.
+        // Versions are parts of keys, which have a limited length.
         assert!(version.as_str().len() <= time::FIXED_WIDTH + 2 + Id::MAX_BYTES + 32);
     }
     assert_eq!(dated, versions(envelope, now()));
@@ -63,7 +63,7 @@ fn check(handled: &Handled) {
         let by_time = time::to_millisecond(time).cmp(&now());
         assert_eq!(earlier.cmp(&later), by_time, "versions sort by time");
     }
-    // What is stored is read back as it was.
+    // Stored values read back unchanged.
     match &handled.event {
         Event::Customer { profile, .. } => {
             let stored = serde_json::to_string(profile).unwrap();
@@ -78,8 +78,8 @@ fn check(handled: &Handled) {
                 for (feature, json) in &list.grants {
                     assert_eq!(&serde_json::from_str::<Grant>(json).unwrap().feature.id, feature);
                     let value: Value = serde_json::from_str(json).unwrap();
-                    let may_be = |name: &str, member: &Value| !member.is_null() || ENTITLEMENT_FIELDS.contains(&name);
-                    assert!(value.as_object().unwrap().iter().all(|(name, member)| may_be(name, member)), "{json}");
+                    let is_expected = |name: &str, member: &Value| !member.is_null() || ENTITLEMENT_FIELDS.contains(&name);
+                    assert!(value.as_object().unwrap().iter().all(|(name, member)| is_expected(name, member)), "{json}");
                 }
             }
         }
@@ -104,41 +104,41 @@ fn check(handled: &Handled) {
     }
 }
 
-/// However content is written, it has one digest.
+/// The digest does not depend on white space.
 fn check_digest(body: &[u8]) {
     let event: Value = serde_json::from_slice(body).unwrap();
     let [compact, pretty] = [serde_json::to_vec(&event), serde_json::to_vec_pretty(&event)].map(Result::unwrap);
     assert_eq!(event::digest(&compact).unwrap(), event::digest(&pretty).unwrap());
 }
 
-/// The keys that are written say the event's ids, read by nobody's code but this.
-fn check_keys(event: &Event, asked: &[Asked]) {
-    let keys: Vec<(&str, &str)> = asked
+/// The written keys contain the event's ids. Builds the expected keys without the store's own code.
+fn check_keys(event: &Event, requests: &[StoreRequest]) {
+    let keys: Vec<(&str, &str)> = requests
         .iter()
-        .filter_map(|asked| {
-            let key = match asked.operation.as_str() {
-                "UpdateItem" => &asked.input["Key"],
-                "PutItem" => &asked.input["Item"],
+        .filter_map(|request| {
+            let key = match request.operation.as_str() {
+                "UpdateItem" => &request.input["Key"],
+                "PutItem" => &request.input["Item"],
                 _ => return None,
             };
             Some((key["customerId"]["S"].as_str()?, key["item"]["S"].as_str()?))
         })
         .collect();
     let is_written = |customer: &Id, item: &str| keys.contains(&(customer.as_str(), item));
-    let of_scope = |customer: &Id, resource: Option<&Id>| match resource {
+    let is_scope_written = |customer: &Id, resource: Option<&Id>| match resource {
         None => is_written(customer, "PROFILE"),
         Some(resource) => is_written(customer, &format!("RESOURCE#{resource}")),
     };
-    let is_as_expected = match event {
+    let are_expected_keys_written = match event {
         Event::Measurement { customer_id, resource_id, .. } => {
             is_written(customer_id, &format!("USAGE#{}", resource_id.as_ref().map_or("", Id::as_str)))
         }
-        Event::CreditBalance { customer_id, resource_id, .. } => of_scope(customer_id, resource_id.as_ref()),
+        Event::CreditBalance { customer_id, resource_id, .. } => is_scope_written(customer_id, resource_id.as_ref()),
         Event::Entitlements { customer_id, lists, .. } => {
-            lists.iter().all(|list| of_scope(customer_id, list.resource_id.as_ref()))
+            lists.iter().all(|list| is_scope_written(customer_id, list.resource_id.as_ref()))
         }
         Event::Customer { customer_id, .. } | Event::CustomerDeleted { customer_id } => is_written(customer_id, "PROFILE"),
         Event::Subscription { .. } => true,
     };
-    assert!(is_as_expected, "{keys:?}");
+    assert!(are_expected_keys_written, "{keys:?}");
 }

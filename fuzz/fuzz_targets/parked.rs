@@ -1,4 +1,5 @@
-//! A message of the queue: it holds an event, or it comes again; and an event parked is the same afterwards.
+//! A message of the queue. It contains an event, or the batch reports it as failed. Parking and unparking does not change an
+//! event.
 #![no_main]
 
 use fuzz::{FUNCTIONS, now};
@@ -9,17 +10,17 @@ use webhook::{Batch, MAX_BODY_BYTES, Message};
 fuzz_target!(|input: &[u8]| {
     let text = String::from_utf8_lossy(input);
     let messages = vec![Message { message_id: "1".to_owned(), body: text.to_string() }];
-    let (failures, asked) = FUNCTIONS.run(FUNCTIONS.webhook.drain(Batch { messages }, None));
+    let (failures, requests) = FUNCTIONS.run(FUNCTIONS.webhook.drain(Batch { messages }, None));
     let failed = failures.batch_item_failures.len();
     match Parked::of_message(&text, MAX_BODY_BYTES) {
         Ok(parked) => {
             assert!(parked.body.len() <= MAX_BODY_BYTES);
-            let again = Parked::of_message(&parked.to_message().unwrap(), MAX_BODY_BYTES).unwrap();
-            assert_eq!((&again.body, &again.kind, &again.message_id), (&parked.body, &parked.kind, &parked.message_id));
-            let is_taken = domain::event::parse(&parked.body).is_ok();
-            assert_eq!(failed, usize::from(!is_taken));
+            let reparked = Parked::of_message(&parked.to_message().unwrap(), MAX_BODY_BYTES).unwrap();
+            assert_eq!((&reparked.body, &reparked.kind, &reparked.message_id), (&parked.body, &parked.kind, &parked.message_id));
+            let is_valid = domain::event::parse(&parked.body).is_ok();
+            assert_eq!(failed, usize::from(!is_valid));
         }
-        Err(_) => assert!(failed == 1 && asked.is_empty()),
+        Err(_) => assert!(failed == 1 && requests.is_empty()),
     }
 
     let parked = Parked { received_at: now(), kind: "customer.created".to_owned(), message_id: None, body: input.to_vec() };

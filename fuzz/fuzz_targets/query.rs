@@ -1,5 +1,5 @@
-//! The body of a GraphQL request, or the query alone: parsed, guarded and carried out on the real schema.
-//! The answer is in GraphQL's form, every error has a code, and an empty replica shows nobody.
+//! The body of a GraphQL request, or a query alone, executed on the real schema. The response is valid, every error has a
+//! code, and the requests to the store are reads within the limits.
 #![no_main]
 
 use fuzz::{FUNCTIONS, TOKEN, post, read};
@@ -11,7 +11,7 @@ fuzz_target!(|text: &str| {
     let body = if is_body { text.to_owned() } else { json!({"query": text, "variables": {"id": "c", "n": 1}}).to_string() };
     let token = format!("Bearer {TOKEN}");
     let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
-    let (response, asked) = FUNCTIONS.run(FUNCTIONS.graphql.handle(post(&headers, body.as_bytes())));
+    let (response, requests) = FUNCTIONS.run(FUNCTIONS.graphql.handle(post(&headers, body.as_bytes())));
     let (status, answer) = read(&response);
     assert!(matches!(status, 200 | 400 | 413), "{status}: {answer}");
     let answers = match &answer {
@@ -27,8 +27,7 @@ fuzz_target!(|text: &str| {
         }
     }
     assert!(!answer.to_string().contains(TOKEN) || body.contains("ocal-token") || body.contains('\\'));
-    // It reads, and no more than its limits let it.
     let reads = ["BatchGetItem", "Query", "GetItem"];
-    assert!(asked.iter().all(|asked| reads.contains(&asked.operation.as_str())), "{asked:?}");
-    assert!(asked.len() <= 20_000, "{} requests", asked.len());
+    assert!(requests.iter().all(|request| reads.contains(&request.operation.as_str())), "{requests:?}");
+    assert!(requests.len() <= 20_000, "{} requests", requests.len());
 });

@@ -1,5 +1,5 @@
-//! The headers of a signature: three lines and the body. What is not signed is not let in, what is signed is
-//! just then, and a key is one only in its own form.
+//! The headers of a signature, one per line, and the body. Random signatures are rejected, and valid ones are accepted only
+//! within the tolerance of time. Parsing a random key does not panic.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ fuzz_target!(|input: &[u8]| {
     let mut text = || parts.next().and_then(|part| std::str::from_utf8(part).ok());
     let (id, timestamp, signature) = (text(), text(), text());
     let body = parts.next().unwrap_or_default();
-    // Nobody finds a signature by chance.
+    // A random signature is never valid.
     assert!(KEYS.verify(SignedHeaders { id, timestamp, signature }, body, now()).is_err());
 
     let (Some(id), Some(timestamp)) = (id, timestamp) else { return };

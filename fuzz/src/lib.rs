@@ -1,5 +1,5 @@
-//! What the fuzz targets share: the three functions on a store that is empty and takes every write, within
-//! the process, and what must hold of whatever they ask of it.
+//! Shared by the fuzz targets: the three functions on an in-process store that is empty and accepts every write, and checks of
+//! each request to it.
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -24,19 +24,19 @@ use store::{MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, Store, Tables};
 use tokio::runtime::Runtime;
 use webhook::{Webhook, WebhookSecrets};
 
-/// The secret and the token of the files in events/, so that these can be seeds.
+/// The webhook's secret in events/, whose files can so be seeds.
 pub const SECRET: &str = "local-secret";
-/// The same, of the readers.
+/// The readers' token in events/.
 pub const TOKEN: &str = "local-token";
-/// The present.
+/// The fixed current time.
 pub const NOW: &str = "2026-11-24T12:00:00.000Z";
 
-/// The present, to everything under test: a finding can be run again.
+/// The fixed current time, so that findings are reproducible.
 pub fn now() -> Timestamp {
     NOW.parse().unwrap()
 }
 
-/// What the check-access function has off by default, on.
+/// Turns on all options of check-access that are off by default.
 fn check_options() -> CheckOptions {
     let origins = BrowserOrigins::parse("https://app.example.com").unwrap();
     let authorizer = Authorizer::read(|name| {
@@ -51,19 +51,19 @@ fn check_options() -> CheckOptions {
     CheckOptions::for_browsers(origins, SigningSecret::new(SECRET, None).unwrap()).with_authorizer(authorizer.unwrap())
 }
 
-/// The three functions, and what they asked of the store.
+/// The three functions and their store.
 pub struct Functions {
     pub webhook: Webhook,
     pub check_access: CheckAccess,
     pub graphql: Graphql,
-    asked: EmptyStore,
+    store: EmptyStore,
     runtime: Runtime,
 }
 
 /// The functions of this process.
 pub static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
-    let asked = EmptyStore::default();
-    let connector = asked.clone();
+    let empty_store = EmptyStore::default();
+    let connector = empty_store.clone();
     let http = http_client_fn(move |_, _| SharedHttpConnector::new(connector.clone()));
     let credentials = Credentials::new("local", "local", None, None, "fuzz");
     let endpoint = Some("http://store.invalid".to_owned());
@@ -76,18 +76,18 @@ pub static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
         webhook: Webhook::new(store.clone(), WebhookSecrets::from(secret(SECRET)), clock.clone()),
         check_access: CheckAccess::new(store.clone(), secret(TOKEN), clock.clone()).with_options(check_options()),
         graphql: Graphql::new(store, secret(TOKEN), Options::default()).with_clock(clock),
-        asked,
+        store: empty_store,
         runtime: tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap(),
     }
 });
 
 impl Functions {
-    /// Runs it to its end, and answers with what it asked of the store.
-    pub fn run<T>(&self, future: impl Future<Output = T>) -> (T, Vec<Asked>) {
+    /// Runs a future. Also returns its requests to the store, after checking them.
+    pub fn run<T>(&self, future: impl Future<Output = T>) -> (T, Vec<StoreRequest>) {
         let result = self.runtime.block_on(future);
-        let asked = std::mem::take(&mut *self.asked.0.lock().unwrap_or_else(PoisonError::into_inner));
-        asked.iter().for_each(Asked::check);
-        (result, asked)
+        let requests = std::mem::take(&mut *self.store.0.lock().unwrap_or_else(PoisonError::into_inner));
+        requests.iter().for_each(StoreRequest::check);
+        (result, requests)
     }
 }
 
@@ -101,34 +101,34 @@ pub fn post(headers: &[(&'static str, &str)], body: &[u8]) -> Request {
     request
 }
 
-/// The status of a response and its body, which is JSON.
+/// The status and the JSON body of a response.
 pub fn read(response: &Response<Body>) -> (u16, Value) {
-    let json = serde_json::from_slice(response.body()).unwrap_or_else(|_| panic!("no JSON: {:?}", response.body()));
+    let json = serde_json::from_slice(response.body()).unwrap_or_else(|_| panic!("not JSON: {:?}", response.body()));
     (response.status().as_u16(), json)
 }
 
 /// A request to the store.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct StoreRequest {
     pub operation: String,
     pub input: Value,
 }
 
-impl Asked {
-    /// What DynamoDB would refuse is never asked.
+impl StoreRequest {
+    /// Panics if DynamoDB would reject the request.
     ///
     /// Source: DynamoDB's limits for keys, items and numbers.
     fn check(&self) {
         check_keys(&self.input);
         let values = self.input.get("ExpressionAttributeValues").or_else(|| self.input.get("Item"));
         if let Some(values) = values {
-            assert!(values.to_string().len() < 900_000, "an item larger than DynamoDB takes");
+            assert!(values.to_string().len() < 900_000, "the item is too large for DynamoDB");
             check_values(values);
         }
     }
 }
 
-/// Keys are not empty, and at most as long as DynamoDB takes them.
+/// Keys are not empty, and not longer than DynamoDB's limits.
 fn check_keys(json: &Value) {
     match json {
         Value::Object(members) => {
@@ -151,7 +151,7 @@ fn check_keys(json: &Value) {
     }
 }
 
-/// Texts fit an item, numbers DynamoDB's range.
+/// Strings fit into an item, and numbers into DynamoDB's range.
 fn check_values(values: &Value) {
     let mut bytes = 0;
     for value in values.as_object().into_iter().flat_map(|values| values.values()) {
@@ -161,15 +161,15 @@ fn check_values(values: &Value) {
         if let Some(number) = value.get("N") {
             let number = number.as_str().unwrap();
             let digits = number.bytes().filter(u8::is_ascii_digit).count();
-            assert!(number.parse::<f64>().unwrap().is_finite() && digits <= 38, "no number of DynamoDB's: {number}");
+            assert!(number.parse::<f64>().unwrap().is_finite() && digits <= 38, "not a number of DynamoDB: {number}");
         }
     }
     assert!(bytes < 400 * 1024, "an item of {bytes} bytes");
 }
 
-/// A DynamoDB that holds nothing, takes everything, and remembers what it was asked.
+/// A DynamoDB that is empty, accepts every write, and records its requests.
 #[derive(Clone, Debug, Default)]
-struct EmptyStore(Arc<Mutex<Vec<Asked>>>);
+struct EmptyStore(Arc<Mutex<Vec<StoreRequest>>>);
 
 impl HttpConnector for EmptyStore {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
@@ -181,7 +181,7 @@ impl HttpConnector for EmptyStore {
             "Query" => r#"{"Items":[],"Count":0,"ScannedCount":0}"#,
             _ => "{}",
         };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Asked { operation, input });
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(StoreRequest { operation, input });
         HttpConnectorFuture::ready(Ok(HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::from(answer))))
     }
 }

@@ -1,12 +1,10 @@
-//! The local stack under load: 16 senders at full speed, with duplicates and reordering, and readers beside
-//! them, for 15 minutes or as many as `BYOS_LOAD_MINUTES` says. It ends with an error if one answer was not
-//! what it has to be, if the process grew after its warm-up, or if the state in the end is not what a plain,
-//! sequential model says.
+//! A load test of the local stack: 16 senders at full speed, with duplicates and out of order, and concurrent readers. It
+//! lasts 15 minutes, or `BYOS_LOAD_MINUTES`. It fails if a response is an error, if the process's memory grows after the
+//! warm-up, or if the final state differs from a sequential model.
 //!
 //! `cargo bench --workspace --bench load`
 //!
-//! The stack is a process of its own, `byos`, and so is what is measured of its memory. Senders and readers
-//! share the machine's cores with it.
+//! The stack is a process of its own, the binary `local`, whose memory is measured. Senders and readers use the same cores.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
@@ -28,17 +26,17 @@ const READERS: u64 = 4;
 const CUSTOMERS: usize = 200;
 const FEATURES: usize = 5;
 
-/// How many events a sender holds back, to send any of them next.
-const HELD: usize = 40;
+/// Number of events that a sender holds. It sends a random one of them next, so events are out of order.
+const HELD_EVENTS: usize = 40;
 
-/// Of a hundred events so many are sent twice.
-const TWICE: usize = 20;
+/// Percentage of events that are sent twice.
+const DUPLICATE_PERCENT: usize = 20;
 
-/// How much the process may grow after the first third: fragments of memory, not what is kept of requests, of
-/// which there are hundreds a second.
-const GROWTH: f64 = 1.15;
+/// Accepted growth of the memory after the first third. It allows fragmentation, but no leak: there are hundreds of requests
+/// a second.
+const MAX_GROWTH: f64 = 1.15;
 
-/// The n-th event. All of it follows from n.
+/// The n-th event. All fields are derived from n.
 struct Event {
     n: u64,
     customer: usize,
@@ -49,8 +47,9 @@ enum Kind {
     Created,
     Updated,
     Deleted,
-    /// The features that the list holds, the first in any case.
+    /// The list's features. The first is always granted.
     List([bool; FEATURES]),
+    /// The usage of a feature.
     Measured(usize),
 }
 
@@ -62,13 +61,13 @@ impl Event {
             0..4 => Kind::Deleted,
             4..10 => Kind::Created,
             10..25 => Kind::Updated,
-            25..40 => Kind::List(std::array::from_fn(|feature| feature == 0 || dice.happens(70))),
+            25..40 => Kind::List(std::array::from_fn(|feature| feature == 0 || dice.chance(70))),
             _ => Kind::Measured(dice.below(FEATURES)),
         };
         Self { n, customer, kind }
     }
 
-    /// What it says of usage.
+    /// The usage in a measurement or a list.
     fn usage(&self) -> u64 {
         self.n % 1_500
     }
@@ -105,17 +104,17 @@ impl Event {
     }
 }
 
-/// A customer as the model has it: what the events come to in order.
+/// The model's customer, after events in order.
 #[derive(Clone, Default)]
 struct Customer {
     is_live: bool,
     was_deleted: bool,
-    /// Usage of each feature of the newest list.
+    /// The usage of each feature of the newest list. None for a feature that is not granted.
     list: Option<[Option<u64>; FEATURES]>,
 }
 
 impl Customer {
-    fn take(&mut self, event: &Event) {
+    fn apply(&mut self, event: &Event) {
         match &event.kind {
             Kind::Created | Kind::Updated => self.is_live = true,
             Kind::Deleted => *self = Self { was_deleted: true, ..Self::default() },
@@ -131,6 +130,7 @@ impl Customer {
         }
     }
 
+    /// The expected reason, null if access is granted, and the expected usage.
     fn check(&self, feature: usize) -> (Value, Value) {
         let (reason, usage) = match &self.list {
             _ if !self.is_live && self.was_deleted => ("CustomerIsArchived", None),
@@ -148,8 +148,8 @@ impl Customer {
 
 struct Stack {
     process: Child,
-    /// Kept open: it would end when it prints to nobody.
-    _printed: Lines<BufReader<ChildStdout>>,
+    /// Kept open, since the process would end if it could not print.
+    _output: Lines<BufReader<ChildStdout>>,
     url: String,
     client: reqwest::Client,
 }
@@ -163,12 +163,12 @@ impl Stack {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut printed = BufReader::new(process.stdout.take().unwrap()).lines();
-        let url = printed.by_ref().map_while(Result::ok).find_map(|line| {
+        let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
+        let url = output.by_ref().map_while(Result::ok).find_map(|line| {
             let url = line.strip_prefix("The replica is served on ")?;
             Some(url.split(' ').next().unwrap_or_default().to_owned())
         });
-        Self { process, url: url.expect("byos did not start"), _printed: printed, client: testkit::http::client() }
+        Self { process, url: url.expect("the local stack did not start"), _output: output, client: testkit::http::client() }
     }
 
     async fn post(&self, path: &str, body: String) -> Option<(u16, String)> {
@@ -179,11 +179,11 @@ impl Stack {
     }
 
     async fn json(&self, path: &str, body: Value) -> (u16, Value) {
-        let (status, body) = self.post(path, body.to_string()).await.expect("no answer");
+        let (status, body) = self.post(path, body.to_string()).await.expect("no response");
         (status, serde_json::from_str(&body).unwrap_or_default())
     }
 
-    /// The memory that the process has, in MB.
+    /// Resident memory of the process, in MiB.
     fn memory(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
@@ -198,7 +198,7 @@ impl Drop for Stack {
     }
 }
 
-/// What was answered how often, by path and status; no answer at all is 0.
+/// Number of responses by path and status. Status 0 means no response.
 #[derive(Default)]
 struct Answers(Mutex<BTreeMap<(&'static str, u16), u64>>);
 
@@ -207,31 +207,31 @@ impl Answers {
         *self.0.lock().unwrap().entry((path, status)).or_default() += 1;
     }
 
-    /// Those that are no answer to what was asked.
+    /// Number of responses that are neither a 200 nor a denied check.
     fn errors(&self) -> u64 {
         let answers = self.0.lock().unwrap();
-        let is_right = |path: &str, status: u16| status == 200 || (path == "/check-access" && status == 403);
-        answers.iter().filter(|((path, status), _)| !is_right(path, *status)).map(|(_, count)| count).sum()
+        let is_success = |path: &str, status: u16| status == 200 || (path == "/check-access" && status == 403);
+        answers.iter().filter(|((path, status), _)| !is_success(path, *status)).map(|(_, count)| count).sum()
     }
 }
 
-/// Sends until it is time to stop, and then what it still holds.
+/// Sends events until `stop` is set, then the events that it still holds.
 async fn send(stack: Arc<Stack>, next: Arc<AtomicU64>, stop: Arc<AtomicBool>, answers: Arc<Answers>, seed: u64) {
     let mut dice = Dice(seed);
-    let mut held: Vec<u64> = Vec::with_capacity(HELD);
+    let mut held: Vec<u64> = Vec::with_capacity(HELD_EVENTS);
     loop {
-        while held.len() < HELD && !stop.load(Ordering::SeqCst) {
+        while held.len() < HELD_EVENTS && !stop.load(Ordering::SeqCst) {
             held.push(next.fetch_add(1, Ordering::SeqCst));
         }
         if held.is_empty() {
             return;
         }
-        let place = dice.below(held.len());
-        let n = held.swap_remove(place);
+        let index = dice.below(held.len());
+        let n = held.swap_remove(index);
         let body = Event::of(n).body();
-        let times = if dice.happens(TWICE) { 2 } else { 1 };
+        let times = if dice.chance(DUPLICATE_PERCENT) { 2 } else { 1 };
         for _ in 0..times {
-            // As often as Stigg does.
+            // Seven tries, as Stigg does.
             for _ in 0..7 {
                 let status = stack.post("/webhook", body.clone()).await.map_or(0, |answer| answer.0);
                 answers.count("/webhook", status);
@@ -247,13 +247,13 @@ async fn read(stack: Arc<Stack>, stop: Arc<AtomicBool>, answers: Arc<Answers>, s
     let mut dice = Dice(seed);
     while !stop.load(Ordering::SeqCst) {
         let (customer, feature) = (dice.below(CUSTOMERS), dice.below(FEATURES));
-        let (path, body) = if dice.happens(98) {
+        let (path, body) = if dice.chance(98) {
             ("/check-access", json!({"customerId": format!("c{customer}"), "featureId": format!("f{feature}")}))
         } else {
             ("/graphql", json!({"query": "{ customers(first: 20) { totalCount nodes { customerId name entitlements } } }"}))
         };
         let status = match stack.post(path, body.to_string()).await {
-            // An error of GraphQL's is one, whatever the status says.
+            // A GraphQL error has status 200. Count it as 500.
             Some((200, body)) if path == "/graphql" && body.contains("\"errors\"") => 500,
             Some((status, _)) => status,
             None => 0,
@@ -262,11 +262,11 @@ async fn read(stack: Arc<Stack>, stop: Arc<AtomicBool>, answers: Arc<Answers>, s
     }
 }
 
-/// How many answers are not the model's.
+/// Compares all checks and the list of customers with the model. Returns the number of differences.
 async fn differences(stack: &Stack, events: u64) -> usize {
     let mut customers = vec![Customer::default(); CUSTOMERS];
     for event in (0..events).map(Event::of) {
-        customers[event.customer].take(&event);
+        customers[event.customer].apply(&event);
     }
     let mut differences = 0;
     for (id, customer) in customers.iter().enumerate() {
@@ -275,22 +275,22 @@ async fn differences(stack: &Stack, events: u64) -> usize {
             let (status, answer) = stack.json("/check-access", body).await;
             let (reason, usage) = customer.check(feature);
             let found = (answer["accessDeniedReason"].clone(), answer["currentUsage"].as_f64());
-            let is_right = status == if reason.is_null() { 200 } else { 403 };
-            if !is_right || found != (reason.clone(), usage.as_f64()) {
+            let is_expected_status = status == if reason.is_null() { 200 } else { 403 };
+            if !is_expected_status || found != (reason.clone(), usage.as_f64()) {
                 println!("c{id} f{feature}: {answer} instead of {reason} at {usage}");
                 differences += 1;
             }
         }
     }
     let live = customers.iter().filter(|customer| customer.is_live).count();
-    // A page has at most a hundred.
-    let query = "{ customers { totalCount } one: customers(first: 100) { nodes { customerId } }
-                   other: customers(first: 100, offset: 100) { nodes { customerId } } }";
+    // A page has at most 100 rows, so two pages are needed.
+    let query = "{ customers { totalCount } first: customers(first: 100) { nodes { customerId } }
+                   second: customers(first: 100, offset: 100) { nodes { customerId } } }";
     let (_, lists) = stack.json("/graphql", json!({ "query": query })).await;
     let lists = &lists["data"];
-    let shown: usize = ["one", "other"].iter().map(|page| lists[page]["nodes"].as_array().map_or(0, Vec::len)).sum();
+    let shown: usize = ["first", "second"].iter().map(|page| lists[page]["nodes"].as_array().map_or(0, Vec::len)).sum();
     if lists["customers"]["totalCount"] != live || shown != live {
-        println!("{} customers are counted and {shown} shown instead of {live}", lists["customers"]["totalCount"]);
+        println!("totalCount is {} and the pages have {shown} customers instead of {live}", lists["customers"]["totalCount"]);
         differences += 1;
     }
     differences
@@ -324,17 +324,17 @@ async fn main() -> ExitCode {
     }
     let events = next.load(Ordering::SeqCst);
     let differences = differences(&stack, events).await;
-    let most = |from: f64, to: f64| {
+    let peak = |from: f64, to: f64| {
         memory.iter().filter(|(at, _)| (from..=to).contains(at)).map(|(_, memory)| *memory).fold(0.0, f64::max)
     };
-    let (warm, last) = (most(0.0, 1.0 / 3.0), most(2.0 / 3.0, 1.0));
+    let (warm, last) = (peak(0.0, 1.0 / 3.0), peak(2.0 / 3.0, 1.0));
     println!("{SENDERS} senders and {READERS} readers for {minutes} minutes: {events} events");
     for ((path, status), count) in answers.0.lock().unwrap().iter() {
         println!("{path} {status}: {count}, {:.0} a second", *count as f64 / duration.as_secs_f64());
     }
     println!("errors: {}", answers.errors());
-    println!("memory: at most {warm:.1} MB in the first third, {last:.1} MB in the last");
-    println!("answers that are not the model's: {differences} of {}", CUSTOMERS * FEATURES + 1);
-    let is_good = answers.errors() == 0 && differences == 0 && last <= warm * GROWTH;
+    println!("peak memory: {warm:.1} MB in the first third, {last:.1} MB in the last");
+    println!("differences from the model: {differences} of {}", CUSTOMERS * FEATURES + 1);
+    let is_good = answers.errors() == 0 && differences == 0 && last <= warm * MAX_GROWTH;
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

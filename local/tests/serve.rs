@@ -1,4 +1,4 @@
-//! The binary `local`: its output, its end, and a taken port.
+//! The binary `local`: its output, signals, ports and stored data.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg(unix)]
 
@@ -13,33 +13,33 @@ const BINARY: &str = env!("CARGO_BIN_EXE_local");
 /// The binary on a free port.
 struct Local {
     process: Child,
-    lines: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
     printed: String,
 }
 
 impl Local {
-    /// Starts it, and reads its output up to the `curl` to try.
+    /// Starts it, and reads its output up to the example with `curl`.
     fn start(command: &mut Command) -> Self {
         let command = command.args(["--port", "0"]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let mut printed = String::new();
         while !printed.contains("curl") {
-            assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{printed}");
+            assert_ne!(stdout.read_line(&mut printed).unwrap(), 0, "{printed}");
         }
-        Self { process, lines, printed }
+        Self { process, stdout, printed }
     }
 
-    /// Stops it by a signal, which has to end it cleanly.
+    /// Sends a signal, and asserts that the process ends cleanly.
     fn stop(&mut self, signal: &str) {
         assert!(Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap().success());
-        self.lines.read_to_string(&mut self.printed).unwrap();
+        self.stdout.read_to_string(&mut self.printed).unwrap();
         assert!(self.process.wait().unwrap().success() && self.printed.ends_with("Stopped.\n"), "{}", self.printed);
     }
 }
 
 #[test]
-fn it_serves_says_what_and_stops_cleanly() {
+fn it_prints_its_endpoints_and_credentials_and_stops_cleanly() {
     let mut local = Local::start(Command::new(BINARY).arg("--seed").env("STIGG_WEBHOOK_SECRET", "another-secret"));
     let printed = local.printed.clone();
     for expected in
@@ -51,7 +51,7 @@ fn it_serves_says_what_and_stops_cleanly() {
     let address = address.split(' ').next().unwrap();
     let (_, token) = printed.split_once(&format!("http://{address}/console?token=")).unwrap();
     let token = token.split_whitespace().next().unwrap();
-    // `/` leads to the console, and does not let anybody in.
+    // `/` redirects to the console, without its token.
     let answer = get(address, "/");
     assert!(answer.starts_with("HTTP/1.1 303") && answer.contains("\r\nlocation: /console\r\n"), "{answer}");
     assert!(get(address, "/console").starts_with("HTTP/1.1 401"), "{answer}");
@@ -61,7 +61,7 @@ fn it_serves_says_what_and_stops_cleanly() {
     local.stop("-INT");
 }
 
-/// What is answered to a request for this path, head and body.
+/// Sends a GET. Returns the response's head and body.
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
@@ -70,10 +70,10 @@ fn get(address: &str, path: &str) -> String {
     answer
 }
 
-/// Linux has more loopback addresses than one. Containers reach this one at the bridge's.
+/// Needs Linux, where all of 127.0.0.0/8 is loopback. Containers reach the stack at another address than 127.0.0.1.
 #[cfg(target_os = "linux")]
 #[test]
-fn dynamodb_is_served_at_the_address_given() {
+fn dynamodb_is_served_at_the_given_address() {
     for (address, reached) in [("127.0.0.2", "127.0.0.2"), ("0.0.0.0", "127.0.0.1")] {
         let mut local = Local::start(Command::new(BINARY).args(["--dynamodb-address", address]));
         let printed = &local.printed;
@@ -86,16 +86,16 @@ fn dynamodb_is_served_at_the_address_given() {
 }
 
 #[test]
-fn a_taken_port_is_a_clear_error() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
+fn a_port_in_use_is_an_error_that_names_the_port_and_the_option() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
     let output = Command::new(BINARY).args(["--port", &port]).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && error.contains(&port) && error.contains("--port"), "{error}");
 }
 
 #[test]
-fn data_in_a_folder_are_there_again_after_a_restart() {
+fn data_in_a_folder_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, expected) in [(vec!["--seed"], "Delivered 21 events"), (vec![], "data in")] {
         let mut local = Local::start(Command::new(BINARY).args(arguments).arg("--data").arg(folder.path()));

@@ -1,34 +1,34 @@
-//! A token bucket: what comes in faster than its rate is refused, once the burst is used up.
+//! A token bucket: a limit on the rate of requests that allows bursts.
 
 use crate::{SECOND, Time};
 
-/// Tokens that come back at a rate, up to a capacity. Full at first.
+/// A token bucket: it is full at first, and refilled at a rate up to its capacity.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     rate: f64,
     capacity: f64,
     tokens: f64,
-    at: Time,
+    refilled_at: Time,
 }
 
 impl Bucket {
-    /// So many tokens a second, and so many at once.
+    /// `rate` is in tokens per second.
     pub fn new(rate: f64, capacity: f64) -> Self {
-        Self { rate, capacity, tokens: capacity, at: 0 }
+        Self { rate, capacity, tokens: capacity, refilled_at: 0 }
     }
 
-    /// One that holds what comes in a second, and is full from this moment on.
-    pub fn of_a_second(rate: f64, now: Time) -> Self {
-        Self { at: now, ..Self::new(rate, rate) }
+    /// A bucket with a capacity of one second's tokens. It is full at `now`.
+    pub fn with_one_second_burst(rate: f64, now: Time) -> Self {
+        Self { refilled_at: now, ..Self::new(rate, rate) }
     }
 
     fn refill(&mut self, now: Time) {
-        let elapsed = now.saturating_sub(self.at) as f64 / SECOND as f64;
+        let elapsed = now.saturating_sub(self.refilled_at) as f64 / SECOND as f64;
         self.tokens = (self.tokens + elapsed * self.rate).min(self.capacity);
-        self.at = self.at.max(now);
+        self.refilled_at = self.refilled_at.max(now);
     }
 
-    /// Takes so many tokens, or none.
+    /// Takes `count` tokens. Takes none and returns false if there are fewer.
     pub fn take(&mut self, now: Time, count: f64) -> bool {
         self.refill(now);
         let is_enough = self.tokens >= count;
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_taken_and_the_rest_at_the_rate() {
+    fn a_burst_is_limited_by_the_capacity_and_the_rest_by_the_rate() {
         let mut bucket = Bucket::new(100.0, 50.0);
         assert_eq!((0..200).filter(|_| bucket.take(0, 1.0)).count(), 50);
         // Ten seconds of 1,000 requests each, evenly.
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_nobody_takes_do_not_pile_up_beyond_the_capacity() {
+    fn unused_tokens_do_not_exceed_the_capacity() {
         let mut bucket = Bucket::new(100.0, 50.0);
         bucket.take(0, 50.0);
         assert_eq!((0..200).filter(|_| bucket.take(1_000 * SECOND, 1.0)).count(), 50);

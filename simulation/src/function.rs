@@ -1,105 +1,107 @@
-//! A function of Lambda's: its environments, and the account's concurrency that they share.
+//! A Lambda function: its environments, retry quotas, and concurrency.
 
-use crate::{Time, bucket::Bucket, limits, setup::Retries};
+use crate::{Time, bucket::Bucket, limits, setup::RetryPolicy};
 
-/// An environment of a function's, by its number.
+/// Number of an execution environment of a function.
 pub type Environment = u32;
 
-/// Whether an invocation got an environment.
+/// The environment for an invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Started {
-    /// One that has answered before.
+    /// An idle environment.
     Warm(Environment),
-    /// A new one, which starts first.
+    /// A new environment, which has to start first.
     Cold(Environment),
-    /// None: Lambda answers with 429, and API Gateway with an error of its own.
+    /// No environment: Lambda answers with 429, and API Gateway with its own error.
     Throttled,
 }
 
-/// Executions that functions without a reserved share have in common.
+/// A limit on concurrent executions and on requests per second: the account's unreserved concurrency, or a function's
+/// reserved share.
 #[derive(Clone, Debug)]
 pub struct Pool {
     limit: u32,
-    under_way: u32,
-    most: u32,
+    in_flight: u32,
+    peak: u32,
     rate: Bucket,
 }
 
 impl Pool {
-    /// A pool of so many at once.
+    /// A pool of `limit` concurrent executions.
     pub fn new(limit: u32) -> Self {
         let rate = f64::from(limit) * limits::REQUESTS_PER_CONCURRENCY;
-        Self { limit, under_way: 0, most: 0, rate: Bucket::of_a_second(rate, 0) }
+        Self { limit, in_flight: 0, peak: 0, rate: Bucket::with_one_second_burst(rate, 0) }
     }
 
-    /// The most that were under way at once.
-    pub fn most(&self) -> u32 {
-        self.most
+    /// Maximum number of concurrent executions so far.
+    pub fn peak(&self) -> u32 {
+        self.peak
     }
 
-    fn has_room(&mut self, now: Time) -> bool {
-        self.under_way < self.limit && self.rate.take(now, 1.0)
+    fn admits(&mut self, now: Time) -> bool {
+        self.in_flight < self.limit && self.rate.take(now, 1.0)
     }
 }
 
-/// A function.
+/// The environments of a function.
 #[derive(Clone, Debug)]
 pub struct Function {
     idle: Vec<Environment>,
-    /// What each environment's SDK may still spend on retries.
+    /// Retry tokens left in each environment's SDK.
     retry_tokens: Vec<u32>,
+    /// Limits the number of new environments.
     scaling: Bucket,
 }
 
 impl Function {
-    /// One with so many environments that stand ready.
+    /// A function with this many provisioned (idle) environments.
     pub fn new(provisioned: u32) -> Self {
         let refill = limits::NEW_ENVIRONMENTS / limits::NEW_ENVIRONMENTS_SECONDS;
         Self {
             idle: (0..provisioned).collect(),
-            retry_tokens: vec![Retries::TOKENS; provisioned as usize],
+            retry_tokens: vec![RetryPolicy::QUOTA; provisioned as usize],
             scaling: Bucket::new(refill, limits::NEW_ENVIRONMENTS),
         }
     }
 
-    /// Starts an invocation in the environment that was last idle, or in a new one.
+    /// Starts an invocation in the environment that became idle last, or in a new one.
     pub fn start(&mut self, now: Time, pool: &mut Pool) -> Started {
-        if !pool.has_room(now) {
+        if !pool.admits(now) {
             return Started::Throttled;
         }
         let started = if let Some(environment) = self.idle.pop() {
             Started::Warm(environment)
         } else if self.scaling.take(now, 1.0) {
-            self.retry_tokens.push(Retries::TOKENS);
+            self.retry_tokens.push(RetryPolicy::QUOTA);
             Started::Cold(self.retry_tokens.len() as Environment - 1)
         } else {
             return Started::Throttled;
         };
-        pool.under_way += 1;
-        pool.most = pool.most.max(pool.under_way);
+        pool.in_flight += 1;
+        pool.peak = pool.peak.max(pool.in_flight);
         started
     }
 
-    /// Ends an invocation.
+    /// Ends an invocation. Its environment is idle again.
     pub fn end(&mut self, environment: Environment, pool: &mut Pool) {
-        pool.under_way -= 1;
+        pool.in_flight -= 1;
         self.idle.push(environment);
     }
 
-    /// Pays for a retry, if the environment has not used up what it may spend.
-    pub fn pay(&mut self, environment: Environment, cost: u32) -> bool {
+    /// Takes the tokens for a retry. False if the environment has too few left.
+    pub fn spend_retry_tokens(&mut self, environment: Environment, cost: u32) -> bool {
         let tokens = &mut self.retry_tokens[environment as usize];
-        let is_paid = *tokens >= cost;
-        if is_paid {
+        let is_enough = *tokens >= cost;
+        if is_enough {
             *tokens -= cost;
         }
-        is_paid
+        is_enough
     }
 
-    /// Gives back what the last retry of a request cost that succeeded; one token after a first attempt.
-    pub fn earn(&mut self, environment: Environment, tokens: u32) {
-        let all = &mut self.retry_tokens[environment as usize];
-        *all = (*all + tokens).min(Retries::TOKENS);
+    /// Returns tokens after a successful request: the cost of its last retry, or one token if it was not retried.
+    pub fn return_retry_tokens(&mut self, environment: Environment, tokens: u32) {
+        let left = &mut self.retry_tokens[environment as usize];
+        *left = (*left + tokens).min(RetryPolicy::QUOTA);
     }
 }
 
@@ -109,18 +111,18 @@ mod tests {
     use crate::SECOND;
 
     #[test]
-    fn no_more_run_at_once_than_the_account_has() {
+    fn concurrency_is_limited_by_the_pool() {
         let (mut function, mut pool) = (Function::new(0), Pool::new(10));
         let started: Vec<Started> = (0..12).map(|_| function.start(0, &mut pool)).collect();
         assert_eq!(started.iter().filter(|started| matches!(started, Started::Cold(_))).count(), 10);
         assert_eq!(started[11], Started::Throttled);
         function.end(3, &mut pool);
         assert_eq!(function.start(0, &mut pool), Started::Warm(3));
-        assert_eq!(pool.most(), 10);
+        assert_eq!(pool.peak(), 10);
     }
 
     #[test]
-    fn new_environments_come_a_thousand_at_once_and_a_hundred_a_second() {
+    fn a_function_starts_1_000_environments_at_once_and_100_a_second() {
         let (mut function, mut pool) = (Function::new(0), Pool::new(100_000));
         let mut start = |now: Time| (0..5_000).filter(|_| function.start(now, &mut pool) != Started::Throttled).count();
         assert_eq!(start(0), 1_000);
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn short_invocations_are_held_to_ten_a_second_for_each_concurrent_one() {
+    fn short_invocations_are_limited_to_ten_a_second_per_concurrent_execution() {
         let (mut function, mut pool) = (Function::new(0), Pool::new(100));
         let mut count = 0;
         for n in 0..50_000_u64 {
@@ -138,23 +140,24 @@ mod tests {
                 count += 1;
             }
         }
-        // Five seconds, and the bucket that was full at first.
+        // Five seconds at the rate, and the full bucket at the beginning.
         assert!((5_900..=6_000).contains(&count), "{count}");
     }
 
     #[test]
-    fn provisioned_environments_do_not_start_first() {
+    fn provisioned_environments_have_no_cold_start() {
         let (mut function, mut pool) = (Function::new(1), Pool::new(10));
         assert_eq!(function.start(0, &mut pool), Started::Warm(0));
         assert_eq!(function.start(0, &mut pool), Started::Cold(1));
     }
 
     #[test]
-    fn an_environment_stops_retrying_once_its_tokens_are_spent() {
+    fn an_environment_stops_retrying_without_tokens() {
         let (mut function, mut pool) = (Function::new(1), Pool::new(10));
         function.start(0, &mut pool);
-        assert_eq!((0..200).filter(|_| function.pay(0, Retries::REFUSED)).count(), 100);
-        (0..5).for_each(|_| function.earn(0, 1));
-        assert!(function.pay(0, Retries::REFUSED) && !function.pay(0, Retries::REFUSED));
+        assert_eq!((0..200).filter(|_| function.spend_retry_tokens(0, RetryPolicy::THROTTLING_COST)).count(), 100);
+        (0..5).for_each(|_| function.return_retry_tokens(0, 1));
+        assert!(function.spend_retry_tokens(0, RetryPolicy::THROTTLING_COST));
+        assert!(!function.spend_retry_tokens(0, RetryPolicy::THROTTLING_COST));
     }
 }

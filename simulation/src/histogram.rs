@@ -1,18 +1,18 @@
-//! Times by their size, a hundredth exact.
+//! A histogram of durations, exact to 1 %.
 
 use crate::Time;
 
-/// A bucket is a hundredth larger than the one before: 2,000 of them reach from 1 µs to 12 hours and more.
+/// Each bucket is 1 % larger than the one before: 2,000 buckets reach from 1 µs to more than 12 hours.
 const BUCKETS: usize = 2_600;
 const GROWTH: f64 = 1.01;
 
-/// How many times of which size were seen.
+/// Counts of durations.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     bounds: Vec<Time>,
     counts: Vec<u64>,
     count: u64,
-    most: Time,
+    max: Time,
 }
 
 impl Default for Histogram {
@@ -22,37 +22,37 @@ impl Default for Histogram {
             let last = bounds.last().copied().unwrap_or_default();
             bounds.push((last + 1).max((last as f64 * GROWTH) as Time));
         }
-        Self { counts: vec![0; BUCKETS + 1], bounds, count: 0, most: 0 }
+        Self { counts: vec![0; BUCKETS + 1], bounds, count: 0, max: 0 }
     }
 }
 
 impl Histogram {
-    /// Counts a time.
+    /// Adds a duration.
     pub fn add(&mut self, time: Time) {
         self.counts[self.bounds.partition_point(|bound| *bound < time)] += 1;
         self.count += 1;
-        self.most = self.most.max(time);
+        self.max = self.max.max(time);
     }
 
-    /// How many were counted.
+    /// Number of durations.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The longest.
-    pub fn most(&self) -> Time {
-        self.most
+    /// The longest duration.
+    pub fn max(&self) -> Time {
+        self.max
     }
 
-    /// What this share of the times does not exceed, by up to a hundredth more. None if nothing was counted.
+    /// The quantile for a share from 0 to 1, at most 1 % too high. None if the histogram is empty.
     pub fn quantile(&self, share: f64) -> Option<Time> {
-        let wanted = (self.count as f64 * share).ceil().max(1.0) as u64;
-        let mut seen = 0;
-        let place = self.counts.iter().position(|count| {
-            seen += count;
-            seen >= wanted
+        let rank = (self.count as f64 * share).ceil().max(1.0) as u64;
+        let mut cumulative = 0;
+        let index = self.counts.iter().position(|count| {
+            cumulative += count;
+            cumulative >= rank
         })?;
-        Some(self.bounds.get(place).map_or(self.most, |bound| (*bound).min(self.most)))
+        Some(self.bounds.get(index).map_or(self.max, |bound| (*bound).min(self.max)))
     }
 }
 
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_exact_to_a_hundredth() {
+    fn quantiles_are_exact_to_one_percent() {
         let mut histogram = Histogram::default();
         assert_eq!(histogram.quantile(0.5), None);
         (1..=100_000).for_each(|time| histogram.add(time));
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_days_is_counted() {
+    fn a_duration_of_days_is_counted() {
         let mut histogram = Histogram::default();
         histogram.add(3 * 86_400 * crate::SECOND);
         assert_eq!(histogram.quantile(0.99), Some(3 * 86_400 * crate::SECOND));

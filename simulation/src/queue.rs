@@ -4,59 +4,66 @@ use std::collections::VecDeque;
 
 use crate::{Time, work::Kind};
 
-/// The most messages of a batch; template.yaml, EventQueueMapping.
+/// Maximum number of messages in a batch; template.yaml, EventQueueMapping.
 pub const BATCH: usize = 10;
-/// How often a message is received before it is a dead letter; template.yaml, EventQueue.
+/// Receives of a message until it is moved to the dead-letter queue; template.yaml, EventQueue.
 pub const MOST_RECEIVES: u8 = 50;
 
-/// An event that waits.
+/// A parked event. Kept small, since there can be millions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Whose event it is.
+    /// Number of the customer.
     pub customer: u32,
-    /// When it was first delivered, in milliseconds.
-    pub first: u32,
-    /// What it is.
+    /// Time of the first delivery, in milliseconds.
+    pub arrived_ms: u32,
+    /// The kind of event.
     pub kind: Kind,
     /// How often it was received.
     pub receives: u8,
+}
+
+impl Message {
+    /// Time of the first delivery.
+    pub fn arrived(&self) -> Time {
+        u64::from(self.arrived_ms) * 1_000
+    }
 }
 
 /// The queue.
 #[derive(Debug, Default)]
 pub struct Queue {
     visible: VecDeque<Message>,
-    /// Received and not deleted, the first to come again first.
+    /// Received and not deleted, with the time at which they are visible again, in this order.
     hidden: VecDeque<(Time, Message)>,
-    /// Messages in the dead-letter queue.
-    pub dead: u64,
-    /// The most that waited at once.
-    pub most: usize,
+    /// Number of messages in the dead-letter queue.
+    pub dead_letters: u64,
+    /// Maximum length so far.
+    pub peak: usize,
 }
 
 impl Queue {
     /// Parks an event.
     pub fn park(&mut self, message: Message) {
         self.visible.push_back(message);
-        self.most = self.most.max(self.len());
+        self.peak = self.peak.max(self.len());
     }
 
-    /// How many wait, those that were received and failed included.
+    /// Number of visible and hidden messages.
     pub fn len(&self) -> usize {
         self.visible.len() + self.hidden.len()
     }
 
-    /// Whether none waits.
+    /// Whether there are no visible or hidden messages.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// When the next message comes again, if none is visible now.
-    pub fn next(&self) -> Option<Time> {
+    /// The time at which the next hidden message is visible again.
+    pub fn next_visible_at(&self) -> Option<Time> {
         self.hidden.front().map(|(at, _)| *at)
     }
 
-    /// Receives a batch. Empty if none is visible.
+    /// Receives a batch. Returns an empty one if no message is visible.
     pub fn receive(&mut self, now: Time) -> Vec<Message> {
         while self.hidden.front().is_some_and(|(at, _)| *at <= now) {
             self.visible.extend(self.hidden.pop_front().map(|(_, message)| message));
@@ -65,7 +72,7 @@ impl Queue {
         while batch.len() < BATCH {
             let Some(mut message) = self.visible.pop_front() else { break };
             if message.receives >= MOST_RECEIVES {
-                self.dead += 1;
+                self.dead_letters += 1;
                 continue;
             }
             message.receives += 1;
@@ -74,12 +81,12 @@ impl Queue {
         batch
     }
 
-    /// Gives back what a batch did not apply. It is visible again at this moment.
+    /// Returns the failed messages of a batch to the queue. They are visible again at this time.
     pub fn give_back(&mut self, at: Time, messages: impl IntoIterator<Item = Message>) {
-        // Batches end out of order by seconds at most.
-        let place = self.hidden.partition_point(|(other, _)| *other <= at);
+        // Batches end almost in order, so the position is near the end.
+        let position = self.hidden.partition_point(|(other, _)| *other <= at);
         for (offset, message) in messages.into_iter().enumerate() {
-            self.hidden.insert(place + offset, (at, message));
+            self.hidden.insert(position + offset, (at, message));
         }
     }
 }
@@ -90,31 +97,31 @@ mod tests {
     use crate::SECOND;
 
     fn message(customer: u32) -> Message {
-        Message { customer, first: 0, kind: Kind::List, receives: 0 }
+        Message { customer, arrived_ms: 0, kind: Kind::List, receives: 0 }
     }
 
     #[test]
-    fn a_batch_holds_ten_messages_and_the_rest_waits() {
+    fn a_batch_has_at_most_ten_messages() {
         let mut queue = Queue::default();
         (0..12).for_each(|n| queue.park(message(n)));
         assert_eq!((queue.receive(0).len(), queue.receive(0).len(), queue.receive(0).len()), (10, 2, 0));
-        assert_eq!(queue.most, 12);
+        assert_eq!(queue.peak, 12);
     }
 
     #[test]
-    fn a_message_that_fails_comes_again_when_it_is_visible() {
+    fn a_failed_message_is_received_again_once_it_is_visible() {
         let mut queue = Queue::default();
         queue.park(message(1));
         let batch = queue.receive(0);
         queue.give_back(180 * SECOND, batch);
-        assert_eq!(queue.next(), Some(180 * SECOND));
+        assert_eq!(queue.next_visible_at(), Some(180 * SECOND));
         assert!(queue.receive(179 * SECOND).is_empty());
         assert_eq!(queue.receive(180 * SECOND).len(), 1);
         assert!(queue.is_empty());
     }
 
     #[test]
-    fn a_message_is_a_dead_letter_after_fifty_receives() {
+    fn a_message_is_dead_lettered_after_fifty_receives() {
         let mut queue = Queue::default();
         queue.park(message(1));
         let mut receives = 0;
@@ -124,11 +131,11 @@ mod tests {
             receives += batch.len();
             queue.give_back(now + 180 * SECOND, batch);
         }
-        assert_eq!((receives, queue.dead, queue.len()), (50, 1, 0));
+        assert_eq!((receives, queue.dead_letters, queue.len()), (50, 1, 0));
     }
 
     #[test]
-    fn messages_come_again_in_the_order_of_their_time() {
+    fn messages_become_visible_in_order_of_time() {
         let mut queue = Queue::default();
         queue.give_back(2 * SECOND, [message(2)]);
         queue.give_back(SECOND, [message(1)]);

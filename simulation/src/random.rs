@@ -1,11 +1,11 @@
-//! Random numbers from a seed, alike on every machine.
+//! Pseudo-random numbers that are reproducible on every machine.
 
-/// SplitMix64.
+/// A pseudo-random number generator (SplitMix64).
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The sequence of this seed.
+    /// A generator with this seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -15,19 +15,19 @@ impl Random {
         mix(self.0)
     }
 
-    /// Evenly from 0 to 1, 1 excluded.
+    /// Uniform from 0 (inclusive) to 1 (exclusive).
     pub fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Below this number, which is not 0.
+    /// Uniform from 0 to `count` - 1. `count` must not be 0.
     pub fn below(&mut self, count: u32) -> u32 {
         (((self.next() >> 32) * u64::from(count)) >> 32) as u32
     }
 
-    /// Exponentially distributed with mean 1: the time between arrivals that don't know of each other.
+    /// Exponentially distributed with mean 1: the time between independent arrivals.
     ///
-    /// Von Neumann's method, which only compares: a run of falling numbers that ends after an odd count is taken.
+    /// Von Neumann's method, which needs only comparisons: accepts the first number of a falling run of odd length.
     pub fn exponential(&mut self) -> f64 {
         let mut whole = 0.0;
         loop {
@@ -48,15 +48,15 @@ impl Random {
         }
     }
 
-    /// By quantiles at equal distances, the least first, in a straight line between them.
+    /// From a distribution given by its quantiles at equal distances, in ascending order, with linear interpolation.
     pub fn of_quantiles(&mut self, quantiles: &[f64]) -> f64 {
-        let place = self.unit() * (quantiles.len() - 1) as f64;
-        let (index, rest) = (place as usize, place.fract());
-        quantiles[index] + (quantiles[index + 1] - quantiles[index]) * rest
+        let position = self.unit() * (quantiles.len() - 1) as f64;
+        let (index, fraction) = (position as usize, position.fract());
+        quantiles[index] + (quantiles[index + 1] - quantiles[index]) * fraction
     }
 }
 
-/// A number that looks random and follows from this one: SplitMix64's last step.
+/// A hash of a number: SplitMix64's last step.
 pub fn mix(number: u64) -> u64 {
     let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_follow_their_quantiles() {
+    fn numbers_from_quantiles_have_their_distribution() {
         let mut random = Random::new(1);
         assert!((mean(100_000, || random.of_quantiles(&[0.0, 2.0, 8.0])) - 3.0).abs() < 0.05);
         let below = mean(100_000, || f64::from(u8::from(random.of_quantiles(&[0.0, 2.0, 8.0]) < 2.0)));
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_below_a_bound_are_even() {
+    fn numbers_below_a_bound_are_uniform() {
         let mut random = Random::new(1);
         let mut counts = [0; 7];
         (0..70_000).for_each(|_| counts[random.below(7) as usize] += 1);

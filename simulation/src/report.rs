@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use crate::{
     SECOND, Time,
+    engine::{Results, run},
     scenario::{Part, Scenario, grouped},
-    world::{Seen, run},
 };
 
 /// The seed of the page's figures.
 pub const SEED: u64 = 19;
 
-const HEADS: [&str; 14] = [
+const COLUMNS: [&str; 14] = [
     "events",
     "429 of the API",
     "no environment",
@@ -28,54 +28,50 @@ const HEADS: [&str; 14] = [
     "executions at once",
 ];
 
-/// The head of a part's table.
-pub fn head(part: Part) -> String {
-    let heads: Vec<&str> = part.heads().iter().chain(&HEADS).copied().collect();
-    let lines: Vec<&str> = part.heads().iter().map(|_| "---").chain(HEADS.iter().map(|_| "--:")).collect();
-    format!("| {} |\n|{}|\n", heads.join(" | "), lines.join("|"))
+/// The header of a part's table.
+pub fn header(part: Part) -> String {
+    header_of(part.label_columns(), &COLUMNS)
 }
 
-/// Runs a scenario, and tells it as a row of its part's table.
-pub fn row(scenario: &Scenario) -> (String, Seen) {
-    let seen = run(&scenario.setup, &scenario.load, SEED);
+/// Runs a scenario. Returns its row of the table, and the results.
+pub fn row(scenario: &Scenario) -> (String, Results) {
+    let results = run(&scenario.setup, &scenario.load, SEED);
     let mut text = String::from("|");
-    for cell in scenario.names.iter().cloned().chain(cells(&seen)) {
+    for cell in scenario.labels.iter().cloned().chain(cells(&results)) {
         let _ = write!(text, " {cell} |");
     }
     text.push('\n');
-    (text, seen)
+    (text, results)
 }
 
-fn cells(seen: &Seen) -> [String; 14] {
-    let lag = |share| seen.lag.quantile(share).map_or_else(|| "-".to_owned(), duration);
-    let check = |share| seen.checks.quantile(share).map_or_else(|| "-".to_owned(), tenths);
-    let drained = match (seen.parked, seen.drained, seen.left) {
+fn cells(results: &Results) -> [String; 14] {
+    let lag = |share| results.lag.quantile(share).map_or_else(|| "-".to_owned(), duration);
+    let check = |share| results.checks.quantile(share).map_or_else(|| "-".to_owned(), whole_milliseconds);
+    let drained = match (results.parked, results.drained_after, results.undrained) {
         (0, ..) => "-".to_owned(),
         (_, Some(drained), _) => duration(drained),
-        (_, None, (waiting, rate)) if rate > 0.0 => {
-            format!("{} left, {rate:.0} a second", grouped(waiting as u64))
-        }
-        (_, None, (waiting, _)) => format!("{} left", grouped(waiting as u64)),
+        (_, None, (left, rate)) if rate > 0.0 => format!("{} left, {rate:.0} a second", grouped(left as u64)),
+        (_, None, (left, _)) => format!("{} left", grouped(left as u64)),
     };
     [
-        grouped(seen.events),
-        grouped(seen.refused_by_api),
-        grouped(seen.refused_by_lambda),
-        grouped(seen.throttled),
-        grouped(seen.parked),
-        grouped(seen.most_waiting as u64),
+        grouped(results.events),
+        grouped(results.refused_by_api),
+        grouped(results.refused_by_lambda),
+        grouped(results.throttled),
+        grouped(results.parked),
+        grouped(results.max_queue_length as u64),
         drained,
         lag(0.99),
         lag(1.0),
-        format!("**{}**", grouped(seen.lost + seen.dead)),
-        format!("{:.2} %", seen.undecided() * 100.0),
+        format!("**{}**", grouped(results.lost + results.dead_letters)),
+        format!("{:.2} %", results.undecided() * 100.0),
         check(0.5),
         check(0.99),
-        grouped(seen.most_concurrent),
+        grouped(results.peak_concurrency),
     ]
 }
 
-/// A time for people.
+/// A duration in the unit that fits.
 fn duration(time: Time) -> String {
     match time {
         time if time < 10 * SECOND => format!("{:.2} s", time as f64 / SECOND as f64),
@@ -85,13 +81,13 @@ fn duration(time: Time) -> String {
     }
 }
 
-fn tenths(time: Time) -> String {
+fn whole_milliseconds(time: Time) -> String {
     format!("{:.0}", time as f64 / 1e3)
 }
 
-/// The parameters of the scenarios that were raised.
+/// The table of the raised parameters.
 pub fn parameters(part: Part) -> String {
-    let heads = [
+    let columns = [
         "WebhookRateLimit",
         "CheckAccessRateLimit",
         "API Gateway's quota, a second",
@@ -103,11 +99,9 @@ pub fn parameters(part: Part) -> String {
         "SubscriptionsWarmWrites",
         "quota of a table",
     ];
-    let names = &part.heads()[..part.heads().len() - 1];
-    let all: Vec<&str> = names.iter().chain(&heads).copied().collect();
-    let lines: Vec<&str> = names.iter().map(|_| "---").chain(heads.iter().map(|_| "--:")).collect();
-    let mut text = format!("| {} |\n|{}|\n", all.join(" | "), lines.join("|"));
-    for scenario in part.scenarios().iter().filter(|scenario| scenario.names.last().is_some_and(|name| name == "raised")) {
+    let label_columns = &part.label_columns()[..part.label_columns().len() - 1];
+    let mut text = header_of(label_columns, &columns);
+    for scenario in part.scenarios().iter().filter(|scenario| scenario.labels.last().is_some_and(|label| label == "raised")) {
         let setup = &scenario.setup;
         let cells = [
             setup.webhook.rate,
@@ -115,25 +109,31 @@ pub fn parameters(part: Part) -> String {
             setup.api.rate,
             f64::from(setup.concurrency),
             f64::from(setup.webhook_reserved),
-            f64::from(setup.drains),
+            f64::from(setup.queue_concurrency),
             setup.customers.writes,
             setup.customers.reads,
-            setup.others.writes,
+            setup.other_tables.writes,
             setup.table_quota,
         ];
-        let names = scenario.names[..names.len()].iter().cloned();
-        let cells = names.chain(cells.iter().map(|cell| grouped(*cell as u64)));
+        let labels = scenario.labels[..label_columns.len()].iter().cloned();
+        let cells = labels.chain(cells.iter().map(|cell| grouped(*cell as u64)));
         let _ = writeln!(text, "| {} |", cells.collect::<Vec<_>>().join(" | "));
     }
     text
+}
+
+fn header_of(labels: &[&str], figures: &[&str]) -> String {
+    let columns: Vec<&str> = labels.iter().chain(figures).copied().collect();
+    let lines: Vec<&str> = labels.iter().map(|_| "---").chain(figures.iter().map(|_| "--:")).collect();
+    format!("| {} |\n|{}|\n", columns.join(" | "), lines.join("|"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Of the page, between a part's markers.
-    fn written(part: Part) -> &'static str {
+    /// The text between a part's markers in docs/scale.md.
+    fn on_page(part: Part) -> &'static str {
         let page = include_str!("../../docs/scale.md");
         let (from, to) = (format!("<!-- {} -->\n", part.name()), format!("<!-- /{} -->", part.name()));
         let after = &page[page.find(&from).unwrap() + from.len()..];
@@ -141,21 +141,21 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_the_simulations_own_figures() {
+    fn the_page_has_the_simulations_figures() {
         for part in Part::ALL {
-            assert!(written(part).starts_with(&head(part)), "{}", part.name());
-            assert!(written(part).contains(&parameters(part)), "{}", part.name());
-            // The smallest scenarios; the others take minutes.
-            for scenario in part.scenarios().iter().filter(|scenario| scenario.names[0] == "100,000") {
+            assert!(on_page(part).starts_with(&header(part)), "{}", part.name());
+            assert!(on_page(part).contains(&parameters(part)), "{}", part.name());
+            // The larger scenarios take minutes.
+            for scenario in part.scenarios().iter().filter(|scenario| scenario.labels[0] == "100,000") {
                 let (row, _) = row(scenario);
-                assert!(written(part).contains(&row), "cargo run --release -p simulation -- {}\n{row}", part.name());
+                assert!(on_page(part).contains(&row), "cargo run --release -p simulation -- {}\n{row}", part.name());
             }
         }
     }
 
     #[test]
-    fn times_are_told_in_the_unit_that_fits() {
-        let told = [0.5, 59.0, 600.0, 9_000.0].map(|count| duration(crate::seconds(count)));
-        assert_eq!(told, ["0.50 s", "59 s", "10 min", "2.5 h"]);
+    fn durations_have_the_unit_that_fits() {
+        let texts = [0.5, 59.0, 600.0, 9_000.0].map(|count| duration(crate::seconds(count)));
+        assert_eq!(texts, ["0.50 s", "59 s", "10 min", "2.5 h"]);
     }
 }

@@ -1,28 +1,28 @@
-//! What the stack is deployed with: parameters of template.yaml, quotas of the account, and how long things take.
+//! The deployment: parameters of template.yaml, the account's quotas, and durations.
 
 use crate::{
     SECOND, Time, limits, milliseconds,
-    table::Warm,
+    table::WarmThroughput,
     work::{self, Kind},
 };
 
-/// What API Gateway lets through.
+/// A throttle of API Gateway.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Throttle {
-    /// Requests a second in the long run.
+    /// Requests per second.
     pub rate: f64,
     /// Requests at once.
     pub burst: f64,
 }
 
-/// Parameters and quotas. The default is template.yaml's in an account of the documented quotas.
+/// Parameters and quotas. The default has the values of template.yaml and AWS's documented quotas.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
     /// WebhookRateLimit and WebhookBurstLimit.
     pub webhook: Throttle,
     /// CheckAccessRateLimit and CheckAccessBurstLimit.
     pub checks: Throttle,
-    /// The account's quota for all APIs.
+    /// The account's quota for API Gateway.
     pub api: Throttle,
     /// The account's quota for concurrent executions.
     pub concurrency: u32,
@@ -30,19 +30,19 @@ pub struct Setup {
     pub webhook_reserved: u32,
     /// CheckAccessReservedConcurrency; 0 reserves none.
     pub checks_reserved: u32,
-    /// Environments of check-access that stand ready.
+    /// Provisioned concurrency of check-access.
     pub checks_provisioned: u32,
-    /// EventQueueConcurrency: batches of parked events at once.
-    pub drains: u32,
+    /// EventQueueConcurrency: concurrent batches of parked events.
+    pub queue_concurrency: u32,
     /// CustomersWarmReads and CustomersWarmWrites.
-    pub customers: Warm,
-    /// The subscriptions' and receipts' tables.
-    pub others: Warm,
-    /// What a partition takes.
-    pub partition: Warm,
-    /// The account's quota for a table.
+    pub customers: WarmThroughput,
+    /// The same for each of the tables Subscriptions and Receipts.
+    pub other_tables: WarmThroughput,
+    /// The limits of a partition.
+    pub partition: WarmThroughput,
+    /// The account's quota for a table, in units per second.
     pub table_quota: f64,
-    /// How long things take.
+    /// Durations.
     pub times: Times,
 }
 
@@ -56,45 +56,45 @@ impl Default for Setup {
             webhook_reserved: 0,
             checks_reserved: 0,
             checks_provisioned: 0,
-            drains: 5,
-            customers: Warm::NEW,
-            others: Warm::NEW,
-            partition: Warm { reads: limits::PARTITION_READS, writes: limits::PARTITION_WRITES },
+            queue_concurrency: 5,
+            customers: WarmThroughput::NEW,
+            other_tables: WarmThroughput::NEW,
+            partition: WarmThroughput { reads: limits::PARTITION_READS, writes: limits::PARTITION_WRITES },
             table_quota: limits::TABLE_QUOTA,
             times: Times::of_memory(128.0),
         }
     }
 }
 
-/// How long things take.
+/// Durations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Times {
-    /// DynamoDB's answer by quantiles, in milliseconds.
+    /// Quantiles of DynamoDB's latency at equal distances, in milliseconds.
     pub store_ms: Vec<f64>,
-    /// CPU beside the requests.
+    /// CPU time of an invocation without its requests to DynamoDB.
     pub invocation: Time,
-    /// CPU of each request to DynamoDB.
+    /// CPU time of a request to DynamoDB.
     pub request: Time,
-    /// The start of an environment.
+    /// Cold start of an environment.
     pub start: Time,
-    /// SQS takes a message.
+    /// Latency of SendMessage.
     pub park: Time,
-    /// Between two batches.
+    /// Time between two batches of a poller.
     pub poll: Time,
-    /// Until a message that was received and not deleted comes again; template.yaml, EventQueue.
+    /// Visibility timeout of the queue; template.yaml, EventQueue.
     pub visibility: Time,
-    /// Until a retry of Stigg's, after each answer.
+    /// Stigg's waits before each retry, in seconds.
     pub stigg_retries: [f64; 6],
 }
 
 impl Times {
-    /// With the share of a vCPU that so many MB bring.
+    /// Durations at the share of a vCPU that Lambda gives for this memory.
     pub fn of_memory(megabytes: f64) -> Self {
-        let stretched = |ms: f64| milliseconds(ms * work::MEMORY_OF_A_VCPU_MB / megabytes);
+        let cpu_time = |ms: f64| milliseconds(ms * work::MEMORY_OF_A_VCPU_MB / megabytes);
         Self {
             store_ms: work::STORE_MS.to_vec(),
-            invocation: stretched(work::CPU_MS),
-            request: stretched(work::CPU_MS_A_REQUEST),
+            invocation: cpu_time(work::CPU_MS),
+            request: cpu_time(work::CPU_MS_A_REQUEST),
             start: milliseconds(work::START_MS),
             park: milliseconds(work::QUEUE_MS),
             poll: milliseconds(work::POLL_MS),
@@ -104,46 +104,46 @@ impl Times {
     }
 }
 
-/// What the SDK does about a request that fails: shared/runtime/src/aws.rs, and aws-smithy-runtime 1.16.2.
+/// The SDK's retries of a request to DynamoDB: shared/runtime/src/aws.rs, and aws-smithy-runtime 1.16.2.
 #[derive(Clone, Copy, Debug)]
-pub struct Retries {
-    /// The most attempts.
+pub struct RetryPolicy {
+    /// Maximum number of attempts.
     pub attempts: u8,
-    /// For one attempt.
+    /// Time-out of an attempt.
     pub attempt: Time,
-    /// For all attempts together.
+    /// Time-out of all attempts together.
     pub total: Time,
-    /// For all requests of an invocation together: until an event is parked, a check is refused, a batch ends.
+    /// Time-out of all requests of an invocation together. Then an event is parked, a check gets a 503, or a batch ends.
     pub limit: Time,
 }
 
-impl Retries {
-    /// What an environment may spend at first, and at most.
-    pub const TOKENS: u32 = 500;
-    /// What a retry after a refusal costs.
-    pub const REFUSED: u32 = 5;
-    /// What a retry after an error of the service or no answer costs.
-    pub const FAILED: u32 = 10;
-    /// The wait before the first retry is random and at most this; it doubles with each.
+impl RetryPolicy {
+    /// Retry tokens of a new environment, and their maximum.
+    pub const QUOTA: u32 = 500;
+    /// Retry tokens for a retry after throttling.
+    pub const THROTTLING_COST: u32 = 5;
+    /// Retry tokens for a retry after an error of the service or a time-out.
+    pub const FAILURE_COST: u32 = 10;
+    /// Maximum of the random wait before the first retry. It doubles with each further retry.
     pub const BACKOFF_MS: f64 = 25.0;
 
-    /// Of an invocation for this, from the queue or not.
+    /// The policy of a kind of request. `is_parked` events come from the queue.
     pub fn of(kind: Kind, is_parked: bool) -> Self {
-        let of = |attempts, [attempt, total, limit]: [f64; 3]| Self {
+        let policy = |attempts, [attempt, total, limit]: [f64; 3]| Self {
             attempts,
             attempt: milliseconds(attempt),
             total: milliseconds(total),
             limit: milliseconds(limit),
         };
         match kind {
-            Kind::Check => of(3, [450.0, 900.0, 1_900.0]),
-            _ if is_parked => of(4, [3_000.0, 8_000.0, 25_000.0]),
-            _ => of(4, [3_000.0, 8_000.0, 3_000.0]),
+            Kind::Check => policy(3, [450.0, 900.0, 1_900.0]),
+            _ if is_parked => policy(4, [3_000.0, 8_000.0, 25_000.0]),
+            _ => policy(4, [3_000.0, 8_000.0, 3_000.0]),
         }
     }
 }
 
-/// After this no message of a batch is begun; functions/webhook, WRITE_TIME_LIMIT.
+/// After this time, no further message of a batch is started; functions/webhook, WRITE_TIME_LIMIT.
 pub const BATCH_MS: f64 = 20_000.0;
 
 #[cfg(test)]
@@ -152,9 +152,9 @@ mod tests {
     use crate::queue::{BATCH, MOST_RECEIVES};
 
     #[test]
-    fn the_defaults_are_the_templates() {
+    fn the_defaults_match_the_template() {
         let template = include_str!("../../template.yaml");
-        let Setup { webhook, checks, customers, others, .. } = Setup::default();
+        let Setup { webhook, checks, customers, other_tables, .. } = Setup::default();
         for (parameter, default) in [
             ("WebhookRateLimit", webhook.rate),
             ("WebhookBurstLimit", webhook.burst),
@@ -162,15 +162,15 @@ mod tests {
             ("CheckAccessBurstLimit", checks.burst),
             ("CheckAccessReservedConcurrency", 0.0),
             ("WebhookReservedConcurrency", 0.0),
-            ("EventQueueConcurrency", f64::from(Setup::default().drains)),
+            ("EventQueueConcurrency", f64::from(Setup::default().queue_concurrency)),
             ("CustomersWarmReads", customers.reads),
             ("CustomersWarmWrites", customers.writes),
-            ("SubscriptionsWarmWrites", others.writes),
+            ("SubscriptionsWarmWrites", other_tables.writes),
             ("WebhookMemory", 128.0),
             ("CheckAccessMemory", 128.0),
         ] {
-            let written = format!("  {parameter}:\n    Type: Number\n    Default: {default}\n");
-            assert!(template.contains(&written), "{parameter}");
+            let definition = format!("  {parameter}:\n    Type: Number\n    Default: {default}\n");
+            assert!(template.contains(&definition), "{parameter}");
         }
         let visibility = Times::of_memory(128.0).visibility / SECOND;
         for line in [

@@ -1,61 +1,62 @@
-//! A table of DynamoDB on demand: partitions of which each takes so much, and that split as their load grows.
+//! An on-demand DynamoDB table: partitions with a limited throughput each, which split under load.
 
 use crate::{SECOND, Time, bucket::Bucket, limits, seconds};
 
-/// Units a second that a table takes from the first moment on.
+/// Units per second that a table accepts without growing.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Warm {
+pub struct WarmThroughput {
     /// Read units.
     pub reads: f64,
     /// Write units.
     pub writes: f64,
 }
 
-impl Warm {
-    /// A new table's.
+impl WarmThroughput {
+    /// The throughput of a new table.
     pub const NEW: Self = Self { reads: limits::NEW_TABLE_READS, writes: limits::NEW_TABLE_WRITES };
 }
 
-/// What a request takes.
+/// The capacity that a request consumes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Units {
-    /// So many read units.
+    /// Read units.
     Read(f64),
-    /// So many write units.
+    /// Write units.
     Write(f64),
 }
 
-/// One kind of unit of a partition.
+/// A partition's throughput in one kind of unit.
 #[derive(Clone, Debug)]
 struct Throughput {
     bucket: Bucket,
-    /// What was taken in this minute.
-    taken: f64,
+    /// Units consumed in this minute.
+    consumed: f64,
     minute: u64,
-    /// The most that a minute took on average, units a second, since the partition was last looked at.
+    /// Maximum of the minutes' averages since the last growth, in units per second.
     peak: f64,
 }
 
 impl Throughput {
     fn new(rate: f64, now: Time) -> Self {
-        Self { bucket: Bucket::of_a_second(rate, now), taken: 0.0, minute: minute_of(now), peak: 0.0 }
+        Self { bucket: Bucket::with_one_second_burst(rate, now), consumed: 0.0, minute: minute_of(now), peak: 0.0 }
     }
 
-    fn turn(&mut self, now: Time) {
+    /// Ends the minute if it is over.
+    fn update_minute(&mut self, now: Time) {
         let minute = minute_of(now);
         if minute != self.minute {
-            self.peak = self.peak.max(self.taken / 60.0);
-            (self.taken, self.minute) = (0.0, minute);
+            self.peak = self.peak.max(self.consumed / 60.0);
+            (self.consumed, self.minute) = (0.0, minute);
         }
     }
 
     fn take(&mut self, now: Time, units: f64) -> bool {
-        self.turn(now);
-        let is_taken = self.bucket.take(now, units);
-        if is_taken {
-            self.taken += units;
+        self.update_minute(now);
+        let is_accepted = self.bucket.take(now, units);
+        if is_accepted {
+            self.consumed += units;
         }
-        is_taken
+        is_accepted
     }
 }
 
@@ -63,7 +64,7 @@ fn minute_of(now: Time) -> u64 {
     now / (60 * SECOND)
 }
 
-/// The keys from `from` to the next partition's.
+/// A partition. Its keys have the hashes from `from` to the next partition's `from`.
 #[derive(Clone, Debug)]
 struct Partition {
     from: u64,
@@ -72,50 +73,50 @@ struct Partition {
 }
 
 impl Partition {
-    fn new(from: u64, rates: Warm, now: Time) -> Self {
+    fn new(from: u64, rates: WarmThroughput, now: Time) -> Self {
         Self { from, reads: Throughput::new(rates.reads, now), writes: Throughput::new(rates.writes, now) }
     }
 }
 
-/// A table.
+/// An on-demand table.
 #[derive(Clone, Debug)]
 pub struct Table {
     partitions: Vec<Partition>,
-    of_partition: Warm,
-    /// The account's quota for the table.
+    partition_limits: WarmThroughput,
+    /// The account's quota for the table: reads, writes.
     quota: [Bucket; 2],
-    looked_at: Time,
+    grown_at: Time,
 }
 
 impl Table {
-    /// A table with room for this much, cut into as many partitions as that needs.
-    pub fn new(warm: Warm, quota: f64) -> Self {
-        Self::of_partitions(warm, Warm { reads: limits::PARTITION_READS, writes: limits::PARTITION_WRITES }, quota)
+    /// A table with as many partitions as this throughput needs.
+    pub fn new(warm: WarmThroughput, quota: f64) -> Self {
+        Self::with_partitions(warm, WarmThroughput { reads: limits::PARTITION_READS, writes: limits::PARTITION_WRITES }, quota)
     }
 
-    /// One whose partitions take so much each, as no table of AWS's does: for comparing with a table of a test's own.
-    pub fn of_partitions(warm: Warm, of_partition: Warm, quota: f64) -> Self {
-        let count = (warm.reads / of_partition.reads).max(warm.writes / of_partition.writes).ceil().max(1.0) as u64;
+    /// Like [`Self::new`], with other limits of a partition, for tests at a smaller scale.
+    pub fn with_partitions(warm: WarmThroughput, partition_limits: WarmThroughput, quota: f64) -> Self {
+        let count = (warm.reads / partition_limits.reads).max(warm.writes / partition_limits.writes).ceil().max(1.0) as u64;
         let partitions =
-            (0..count).map(|n| Partition::new((u128::from(n) * (1 << 64) / u128::from(count)) as u64, of_partition, 0));
+            (0..count).map(|n| Partition::new((u128::from(n) * (1 << 64) / u128::from(count)) as u64, partition_limits, 0));
         Self {
             partitions: partitions.collect(),
-            of_partition,
-            quota: [Bucket::of_a_second(quota, 0), Bucket::of_a_second(quota, 0)],
-            looked_at: 0,
+            partition_limits,
+            quota: [Bucket::with_one_second_burst(quota, 0), Bucket::with_one_second_burst(quota, 0)],
+            grown_at: 0,
         }
     }
 
-    /// How many partitions it has.
+    /// Number of partitions.
     pub fn partitions(&self) -> usize {
         self.partitions.len()
     }
 
-    /// Takes the units for an item with this hash, or throttles the request.
+    /// Consumes units for an item with this hash. False if the request is throttled.
     pub fn take(&mut self, now: Time, hash: u64, units: Units) -> bool {
         self.grow(now);
-        let place = self.partitions.partition_point(|partition| partition.from <= hash) - 1;
-        let partition = &mut self.partitions[place];
+        let index = self.partitions.partition_point(|partition| partition.from <= hash) - 1;
+        let partition = &mut self.partitions[index];
         let [read_quota, write_quota] = &mut self.quota;
         match units {
             Units::Read(units) => partition.reads.take(now, units) && read_quota.take(now, units),
@@ -123,26 +124,27 @@ impl Table {
         }
     }
 
-    /// Every half hour, cuts each partition in two that was more than half full in its busiest minute. So the table then
-    /// takes twice what it took at most, which is what AWS promises.
+    /// Every half hour, splits each partition that used more than half of its limits in its busiest minute. So the table
+    /// accepts twice its peak, as AWS documents.
     fn grow(&mut self, now: Time) {
-        if now < self.looked_at + seconds(60.0 * limits::GROWTH_MINUTES) {
+        if now < self.grown_at + seconds(60.0 * limits::GROWTH_MINUTES) {
             return;
         }
-        self.looked_at = now;
-        let of_partition = self.of_partition;
+        self.grown_at = now;
+        let partition_limits = self.partition_limits;
         let mut grown = Vec::with_capacity(self.partitions.len());
         let mut partitions = std::mem::take(&mut self.partitions).into_iter().peekable();
         while let Some(mut partition) = partitions.next() {
-            partition.reads.turn(now);
-            partition.writes.turn(now);
-            let is_hot = partition.reads.peak > of_partition.reads / 2.0 || partition.writes.peak > of_partition.writes / 2.0;
+            partition.reads.update_minute(now);
+            partition.writes.update_minute(now);
+            let is_hot =
+                partition.reads.peak > partition_limits.reads / 2.0 || partition.writes.peak > partition_limits.writes / 2.0;
             (partition.reads.peak, partition.writes.peak) = (0.0, 0.0);
             let width = partitions.peek().map_or(u64::MAX, |next| next.from) - partition.from;
             let middle = partition.from + width / 2;
             grown.push(partition);
             if is_hot {
-                grown.push(Partition::new(middle, of_partition, now));
+                grown.push(Partition::new(middle, partition_limits, now));
             }
         }
         self.partitions = grown;
@@ -154,68 +156,68 @@ mod tests {
     use super::*;
     use crate::random::mix;
 
-    /// How many of so many writes a second for a second, of hashes that this makes, are taken.
-    fn taken(table: &mut Table, from: Time, count: u64, hash: impl Fn(u64) -> u64) -> u64 {
+    /// Sends `count` writes in one second, to the hashes of their numbers. Returns the number of accepted writes.
+    fn accepted_writes(table: &mut Table, from: Time, count: u64, hash: impl Fn(u64) -> u64) -> u64 {
         (0..count).filter(|n| table.take(from + n * SECOND / count, hash(*n), Units::Write(1.0))).count() as u64
     }
 
-    /// The same for some minutes: what the last second takes.
-    fn sustained(table: &mut Table, minutes: std::ops::Range<u64>, count: u64, hash: impl Fn(u64) -> u64) -> u64 {
-        (minutes.start * 60..minutes.end * 60).map(|second| taken(table, second * SECOND, count, &hash)).last().unwrap()
+    /// Sends `count` writes a second for some minutes. Returns the number of accepted writes in the last second.
+    fn sustained_writes(table: &mut Table, minutes: std::ops::Range<u64>, count: u64, hash: impl Fn(u64) -> u64) -> u64 {
+        (minutes.start * 60..minutes.end * 60).map(|second| accepted_writes(table, second * SECOND, count, &hash)).last().unwrap()
     }
 
     #[test]
-    fn a_new_table_takes_4_000_writes_and_12_000_reads_a_second() {
-        let mut table = Table::new(Warm::NEW, limits::TABLE_QUOTA);
+    fn a_new_table_accepts_4_000_writes_and_12_000_reads_a_second() {
+        let mut table = Table::new(WarmThroughput::NEW, limits::TABLE_QUOTA);
         assert_eq!(table.partitions(), 4);
-        // The first second has a bucket's content beside its rate.
-        let last = sustained(&mut table, 0..1, 20_000, mix);
+        // In the first second, the full buckets add to the rate.
+        let last = sustained_writes(&mut table, 0..1, 20_000, mix);
         assert!((3_900..=4_100).contains(&last), "{last}");
         let reads = (0..40_000).filter(|n| table.take(100 * SECOND + n * 25, mix(*n), Units::Read(0.5))).count();
         assert!((39_000..=40_000).contains(&reads), "{reads}");
     }
 
     #[test]
-    fn one_key_gets_no_more_than_a_partition_however_warm_the_table_is() {
-        let mut table = Table::new(Warm { reads: 12_000.0, writes: 30_000.0 }, limits::TABLE_QUOTA);
+    fn one_key_is_limited_to_a_partitions_throughput_even_in_a_warm_table() {
+        let mut table = Table::new(WarmThroughput { reads: 12_000.0, writes: 30_000.0 }, limits::TABLE_QUOTA);
         assert_eq!(table.partitions(), 30);
-        let last = sustained(&mut table, 0..1, 10_000, |_| 7);
+        let last = sustained_writes(&mut table, 0..1, 10_000, |_| 7);
         assert!((990..=1_010).contains(&last), "{last}");
     }
 
     #[test]
     fn a_table_under_load_doubles_after_half_an_hour_and_not_before() {
-        let mut table = Table::new(Warm::NEW, limits::TABLE_QUOTA);
-        sustained(&mut table, 0..2, 6_000, mix);
-        assert!(taken(&mut table, 29 * 60 * SECOND, 20_000, mix) < 8_100);
+        let mut table = Table::new(WarmThroughput::NEW, limits::TABLE_QUOTA);
+        sustained_writes(&mut table, 0..2, 6_000, mix);
+        assert!(accepted_writes(&mut table, 29 * 60 * SECOND, 20_000, mix) < 8_100);
         assert_eq!(table.partitions(), 4);
-        let last = sustained(&mut table, 30..31, 20_000, mix);
+        let last = sustained_writes(&mut table, 30..31, 20_000, mix);
         assert_eq!(table.partitions(), 8);
         assert!((7_800..=8_200).contains(&last), "{last}");
     }
 
     #[test]
-    fn a_table_that_is_less_than_half_full_stays_as_it_is() {
-        let mut table = Table::new(Warm::NEW, limits::TABLE_QUOTA);
-        sustained(&mut table, 0..2, 1_500, mix);
-        sustained(&mut table, 30..31, 1_500, mix);
+    fn a_table_that_uses_less_than_half_of_its_throughput_does_not_split() {
+        let mut table = Table::new(WarmThroughput::NEW, limits::TABLE_QUOTA);
+        sustained_writes(&mut table, 0..2, 1_500, mix);
+        sustained_writes(&mut table, 30..31, 1_500, mix);
         assert_eq!(table.partitions(), 4);
     }
 
     #[test]
-    fn only_the_hot_partition_splits_and_both_halves_take_its_keys() {
-        let mut table = Table::new(Warm::NEW, limits::TABLE_QUOTA);
+    fn only_the_hot_partition_splits_and_both_halves_serve_its_keys() {
+        let mut table = Table::new(WarmThroughput::NEW, limits::TABLE_QUOTA);
         let lowest = |n: u64| mix(n) / 4;
-        sustained(&mut table, 0..2, 900, lowest);
-        let last = sustained(&mut table, 30..31, 4_000, lowest);
+        sustained_writes(&mut table, 0..2, 900, lowest);
+        let last = sustained_writes(&mut table, 30..31, 4_000, lowest);
         assert_eq!(table.partitions(), 5);
         assert!((1_900..=2_100).contains(&last), "{last}");
     }
 
     #[test]
-    fn the_accounts_quota_holds_for_the_whole_table() {
-        let mut table = Table::new(Warm { reads: 12_000.0, writes: 80_000.0 }, 40_000.0);
-        let last = sustained(&mut table, 0..1, 80_000, mix);
+    fn the_accounts_quota_limits_the_whole_table() {
+        let mut table = Table::new(WarmThroughput { reads: 12_000.0, writes: 80_000.0 }, 40_000.0);
+        let last = sustained_writes(&mut table, 0..1, 80_000, mix);
         assert!((39_000..=41_000).contains(&last), "{last}");
     }
 }

@@ -1,5 +1,5 @@
-//! What events and checks take: requests to DynamoDB and their units, as docs/cost.md and docs/architecture.md have them
-//! of a customer with 20 entitlements and two subscriptions.
+//! The work of events and checks: requests to DynamoDB with their units, from docs/cost.md and docs/architecture.md, for a
+//! customer with 20 entitlements and two subscriptions.
 
 use crate::{
     random::Random,
@@ -17,7 +17,7 @@ pub enum TableName {
     Receipts,
 }
 
-/// What is done.
+/// A kind of event or request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// POST /check-access at customer level.
@@ -32,11 +32,11 @@ pub enum Kind {
     Subscription,
 }
 
-/// A request to DynamoDB.
+/// A request to DynamoDB: its table and its capacity.
 pub type Request = (TableName, Units);
 
 impl Kind {
-    /// Its requests, one after the other. A list has three units, and so has whatever else is written to its item.
+    /// The requests, in order. Writing a list takes three units, and so does every other write to its item.
     pub fn requests(self) -> &'static [Request] {
         use TableName::{Customers, Receipts, Subscriptions};
         match self {
@@ -48,52 +48,52 @@ impl Kind {
         }
     }
 
-    /// An event of an ordinary day, by the shares of docs/cost.md; its rare kinds count as subscriptions'.
-    pub fn of_a_day(random: &mut Random) -> Self {
+    /// A random event of an ordinary day, with the shares of docs/cost.md. Rare kinds count as subscription.updated.
+    pub fn random_of_ordinary_day(random: &mut Random) -> Self {
         match random.unit() * EVENTS_A_MONTH {
-            place if place < 57.0 => Self::Measurement,
-            place if place < 60.0 => Self::MeasurementWithoutTime,
-            place if place < 63.0 => Self::List,
+            n if n < 57.0 => Self::Measurement,
+            n if n < 60.0 => Self::MeasurementWithoutTime,
+            n if n < 63.0 => Self::List,
             _ => Self::Subscription,
         }
     }
 }
 
-/// Of a customer; docs/cost.md, "Assumptions".
+/// Checks per customer; docs/cost.md, "Assumptions".
 pub const CHECKS_A_MONTH: f64 = 600.0;
-/// See [`CHECKS_A_MONTH`].
+/// Events per customer; docs/cost.md, "Assumptions".
 pub const EVENTS_A_MONTH: f64 = 64.7;
-/// The busiest moment has this many times the average; docs/cost.md.
+/// Ratio of the load's peak to its average; docs/cost.md.
 pub const PEAK: f64 = 4.0;
 const SECONDS_A_MONTH: f64 = 730.0 * 3_600.0;
 
-/// Checks a second of so many customers, at the busiest moment.
-pub fn checks_a_second(customers: u32) -> f64 {
+/// Checks per second at the busiest moment of an ordinary day.
+pub fn peak_checks_per_second(customers: u32) -> f64 {
     f64::from(customers) * CHECKS_A_MONTH * PEAK / SECONDS_A_MONTH
 }
 
-/// Events a second of so many customers, at the busiest moment.
-pub fn events_a_second(customers: u32) -> f64 {
+/// Events per second at the busiest moment of an ordinary day.
+pub fn peak_events_per_second(customers: u32) -> f64 {
     f64::from(customers) * EVENTS_A_MONTH * PEAK / SECONDS_A_MONTH
 }
 
-/// DynamoDB's answer to a request, in milliseconds, at the tenths of all answers: 4 in the middle. An assumption: AWS says
-/// "single-digit milliseconds".
+/// Deciles of DynamoDB's latency in milliseconds; the median is 4. An assumption: AWS documents "single-digit
+/// milliseconds".
 pub const STORE_MS: [f64; 11] = [2.2, 2.8, 3.1, 3.4, 3.7, 4.0, 4.4, 4.9, 5.6, 7.0, 20.0];
 
-/// SQS's answer to a message, in milliseconds. An assumption.
+/// Latency of SQS's SendMessage in milliseconds. An assumption.
 pub const QUEUE_MS: f64 = 10.0;
 
-/// CPU of an invocation beside its requests, and of each request, in milliseconds of a whole vCPU; docs/cost.md, which
-/// takes more than docs/performance.md measured.
+/// CPU time of an invocation without its requests to DynamoDB, in milliseconds on a whole vCPU; docs/cost.md. Higher than
+/// measured in docs/performance.md.
 pub const CPU_MS: f64 = 0.3;
-/// See [`CPU_MS`].
+/// CPU time of a request to DynamoDB; see [`CPU_MS`].
 pub const CPU_MS_A_REQUEST: f64 = 0.5;
-/// Memory that brings a whole vCPU.
+/// Memory at which Lambda gives a whole vCPU.
 pub const MEMORY_OF_A_VCPU_MB: f64 = 1_769.0;
 
-/// The start of a new environment, in milliseconds, Lambda's own part included. An assumption.
+/// Cold start of an environment in milliseconds, including Lambda's part. An assumption.
 pub const START_MS: f64 = 150.0;
 
-/// Between two batches of a poller, in milliseconds. An assumption.
+/// Time between two batches of a poller in milliseconds. An assumption.
 pub const POLL_MS: f64 = 20.0;

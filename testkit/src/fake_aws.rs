@@ -1,8 +1,8 @@
-//! Fakes of the AWS services that the functions call besides DynamoDB, limited to the operations they use:
-//! for tests, over HTTP on loopback, through the SDK's own clients.
+//! Fake Secrets Manager and SQS, served over HTTP on loopback. They implement only the operations that the functions and
+//! commands use; tests call them through the SDK's clients.
 //!
-//! Source of the forms: the services' API references (AWS JSON 1.1 and 1.0). .ci/run holds the functions
-//! to an independent implementation too.
+//! Source: the services' API references (AWS JSON 1.1 and 1.0). .ci/run tests the functions against an independent
+//! implementation too.
 
 use std::{
     collections::VecDeque,
@@ -15,13 +15,11 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use runtime::aws::{Budget, http_client, sdk_config};
+use runtime::aws::{Budget, any_credentials, http_client, sdk_config};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use runtime::aws::any_credentials;
-
-/// A fake service: its state and its endpoint. Dropping it stops the server.
+/// A running fake. Dropping it stops the server.
 #[derive(Debug)]
 struct FakeServer<S> {
     endpoint: String,
@@ -29,8 +27,9 @@ struct FakeServer<S> {
     server: JoinHandle<()>,
 }
 
-/// A service: answers an operation's JSON with JSON, or with the name of an error.
+/// The operations of a service.
 trait Service: Send + 'static {
+    /// Returns the output, or the name of an error.
     fn answer(&mut self, operation: &str, input: &Value) -> Result<Value, &'static str>;
 }
 
@@ -70,7 +69,7 @@ async fn serve<S: Service>(State(state): State<Arc<Mutex<S>>>, headers: HeaderMa
     }
 }
 
-/// Secrets Manager with one secret.
+/// Secrets Manager with one secret, which every secret id refers to.
 #[derive(Debug)]
 pub struct SecretsManager(FakeServer<Secret>);
 
@@ -92,45 +91,42 @@ impl Service for Secret {
 }
 
 impl SecretsManager {
-    /// One whose secret, whatever it is called, holds this JSON.
-    ///
-    /// # Errors
-    /// If it can't be served.
+    /// Fails if no port is available.
     pub async fn start(value: &Value) -> std::io::Result<Self> {
         Ok(Self(FakeServer::start(Secret { value: Some(value.to_string()), reads: 0 }).await?))
     }
 
-    /// Where it serves.
     pub fn endpoint(&self) -> &str {
         &self.0.endpoint
     }
 
-    /// A client for it, with the time that a function gives it.
+    /// A client with the functions' time-outs.
     pub fn client(&self) -> aws_sdk_secretsmanager::Client {
         aws_sdk_secretsmanager::Client::new(&local_config(&self.0.endpoint, Budget::SECRET))
     }
 
-    /// Puts another value into the secret; with none it is gone.
+    /// Replaces the secret's value. None deletes the secret.
     pub fn put(&self, value: Option<&Value>) {
         self.0.state().value = value.map(ToString::to_string);
     }
 
-    /// How often it was read.
+    /// Number of GetSecretValue calls.
     pub fn reads(&self) -> usize {
         self.0.state().reads
     }
 }
 
-/// SQS with as many queues as are named.
+/// SQS. A queue exists as soon as a request names it.
 #[derive(Debug)]
 pub struct Sqs(FakeServer<Queues>);
 
 #[derive(Debug)]
 struct Queues {
-    takes: bool,
+    is_available: bool,
     messages: VecDeque<Message>,
-    /// Received and not deleted: they come again once it is said that their time is over.
+    /// Received and not deleted. They return to their queues by [`Sqs::expire_visibility_timeouts`].
     in_flight: Vec<Message>,
+    /// Number of messages ever sent, for their ids.
     count: usize,
 }
 
@@ -157,20 +153,20 @@ impl Service for Queues {
         let url = text("QueueUrl");
         let queue = url.rsplit('/').next().unwrap_or_default();
         match operation {
-            "SendMessage" if !self.takes => Err("InternalError"),
+            "SendMessage" if !self.is_available => Err("InternalError"),
             "SendMessage" => Ok(json!({ "MessageId": self.put(queue, text("MessageBody")) })),
             "ReceiveMessage" => {
-                let most = input.get("MaxNumberOfMessages").and_then(Value::as_u64).unwrap_or(1);
-                // With no time to be invisible in, a message stays where others receive it.
-                let stays = input.get("VisibilityTimeout").and_then(Value::as_u64) == Some(0);
-                let (mut received, mut staying) = (Vec::new(), Vec::new());
-                for _ in 0..most {
+                let max = input.get("MaxNumberOfMessages").and_then(Value::as_u64).unwrap_or(1);
+                // With a visibility timeout of 0, a message stays visible.
+                let is_peek = input.get("VisibilityTimeout").and_then(Value::as_u64) == Some(0);
+                let (mut received, mut visible) = (Vec::new(), Vec::new());
+                for _ in 0..max {
                     let next = self.messages.iter().position(|message| message.queue == queue);
                     let Some(message) = next.and_then(|next| self.messages.remove(next)) else { break };
                     received.push(json!({ "MessageId": message.id, "ReceiptHandle": message.id, "Body": message.body }));
-                    if stays { staying.push(message) } else { self.in_flight.push(message) }
+                    if is_peek { visible.push(message) } else { self.in_flight.push(message) }
                 }
-                self.messages.extend(staying);
+                self.messages.extend(visible);
                 Ok(json!({ "Messages": received }))
             }
             "GetQueueAttributes" => {
@@ -188,16 +184,12 @@ impl Service for Queues {
 }
 
 impl Sqs {
-    /// One whose queues are empty.
-    ///
-    /// # Errors
-    /// If it can't be served.
+    /// Starts with empty queues. Fails if no port is available.
     pub async fn start() -> std::io::Result<Self> {
-        let queues = Queues { takes: true, messages: VecDeque::new(), in_flight: Vec::new(), count: 0 };
+        let queues = Queues { is_available: true, messages: VecDeque::new(), in_flight: Vec::new(), count: 0 };
         Ok(Self(FakeServer::start(queues).await?))
     }
 
-    /// Where it serves.
     pub fn endpoint(&self) -> &str {
         &self.0.endpoint
     }
@@ -207,19 +199,18 @@ impl Sqs {
         self.url_of("events")
     }
 
-    /// The URL of the queue with this name.
     pub fn url_of(&self, queue: &str) -> String {
         format!("{}/000000000000/{queue}", self.0.endpoint)
     }
 
-    /// A client for it, with the time that a function gives it.
+    /// A client with the functions' time-outs.
     pub fn client(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&local_config(&self.0.endpoint, Budget::QUEUE))
     }
 
-    /// From now on it takes messages, or fails.
-    pub fn take(&self, takes: bool) {
-        self.0.state().takes = takes;
+    /// While it is not available, SendMessage fails with an InternalError.
+    pub fn set_available(&self, is_available: bool) {
+        self.0.state().is_available = is_available;
     }
 
     /// Puts a message into the event queue.
@@ -227,30 +218,29 @@ impl Sqs {
         self.put_into("events", body);
     }
 
-    /// Puts a message into the queue with this name.
     pub fn put_into(&self, queue: &str, body: impl Into<String>) {
         self.0.state().put(queue, body.into());
     }
 
-    /// What is in the event queue, ids and bodies, without receiving it.
+    /// Ids and bodies of the visible messages in the event queue. Does not receive them.
     pub fn messages(&self) -> Vec<(String, String)> {
         self.messages_of("events")
     }
 
-    /// What is in the queue with this name, likewise.
+    /// Like [`Self::messages`], for another queue.
     pub fn messages_of(&self, queue: &str) -> Vec<(String, String)> {
         let queues = self.0.state();
         let messages = queues.messages.iter().filter(|message| message.queue == queue);
         messages.map(|message| (message.id.clone(), message.body.clone())).collect()
     }
 
-    /// Lets the time of the messages that were received and not deleted pass: they are in their queues again.
-    pub fn let_come_again(&self) {
+    /// Makes messages that were received and not deleted visible again.
+    pub fn expire_visibility_timeouts(&self) {
         let queues = &mut *self.0.state();
         queues.messages.extend(queues.in_flight.drain(..));
     }
 
-    /// Takes the messages away that Lambda's poller would delete: all of the event queue but these.
+    /// Deletes all messages of the event queue except the failed ones, as Lambda's poller does after a batch.
     pub fn delete_all_but(&self, failures: &[&str]) {
         self.0.state().messages.retain(|message| message.queue != "events" || failures.contains(&message.id.as_str()));
     }

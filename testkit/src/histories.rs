@@ -1,4 +1,4 @@
-//! Random histories, and a replica that answers every question that there is about one.
+//! Random histories of events, and a replica to deliver them to.
 
 use std::sync::{
     Arc,
@@ -22,13 +22,13 @@ use store::{Index, Projection, SHARDS, SortKeyRange, Store, Tables};
 
 use crate::model::{BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time};
 
-/// How many random histories a test runs: `thorough` with `BYOS_THOROUGH` set, as CI has it, else an eighth.
+/// Number of random histories a test runs: `thorough` if `BYOS_THOROUGH` is set, as in CI, else an eighth of it.
 pub fn count(thorough: u32) -> u32 {
     if std::env::var_os("BYOS_THOROUGH").is_some() { thorough } else { thorough / 8 }
 }
 
-/// A query for all that the example's API shows.
-const EVERYTHING: &str = "{
+/// Queries everything that the example's API has.
+const QUERY_ALL: &str = "{
     customers(orderBy: CREATED_AT_DESC) {
         totalCount
         nodes {
@@ -45,10 +45,11 @@ const EVERYTHING: &str = "{
     }
 }";
 
-/// A stack whose clock the test sets.
+/// A local stack with an injected clock.
 pub struct Replica {
     stack: Stack,
     pub embedded: Arc<Embedded>,
+    /// The clock, in milliseconds since 1970.
     pub now: Arc<AtomicI64>,
 }
 
@@ -57,14 +58,14 @@ impl Replica {
         Self::at(Arc::new(Embedded::in_memory().await.unwrap()), BASE)
     }
 
-    /// Another stack on a store that may have others.
+    /// A stack on a store that other stacks may share. `now` is in milliseconds since 1970.
     pub fn at(embedded: Arc<Embedded>, now: i64) -> Self {
         let now = Arc::new(AtomicI64::new(now));
         let stack = Stack::on(embedded.store.clone(), "secret", "token", clock_at(&now)).unwrap();
         Self { stack, embedded, now }
     }
 
-    /// The answer of the function that serves the event's path.
+    /// Sends an event of API Gateway to the function of its path.
     pub async fn invoke(&self, event: Value) -> Value {
         self.stack.gateway.invoke(event).await.unwrap()
     }
@@ -73,7 +74,7 @@ impl Replica {
         self.invoke(post(path, body)).await
     }
 
-    /// Delivers an event at its first receipt, or some time later if it is a repeat.
+    /// Delivers an event at its first receipt, or 30 hours later if it is a redelivery.
     pub async fn deliver(&self, event: &Event, is_repeat: bool) {
         let later = if is_repeat { 30 * 3_600_000 } else { 0 };
         self.now.store(event.receipt() + later, Ordering::SeqCst);
@@ -82,8 +83,8 @@ impl Replica {
         assert_eq!(answer["statusCode"], 200, "{answer}");
     }
 
-    /// Delivers an event as Stigg does, again where it was not taken.
-    pub async fn deliver_until_taken(&self, event: &Event) {
+    /// Delivers an event up to seven times, as Stigg does, until the webhook answers 200.
+    pub async fn deliver_with_retries(&self, event: &Event) {
         for _ in 0..7 {
             let answer = self.post("/webhook", &event.body()).await;
             if answer["statusCode"] == 200 {
@@ -91,10 +92,10 @@ impl Replica {
             }
             assert_eq!(answer["statusCode"], 503, "{answer}");
         }
-        panic!("not taken: {event:?}");
+        panic!("seven deliveries failed: {event:?}");
     }
 
-    /// Every answer to every question, at a moment after all events.
+    /// The answers to all checks and queries, and the visible state, at a time after all events.
     pub async fn answers(&self) -> Value {
         self.now.store(BASE + 6 * 3_600_000, Ordering::SeqCst);
         let mut checks = Vec::new();
@@ -109,7 +110,7 @@ impl Replica {
                 }
             }
         }
-        let graphql = self.post("/graphql", &json!({ "query": EVERYTHING }).to_string()).await;
+        let graphql = self.post("/graphql", &json!({ "query": QUERY_ALL }).to_string()).await;
         assert_eq!(graphql["statusCode"], 200, "{graphql}");
         let graphql: Value = serde_json::from_str(graphql["body"].as_str().unwrap()).unwrap();
         assert!(graphql["errors"].is_null(), "{graphql}");
@@ -117,13 +118,13 @@ impl Replica {
     }
 }
 
-/// A clock that says what the test sets.
+/// A clock that reads `now`, in milliseconds since 1970.
 pub fn clock_at(now: &Arc<AtomicI64>) -> Clock {
     let now = now.clone();
     Clock::of(move || Timestamp::from_millisecond(now.load(Ordering::SeqCst)).unwrap())
 }
 
-/// The event that API Gateway makes of a request with the secret and the token of [`Replica`].
+/// API Gateway's event for a POST with the secret and the token of [`Replica`].
 pub fn post(path: &str, body: &str) -> Value {
     json!({
         "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
@@ -135,7 +136,7 @@ pub fn post(path: &str, body: &str) -> Value {
     })
 }
 
-/// What readers can see in both tables: rows by the lists, and by their keys.
+/// The visible state of both tables: the index entries, and the items by key.
 async fn visible_state(store: &Store) -> Value {
     let mut lists = serde_json::Map::new();
     for index in [
@@ -180,8 +181,8 @@ fn ids(texts: &[&str]) -> Vec<Id> {
     texts.iter().map(|&text| Id::try_from(text).unwrap()).collect()
 }
 
-/// The parts of the answers that the model speaks of.
-pub fn as_the_model_says(answers: &Value) -> Value {
+/// The part of [`Replica::answers`] that the model predicts, in the form of [`crate::model::answers`].
+pub fn model_view(answers: &Value) -> Value {
     let checks = answers["checks"].as_array().unwrap().iter().map(|check| {
         let reason = &check["accessDeniedReason"];
         json!([
@@ -194,10 +195,10 @@ pub fn as_the_model_says(answers: &Value) -> Value {
             check["remainingBalance"]
         ])
     });
-    let listed = |name: &str| -> Vec<Value> {
+    let index_ids = |name: &str| -> Vec<Value> {
         answers["state"]["lists"][name].as_array().unwrap().iter().map(|entry| entry[1].clone()).collect()
     };
-    let mut subscriptions = listed("Subscriptions");
+    let mut subscriptions = index_ids("Subscriptions");
     subscriptions.sort_by_key(Value::to_string);
     let customers = answers["state"]["customers"].as_object().unwrap().iter().map(|(id, customer)| {
         json!({
@@ -212,7 +213,7 @@ pub fn as_the_model_says(answers: &Value) -> Value {
         customer["subscriptions"] = customer["subscriptions"].as_object().unwrap().keys().cloned().collect();
         customer
     });
-    let shown = |list: &str, fields: &[&str]| -> Vec<Value> {
+    let nodes = |list: &str, fields: &[&str]| -> Vec<Value> {
         let nodes = answers["graphql"]["data"][list]["nodes"].as_array().unwrap();
         assert_eq!(answers["graphql"]["data"][list]["totalCount"], nodes.len());
         let row = |node: &Value| fields.iter().map(|field| node[field].clone()).collect::<Value>();
@@ -221,12 +222,12 @@ pub fn as_the_model_says(answers: &Value) -> Value {
         rows
     };
     json!({
-        "shownCustomers": shown("customers", &["customerId"]).into_iter().map(|row| row[0].clone()).collect::<Vec<_>>(),
-        "shownSubscriptions": shown("subscriptions", &["subscriptionId", "status", "planId"]),
+        "queriedCustomers": nodes("customers", &["customerId"]).into_iter().map(|row| row[0].clone()).collect::<Vec<_>>(),
+        "queriedSubscriptions": nodes("subscriptions", &["subscriptionId", "status", "planId"]),
         "checks": checks.collect::<Vec<_>>(),
         "customers": customers.collect::<Vec<_>>(),
-        "listedCustomers": listed("Customers"),
-        "listedSubscriptions": subscriptions,
+        "indexedCustomers": index_ids("Customers"),
+        "indexedSubscriptions": subscriptions,
     })
 }
 
@@ -245,7 +246,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Kind::SubscriptionExpired),
         1 => Just(Kind::SubscriptionTrialExpired),
     ];
-    // The fourth is ahead of its receipt by some three minutes, and believed.
+    // The fourth is about three minutes after the receipt, which is within the accepted clock skew.
     let time = prop_oneof![
         6 => (1..9_i64).prop_map(Time::Own),
         1 => Just(Time::None),
@@ -268,10 +269,10 @@ fn event() -> impl Strategy<Value = Event> {
             prop::bool::weighted(0.2),
         ),
     )
-        .prop_map(|(who, what, carries)| Event::random(who, what, carries))
+        .prop_map(|(target, content, flags)| Event::random(target, content, flags))
 }
 
-/// A history, and orders of arrival: indices into it, each at least once.
+/// A history, and two orders of arrival. An order has the index of each event at least once.
 pub fn history() -> impl Strategy<Value = (Vec<Event>, Vec<Vec<usize>>)> {
     prop::collection::vec(event(), 2..13).prop_flat_map(|mut events| {
         for (number, event) in events.iter_mut().enumerate() {
@@ -284,15 +285,15 @@ pub fn history() -> impl Strategy<Value = (Vec<Event>, Vec<Vec<usize>>)> {
     })
 }
 
-/// The history of this seed.
-pub fn of_seed(seed: u64) -> (Vec<Event>, Vec<Vec<usize>>) {
+/// Like [`history`], reproducible from a seed.
+pub fn history_of_seed(seed: u64) -> (Vec<Event>, Vec<Vec<usize>>) {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     let bytes: Vec<u8> = seed.to_le_bytes().into_iter().cycle().take(32).collect();
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     history().new_tree(&mut runner).unwrap().current()
 }
 
-/// Takes everything out of the tables.
+/// Deletes all items of all tables.
 pub async fn wipe(store: &Store) {
     let Tables { customers, subscriptions, receipts } = store.tables();
     let tables: [(&String, &[&str]); 3] =
@@ -305,17 +306,17 @@ pub async fn wipe(store: &Store) {
     }
 }
 
-/// Tells each event that its receipt dates which receipt the store remembers. It has to be one of those that
-/// it had, where they are known.
-pub async fn remember_receipts(store: &Store, events: &mut [Event], received: Option<&[Vec<i64>]>) -> Result<(), String> {
-    for (index, event) in events.iter_mut().enumerate().filter(|(_, event)| event.receipt_dates_it()) {
+/// Sets [`Event::stored_receipt`] of each event that is dated by its receipt. Fails if the stored receipt is none of the
+/// event's deliveries in `received` (milliseconds since 1970).
+pub async fn read_first_receipts(store: &Store, events: &mut [Event], received: Option<&[Vec<i64>]>) -> Result<(), String> {
+    for (index, event) in events.iter_mut().enumerate().filter(|(_, event)| event.is_dated_by_receipt()) {
         let Received::Handled(handled) = event::parse(event.body().as_bytes()).unwrap() else { panic!("not handled: {event:?}") };
-        let remembered = store.first_receipt(&receipt_key(&handled.envelope)).await.unwrap();
-        event.remembered = remembered.map(Timestamp::as_millisecond);
-        if let (Some(remembered), Some(received)) = (event.remembered, received.map(|received| &received[index]))
-            && !received.contains(&remembered)
+        let stored = store.first_receipt(&receipt_key(&handled.envelope)).await.unwrap();
+        event.stored_receipt = stored.map(Timestamp::as_millisecond);
+        if let (Some(stored), Some(received)) = (event.stored_receipt, received.map(|received| &received[index]))
+            && !received.contains(&stored)
         {
-            return Err(format!("received at {remembered}, which is none of its deliveries {received:?}: {event:?}"));
+            return Err(format!("the stored receipt {stored} is none of the deliveries {received:?}: {event:?}"));
         }
     }
     Ok(())

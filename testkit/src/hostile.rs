@@ -1,47 +1,47 @@
-//! Events as API Gateway should not send them, for the tests of the functions' binaries: whoever may
-//! invoke a function can send any.
+//! Events that API Gateway should never send, for the tests of the functions' binaries. A caller with the right to invoke
+//! a function can send any event.
 
 use serde_json::{Map, Value, json};
 
-/// The same event said in other ways: it is to be answered as it is itself.
-pub fn disguised(event: &Value) -> Vec<(&'static str, Value)> {
+/// Variants of an event with unusual values where no function reads them. Each must get the same answer as the event.
+pub fn unusual(event: &Value) -> Vec<(&'static str, Value)> {
     let changed = |changes: &[(&str, Value)]| with(event, changes);
     vec![
-        ("a host that is none", changed(&[("/headers/host", json!("a b"))])),
+        ("an invalid host", changed(&[("/headers/host", json!("a b"))])),
         ("an empty host", changed(&[("/headers/host", json!(""))])),
-        ("a scheme that is none", changed(&[("/headers/x-forwarded-proto", json!("a b"))])),
-        ("a domain name that is none", changed(&[("/requestContext/domainName", json!("a:b:c"))])),
-        ("a query with what no URI holds", changed(&[("/rawQueryString", json!("a=<\"é\u{0}#> "))])),
+        ("an invalid scheme", changed(&[("/headers/x-forwarded-proto", json!("a b"))])),
+        ("an invalid domain name", changed(&[("/requestContext/domainName", json!("a:b:c"))])),
+        ("a query with characters that are invalid in a URI", changed(&[("/rawQueryString", json!("a=<\"é\u{0}#> "))])),
         ("a path without a slash", changed(&[("/rawPath", json!("x"))])),
-        ("a path with what no URI holds", changed(&[("/rawPath", json!("/a b\u{0}<é>"))])),
-        ("a stage that is none", changed(&[("/requestContext/stage", json!("a b?#"))])),
-        ("cookies that are none", changed(&[("/cookies", json!(["a=\n", "b"]))])),
-        ("members that nobody knows", changed(&[("/__proto__", json!({})), ("/requestContext/x", json!([null]))])),
+        ("a path with characters that are invalid in a URI", changed(&[("/rawPath", json!("/a b\u{0}<é>"))])),
+        ("an invalid stage", changed(&[("/requestContext/stage", json!("a b?#"))])),
+        ("invalid cookies", changed(&[("/cookies", json!(["a=\n", "b"]))])),
+        ("unknown members", changed(&[("/__proto__", json!({})), ("/requestContext/x", json!([null]))])),
     ]
 }
 
-/// What can't be read as a request at all: a 400, whatever else is right with it.
+/// Variants of an event that are not a valid HTTP request. Each must get a 400.
 pub fn malformed(event: &Value) -> Vec<(&'static str, Value)> {
     let changed = |changes: &[(&str, Value)]| with(event, changes);
     let headers: Map<_, _> = (0..40_000).map(|n| (format!("x-{n}"), json!("y"))).collect();
     vec![
-        ("no object", json!(null)),
+        ("null", json!(null)),
         ("an empty object", json!({})),
-        ("a text", json!("event")),
-        ("no base64", changed(&[("/isBase64Encoded", json!(true)), ("/body", json!("{%"))])),
-        ("base64 cut off", changed(&[("/isBase64Encoded", json!(true)), ("/body", json!("e30"))])),
-        ("a body that is no text", changed(&[("/body", json!({"type": "customer.deleted"}))])),
-        ("no method", changed(&[("/requestContext/http/method", json!("G T"))])),
-        ("no context", changed(&[("/requestContext", json!(null))])),
-        ("a header of two lines", changed(&[("/headers/x-two", json!("a\r\nb"))])),
-        ("a header whose name is none", changed(&[("/headers/x two", json!("a"))])),
-        ("headers without end", changed(&[("/headers", headers.into())])),
-        ("a path without end", changed(&[("/rawPath", json!("/x".repeat(40_000)))])),
-        ("a query without end", changed(&[("/rawQueryString", json!("é".repeat(40_000)))])),
+        ("a string", json!("event")),
+        ("invalid base64", changed(&[("/isBase64Encoded", json!(true)), ("/body", json!("{%"))])),
+        ("truncated base64", changed(&[("/isBase64Encoded", json!(true)), ("/body", json!("e30"))])),
+        ("a body that is not a string", changed(&[("/body", json!({"type": "customer.deleted"}))])),
+        ("an invalid method", changed(&[("/requestContext/http/method", json!("G T"))])),
+        ("no request context", changed(&[("/requestContext", json!(null))])),
+        ("a header value with a line break", changed(&[("/headers/x-two", json!("a\r\nb"))])),
+        ("an invalid header name", changed(&[("/headers/x two", json!("a"))])),
+        ("too many headers", changed(&[("/headers", headers.into())])),
+        ("a path that is too long", changed(&[("/rawPath", json!("/x".repeat(40_000)))])),
+        ("a query that is too long", changed(&[("/rawQueryString", json!("é".repeat(40_000)))])),
     ]
 }
 
-/// The event with members set by their JSON pointers, those of the last step new or old.
+/// A copy of the event with members set by JSON pointer. The last step of a pointer may name a new member.
 fn with(event: &Value, changes: &[(&str, Value)]) -> Value {
     let mut event = event.clone();
     for (pointer, value) in changes {

@@ -1,4 +1,4 @@
-//! What the workspace's tests share.
+//! Test support that the workspace's tests and benchmarks share.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod fake_aws;

@@ -1,18 +1,18 @@
-//! A plain model of the replica: what events come to when each comes once and in order. It keeps one
-//! value where the replica keeps registers, and wipes a customer when it is deleted.
+//! The sequential model of the replica: the state after each event was applied once and in order. It stores plain values
+//! instead of registers, and a deletion clears the customer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{event::digest, time::to_fixed_width, version::Version};
 use serde_json::{Value, json};
 
-/// The moment that the events of a history begin at, in milliseconds since 1970.
+/// The start of every history, in milliseconds since 1970.
 pub const BASE: i64 = 1_790_000_000_000;
 
 pub const CUSTOMERS: [&str; 2] = ["c", "c#1"];
 pub const RESOURCES: [Option<&str>; 2] = [None, Some("1#r")];
 pub const FEATURES: [&str; 2] = ["f", "g"];
-/// Each belongs to the customer of the same index, the third to the first, for its resource.
+/// `s` and `t` belong to the first customer, `t` for its resource; `s#1` belongs to the second.
 pub const SUBSCRIPTIONS: [&str; 3] = ["s", "s#1", "t"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Kind {
     EntitlementsUpdated,
     MeasurementReported,
     UsageExceeded,
-    /// Low or depleted, by its number; in the older form where it is of a resource.
+    /// `low` or `depleted`, depending on [`Event::number`]. The older form if the event has a resource.
     CreditBalance,
     SubscriptionCreated,
     SubscriptionUpdated,
@@ -51,61 +51,62 @@ impl Kind {
     }
 }
 
-/// What an event says of its time.
+/// The time that an event carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
-    /// Milliseconds after the base.
+    /// Milliseconds after [`BASE`].
     Own(i64),
     None,
-    /// After its receipt, by more than is believed, also when it is delivered again.
+    /// Later than the receipt by more than the accepted clock skew, even at a redelivery.
     TooFarAhead,
 }
 
-/// An event of a history, by what it says.
+/// An event of a history. Where a field does not apply to the kind, it is ignored.
 #[derive(Clone, Debug)]
 pub struct Event {
+    /// Position in the history. Names, limits and usage are derived from it.
     pub number: usize,
     pub kind: Kind,
     pub time: Time,
+    /// First receipt, in milliseconds after [`BASE`].
     pub received: i64,
-    /// When it was first received as far as the store remembers, in milliseconds since 1970: later than its
-    /// receipt if the store could not be reached then.
-    pub remembered: Option<i64>,
-    /// When a list shows its customer, where it says that apart.
-    pub shown: i64,
+    /// The receipt that the store has, in milliseconds since 1970. Later than `received` if the store failed then.
+    pub stored_receipt: Option<i64>,
+    /// `timestamp` of a list, in milliseconds after [`BASE`]: the time of the customer that it embeds.
+    pub list_timestamp: i64,
     pub customer: usize,
     pub subscription: usize,
     pub resource: usize,
     pub feature: usize,
-    /// Of each feature: whether a list has it, and then whether with usage.
+    /// For each feature: None if the list lacks it, else whether the list has its usage.
     pub list: Vec<Option<bool>>,
     pub has_dates: bool,
     pub has_plan: bool,
     pub is_alive: bool,
     pub usage_limit: Option<u32>,
-    /// A list's last feature is paid with credits.
-    pub is_paid: bool,
-    /// It has members of other types than documented, which decide nothing.
-    pub is_odd: bool,
+    /// Whether the list's last feature is paid with credits.
+    pub has_credits: bool,
+    /// Whether some members have undocumented types. These members must count as absent.
+    pub has_malformed_members: bool,
 }
 
-type Who = (Kind, Time, i64, i64, usize, usize);
-type What = (usize, usize, Vec<Option<bool>>);
-type Carries = (bool, bool, bool, Option<u32>, bool, bool);
+type Target = (Kind, Time, i64, i64, usize, usize);
+type Content = (usize, usize, Vec<Option<bool>>);
+type Flags = (bool, bool, bool, Option<u32>, bool, bool);
 
 impl Event {
-    pub fn random(who: Who, what: What, carries: Carries) -> Self {
-        let (kind, time, received, shown, customer, subscription) = who;
-        let (resource, feature, list) = what;
-        let (has_dates, has_plan, is_alive, usage_limit, is_paid, is_odd) = carries;
+    pub fn random(target: Target, content: Content, flags: Flags) -> Self {
+        let (kind, time, received, list_timestamp, customer, subscription) = target;
+        let (resource, feature, list) = content;
+        let (has_dates, has_plan, is_alive, usage_limit, has_credits, has_malformed_members) = flags;
         let customer = if is_of_subscription(kind) { subscription % CUSTOMERS.len() } else { customer };
-        let list_event = Self {
+        Self {
             number: 0,
             kind,
             time,
             received,
-            remembered: None,
-            shown,
+            stored_receipt: None,
+            list_timestamp,
             customer,
             subscription,
             resource,
@@ -115,25 +116,24 @@ impl Event {
             has_plan,
             is_alive,
             usage_limit,
-            is_paid,
-            is_odd,
-        };
-        Self { customer, ..list_event }
+            has_credits,
+            has_malformed_members,
+        }
     }
 
-    /// When it is first received, in milliseconds since 1970.
+    /// The first receipt, in milliseconds since 1970.
     pub fn receipt(&self) -> i64 {
         BASE + self.received
     }
 
-    /// Whether it says nothing of a time that a clock long after the base would believe and one at the base
-    /// would not.
-    pub fn time_is_timely(&self) -> bool {
+    /// Whether clocks at any time after [`BASE`] treat the event's time alike. A time too far ahead at [`BASE`] is
+    /// accepted by a later clock.
+    pub fn is_clock_independent(&self) -> bool {
         self.time != Time::TooFarAhead
     }
 
-    /// Whether it is dated by its receipt, having no time of its own that is believed.
-    pub fn receipt_dates_it(&self) -> bool {
+    /// Whether the event has no acceptable time of its own, so that its receipt counts.
+    pub fn is_dated_by_receipt(&self) -> bool {
         !matches!(self.time, Time::Own(_))
     }
 
@@ -141,7 +141,7 @@ impl Event {
         match self.time {
             Time::Own(offset) => Some(BASE + offset),
             Time::None => None,
-            // Stigg's documented list is 22 hours ahead of its own timestamp, which tells that later too.
+            // 22 hours, as in Stigg's documented list. Its `timestamp` shows also later that this is too far ahead.
             Time::TooFarAhead if self.kind == Kind::EntitlementsUpdated => Some(self.receipt() + 22 * 3_600_000),
             Time::TooFarAhead => Some(self.receipt() + 72 * 3_600_000),
         }
@@ -151,22 +151,25 @@ impl Event {
         format!("m{}", self.number)
     }
 
-    /// The version by the rules: own time where it is believed, else the receipt.
+    /// The version by the rules: the event's time if it is acceptable, else the receipt.
     pub fn version(&self) -> Version {
         match self.time {
             Time::Own(offset) => at(BASE + offset, &self.message_id()),
-            // Such a list says a timestamp all the same.
-            Time::None if self.kind == Kind::EntitlementsUpdated => self.shown_version(),
+            // A list without `entitlementsUpdatedAt` still has a `timestamp`.
+            Time::None if self.kind == Kind::EntitlementsUpdated => self.embedded_version(),
             Time::None | Time::TooFarAhead => at(
-                self.remembered.unwrap_or(self.receipt()),
+                self.stored_receipt.unwrap_or(self.receipt()),
                 &format!("{}|{}", self.message_id(), digest(self.body().as_bytes()).unwrap()),
             ),
         }
     }
 
-    /// The version of the customer that it shows.
-    fn shown_version(&self) -> Version {
-        if self.kind == Kind::EntitlementsUpdated { at(BASE + self.shown, &self.message_id()) } else { self.version() }
+    /// The version of the embedded customer.
+    fn embedded_version(&self) -> Version {
+        match self.kind {
+            Kind::EntitlementsUpdated => at(BASE + self.list_timestamp, &self.message_id()),
+            _ => self.version(),
+        }
     }
 
     fn name(&self) -> String {
@@ -192,7 +195,7 @@ impl Event {
         }
     }
 
-    /// The credits that are left by an event of them, or by a list.
+    /// The remaining credits in a balance event or a list.
     fn balance(&self) -> usize {
         self.number % 3
     }
@@ -215,7 +218,7 @@ impl Event {
                     let usage = grant.as_ref()?.then_some(self.number);
                     let feature = json!({"id": feature, "featureType": "NUMBER", "meterType": "Fluctuating"});
                     let mut entitlement = json!({"feature": feature, "usageLimit": 100 + self.number, "currentUsage": usage});
-                    if self.pays_for(index) {
+                    if self.has_credits_for(index) {
                         let balance =
                             json!({"creditCurrency": {"id": "tokens"}, "totalGranted": 9, "remainingBalance": self.balance()});
                         (entitlement["usageLimit"], entitlement["creditBalance"]) = (Value::Null, balance);
@@ -224,9 +227,9 @@ impl Event {
                 });
                 let resource = RESOURCES[self.resource].map(|id| json!({ "id": id }));
                 add(json!({"customer": customer, "resource": resource, "entitlements": entitlements.collect::<Vec<_>>(),
-                           "timestamp": time(BASE + self.shown)}));
+                           "timestamp": time(BASE + self.list_timestamp)}));
             }
-            // The newer form names no resource.
+            // The newer form has no resource.
             Kind::CreditBalance if self.resource == 0 => add(json!({
                 "customer": {"id": CUSTOMERS[self.customer]},
                 "creditCurrency": {"id": "tokens"},
@@ -261,14 +264,13 @@ impl Event {
                 }
             }
         }
-        if self.is_odd {
-            self.add_odd_members(&mut event);
+        if self.has_malformed_members {
+            self.add_malformed_members(&mut event);
         }
         event.to_string()
     }
 
-    /// Members that count as absent.
-    fn add_odd_members(&self, event: &mut Value) {
+    fn add_malformed_members(&self, event: &mut Value) {
         match self.kind {
             Kind::CustomerCreated | Kind::CustomerUpdated | Kind::CustomerDeleted => event["billingId"] = 5.into(),
             Kind::EntitlementsUpdated => {
@@ -287,16 +289,16 @@ impl Event {
         event["eventId"] = json!([]);
     }
 
-    /// The event as Stigg would send it once more: the same content, and not the same bytes.
+    /// The body of a redelivery: the same content in different bytes.
     pub fn repeated_body(&self) -> String {
         let event: Value = serde_json::from_str(&self.body()).unwrap();
         let members = event.as_object().unwrap().iter().rev().map(|(name, value)| format!("{name:?}: {value}"));
         format!("{{{}, \"traceId\": \"again\"}}", members.collect::<Vec<_>>().join(", "))
     }
 
-    /// Whether this list's feature is paid with credits.
-    fn pays_for(&self, feature: usize) -> bool {
-        self.is_paid && feature + 1 == FEATURES.len()
+    /// Whether the feature of this list is paid with credits.
+    fn has_credits_for(&self, feature: usize) -> bool {
+        self.has_credits && feature + 1 == FEATURES.len()
     }
 
     fn carries_dates(&self) -> bool {
@@ -319,7 +321,8 @@ impl Event {
         !matches!(self.kind, Kind::SubscriptionExpired | Kind::SubscriptionTrialExpired)
     }
 
-    fn shows_alive(&self) -> bool {
+    /// Whether the event embeds a live customer.
+    fn embeds_live_customer(&self) -> bool {
         match self.kind {
             Kind::EntitlementsUpdated => self.list.iter().any(Option::is_some),
             Kind::SubscriptionCreated | Kind::SubscriptionUpdated => self.status() == "ACTIVE",
@@ -336,7 +339,8 @@ fn at(millisecond: i64, id: &str) -> Version {
     Version::new(jiff::Timestamp::from_millisecond(millisecond).unwrap(), id)
 }
 
-/// A customer with all that hangs on it.
+/// A customer with its lists, usage, balances and subscriptions. Keys are indices into [`RESOURCES`], [`FEATURES`] and
+/// [`SUBSCRIPTIONS`].
 #[derive(Default)]
 pub struct Customer {
     profile: Option<String>,
@@ -351,7 +355,7 @@ pub struct Customer {
 
 pub struct Grant {
     at: Version,
-    /// Unless credits pay for it.
+    /// Ignored if `balance` is set.
     limit: usize,
     usage: Option<usize>,
     balance: Option<usize>,
@@ -362,44 +366,46 @@ struct Usage {
     usage: usize,
 }
 
-/// The answer to a check; None grants.
+/// The answer to a check.
 #[derive(Default)]
 pub struct Check {
+    /// None if access is granted.
     denied: Option<&'static str>,
     pub usage: Option<usize>,
     pub limit: Option<usize>,
     balance: Option<usize>,
 }
 
-/// Dates and plan are known by the number of the event that told them.
 #[derive(Default)]
 pub struct Subscription {
     pub status: &'static str,
+    /// [`Event::number`] of the event with the newest dates.
     pub dates: Option<usize>,
+    /// [`Event::number`] of the event with the newest plan.
     pub plan: Option<usize>,
 }
 
-/// What one event does, in the order of versions: a list can show its customer at another moment.
+/// The steps of an event. They are sorted by version: a list and its embedded customer have different versions.
 enum Step<'a> {
-    Event(&'a Event),
-    Shows(&'a Event),
+    Apply(&'a Event),
+    EmbedCustomer(&'a Event),
 }
 
-/// What all checks say and what the lists hold, after these events in order.
+/// The answers to all checks and queries, and the entries of the indexes, after these events in order of version.
 pub fn answers(events: &[Event]) -> Value {
     let mut steps: Vec<(Version, u8, Step<'_>)> = Vec::new();
     for event in events {
-        steps.push((event.version(), 0, Step::Event(event)));
-        if event.shows_alive() {
-            steps.push((event.shown_version(), 1, Step::Shows(event)));
+        steps.push((event.version(), 0, Step::Apply(event)));
+        if event.embeds_live_customer() {
+            steps.push((event.embedded_version(), 1, Step::EmbedCustomer(event)));
         }
     }
     steps.sort_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
     let mut customers: Vec<Customer> = CUSTOMERS.iter().map(|_| Customer::default()).collect();
     for (version, _, step) in steps {
         match step {
-            Step::Event(event) => customers[event.customer].apply(event, &version),
-            Step::Shows(event) => customers[event.customer].embedded = Some(event.name()),
+            Step::Apply(event) => customers[event.customer].apply(event, &version),
+            Step::EmbedCustomer(event) => customers[event.customer].embedded = Some(event.name()),
         }
     }
     let mut checks = Vec::new();
@@ -412,7 +418,7 @@ pub fn answers(events: &[Event]) -> Value {
         }
     }
     let live = || customers.iter().zip(CUSTOMERS).filter(|(customer, _)| customer.name().is_some());
-    let shown = live().map(|(customer, id)| {
+    let live_customers = live().map(|(customer, id)| {
         json!({
             "id": id,
             "name": customer.name(),
@@ -422,18 +428,18 @@ pub fn answers(events: &[Event]) -> Value {
         })
     });
     let customer_ids: BTreeSet<_> = live().map(|(_, id)| id).collect();
-    let shown_subscriptions: BTreeSet<_> = live()
+    let queried_subscriptions: BTreeSet<_> = live()
         .flat_map(|(customer, _)| customer.complete())
         .map(|(index, _, plan, status)| (SUBSCRIPTIONS[index], status, format!("plan-{plan}")))
         .collect();
     let subscription_ids: BTreeSet<_> = live().flat_map(|(customer, _)| customer.subscriptions()).collect();
     json!({
-        "shownCustomers": customer_ids,
-        "shownSubscriptions": shown_subscriptions,
+        "queriedCustomers": customer_ids,
+        "queriedSubscriptions": queried_subscriptions,
         "checks": checks,
-        "customers": shown.collect::<Vec<_>>(),
-        "listedCustomers": customer_ids,
-        "listedSubscriptions": subscription_ids,
+        "customers": live_customers.collect::<Vec<_>>(),
+        "indexedCustomers": customer_ids,
+        "indexedSubscriptions": subscription_ids,
     })
 }
 
@@ -449,7 +455,7 @@ impl Customer {
             Kind::EntitlementsUpdated => {
                 let grants = event.list.iter().enumerate().filter_map(|(feature, grant)| {
                     let usage = grant.as_ref()?.then_some(event.number);
-                    let balance = event.pays_for(feature).then(|| event.balance());
+                    let balance = event.has_credits_for(feature).then(|| event.balance());
                     Some((feature, Grant { at: version.clone(), limit: 100 + event.number, usage, balance }))
                 });
                 self.lists.insert(event.resource, grants.collect());
@@ -474,7 +480,7 @@ impl Customer {
         self.profile.as_ref().or(self.embedded.as_ref())
     }
 
-    /// The complete subscriptions: index, number of the dates, number of the plan, status.
+    /// Subscriptions with dates and a plan: index, dates, plan, status.
     pub fn complete(&self) -> impl Iterator<Item = (usize, usize, usize, &'static str)> {
         self.subscriptions
             .iter()
@@ -485,7 +491,7 @@ impl Customer {
         self.complete().map(|(index, ..)| SUBSCRIPTIONS[index]).collect()
     }
 
-    /// What a check answers of a unit of a feature.
+    /// The decision of a check of one unit.
     pub fn check(&self, resource: usize, feature: usize) -> Check {
         let denied = |reason| Check { denied: Some(reason), ..Check::default() };
         if self.name().is_none() {

@@ -1,5 +1,4 @@
-//! What a function prints, read by tests: lines of requests, and lines of metrics in CloudWatch's embedded metric
-//! format.
+//! A function's output, parsed: log lines, and metrics in CloudWatch's embedded metric format.
 
 use std::{
     collections::BTreeMap,
@@ -9,33 +8,30 @@ use std::{
 
 use serde_json::Value;
 
-/// The lines of JSON of a function, in their order.
+/// A function's JSON lines, in order of output.
 #[derive(Debug, Default)]
 pub struct Printed {
-    /// Lines of requests, and of anything else that is logged.
+    /// Log lines: one per request, and any others.
     pub requests: Vec<Value>,
-    /// Lines of metrics.
+    /// Metrics in embedded metric format.
     pub metrics: Vec<Value>,
 }
 
 impl Printed {
-    /// Reads what was printed.
-    ///
-    /// # Errors
-    /// If a line is not JSON.
+    /// Fails if a line is not JSON.
     pub fn parse(text: &str) -> serde_json::Result<Self> {
         let lines = text.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
         let (metrics, requests) = lines.into_iter().partition(|line| line.get("_aws").is_some());
         Ok(Self { requests, metrics })
     }
 
-    /// A metric's sums by the values of its dimensions, joined by commas.
+    /// See [`sums`].
     pub fn sums(&self, metric: &str) -> BTreeMap<String, f64> {
         sums(&self.metrics, metric)
     }
 }
 
-/// The same over these lines of metrics.
+/// The sums of a metric, per combination of dimension values. The key joins the values with commas.
 pub fn sums(lines: &[Value], metric: &str) -> BTreeMap<String, f64> {
     let mut sums = BTreeMap::new();
     for line in lines {
@@ -53,12 +49,12 @@ pub fn sums(lines: &[Value], metric: &str) -> BTreeMap<String, f64> {
     sums
 }
 
-/// An output in memory. Clones share it.
+/// A writer into memory. Clones share the memory.
 #[derive(Clone, Debug, Default)]
 pub struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
-    /// What was written since the last call.
+    /// Returns the text written since the last call.
     pub fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }

@@ -1,4 +1,5 @@
-//! The proxy before the embedded store: it fails as DynamoDB and the way to it fail, and changes answers.
+//! A proxy in front of the embedded DynamoDB. It injects the faults of DynamoDB and of the network, and can rewrite
+//! responses. It speaks TCP itself, so that it can reset a connection at any point.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,30 +17,30 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// How a request fails, or its answer is less than it should be.
+/// A failure of a request, or a response that is incomplete or out of date.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
-    /// DynamoDB answers with this status and error.
+    /// DynamoDB responds with this HTTP status and error.
     Error(u16, &'static str),
-    /// The connection is reset before the request is passed on.
+    /// The connection is reset before the request is forwarded.
     Refused,
-    /// The request is carried out, and the connection is reset in the middle of the answer.
+    /// The request is executed, and the connection is reset in the middle of the response.
     Reset,
-    /// The request is carried out, and the connection is closed without an answer.
+    /// The request is executed, and the connection is reset without a response.
     Lost,
-    /// There is no answer, and the request is not passed on.
+    /// The request is not forwarded, and there is no response.
     Hang,
-    /// The request is carried out, and answered this much later.
+    /// The request is executed at once, and the response is delayed by this time.
     Slow(Duration),
-    /// The request is carried out so much later.
+    /// The request is forwarded after this time.
     Late(Duration),
-    /// Of a BatchGetItem no key is processed.
+    /// A BatchGetItem processes no key.
     Unprocessed,
-    /// Of a BatchGetItem every other key is processed.
+    /// A BatchGetItem processes every other key.
     HalfProcessed,
-    /// Each key of a BatchGetItem is read at a moment of its own, as DynamoDB does.
+    /// A BatchGetItem reads each key at a different moment, as DynamoDB does.
     Torn,
-    /// A Query of an index answers what it answered when it was first asked.
+    /// A Query of an index returns the response of the first identical Query (eventual consistency).
     Lagging,
 }
 
@@ -49,7 +50,7 @@ impl Fault {
     pub const INTERNAL: Self = Self::Error(500, "InternalServerError");
     pub const UNAVAILABLE: Self = Self::Error(503, "ServiceUnavailable");
 
-    /// Those that leave a request without what it asked for, however often it is tried.
+    /// Faults that make a request fail even if each attempt is retried.
     pub const FAILURES: [Self; 9] = [
         Self::THROUGHPUT,
         Self::THROTTLING,
@@ -59,7 +60,7 @@ impl Fault {
         Self::Reset,
         Self::Lost,
         Self::Hang,
-        // Later than any attempt lasts.
+        // Longer than the time-out of any attempt.
         Self::Slow(Duration::from_secs(4)),
     ];
 
@@ -79,28 +80,27 @@ impl Fault {
         }
     }
 
-    /// Whether a request can fail so.
-    fn is_of(self, operation: &str, asked: &Value) -> bool {
+    /// Whether the fault is possible for this operation and input.
+    fn applies_to(self, operation: &str, input: &Value) -> bool {
         match self {
             Self::Unprocessed | Self::HalfProcessed | Self::Torn => operation == "BatchGetItem",
-            Self::Lagging => operation == "Query" && asked["IndexName"].is_string(),
+            Self::Lagging => operation == "Query" && input["IndexName"].is_string(),
             _ => true,
         }
     }
 }
 
-/// What becomes of an answer on its way through the proxy: the operation, what was asked, what the
-/// store answered.
+/// Replaces a response. Arguments: operation, input, response of the store.
 pub type Rewrite = Arc<dyn Fn(&str, &Value, Value) -> Value + Send + Sync>;
 
-/// Which fault a request meets: the operation, what is asked.
-pub type Choose = Arc<dyn Fn(&str, &Value) -> Option<Fault> + Send + Sync>;
+/// Chooses the fault of a request. Arguments: operation, input.
+pub type ChooseFault = Arc<dyn Fn(&str, &Value) -> Option<Fault> + Send + Sync>;
 
-/// A proxy before an endpoint, until it is stopped or the test ends.
+/// A running proxy. It serves until [`Self::stop`] or the end of the runtime.
 pub struct Proxy {
     pub endpoint: String,
-    /// How many more requests pass; the ones after that are refused.
-    pub left: Arc<AtomicUsize>,
+    /// Number of requests that still pass. Later ones get an AccessDeniedException.
+    pub requests_left: Arc<AtomicUsize>,
     inner: Arc<Inner>,
     server: JoinHandle<()>,
 }
@@ -108,29 +108,29 @@ pub struct Proxy {
 struct Inner {
     upstream: String,
     client: reqwest::Client,
-    left: Arc<AtomicUsize>,
-    choose: Mutex<Option<Choose>>,
+    requests_left: Arc<AtomicUsize>,
+    choose: Mutex<Option<ChooseFault>>,
     rewrite: Option<Rewrite>,
-    under_way: AtomicUsize,
-    met: Mutex<BTreeMap<&'static str, usize>>,
-    first_answers: Mutex<HashMap<String, (u16, String)>>,
+    in_flight: AtomicUsize,
+    fault_counts: Mutex<BTreeMap<&'static str, usize>>,
+    first_responses: Mutex<HashMap<String, (u16, String)>>,
 }
 
 impl Proxy {
-    /// One on a free port of this machine, or on the given one.
+    /// Starts on loopback. Port 0 chooses a free port.
     pub async fn start(upstream: &str, port: u16, rewrite: Option<Rewrite>) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
-        let left = Arc::new(AtomicUsize::new(usize::MAX));
+        let requests_left = Arc::new(AtomicUsize::new(usize::MAX));
         let inner = Arc::new(Inner {
             upstream: upstream.to_owned(),
             client: crate::http::client(),
-            left: left.clone(),
+            requests_left: requests_left.clone(),
             choose: Mutex::new(None),
             rewrite,
-            under_way: AtomicUsize::new(0),
-            met: Mutex::default(),
-            first_answers: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            fault_counts: Mutex::default(),
+            first_responses: Mutex::default(),
         });
         let serving = inner.clone();
         let server = tokio::spawn(async move {
@@ -139,40 +139,40 @@ impl Proxy {
                 tokio::spawn(serving.clone().serve(BufReader::new(stream)));
             }
         });
-        Ok(Self { endpoint, left, inner, server })
+        Ok(Self { endpoint, requests_left, inner, server })
     }
 
-    /// From now on requests meet these faults.
+    /// Injects the chosen fault into each request from now on.
     pub fn fail(&self, choose: impl Fn(&str, &Value) -> Option<Fault> + Send + Sync + 'static) {
         *lock(&self.inner.choose) = Some(Arc::new(choose));
     }
 
-    /// From now on every request that can meets this fault.
+    /// Injects the fault into each request that it applies to, from now on.
     pub fn fail_with(&self, fault: Fault) {
         self.fail(move |_, _| Some(fault));
     }
 
-    /// From now on nothing fails. What an index lagged behind by has arrived.
+    /// Injects no more faults. Indexes are up to date again.
     pub fn heal(&self) {
         *lock(&self.inner.choose) = None;
-        lock(&self.inner.first_answers).clear();
+        lock(&self.inner.first_responses).clear();
     }
 
-    /// Waits until no request is on its way to the store any more, its sender waiting for it or not.
+    /// Waits until no request is in flight, including those whose sender has given up.
     pub async fn settled(&self) {
-        while self.inner.under_way.load(Ordering::SeqCst) > 0 {
+        while self.inner.in_flight.load(Ordering::SeqCst) > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
-    /// Takes no more connections.
+    /// Accepts no more connections.
     pub fn stop(&self) {
         self.server.abort();
     }
 
-    /// How many requests met which fault.
-    pub fn met(&self) -> BTreeMap<&'static str, usize> {
-        lock(&self.inner.met).clone()
+    /// Number of injected faults, by [`Fault::name`].
+    pub fn fault_counts(&self) -> BTreeMap<&'static str, usize> {
+        lock(&self.inner.fault_counts).clone()
     }
 }
 
@@ -180,7 +180,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
 }
 
-/// A request as it came.
+/// An HTTP request to DynamoDB.
 struct Request {
     headers: HashMap<String, String>,
     body: Vec<u8>,
@@ -203,20 +203,20 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Request> {
 }
 
 impl Inner {
-    /// Answers a connection's requests until one of them ends it.
+    /// Serves a connection until the client or a fault closes it.
     async fn serve(self: Arc<Self>, mut stream: BufReader<TcpStream>) {
         while let Some(request) = read_request(&mut stream).await {
-            self.under_way.fetch_add(1, Ordering::SeqCst);
+            self.in_flight.fetch_add(1, Ordering::SeqCst);
             let fault = self.fault_of(&request);
             if fault == Some(Fault::Hang) {
-                // It will never be: nobody has to wait for it to settle.
-                self.under_way.fetch_sub(1, Ordering::SeqCst);
+                // The request never ends, so `settled` must not wait for it.
+                self.in_flight.fetch_sub(1, Ordering::SeqCst);
                 let _ = stream.read_u8().await;
                 return;
             }
-            let answered = self.answer(&request, fault).await;
-            self.under_way.fetch_sub(1, Ordering::SeqCst);
-            let Some((status, body)) = answered else {
+            let response = self.respond(&request, fault).await;
+            self.in_flight.fetch_sub(1, Ordering::SeqCst);
+            let Some((status, body)) = response else {
                 let _ = stream.get_ref().set_zero_linger();
                 return;
             };
@@ -228,7 +228,7 @@ impl Inner {
                 let _ = stream.write_all(head.as_bytes()).await;
                 let _ = stream.write_all(&body.as_bytes()[..body.len() / 2]).await;
                 let _ = stream.flush().await;
-                // What was sent is to arrive before the reset does.
+                // The client must receive these bytes before the reset.
                 tokio::time::sleep(Duration::from_millis(2)).await;
                 let _ = stream.get_ref().set_zero_linger();
                 return;
@@ -241,117 +241,118 @@ impl Inner {
 
     fn fault_of(&self, request: &Request) -> Option<Fault> {
         let choose = lock(&self.choose).clone()?;
-        let (operation, asked) = request.parsed();
-        let fault = choose(&operation, &asked).filter(|fault| fault.is_of(&operation, &asked))?;
-        *lock(&self.met).entry(fault.name()).or_default() += 1;
+        let (operation, input) = request.parsed();
+        let fault = choose(&operation, &input).filter(|fault| fault.applies_to(&operation, &input))?;
+        *lock(&self.fault_counts).entry(fault.name()).or_default() += 1;
         Some(fault)
     }
 
-    /// The answer's status and body; none if the connection is reset instead.
-    async fn answer(&self, request: &Request, fault: Option<Fault>) -> Option<(u16, String)> {
-        let is_let_through = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        if !is_let_through {
+    /// The response's status and body. None resets the connection.
+    async fn respond(&self, request: &Request, fault: Option<Fault>) -> Option<(u16, String)> {
+        let decrement = |left: usize| left.checked_sub(1);
+        if self.requests_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, decrement).is_err() {
             return Some((400, error("com.amazon.coral.service", "AccessDeniedException")));
         }
-        let (status, answer) = match fault {
+        let (status, response) = match fault {
             Some(Fault::Error(status, name)) => return Some((status, error("com.amazonaws.dynamodb.v20120810", name))),
             Some(Fault::Refused) => return None,
             Some(Fault::Lost) => {
-                self.pass(request, None).await;
+                self.forward(request, None).await;
                 return None;
             }
-            Some(Fault::Slow(late)) => {
-                let answer = self.pass(request, None).await;
-                tokio::time::sleep(late).await;
-                answer
+            Some(Fault::Slow(delay)) => {
+                let response = self.forward(request, None).await;
+                tokio::time::sleep(delay).await;
+                response
             }
-            Some(Fault::Late(late)) => {
-                tokio::time::sleep(late).await;
-                self.pass(request, None).await
+            Some(Fault::Late(delay)) => {
+                tokio::time::sleep(delay).await;
+                self.forward(request, None).await
             }
-            Some(Fault::Unprocessed | Fault::HalfProcessed) => self.partly(request, fault == Some(Fault::HalfProcessed)).await,
-            Some(Fault::Torn) => self.torn(request).await,
+            Some(Fault::Unprocessed) => self.respond_partially(request, false).await,
+            Some(Fault::HalfProcessed) => self.respond_partially(request, true).await,
+            Some(Fault::Torn) => self.respond_torn(request).await,
             Some(Fault::Lagging) => {
-                let asked = String::from_utf8_lossy(&request.body).into_owned();
-                let first = lock(&self.first_answers).get(&asked).cloned();
+                let input = String::from_utf8_lossy(&request.body).into_owned();
+                let first = lock(&self.first_responses).get(&input).cloned();
                 match first {
-                    Some(answer) => answer,
+                    Some(response) => response,
                     None => {
-                        let answer = self.pass(request, None).await;
-                        lock(&self.first_answers).insert(asked, answer.clone());
-                        answer
+                        let response = self.forward(request, None).await;
+                        lock(&self.first_responses).insert(input, response.clone());
+                        response
                     }
                 }
             }
-            Some(Fault::Reset | Fault::Hang) | None => self.pass(request, None).await,
+            Some(Fault::Reset | Fault::Hang) | None => self.forward(request, None).await,
         };
-        let Some(rewrite) = &self.rewrite else { return Some((status, answer)) };
-        let (operation, asked) = request.parsed();
-        Some((status, rewrite(&operation, &asked, serde_json::from_str(&answer).unwrap_or_default()).to_string()))
+        let Some(rewrite) = &self.rewrite else { return Some((status, response)) };
+        let (operation, input) = request.parsed();
+        Some((status, rewrite(&operation, &input, serde_json::from_str(&response).unwrap_or_default()).to_string()))
     }
 
-    /// Passes the request on, with another body if one is given.
-    async fn pass(&self, request: &Request, body: Option<&Value>) -> (u16, String) {
-        let mut passed = self.client.post(&self.upstream);
+    /// Sends the request to the store, with another body if one is given.
+    async fn forward(&self, request: &Request, body: Option<&Value>) -> (u16, String) {
+        let mut forwarded = self.client.post(&self.upstream);
         for name in ["x-amz-target", "content-type", "authorization", "x-amz-date"] {
-            passed = passed.header(name, request.header(name));
+            forwarded = forwarded.header(name, request.header(name));
         }
         let body = body.map_or_else(|| request.body.clone(), |body| body.to_string().into_bytes());
-        match passed.body(body).send().await {
-            Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),
-            // The store itself is gone.
+        match forwarded.body(body).send().await {
+            Ok(response) => (response.status().as_u16(), response.text().await.unwrap_or_default()),
+            // The store is not reachable.
             Err(_) => (503, error("com.amazonaws.dynamodb.v20120810", "ServiceUnavailable")),
         }
     }
 
-    /// A BatchGetItem of which no key, or every other one, is processed.
-    async fn partly(&self, request: &Request, half: bool) -> (u16, String) {
-        let (_, mut asked) = request.parsed();
-        let mut left = asked["RequestItems"].clone();
+    /// Processes no key of a BatchGetItem, or every other key.
+    async fn respond_partially(&self, request: &Request, every_other: bool) -> (u16, String) {
+        let (_, mut input) = request.parsed();
+        let mut unprocessed = input["RequestItems"].clone();
         let mut processed = 0;
-        for (table, wanted) in asked["RequestItems"].as_object_mut().unwrap() {
-            let keys = wanted["Keys"].as_array().unwrap().clone();
-            let parts = keys.into_iter().enumerate().partition::<Vec<_>, _>(|(place, _)| half && place % 2 == 0);
+        for (table, read) in input["RequestItems"].as_object_mut().unwrap() {
+            let keys = read["Keys"].as_array().unwrap().clone();
+            let parts = keys.into_iter().enumerate().partition::<Vec<_>, _>(|(index, _)| every_other && index % 2 == 0);
             let [now, later] = [parts.0, parts.1].map(|keys| keys.into_iter().map(|(_, key)| key).collect::<Vec<_>>());
             processed += now.len();
-            (wanted["Keys"], left[table]["Keys"]) = (now.into(), later.into());
+            (read["Keys"], unprocessed[table]["Keys"]) = (now.into(), later.into());
         }
-        let (status, mut answer) = match processed {
+        let (status, mut response) = match processed {
             0 => (200, json!({ "Responses": {} })),
             _ => {
-                let (status, answer) = self.pass(request, Some(&asked)).await;
-                (status, serde_json::from_str(&answer).unwrap_or_default())
+                let (status, response) = self.forward(request, Some(&input)).await;
+                (status, serde_json::from_str(&response).unwrap_or_default())
             }
         };
-        left.as_object_mut().unwrap().retain(|_, wanted| wanted["Keys"] != json!([]));
-        answer["UnprocessedKeys"] = left;
-        (status, answer.to_string())
+        unprocessed.as_object_mut().unwrap().retain(|_, read| read["Keys"] != json!([]));
+        response["UnprocessedKeys"] = unprocessed;
+        (status, response.to_string())
     }
 
-    /// A BatchGetItem whose keys are read one by one, in turn from the first and from the last.
-    async fn torn(&self, request: &Request) -> (u16, String) {
-        let (_, asked) = request.parsed();
+    /// Reads the keys of a BatchGetItem one by one. Every second time starts with the last key.
+    async fn respond_torn(&self, request: &Request) -> (u16, String) {
+        let (_, input) = request.parsed();
         let mut status = 200;
-        let mut whole = json!({ "Responses": {}, "UnprocessedKeys": {} });
-        let from_last = lock(&self.met).get(Fault::Torn.name()).is_some_and(|met| met.is_multiple_of(2));
-        for (table, wanted) in asked["RequestItems"].as_object().unwrap() {
-            let mut keys = wanted["Keys"].as_array().unwrap().clone();
-            if from_last {
+        let mut response = json!({ "Responses": {}, "UnprocessedKeys": {} });
+        let is_reversed = lock(&self.fault_counts).get(Fault::Torn.name()).is_some_and(|count| count.is_multiple_of(2));
+        for (table, read) in input["RequestItems"].as_object().unwrap() {
+            let mut keys = read["Keys"].as_array().unwrap().clone();
+            if is_reversed {
                 keys.reverse();
             }
             let mut items = Vec::new();
             for key in keys {
-                let mut one = wanted.clone();
+                let mut one = read.clone();
                 one["Keys"] = json!([key]);
-                let answer = self.pass(request, Some(&json!({ "RequestItems": { table: one } }))).await;
+                let answer = self.forward(request, Some(&json!({ "RequestItems": { table: one } }))).await;
                 status = status.max(answer.0);
                 let answer: Value = serde_json::from_str(&answer.1).unwrap_or_default();
                 items.extend(answer["Responses"][table].as_array().into_iter().flatten().cloned());
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            whole["Responses"][table] = items.into();
+            response["Responses"][table] = items.into();
         }
-        (status, whole.to_string())
+        (status, response.to_string())
     }
 }
 
@@ -360,7 +361,7 @@ impl Request {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    /// The operation and what is asked.
+    /// The operation and its input.
     fn parsed(&self) -> (String, Value) {
         let operation = self.header("x-amz-target").rsplit('.').next().unwrap_or_default().to_owned();
         (operation, serde_json::from_slice(&self.body).unwrap_or_default())
@@ -371,30 +372,31 @@ fn error(namespace: &str, name: &str) -> String {
     json!({ "__type": format!("{namespace}#{name}"), "message": "a fault" }).to_string()
 }
 
-/// A small generator of random numbers (SplitMix64), so that a seed is all that has to be told.
+/// A pseudo-random number generator (SplitMix64), reproducible from its seed.
 #[derive(Clone, Debug)]
 pub struct Dice(pub u64);
 
 impl Dice {
-    pub fn roll(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below this one.
+    /// A number from 0 to `count` - 1.
     pub fn below(&mut self, count: usize) -> usize {
-        usize::try_from(self.roll() % count as u64).unwrap()
+        usize::try_from(self.next_u64() % count as u64).unwrap()
     }
 
-    /// Whether what happens so many times in a hundred does.
-    pub fn happens(&mut self, percent: usize) -> bool {
+    /// True with this probability, in percent.
+    pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    /// Any fault, each as often as any other but for hangs, which take long.
-    pub fn fault(&mut self, slow: Duration) -> Fault {
+    /// A random fault. All kinds are equally likely, except for hangs, delays and late requests: they share one kind's
+    /// probability, since they take long.
+    pub fn fault(&mut self, delay: Duration) -> Fault {
         const KINDS: [Fault; 11] = [
             Fault::THROUGHPUT,
             Fault::THROTTLING,
@@ -409,10 +411,10 @@ impl Dice {
             Fault::Lagging,
         ];
         match self.below(KINDS.len() + 1) {
-            place if place < KINDS.len() => KINDS[place],
-            _ if self.happens(20) => Fault::Hang,
-            _ if self.happens(50) => Fault::Late(slow),
-            _ => Fault::Slow(slow),
+            kind if kind < KINDS.len() => KINDS[kind],
+            _ if self.chance(20) => Fault::Hang,
+            _ if self.chance(50) => Fault::Late(delay),
+            _ => Fault::Slow(delay),
         }
     }
 }

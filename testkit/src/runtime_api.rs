@@ -1,5 +1,4 @@
-//! Lambda's Runtime API: runs a function's binary as a process and calls it, as Lambda does. For the
-//! tests and benchmarks of the real binaries.
+//! A local Lambda: runs a function's binary as a process and invokes it over the Runtime API.
 
 use std::{
     collections::HashMap,
@@ -30,90 +29,84 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// How long the function may take, for its start and for each call.
+/// Time-out of the start and of each invocation.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a process may take to end after SIGTERM.
+/// Time between SIGTERM and SIGKILL.
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
-/// The most bytes of an answer, which Lambda refuses too.
+/// Maximum size of a response.
 ///
 /// Source: AWS Lambda, quotas: 6 MB for a synchronous response.
-const MAX_ANSWER_BYTES: usize = 6 * 1_024 * 1_024;
+const MAX_RESPONSE_BYTES: usize = 6 * 1_024 * 1_024;
 
-/// Why a function did not answer.
+/// Why an invocation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LambdaError {
-    /// The process or the API's server could not be started.
     #[error("the function could not be started: {0}")]
     Start(std::io::Error),
-    /// It did not ask for an event, or did not answer one.
+    /// Names the step that timed out.
     #[error("the function did not {0} within {TIMEOUT:?}")]
     TimedOut(&'static str),
-    /// It reported an error instead of an answer.
+    /// The function reported an error instead of a response.
     #[error("the function reported an error: {0}")]
     Reported(Value),
 }
 
-/// A function's process, and the Runtime API that it is driven by. The process ends with it.
+/// A function's process and its Runtime API. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Lambda {
-    calls: mpsc::Sender<Call>,
-    polled: watch::Receiver<Option<Instant>>,
+    invocations: mpsc::Sender<Invocation>,
+    first_poll_at: watch::Receiver<Option<Instant>>,
     has_extension: watch::Receiver<bool>,
     started: Instant,
     process: Child,
-    printed: [JoinHandle<Vec<u8>>; 2],
+    /// Standard output and standard error.
+    output: [JoinHandle<Vec<u8>>; 2],
     server: JoinHandle<()>,
 }
 
-/// All that a stream gives, read while the process runs: it would wait for a full pipe to be read.
-fn collected(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> JoinHandle<Vec<u8>> {
+/// Reads a stream to its end while the process runs, so that the process never blocks on a full pipe.
+fn collect(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> JoinHandle<Vec<u8>> {
     tokio::spawn(async move {
         let mut all = Vec::new();
         if let Some(mut stream) = stream {
-            // What was read before an error is all there is.
+            // After an error, the bytes read so far are enough.
             let _ = stream.read_to_end(&mut all).await;
         }
         all
     })
 }
 
-/// Where the answer to a call goes, with the time that the function took.
-type Answer = oneshot::Sender<Result<(Value, Duration), LambdaError>>;
+/// Receives the response of an invocation and its duration.
+type Responder = oneshot::Sender<Result<(Value, Duration), LambdaError>>;
 
 #[derive(Debug)]
-struct Call {
+struct Invocation {
     event: String,
-    answer: Answer,
+    responder: Responder,
 }
 
 #[derive(Clone)]
 struct Api {
-    calls: Arc<tokio::sync::Mutex<mpsc::Receiver<Call>>>,
-    under_way: Arc<Mutex<HashMap<String, (Instant, Answer)>>>,
-    polled: watch::Sender<Option<Instant>>,
+    invocations: Arc<tokio::sync::Mutex<mpsc::Receiver<Invocation>>>,
+    in_flight: Arc<Mutex<HashMap<String, (Instant, Responder)>>>,
+    first_poll_at: watch::Sender<Option<Instant>>,
     has_extension: watch::Sender<bool>,
     count: Arc<AtomicU64>,
 }
 
 impl Lambda {
-    /// Starts the binary with these variables and no others but what Lambda sets.
-    ///
-    /// # Errors
-    /// See [`LambdaError`].
+    /// Starts the binary. Its environment has these variables and those that Lambda sets.
     pub async fn start<K: AsRef<OsStr>, V: AsRef<OsStr>>(
         binary: &Path,
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self, LambdaError> {
-        Self::start_by(Command::new(binary), variables).await
+        Self::start_command(Command::new(binary), variables).await
     }
 
-    /// Starts the function by this command, which may be one that watches it.
-    ///
-    /// # Errors
-    /// See [`LambdaError`].
-    pub async fn start_by<K: AsRef<OsStr>, V: AsRef<OsStr>>(
+    /// Like [`Self::start`], with a command that may wrap the binary, such as a profiler.
+    pub async fn start_command<K: AsRef<OsStr>, V: AsRef<OsStr>>(
         command: Command,
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self, LambdaError> {
@@ -123,10 +116,7 @@ impl Lambda {
         Self::start_with(command, variables, extensions).await
     }
 
-    /// Starts the binary where Lambda's Extensions API is missing, as in emulators.
-    ///
-    /// # Errors
-    /// See [`LambdaError`].
+    /// Like [`Self::start`], without Lambda's Extensions API, which emulators lack.
     pub async fn start_without_extensions<K: AsRef<OsStr>, V: AsRef<OsStr>>(
         binary: &Path,
         variables: impl IntoIterator<Item = (K, V)>,
@@ -141,13 +131,13 @@ impl Lambda {
     ) -> Result<Self, LambdaError> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(LambdaError::Start)?;
         let address = listener.local_addr().map_err(LambdaError::Start)?;
-        let (calls, receiver) = mpsc::channel(1);
-        let (polled_at, polled) = watch::channel(None);
+        let (invocations, receiver) = mpsc::channel(1);
+        let (polled, first_poll_at) = watch::channel(None);
         let (extension, has_extension) = watch::channel(false);
         let api = Api {
-            calls: Arc::new(tokio::sync::Mutex::new(receiver)),
-            under_way: Arc::default(),
-            polled: polled_at,
+            invocations: Arc::new(tokio::sync::Mutex::new(receiver)),
+            in_flight: Arc::default(),
+            first_poll_at: polled,
             has_extension: extension,
             count: Arc::default(),
         };
@@ -156,7 +146,7 @@ impl Lambda {
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .merge(extensions)
-            .layer(DefaultBodyLimit::max(MAX_ANSWER_BYTES))
+            .layer(DefaultBodyLimit::max(MAX_RESPONSE_BYTES))
             .with_state(api);
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
@@ -178,107 +168,86 @@ impl Lambda {
             .kill_on_drop(true)
             .spawn()
             .map_err(LambdaError::Start)?;
-        let printed = [collected(process.stdout.take()), collected(process.stderr.take())];
-        Ok(Self { calls, polled, has_extension, started, process, printed, server })
+        let output = [collect(process.stdout.take()), collect(process.stderr.take())];
+        Ok(Self { invocations, first_poll_at, has_extension, started, process, output, server })
     }
 
-    /// Waits until the function asks for its first event, and says how long after its start it did.
-    ///
-    /// # Errors
-    /// If it never does.
+    /// Waits for the first poll of the Runtime API. Returns the time since the start of the process.
     pub async fn first_poll(&mut self) -> Result<Duration, LambdaError> {
-        let polled = tokio::time::timeout(TIMEOUT, self.polled.wait_for(Option::is_some)).await;
-        match polled {
+        match tokio::time::timeout(TIMEOUT, self.first_poll_at.wait_for(Option::is_some)).await {
             Ok(Ok(at)) => Ok((*at).unwrap_or(self.started).duration_since(self.started)),
-            _ => Err(LambdaError::TimedOut("ask for an event")),
+            _ => Err(LambdaError::TimedOut("poll for an event")),
         }
     }
 
-    /// Calls the function with an event.
-    ///
-    /// # Errors
-    /// If it reports an error or does not answer.
     pub async fn invoke(&self, event: &Value) -> Result<Value, LambdaError> {
         self.invoke_timed(event).await.map(|(answer, _)| answer)
     }
 
-    /// The same, with the time from when the function was given the event until it answered.
-    ///
-    /// # Errors
-    /// If it reports an error or does not answer.
+    /// Also returns the time from the delivery of the event to the response.
     pub async fn invoke_timed(&self, event: &Value) -> Result<(Value, Duration), LambdaError> {
-        let (answer, answered) = oneshot::channel();
+        let (responder, response) = oneshot::channel();
         let timed_out = || LambdaError::TimedOut("answer");
-        let call = Call { event: event.to_string(), answer };
-        tokio::time::timeout(TIMEOUT, self.calls.send(call)).await.map_err(|_| timed_out())?.map_err(|_| timed_out())?;
-        match tokio::time::timeout(TIMEOUT, answered).await {
-            Ok(Ok(answer)) => answer,
+        let invocation = Invocation { event: event.to_string(), responder };
+        let sent = tokio::time::timeout(TIMEOUT, self.invocations.send(invocation)).await;
+        sent.map_err(|_| timed_out())?.map_err(|_| timed_out())?;
+        match tokio::time::timeout(TIMEOUT, response).await {
+            Ok(Ok(response)) => response,
             _ => Err(timed_out()),
         }
     }
 
-    /// The function's process id.
     pub fn process_id(&self) -> Option<u32> {
         self.process.id()
     }
 
-    /// Ends the process and answers with all that it printed.
-    ///
-    /// # Errors
-    /// If the process can't be waited for.
+    /// Kills the process. Returns its output.
     pub async fn stop(mut self) -> Result<String, LambdaError> {
         self.process.kill().await.map_err(LambdaError::Start)?;
-        Ok(self.printed().await)
+        Ok(self.output().await)
     }
 
-    /// Shuts the process down as Lambda does, and answers with all that it printed. With an internal extension it gets
-    /// SIGTERM and 500 ms, without one it is killed at once.
+    /// Shuts the process down as Lambda does: SIGTERM and 500 ms if it registered an internal extension, else SIGKILL at
+    /// once. Returns its output.
     ///
     /// Source: AWS Lambda, "Lambda execution environment lifecycle", Shutdown phase.
-    ///
-    /// # Errors
-    /// If the process can't be signaled or waited for.
     pub async fn shut_down(mut self) -> Result<String, LambdaError> {
         let mut has_extension = self.has_extension.clone();
         let extension_waits = tokio::time::timeout(SHUTDOWN, has_extension.wait_for(|has| *has)).await;
         if let (Ok(Ok(_)), Some(id)) = (extension_waits, self.process.id()) {
-            // The standard library sends no signal but SIGKILL.
+            // The standard library can only send SIGKILL.
             Command::new("kill").args(["-TERM", &id.to_string()]).status().await.map_err(LambdaError::Start)?;
-            // A process that does not end is killed below.
+            // On a time-out, the process is killed below.
             let _ = tokio::time::timeout(SHUTDOWN, self.process.wait()).await;
         }
         self.stop().await
     }
 
-    /// Waits for a process that ends by itself, and answers with whether it succeeded and what it
-    /// printed.
-    ///
-    /// # Errors
-    /// If it does not end.
+    /// Waits until the process ends by itself. Returns whether it succeeded, and its output.
     pub async fn ended(mut self) -> Result<(bool, String), LambdaError> {
         let status = tokio::time::timeout(TIMEOUT, self.process.wait()).await;
         let status = status.map_err(|_| LambdaError::TimedOut("end"))?.map_err(LambdaError::Start)?;
-        Ok((status.success(), self.printed().await))
+        Ok((status.success(), self.output().await))
     }
 
-    /// What the process printed, once it has ended.
-    async fn printed(self) -> String {
+    /// Standard output, then standard error. The process must have ended.
+    async fn output(self) -> String {
         self.server.abort();
-        let mut printed = String::new();
-        for stream in self.printed {
-            printed.push_str(&String::from_utf8_lossy(&stream.await.unwrap_or_default()));
+        let mut output = String::new();
+        for stream in self.output {
+            output.push_str(&String::from_utf8_lossy(&stream.await.unwrap_or_default()));
         }
-        printed
+        output
     }
 }
 
 async fn next(State(api): State<Api>) -> impl IntoResponse {
-    api.polled.send_if_modified(|polled| polled.is_none() && polled.replace(Instant::now()).is_none());
-    let Some(Call { event, answer }) = api.calls.lock().await.recv().await else {
+    api.first_poll_at.send_if_modified(|at| at.is_none() && at.replace(Instant::now()).is_none());
+    let Some(Invocation { event, responder }) = api.invocations.lock().await.recv().await else {
         return (StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new(), String::new());
     };
     let id = format!("00000000-0000-4000-8000-{:012}", api.count.fetch_add(1, Ordering::Relaxed));
-    api.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), (Instant::now(), answer));
+    api.in_flight.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), (Instant::now(), responder));
     let deadline = (Timestamp::now().as_millisecond() + 30_000).to_string();
     let mut headers = HeaderMap::new();
     for (name, value) in [
@@ -298,7 +267,7 @@ async fn register() -> impl IntoResponse {
     ([("lambda-extension-identifier", "00000000-0000-4000-8000-000000000000")], "{}")
 }
 
-/// An extension without events waits for ever.
+/// An extension that registered for no events waits forever.
 async fn next_of_extension(State(api): State<Api>) {
     api.has_extension.send_replace(true);
     std::future::pending().await
@@ -313,12 +282,12 @@ async fn error(State(api): State<Api>, Segment(id): Segment<String>, body: Strin
 }
 
 fn finish(api: &Api, id: &str, result: impl FnOnce() -> Result<Value, LambdaError>) -> StatusCode {
-    let Some((given, answer)) = api.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(id) else {
+    let Some((delivered, responder)) = api.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(id) else {
         return StatusCode::BAD_REQUEST;
     };
-    // Before it is read here, which is none of the function's time.
-    let took = given.elapsed();
-    // Who called may have stopped waiting.
-    let _ = answer.send(result().map(|answer| (answer, took)));
+    // Measured before the response is parsed, which is not the function's time.
+    let took = delivered.elapsed();
+    // Fails if the caller has stopped waiting.
+    let _ = responder.send(result().map(|response| (response, took)));
     StatusCode::ACCEPTED
 }

@@ -1,5 +1,5 @@
-//! What the store's tests share: an embedded store, events, and a proxy before the store that can
-//! refuse requests or change answers.
+//! Support for tests of the store: events by day, the stored items, and a store behind a proxy that can refuse requests or
+//! rewrite responses.
 
 use std::sync::{
     Arc,
@@ -22,7 +22,7 @@ pub fn id(text: &str) -> Id {
     Id::try_from(text).unwrap()
 }
 
-/// The version of an event on this day of November 2026.
+/// The version of an event at the start of this day of November 2026.
 pub fn day(day: u8) -> Version {
     Version::new(at(day), "m")
 }
@@ -31,8 +31,7 @@ pub fn at(day: u8) -> Timestamp {
     format!("2026-11-{day:02}T00:00:00Z").parse().unwrap()
 }
 
-/// Writes an event, given as JSON without messageId and with `day` as its time, through the store as
-/// the webhook does.
+/// Parses an event and writes it as the webhook does. Sets its messageId, and its time to `day`.
 pub async fn write(store: &Store, day: u8, event: Value) -> Result<Outcome, StoreError> {
     let mut event = event;
     event["messageId"] = "m".into();
@@ -45,7 +44,7 @@ pub async fn write(store: &Store, day: u8, event: Value) -> Result<Outcome, Stor
     Ok(apply(store, &envelope, &event, at(day).into()).await?.0)
 }
 
-/// As [`write`], for an event that changes something.
+/// Like [`write`], and asserts that the event was applied.
 pub async fn applied(store: &Store, day: u8, event: Value) {
     assert_eq!(write(store, day, event.clone()).await.unwrap(), Outcome::Applied, "{event}");
 }
@@ -66,32 +65,33 @@ pub async fn items(store: &Store, table: &str) -> Vec<String> {
     items
 }
 
-/// Everything that is stored for customers and subscriptions.
+/// All items of the Customers and the Subscriptions table.
 pub async fn everything(store: &Store) -> Vec<String> {
     let mut all = items(store, &store.tables().customers).await;
     all.extend(items(store, &store.tables().subscriptions).await);
     all
 }
 
-/// A store before the embedded one, through a proxy.
+/// A store whose requests pass a proxy in front of the embedded DynamoDB.
 pub struct Proxied {
     pub store: Store,
     pub proxy: Proxy,
-    /// How many more requests pass; the ones after that are refused.
-    pub left: Arc<AtomicUsize>,
+    /// Number of requests that still pass. Later ones are denied.
+    pub requests_left: Arc<AtomicUsize>,
 }
 
+/// The first `passes` requests pass.
 pub async fn proxied(embedded: &Embedded, passes: usize) -> Proxied {
-    behind(embedded, passes, None).await
+    start_proxied(embedded, passes, None).await
 }
 
-pub async fn rewriting(embedded: &Embedded, passes: usize, rewrite: Rewrite) -> Proxied {
-    behind(embedded, passes, Some(rewrite)).await
+pub async fn proxied_with_rewrite(embedded: &Embedded, passes: usize, rewrite: Rewrite) -> Proxied {
+    start_proxied(embedded, passes, Some(rewrite)).await
 }
 
-async fn behind(embedded: &Embedded, passes: usize, rewrite: Option<Rewrite>) -> Proxied {
+async fn start_proxied(embedded: &Embedded, passes: usize, rewrite: Option<Rewrite>) -> Proxied {
     let proxy = Proxy::start(&embedded.endpoint, 0, rewrite).await.unwrap();
-    let left = proxy.left.clone();
-    left.store(passes, Ordering::SeqCst);
-    Proxied { store: Store::new(local_dynamodb(&proxy.endpoint), embedded.store.tables().clone()), proxy, left }
+    let requests_left = proxy.requests_left.clone();
+    requests_left.store(passes, Ordering::SeqCst);
+    Proxied { store: Store::new(local_dynamodb(&proxy.endpoint), embedded.store.tables().clone()), proxy, requests_left }
 }

@@ -1,48 +1,48 @@
-//! Events in the words of the sample data of events/, for customers of our own.
+//! Events like those of the sample data in events/, for other customers.
 
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use template::sample;
 
-/// Entitlements and subscriptions of the model's customer.
+/// Entitlements and subscriptions of a customer.
 pub(crate) const FEATURES: usize = 20;
 const SUBSCRIPTIONS: usize = 2;
 
-static STORY: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| sample::events("webhook"));
+static SAMPLE: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| sample::events("webhook"));
 
-/// The event of the sample data whose file's name begins so, of a customer of ours, on this day of January.
+/// The sample event whose file name starts with `file`, changed to another customer and this day of January 2026.
 pub(crate) fn event(file: &str, customer: usize, day: usize) -> Value {
-    let (_, told) = STORY.iter().find(|(name, _)| name.starts_with(file)).unwrap();
-    let mut event: Value = serde_json::from_str(told["body"].as_str().unwrap()).unwrap();
+    let (_, sample) = SAMPLE.iter().find(|(name, _)| name.starts_with(file)).unwrap();
+    let mut event: Value = serde_json::from_str(sample["body"].as_str().unwrap()).unwrap();
     let id = format!("customer-{customer:04}");
-    let who = json!({"id": id, "name": "Alder Analytics GmbH", "email": format!("finance-{customer:04}@alder.example"),
+    let profile = json!({"id": id, "name": "Alder Analytics GmbH", "email": format!("finance-{customer:04}@alder.example"),
                      "billingId": format!("cus_Qk7vT3pLm{customer:04}")});
-    let of = if file.contains("customer.") { Some(&mut event) } else { event.get_mut("customer") };
-    if let Some(of) = of {
-        for (name, value) in who.as_object().unwrap() {
-            of[name] = value.clone();
+    let event_customer = if file.contains("customer.") { Some(&mut event) } else { event.get_mut("customer") };
+    if let Some(event_customer) = event_customer {
+        for (name, value) in profile.as_object().unwrap() {
+            event_customer[name] = value.clone();
         }
     }
     event["messageId"] = format!("040b084c-9b7d-40c1-b377-{day:012}").into();
-    let at = format!("2026-01-{day:02}T00:00:00.000Z");
+    let time = format!("2026-01-{day:02}T00:00:00.000Z");
     if event.get("timestamp").is_some() {
-        event["timestamp"] = at.clone().into();
+        event["timestamp"] = time.clone().into();
     }
     if event.get("entitlementsUpdatedAt").is_some() {
-        event["entitlementsUpdatedAt"] = at.into();
+        event["entitlementsUpdatedAt"] = time.into();
     }
     event
 }
 
-/// One of a subscription.
+/// Like [`event`], with another subscription id.
 pub(crate) fn subscription(file: &str, customer: usize, subscription: usize, day: usize) -> Value {
     let mut event = event(file, customer, day);
     event["id"] = format!("subscription-{customer:04}-{subscription}").into();
     event
 }
 
-/// The seven features of the sample data over and over, under ids of their own.
+/// An entitlements.updated with this many features. The sample's seven entitlements repeat under new feature ids.
 pub(crate) fn list(customer: usize, features: usize, resource: Option<&str>, day: usize) -> Value {
     let mut event = event("08-entitlements.updated", customer, day);
     let sample = event["entitlements"].as_array().unwrap().clone();
@@ -57,16 +57,16 @@ pub(crate) fn list(customer: usize, features: usize, resource: Option<&str>, day
     event
 }
 
-/// The fourth feature's usage.
+/// A measurement of the fourth feature of [`list`].
 pub(crate) fn measurement(file: &str, customer: usize, day: usize) -> Value {
     let mut event = event(file, customer, day);
     event["feature"]["id"] = "feature-api-calls-03".into();
     event
 }
 
-/// What makes the model's customer, which a page is of and storage is reckoned by.
-pub(crate) fn history(customer: usize) -> Vec<Value> {
-    // What a later event of the sample data carries, as if the first had carried it already.
+/// The events that create a typical customer. Pages and storage are measured on such customers.
+pub(crate) fn typical_customer(customer: usize) -> Vec<Value> {
+    // Later sample events carry more data than those of creation.
     let mut created = event("10-customer.updated", customer, 1);
     created["type"] = "customer.created".into();
     let mut events = vec![created];

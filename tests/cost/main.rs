@@ -1,5 +1,5 @@
-//! docs/cost.md: its tables are what the functions' measured requests come to at AWS's prices, and
-//! nothing else. `BYOS_BLESS=1 cargo test --workspace --test cost` writes them anew.
+//! Computes the tables of docs/cost.md from measured requests, assumptions and AWS's prices, and fails if the page differs.
+//! `BYOS_BLESS=1 cargo test --workspace --test cost` updates the page.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::cast_precision_loss)]
 
 mod assumptions;
@@ -11,44 +11,47 @@ mod tables;
 
 use std::path::Path;
 
-/// The page with what stands between a table's marks replaced.
-fn with(page: &str, name: &str, table: &str) -> String {
+/// Replaces the text between a table's markers, `<!-- name -->` and `<!-- /name -->`.
+fn replace_table(page: &str, name: &str, table: &str) -> String {
     let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->\n"));
-    let (before, rest) = page.split_once(&start).unwrap_or_else(|| panic!("docs/cost.md has no {start}"));
+    let (before, rest) = page.split_once(&start).unwrap_or_else(|| panic!("docs/cost.md has no marker {start}"));
     let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("docs/cost.md has no {end}"));
     format!("{before}{start}{table}{end}{after}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_says_what_measured_requests_cost() {
+async fn the_cost_page_has_the_computed_tables() {
     let measured = measured::measure().await;
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cost.md");
     let written = std::fs::read_to_string(&page).unwrap();
     let mut computed = written.clone();
     for (name, table) in [
         ("month", tables::month(&measured)),
-        ("ways", tables::ways(&measured)),
+        ("routes", tables::routes(&measured)),
         ("options", tables::options(&measured)),
-        ("beside", tables::beside(&measured)),
+        ("comparison", tables::comparison(&measured)),
         ("millions", tables::millions(&measured)),
-        ("fixed", tables::base()),
+        ("fixed", tables::fixed()),
         ("load", tables::load(&measured)),
         ("prices", tables::prices()),
     ] {
-        computed = with(&computed, name, &table);
+        computed = replace_table(&computed, name, &table);
     }
     if std::env::var_os("BYOS_BLESS").is_some() {
         std::fs::write(&page, &computed).unwrap();
     } else {
-        assert!(computed == written, "docs/cost.md is not what is measured: BYOS_BLESS=1 cargo test --workspace --test cost");
+        assert!(
+            computed == written,
+            "docs/cost.md is out of date. Update it with BYOS_BLESS=1 cargo test --workspace --test cost"
+        );
     }
 }
 
 #[test]
-fn the_template_has_what_the_page_bills() {
+fn the_template_has_the_resources_and_defaults_that_the_page_bills() {
     let template = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap();
-    let count = |what: &str| template.lines().filter(|line| line.trim().starts_with(what)).count() as f64;
-    // One more where customer keys are verified.
+    let count = |start: &str| template.lines().filter(|line| line.trim().starts_with(start)).count() as f64;
+    // The customer key's secret is optional and not billed on the page.
     assert_eq!(count("Type: AWS::SecretsManager::Secret"), assumptions::SECRETS + 1.0);
     assert_eq!(count("MetricName:"), assumptions::ALARM_METRICS);
     assert_eq!(count("Type: AWS::CloudWatch::Dashboard"), 1.0);

@@ -1,5 +1,5 @@
-//! What requests take, measured: the functions' own handlers, on the embedded store behind a proxy
-//! that adds up the capacity that DynamoDB tells, with the sample data of events/ as what is sent.
+//! Measures the cost of requests. The functions' handlers run on the embedded store, behind a proxy that adds up the
+//! consumed capacity, and get events and queries like those of events/.
 
 use std::{
     io,
@@ -28,14 +28,14 @@ use tokio::task::JoinSet;
 use webhook::{Webhook, WebhookSecrets};
 
 use crate::assumptions::{CPU_OF_A_BATCH, GRAPHQL_MEMORY_MB, MEMORY_MB};
-use crate::events::{FEATURES, event, history, list, measurement, subscription};
+use crate::events::{FEATURES, event, list, measurement, subscription, typical_customer};
 
-/// Customers in the store when a page is read.
+/// Number of customers in the store for queries and storage.
 const CUSTOMERS: usize = 50;
 
 const NOW: &str = "2026-11-24T00:00:00Z";
 
-/// What is asked of the functions.
+/// The kinds of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     CustomerCreated,
@@ -59,7 +59,6 @@ pub(crate) enum Kind {
     PageWithEntitlements,
 }
 
-/// The three functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Function {
     Webhook,
@@ -68,7 +67,7 @@ pub(crate) enum Function {
 }
 
 impl Function {
-    /// The function's memory, as in the template.
+    /// As in the template.
     pub(crate) fn memory_mb(self) -> f64 {
         match self {
             Self::Webhook | Self::CheckAccess => MEMORY_MB,
@@ -111,121 +110,121 @@ impl Kind {
     }
 }
 
-/// What one request took.
+/// The measured cost of one request.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Taken {
+pub(crate) struct RequestCost {
     /// Requests to DynamoDB.
     pub(crate) requests: f64,
     pub(crate) write_units: f64,
     pub(crate) read_units: f64,
-    /// The answer's body.
-    pub(crate) bytes: f64,
-    /// The line that the function logs.
-    pub(crate) line: f64,
-    /// The lines with its metrics, if they are written with it alone.
-    pub(crate) metrics: f64,
-    /// Memory of the function that answers.
+    /// The response's body.
+    pub(crate) response_bytes: f64,
+    /// The function's log line.
+    pub(crate) log_bytes: f64,
+    /// The metric lines, if they are written for this request alone.
+    pub(crate) metric_bytes: f64,
+    /// The function's memory.
     pub(crate) memory_mb: f64,
-    /// Its CPU time, as a multiple of that of another request with as many requests to DynamoDB.
+    /// CPU time relative to other requests with the same number of DynamoDB requests.
     pub(crate) cpu_factor: f64,
 }
 
-/// Bytes that DynamoDB bills, its own of each item and index entry included.
+/// Billed bytes, with DynamoDB's overhead of 100 bytes per item and index entry.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Stored {
+pub(crate) struct StoredBytes {
     pub(crate) tables: f64,
     pub(crate) indexes: f64,
 }
 
 pub(crate) struct Measured {
-    pub(crate) taken: Vec<(Kind, Taken)>,
-    /// For each customer.
-    pub(crate) stored: Stored,
-    /// An entry of the list of customers, which `totalCount` reads.
-    pub(crate) listed: f64,
+    costs: Vec<(Kind, RequestCost)>,
+    /// Per customer.
+    pub(crate) stored: StoredBytes,
+    /// Size of an entry in the index `byCustomer` of Customers, which `totalCount` reads.
+    pub(crate) index_entry_bytes: f64,
 }
 
 impl Measured {
-    pub(crate) fn of(&self, kind: Kind) -> Taken {
-        let (_, taken) = self.taken.iter().find(|(other, _)| *other == kind).unwrap();
+    pub(crate) fn cost_of(&self, kind: Kind) -> RequestCost {
+        let (_, cost) = self.costs.iter().find(|(other, _)| *other == kind).unwrap();
         let cpu_factor = if kind == Kind::Batch20 { CPU_OF_A_BATCH } else { 1.0 };
-        Taken { memory_mb: kind.function().memory_mb(), cpu_factor, ..*taken }
+        RequestCost { memory_mb: kind.function().memory_mb(), cpu_factor, ..*cost }
     }
 }
 
-/// Adds what a request to DynamoDB took to the rest.
-fn add(taken: &mut Taken, operation: &str, answer: &Value) {
+/// Adds a request to DynamoDB.
+fn add(cost: &mut RequestCost, operation: &str, answer: &Value) {
     if answer["__type"].as_str().is_some_and(|error| error.ends_with("ConditionalCheckFailedException")) {
-        // DynamoDB reports no capacity for it, and bills the size of the item as it is.
+        // DynamoDB reports no capacity for a failed condition, and bills the size of the stored item.
         let bytes: usize =
             answer["Item"].as_object().into_iter().flatten().map(|(name, value)| name.len() + value.to_string().len()).sum();
-        taken.requests += 1.0;
-        taken.write_units += (bytes as f64 / 1_024.0).ceil().max(1.0);
+        cost.requests += 1.0;
+        cost.write_units += (bytes as f64 / 1_024.0).ceil().max(1.0);
         return;
     }
     let consumed = &answer["ConsumedCapacity"];
     let tables = consumed.as_array().map_or_else(|| std::slice::from_ref(consumed), Vec::as_slice);
     let units =
-        |table: &Value| table["CapacityUnits"].as_f64().unwrap_or_else(|| panic!("{operation} tells no capacity: {answer}"));
+        |table: &Value| table["CapacityUnits"].as_f64().unwrap_or_else(|| panic!("{operation} reports no capacity: {answer}"));
     let units: f64 = tables.iter().map(units).sum();
-    taken.requests += 1.0;
+    cost.requests += 1.0;
     match operation {
-        "GetItem" | "BatchGetItem" | "Query" => taken.read_units += units,
-        "UpdateItem" | "DeleteItem" | "PutItem" => taken.write_units += units,
-        other => panic!("{other} is neither a read nor a write"),
+        "GetItem" | "BatchGetItem" | "Query" => cost.read_units += units,
+        "UpdateItem" | "DeleteItem" | "PutItem" => cost.write_units += units,
+        other => panic!("unexpected operation {other}"),
     }
 }
 
-/// The functions on one store, by two ways: behind the meter, and past it.
+/// The functions on one store, with and without cost tracking.
 struct Stacks {
-    metered: Gateway,
-    taken: Arc<Mutex<Taken>>,
-    printed: Captured,
-    direct: Arc<Gateway>,
+    tracked: Gateway,
+    cost: Arc<Mutex<RequestCost>>,
+    output: Captured,
+    untracked: Arc<Gateway>,
     embedded: Embedded,
 }
 
 impl Stacks {
     async fn start() -> Self {
         let embedded = Embedded::in_memory().await.unwrap();
-        let taken = Arc::<Mutex<Taken>>::default();
-        let summed = Arc::clone(&taken);
-        let metered = testkit::store::rewriting(
+        let cost = Arc::<Mutex<RequestCost>>::default();
+        let sum = Arc::clone(&cost);
+        let tracked = testkit::store::proxied_with_rewrite(
             &embedded,
             usize::MAX,
             Arc::new(move |operation, _, answer| {
-                add(&mut summed.lock().unwrap(), operation, &answer);
+                add(&mut sum.lock().unwrap(), operation, &answer);
                 answer
             }),
         );
-        let printed = Captured::default();
-        // With each request the metrics are due.
+        let output = Captured::default();
+        // The clock advances so that each request writes its metrics.
         let seconds = AtomicI64::new(0);
         let clock = Clock::of(move || {
             NOW.parse::<Timestamp>().unwrap() + WRITE_INTERVAL * i32::try_from(seconds.fetch_add(1, Ordering::Relaxed)).unwrap()
         });
         let settings = Settings { namespace: Some("byos-stigg".to_owned()), level: MetricLevel::Basic, one_in: NonZeroU64::MIN };
-        let recorder = Arc::new(Recorder::to(printed.clone(), clock, settings));
-        let metered = gateway(metered.await.store, &recorder);
-        let direct = Arc::new(gateway(embedded.store.clone(), &recorder));
-        Self { metered, taken, printed, direct, embedded }
+        let recorder = Arc::new(Recorder::to(output.clone(), clock, settings));
+        let tracked = gateway(tracked.await.store, &recorder);
+        let untracked = Arc::new(gateway(embedded.store.clone(), &recorder));
+        Self { tracked, cost, output, untracked, embedded }
     }
 
-    async fn ask(&self, path: &str, body: &Value) -> Taken {
-        *self.taken.lock().unwrap() = Taken::default();
-        self.printed.take();
-        let bytes = ask(&self.metered, path, body).await as f64;
-        let printed = self.printed.take();
-        let length = |of_metrics: bool| -> f64 {
-            let lines = printed.split_inclusive('\n').filter(|line| line.contains("\"_aws\"") == of_metrics);
-            lines.map(|line| as_on_lambda(line).len() as f64).sum()
+    async fn send(&self, path: &str, body: &Value) -> RequestCost {
+        *self.cost.lock().unwrap() = RequestCost::default();
+        self.output.take();
+        let response_bytes = send(&self.tracked, path, body).await as f64;
+        let output = self.output.take();
+        let length = |is_metric: bool| -> f64 {
+            let lines = output.split_inclusive('\n').filter(|line| line.contains("\"_aws\"") == is_metric);
+            lines.map(|line| normalize(line).len() as f64).sum()
         };
-        Taken { bytes, line: length(false), metrics: length(true), ..*self.taken.lock().unwrap() }
+        RequestCost { response_bytes, log_bytes: length(false), metric_bytes: length(true), ..*self.cost.lock().unwrap() }
     }
 }
 
-/// The line with Lambda's id of the invocation, and with the same times in each run.
-fn as_on_lambda(line: &str) -> String {
+/// Replaces the request id by one of Lambda's length, and times by a constant, so that lengths are the same in each run.
+fn normalize(line: &str) -> String {
     let mut line: Map<String, Value> = serde_json::from_str(line).unwrap();
     for (name, value) in [
         ("request_id", json!("00000000-0000-4000-8000-000000000000")),
@@ -239,7 +238,7 @@ fn as_on_lambda(line: &str) -> String {
     format!("{}\n", Value::Object(line))
 }
 
-/// The functions as they are deployed, on this store.
+/// The functions with the options of a deployment.
 fn gateway(store: Store, recorder: &Arc<Recorder>) -> Gateway {
     let clock = Clock::of(|| NOW.parse().unwrap());
     let token = Secret::new("token", None).unwrap();
@@ -252,7 +251,8 @@ fn gateway(store: Store, recorder: &Arc<Recorder>) -> Gateway {
     )
 }
 
-async fn ask(gateway: &Gateway, path: &str, body: &Value) -> usize {
+/// Returns the length of the response's body. Fails if the request has no effect or gets an error.
+async fn send(gateway: &Gateway, path: &str, body: &Value) -> usize {
     let request = Request::post(path)
         .header("stigg-webhooks-secret", "secret")
         .header("authorization", "Bearer token")
@@ -271,7 +271,7 @@ fn query(text: &str) -> Value {
     json!({ "query": text })
 }
 
-/// The query of the example's README, for a page, without totalCount.
+/// The query of the example's README for a page of 50, without totalCount.
 fn page(entitlements: &str) -> Value {
     query(&format!(
         "query CustomersAndSubscriptions {{ customers(first: 50) {{ nodes {{ createdAt updatedAt customerId name email {entitlements}
@@ -280,7 +280,8 @@ fn page(entitlements: &str) -> Value {
     ))
 }
 
-const ONE: &str = "{ customer(customerId: \"customer-0003\") { createdAt updatedAt customerId name email billingId entitlements
+const ONE_CUSTOMER: &str =
+    "{ customer(customerId: \"customer-0003\") { createdAt updatedAt customerId name email billingId entitlements
                    subscriptions { nodes { subscriptionId planId planName status startDate endDate } } } }";
 
 /// A check of each of the customer's features.
@@ -291,11 +292,11 @@ fn batch(customer: usize) -> Value {
     json!({"customerId": list["customer"]["id"], "checks": checks})
 }
 
-/// Every kind of request, each on what the ones before it left.
-async fn requests(stacks: &Stacks) -> Vec<(Kind, Taken)> {
+/// Sends the events and checks in order and returns their costs. Steps without a kind only prepare the store.
+async fn event_and_check_costs(stacks: &Stacks) -> Vec<(Kind, RequestCost)> {
     let check = |resource: Value| json!({"customerId": "customer-0001", "featureId": "feature-sso-00", "resourceId": resource});
     let steps = [
-        // A deployed process reads the replica's environment while it starts, this one with the first event.
+        // A deployed function reads the replica's environment at start, this one at the first event.
         (None, "/webhook", event("01-customer.created", 9_999, 1)),
         (Some(Kind::CustomerCreated), "/webhook", event("01-customer.created", 0, 1)),
         (Some(Kind::CustomerUpdated), "/webhook", event("10-customer.updated", 0, 2)),
@@ -323,34 +324,35 @@ async fn requests(stacks: &Stacks) -> Vec<(Kind, Taken)> {
         (Some(Kind::Entitlements50), "/webhook", list(2, 50, None, 3)),
         (Some(Kind::MeasurementWithoutTime), "/webhook", measurement("09-measurement.reported", 2, 4)),
     ];
-    let mut taken = Vec::new();
+    let mut costs = Vec::new();
     for (kind, path, body) in steps {
-        let spent = stacks.ask(path, &body).await;
-        taken.extend(kind.map(|kind| (kind, spent)));
+        let cost = stacks.send(path, &body).await;
+        costs.extend(kind.map(|kind| (kind, cost)));
     }
-    taken
+    costs
 }
 
-/// Customers with all that the model's customer has.
+/// Writes [`CUSTOMERS`] typical customers.
 async fn populate(stacks: &Stacks) {
     const WRITERS: usize = 4;
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
-        let stack = Arc::clone(&stacks.direct);
+        let gateway = Arc::clone(&stacks.untracked);
         writers.spawn(async move {
-            for event in (writer..CUSTOMERS).step_by(WRITERS).flat_map(history) {
-                ask(&stack, "/webhook", &event).await;
+            for event in (writer..CUSTOMERS).step_by(WRITERS).flat_map(typical_customer) {
+                send(&gateway, "/webhook", &event).await;
             }
         });
     }
     writers.join_all().await;
 }
 
-async fn stored(store: &Store, table: &str, index: Option<&str>) -> (f64, usize) {
+/// The billed bytes and the number of items of a table or an index.
+async fn scan_size(store: &Store, table: &str, index: Option<&str>) -> (f64, usize) {
     let length = |value: &AttributeValue| match value {
         AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
         AttributeValue::B(bytes) => bytes.as_ref().len(),
-        other => panic!("no item of these has {other:?}"),
+        other => panic!("unexpected attribute {other:?}"),
     };
     let scan = store.client().scan().table_name(table).set_index_name(index.map(str::to_owned));
     let items: Result<Vec<_>, _> = scan.into_paginator().items().send().collect().await;
@@ -359,36 +361,37 @@ async fn stored(store: &Store, table: &str, index: Option<&str>) -> (f64, usize)
     (bytes.sum::<usize>() as f64, items.len())
 }
 
-async fn storage(store: &Store) -> (Stored, f64) {
-    let mut sum = Stored::default();
-    let mut listed = 0.0;
+/// The stored bytes per customer, and the size of an entry of `byCustomer`.
+async fn storage(store: &Store) -> (StoredBytes, f64) {
+    let mut sum = StoredBytes::default();
+    let mut index_entry_bytes = 0.0;
     for table in [&store.tables().customers, &store.tables().subscriptions] {
-        sum.tables += stored(store, table, None).await.0;
+        sum.tables += scan_size(store, table, None).await.0;
         let described = store.client().describe_table().table_name(table).send().await.unwrap();
         for index in described.table().unwrap().global_secondary_indexes() {
-            let (bytes, entries) = stored(store, table, index.index_name()).await;
+            let (bytes, entries) = scan_size(store, table, index.index_name()).await;
             sum.indexes += bytes;
             if (table, index.index_name()) == (&store.tables().customers, Some("byCustomer")) {
-                // Reads are of the item alone.
-                listed = bytes / entries as f64 - 100.0;
+                // Reads are billed without the overhead of 100 bytes.
+                index_entry_bytes = bytes / entries as f64 - 100.0;
             }
         }
     }
-    let each = CUSTOMERS as f64;
-    (Stored { tables: sum.tables / each, indexes: sum.indexes / each }, listed)
+    let customers = CUSTOMERS as f64;
+    (StoredBytes { tables: sum.tables / customers, indexes: sum.indexes / customers }, index_entry_bytes)
 }
 
 pub(crate) async fn measure() -> Measured {
-    // The lines of requests follow the level of the log.
+    // Request lines are only written at level INFO.
     tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::INFO).with_writer(io::sink).init();
-    let mut taken = requests(&Stacks::start().await).await;
+    let mut costs = event_and_check_costs(&Stacks::start().await).await;
     let stacks = Stacks::start().await;
     populate(&stacks).await;
     for (kind, body) in
-        [(Kind::OneCustomer, query(ONE)), (Kind::Page, page("")), (Kind::PageWithEntitlements, page("entitlements"))]
+        [(Kind::OneCustomer, query(ONE_CUSTOMER)), (Kind::Page, page("")), (Kind::PageWithEntitlements, page("entitlements"))]
     {
-        taken.push((kind, stacks.ask("/graphql", &body).await));
+        costs.push((kind, stacks.send("/graphql", &body).await));
     }
-    let (stored, listed) = storage(&stacks.embedded.store).await;
-    Measured { taken, stored, listed }
+    let (stored, index_entry_bytes) = storage(&stacks.embedded.store).await;
+    Measured { costs, stored, index_entry_bytes }
 }

@@ -1,29 +1,29 @@
-//! What AWS asks for in us-east-1, on demand, in dollars, before any free tier. The pages of AWS fill
-//! their tables in the browser, so each figure was read where it is quoted, on the date given.
+//! AWS's prices in us-east-1, on demand, in dollars, without free tiers. AWS's pages load their tables in the browser, so each
+//! figure is from a source that quotes it, with the source's date.
 
-/// Hours of a month, as AWS's own examples count them.
+/// Hours of a month, as in AWS's own examples.
 pub(crate) const HOURS: f64 = 730.0;
 
 pub(crate) struct Price {
-    pub(crate) what: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) dollars: f64,
-    /// How many units that buys.
+    /// Number of units for `dollars`.
     pub(crate) units: f64,
     pub(crate) unit: &'static str,
-    /// AWS's page of it.
+    /// AWS's page with the price.
     pub(crate) page: &'static str,
-    /// Where the figure was read, and of when that is.
-    pub(crate) read: &'static str,
+    /// Source of the figure, and its date.
+    pub(crate) source: &'static str,
 }
 
 impl Price {
-    /// What so many units cost.
+    /// Dollars for this number of units.
     pub(crate) fn of(&self, units: f64) -> f64 {
         units * self.dollars / self.units
     }
 }
 
-/// A price that falls with the volume of a month: up to how many units each of them holds.
+/// Prices that fall with the volume of a month: upper limit of units, and price of the units up to it.
 pub(crate) type Tiers<const N: usize> = [(f64, &'static Price); N];
 
 pub(crate) fn tiered<const N: usize>(units: f64, tiers: &Tiers<N>) -> f64 {
@@ -37,9 +37,9 @@ pub(crate) fn tiered<const N: usize>(units: f64, tiers: &Tiers<N>) -> f64 {
 }
 
 macro_rules! prices {
-    ($($name:ident: $what:literal, $dollars:literal / $units:literal $unit:literal, $page:literal, $read:literal;)*) => {
+    ($($name:ident: $title:literal, $dollars:literal / $units:literal $unit:literal, $page:literal, $source:literal;)*) => {
         $(pub(crate) static $name: Price =
-            Price { what: $what, dollars: $dollars, units: $units, unit: $unit, page: $page, read: $read };)*
+            Price { name: $title, dollars: $dollars, units: $units, unit: $unit, page: $page, source: $source };)*
         pub(crate) static ALL: &[&Price] = &[$(&$name),*];
     };
 }
@@ -54,10 +54,10 @@ prices! {
     X86: "Lambda duration, x86_64", 0.0000166667 / 1.0 "GB-second", "aws.amazon.com/lambda/pricing", "cloudchipr.com/blog/aws-lambda-pricing, 2024";
     HTTP_API: "API Gateway, HTTP API, to 300 million a month", 1.00 / 1e6 "million requests of 512 KB", "aws.amazon.com/api-gateway/pricing", "the page's own examples, as of 2026-09-20";
     HTTP_API_NEXT: "… beyond", 0.90 / 1e6 "million requests of 512 KB", "aws.amazon.com/api-gateway/pricing", "the page's own examples, as of 2026-09-20";
-    LOGS: "CloudWatch Logs of Lambda, to 10 TB a month", 0.50 / 1.0 "GB taken in", "aws.amazon.com/cloudwatch/pricing", "factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards, 2026-06-13";
-    LOGS_TO_30: "… to 30 TB", 0.25 / 1.0 "GB taken in", "aws.amazon.com/cloudwatch/pricing", "a public repository, undated; duckbillgroup.com/?p=9080, May 2025, has a sum that agrees";
-    LOGS_TO_50: "… to 50 TB", 0.10 / 1.0 "GB taken in", "aws.amazon.com/cloudwatch/pricing", "a public repository, undated; duckbillgroup.com/?p=9080, May 2025, has a sum that agrees";
-    LOGS_NEXT: "… beyond", 0.05 / 1.0 "GB taken in", "aws.amazon.com/cloudwatch/pricing", "a public repository, undated; duckbillgroup.com/?p=9080, May 2025, has a sum that agrees";
+    LOGS: "CloudWatch Logs of Lambda, to 10 TB a month", 0.50 / 1.0 "GB ingested", "aws.amazon.com/cloudwatch/pricing", "factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards, 2026-06-13";
+    LOGS_TO_30: "… to 30 TB", 0.25 / 1.0 "GB ingested", "aws.amazon.com/cloudwatch/pricing", "a public repository, undated; duckbillgroup.com/?p=9080, May 2025, has a sum that agrees";
+    LOGS_TO_50: "… to 50 TB", 0.10 / 1.0 "GB ingested", "aws.amazon.com/cloudwatch/pricing", "a public repository, undated; duckbillgroup.com/?p=9080, May 2025, has a sum that agrees";
+    LOGS_NEXT: "… beyond", 0.05 / 1.0 "GB ingested", "aws.amazon.com/cloudwatch/pricing", "a public repository, undated; duckbillgroup.com/?p=9080, May 2025, has a sum that agrees";
     LOGS_KEPT: "CloudWatch Logs kept", 0.03 / 1.0 "GB-month", "aws.amazon.com/cloudwatch/pricing", "hykell.com/kb/platform-specific-guides/aws-cloudwatch-logs-pricing, undated";
     METRIC: "CloudWatch custom metrics, by the hour they are sent", 0.30 / 1.0 "metric and month", "aws.amazon.com/cloudwatch/pricing", "signoz.io/guides/cloudwatch-pricing, 2026-02-15";
     ALARM: "CloudWatch alarms", 0.10 / 1.0 "alarm and month", "aws.amazon.com/cloudwatch/pricing", "github.com/api-evangelist/cloudwatch, 2026-05-05";

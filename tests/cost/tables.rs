@@ -6,8 +6,8 @@ use crate::{
     assumptions::{LOAD, PEAK, SIZES, TASK_VCPU},
     measured::{Kind, Measured},
     model::{
-        API_GATEWAY, BATCH, DIRECT, FUNCTION_URL, KINDS, Month, Options, Usage, Way, always_on, billed_ms, fargate_vcpu, fixed,
-        million,
+        API_GATEWAY, BATCH, DIRECT, FUNCTION_URL, KINDS, Month, Options, Route, Usage, always_on, bill_of_million, billed_ms,
+        fargate_vcpu, fixed_costs,
     },
     prices::{ALL, ARM, READS, X86},
 };
@@ -25,7 +25,7 @@ fn dollars(value: f64) -> String {
     number(cents, if cents < 1_000.0 { 2 } else { 0 })
 }
 
-/// A number without a tail of zeros.
+/// A number without trailing zeros.
 fn plain(value: f64) -> String {
     let text = number(value, 10);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -35,9 +35,9 @@ fn months(measured: &Measured) -> [Month; 3] {
     SIZES.map(|customers| Month::of(measured, customers))
 }
 
-fn row(table: &mut String, what: &str, cells: impl IntoIterator<Item = String>) {
+fn row(table: &mut String, label: &str, cells: impl IntoIterator<Item = String>) {
     let cells: Vec<String> = cells.into_iter().collect();
-    writeln!(table, "| {what} | {} |", cells.join(" | ")).unwrap();
+    writeln!(table, "| {label} | {} |", cells.join(" | ")).unwrap();
 }
 
 pub(crate) fn month(measured: &Measured) -> String {
@@ -45,7 +45,7 @@ pub(crate) fn month(measured: &Measured) -> String {
     let mut table = String::from("| dollars a month | 1,000 customers | 100,000 | 10 million |\n|---|--:|--:|--:|\n");
     type Line = (&'static str, fn(&Month) -> f64);
     let lines: [Line; 8] = [
-        ("fixed: see below", |month| month.fixed),
+        ("fixed, see below", |month| month.fixed),
         ("API Gateway", |month| month.bill.gateway),
         ("Lambda", |month| month.bill.lambda),
         ("DynamoDB, reads and writes", |month| month.bill.dynamodb),
@@ -54,12 +54,12 @@ pub(crate) fn month(measured: &Measured) -> String {
         ("data out", |month| month.bill.transfer),
         ("Secrets Manager, calls", |month| month.secret_reads),
     ];
-    for (what, of) in lines {
-        row(&mut table, what, months.iter().map(|month| dollars(of(month))));
+    for (label, figure) in lines {
+        row(&mut table, label, months.iter().map(|month| dollars(figure(month))));
     }
-    row(&mut table, "**together**", months.iter().map(|month| format!("**{}**", dollars(month.sum()))));
+    row(&mut table, "**total**", months.iter().map(|month| format!("**{}**", dollars(month.sum()))));
     let each = months.iter().zip(SIZES).map(|(month, customers)| number(month.sum() / customers, 4));
-    row(&mut table, "for each customer", each);
+    row(&mut table, "per customer", each);
     let busy = months.iter().map(|month| {
         let each = month.requests_a_second();
         number(each, usize::from(each < 100.0))
@@ -69,52 +69,55 @@ pub(crate) fn month(measured: &Measured) -> String {
     table
 }
 
-pub(crate) fn beside(measured: &Measured) -> String {
+pub(crate) fn comparison(measured: &Measured) -> String {
     let mut table = String::from("| dollars a month | one of each | two of each |\n|---|--:|--:|\n");
     let parts = always_on();
-    for (what, one, two) in parts {
-        row(&mut table, what, [dollars(one), dollars(two)]);
+    for (part, one, two) in parts {
+        row(&mut table, part, [dollars(one), dollars(two)]);
     }
     let [one, two] = [parts.iter().map(|part| part.1).sum::<f64>(), parts.iter().map(|part| part.2).sum::<f64>()];
-    row(&mut table, "**together**", [format!("**{}**", dollars(one)), format!("**{}**", dollars(two))]);
+    row(&mut table, "**total**", [format!("**{}**", dollars(one)), format!("**{}**", dollars(two))]);
 
-    let ways = [API_GATEWAY, FUNCTION_URL].map(|way| (way, SIZES.map(|customers| of_way(measured, customers, way))));
+    let routes =
+        [API_GATEWAY, FUNCTION_URL].map(|route| (route, SIZES.map(|customers| month_with_route(measured, customers, route))));
     table += "\n| dollars a month | 1,000 customers | 100,000 | 10 million |\n|---|--:|--:|--:|\n";
-    for (way, months) in &ways {
-        row(&mut table, &format!("this stack, checks by {}", way.name), months.iter().map(|month| dollars(month.sum())));
+    for (route, months) in &routes {
+        row(&mut table, &format!("this stack, checks by {}", route.name), months.iter().map(|month| dollars(month.sum())));
     }
-    for (way, months) in &ways {
+    for (route, months) in &routes {
         let more = months.iter().map(|month| {
             let more = month.sum() - two;
             if month.node_vcpus >= 2.0 * TASK_VCPU { "—".to_owned() } else { signed(more) }
         });
-        row(&mut table, &format!("… more than two of each, by {} (— where those can't carry it)", way.name), more);
+        row(&mut table, &format!("… compared with two of each, by {} (— if those are too small)", route.name), more);
     }
     let months = months(measured);
     row(
         &mut table,
-        &format!("vCPUs that the example and its database keep busy at the peak ({PEAK} × the average)"),
+        &format!("vCPUs that the example and its database need at the peak ({PEAK} × the average)"),
         months.iter().map(|month| plain((month.node_vcpus * 1e4).round() / 1e4)),
     );
     let enough = |month: &Month| if month.node_vcpus < TASK_VCPU { "yes" } else { "no" }.to_owned();
-    row(&mut table, "which the set-up of one of each has", months.iter().map(enough));
+    row(&mut table, "one of each is enough", months.iter().map(enough));
 
-    let as_dear = |dollars: f64, way: Way| {
-        let thousands = (1..).find(|thousands| of_way(measured, f64::from(*thousands) * 1e3, way).sum() >= dollars).unwrap();
+    // The number of customers at which this stack costs as much.
+    let break_even = |dollars: f64, route: Route| {
+        let cost = |thousands: i32| month_with_route(measured, f64::from(thousands) * 1e3, route).sum();
+        let thousands = (1..).find(|thousands| cost(*thousands) >= dollars).unwrap();
         number(f64::from(thousands) * 1e3, 0)
     };
     let [_, large, largest] = &months;
     writeln!(
         table,
-        "\nThe always-on machines win from some {} customers on with one of each, and from {} with two of each; \
-         where checks take the function URL, from {} and {}. \
-         A task of {TASK_VCPU} vCPU is busy all of the peak at some {},000 customers, if all of the CPU is its own. \
-         At 10 million the example needs some {} vCPUs to be half busy at the peak: {} dollars a month of Fargate, \
-         and a database to match, which is not priced here.",
-        as_dear(one, API_GATEWAY),
-        as_dear(two, API_GATEWAY),
-        as_dear(one, FUNCTION_URL),
-        as_dear(two, FUNCTION_URL),
+        "\nThe always-on machines are cheaper from some {} customers with one of each, and from {} with two of each; \
+         if checks use the function URL, from {} and {}. \
+         At some {},000 customers, the peak needs all of a task of {TASK_VCPU} vCPU. \
+         At 10 million, the example needs some {} vCPUs to be half busy at the peak: {} dollars a month of Fargate, \
+         plus a database of that size, which is not priced here.",
+        break_even(one, API_GATEWAY),
+        break_even(two, API_GATEWAY),
+        break_even(one, FUNCTION_URL),
+        break_even(two, FUNCTION_URL),
         number((TASK_VCPU / large.node_vcpus * SIZES[1] / 1e3).floor(), 0),
         number((2.0 * largest.node_vcpus).ceil(), 0),
         dollars((2.0 * largest.node_vcpus).ceil() * fargate_vcpu()),
@@ -123,8 +126,8 @@ pub(crate) fn beside(measured: &Measured) -> String {
     table
 }
 
-fn of_way(measured: &Measured, customers: f64, way: Way) -> Month {
-    Month::with(measured, customers, way, &Options::DEFAULT)
+fn month_with_route(measured: &Measured, customers: f64, route: Route) -> Month {
+    Month::with(measured, customers, route, &Options::DEFAULT)
 }
 
 /// Dollars with their sign.
@@ -132,16 +135,16 @@ fn signed(value: f64) -> String {
     if value < 0.0 { format!("−{}", dollars(-value)) } else { format!("+{}", dollars(value)) }
 }
 
-pub(crate) fn ways(measured: &Measured) -> String {
+pub(crate) fn routes(measured: &Measured) -> String {
     let mut table = String::from(
         "| checks by | a million checks | 1,000 customers, a month | 100,000 | 10 million |\n|---|--:|--:|--:|--:|\n",
     );
-    for way in [API_GATEWAY, FUNCTION_URL, DIRECT] {
-        for way in [way, way.in_batches()] {
-            let (kind, checks) = if way.batched { (Kind::Batch20, BATCH) } else { (Kind::Check, 1.0) };
-            let million = million(measured, kind, way).sum() / checks;
-            let months = SIZES.map(|customers| dollars(of_way(measured, customers, way).sum()));
-            let name = if way.batched { format!("{}, 20 at a time", way.name) } else { way.name.to_owned() };
+    for route in [API_GATEWAY, FUNCTION_URL, DIRECT] {
+        for route in [route, route.in_batches()] {
+            let (kind, checks) = if route.batched { (Kind::Batch20, BATCH) } else { (Kind::Check, 1.0) };
+            let million = bill_of_million(measured, kind, route).sum() / checks;
+            let months = SIZES.map(|customers| dollars(month_with_route(measured, customers, route).sum()));
+            let name = if route.batched { format!("{}, 20 at a time", route.name) } else { route.name.to_owned() };
             row(&mut table, &name, [dollars(million)].into_iter().chain(months));
         }
     }
@@ -151,7 +154,7 @@ pub(crate) fn ways(measured: &Measured) -> String {
 pub(crate) fn options(measured: &Measured) -> String {
     let mut table = String::from("| parameter | 1,000 customers | 100,000 | 10 million |\n|---|--:|--:|--:|\n");
     let default = Options::DEFAULT;
-    for (what, options) in [
+    for (parameter, options) in [
         ("`CheckLogSampling=1`", Options { check_log_sampling: 1.0, ..default }),
         ("`EventLogSampling=100`", Options { event_log_sampling: 100.0, ..default }),
         ("`ApiAccessLogs=on`", Options { access_logs: true, ..default }),
@@ -164,7 +167,7 @@ pub(crate) fn options(measured: &Measured) -> String {
             let [with, without] = [&options, &default].map(|options| Month::with(measured, customers, API_GATEWAY, options));
             signed(with.sum() - without.sum())
         });
-        row(&mut table, what, more);
+        row(&mut table, parameter, more);
     }
     table
 }
@@ -172,49 +175,50 @@ pub(crate) fn options(measured: &Measured) -> String {
 pub(crate) fn millions(measured: &Measured) -> String {
     let mut table = String::from(
         "| a million of | DynamoDB requests, write units, read units of each | billed ms | API Gateway | Lambda | DynamoDB | logs | \
-         data out | together, dollars |\n|---|---|--:|--:|--:|--:|--:|--:|--:|\n",
+         data out | total, dollars |\n|---|---|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for kind in KINDS {
-        let taken = measured.of(*kind);
-        let bill = million(measured, *kind, API_GATEWAY);
-        let counts = [taken.requests, taken.write_units, taken.read_units].map(plain).join(", ");
+        let cost = measured.cost_of(*kind);
+        let bill = bill_of_million(measured, *kind, API_GATEWAY);
+        let counts = [cost.requests, cost.write_units, cost.read_units].map(plain).join(", ");
         let parts = [bill.gateway, bill.lambda, bill.dynamodb, bill.logs, bill.transfer].map(dollars);
-        let cells = [counts, plain(billed_ms(&taken))].into_iter().chain(parts).chain([format!("**{}**", dollars(bill.sum()))]);
+        let cells = [counts, plain(billed_ms(&cost))].into_iter().chain(parts).chain([format!("**{}**", dollars(bill.sum()))]);
         row(&mut table, kind.name(), cells);
     }
-    let [one, many] = [Kind::Entitlements1, Kind::Entitlements50].map(|kind| million(measured, kind, API_GATEWAY).dynamodb);
+    let [one, many] =
+        [Kind::Entitlements1, Kind::Entitlements50].map(|kind| bill_of_million(measured, kind, API_GATEWAY).dynamodb);
     let check = Usage::of(measured, Kind::Check, 1e6, API_GATEWAY, &Options::DEFAULT).gb_seconds;
-    let page = measured.of(Kind::PageWithEntitlements);
+    let page = measured.cost_of(Kind::PageWithEntitlements);
     writeln!(
         table,
-        "\n- A feature more in a list is {} dollars of DynamoDB more a million lists.\n\
+        "\n- Each additional feature in a list adds {} dollars of DynamoDB per million lists.\n\
          - On x86_64 the duration of a million checks costs {} dollars; on arm64, {}.\n\
          - An answer to the README's query has {} KB. Its `totalCount`, left out above, reads the keys of all customers: \
-         {} dollars more a million queries for each 1,000 customers.",
+         {} dollars more per million queries for each 1,000 customers.",
         dollars((many - one) / 49.0),
         number(X86.of(check), 3),
         number(ARM.of(check), 3),
-        number(page.bytes / 1e3, 0),
-        dollars(1e6 * READS.of(1e3 * measured.listed / 8_192.0)),
+        number(page.response_bytes / 1e3, 0),
+        dollars(1e6 * READS.of(1e3 * measured.index_entry_bytes / 8_192.0)),
     )
     .unwrap();
     table
 }
 
-pub(crate) fn base() -> String {
+pub(crate) fn fixed() -> String {
     let mut table = String::from("| fixed | dollars a month |\n|---|--:|\n");
-    let parts = fixed();
-    for (what, price) in parts {
-        row(&mut table, what, [dollars(price)]);
+    let parts = fixed_costs();
+    for (part, price) in parts {
+        row(&mut table, part, [dollars(price)]);
     }
-    row(&mut table, "**together**", [format!("**{}**", dollars(parts.iter().map(|part| part.1).sum()))]);
+    row(&mut table, "**total**", [format!("**{}**", dollars(parts.iter().map(|part| part.1).sum()))]);
     table
 }
 
 pub(crate) fn load(measured: &Measured) -> String {
-    let mut table = String::from("| for each customer, a month | |\n|---|--:|\n");
-    for (kind, often) in LOAD {
-        row(&mut table, kind.name(), [plain(*often)]);
+    let mut table = String::from("| requests per customer and month | |\n|---|--:|\n");
+    for (kind, per_month) in LOAD {
+        row(&mut table, kind.name(), [plain(*per_month)]);
     }
     writeln!(
         table,
@@ -227,11 +231,11 @@ pub(crate) fn load(measured: &Measured) -> String {
 }
 
 pub(crate) fn prices() -> String {
-    let mut table = String::from("| | dollars | for a | AWS's page | read where and when |\n|---|--:|---|---|---|\n");
+    let mut table = String::from("| | dollars | per | AWS's page | source and its date |\n|---|--:|---|---|---|\n");
     for price in ALL {
         let decimals = if (price.dollars * 100.0).fract() == 0.0 { number(price.dollars, 2) } else { plain(price.dollars) };
-        let cells = [decimals, price.unit.to_owned(), price.page.to_owned(), price.read.to_owned()];
-        row(&mut table, price.what, cells);
+        let cells = [decimals, price.unit.to_owned(), price.page.to_owned(), price.source.to_owned()];
+        row(&mut table, price.name, cells);
     }
     table
 }

@@ -1,9 +1,8 @@
-//! The promise: deliver any history of events in any order, with any duplicates, and every answer and
-//! the visible stored state are the same as if each had come once and in order.
+//! The promise: deliver any history of events in any order, with any duplicates, and every answer and the visible state
+//! are the same as if each event had come once and in order.
 //!
-//! Each random history is delivered to an empty embedded store in order and in random orders with
-//! repeats, through the webhook's own handler. Answers and state must be the same, and must be what
-//! a plain, sequential model says, which knows nothing of registers.
+//! Each random history is delivered to empty stores through the webhook's handler: once in order, and in random orders
+//! with duplicates. Answers and state must be equal, and must match a sequential model without registers.
 
 use std::sync::{
     Arc,
@@ -18,29 +17,29 @@ use proptest::{
 use runtime::secret::Secret;
 use serde_json::Value;
 use testkit::fake_aws::Sqs;
-use testkit::histories::{self, Replica, as_the_model_says, clock_at, history, post};
+use testkit::histories::{self, Replica, clock_at, history, model_view, post};
 use testkit::model::{BASE, Event};
 use webhook::{Batch, Message, Queue, Webhook, WebhookSecrets};
 
-/// A webhook whose store can be cut off, with a queue for what it does not take then.
-struct CutOff {
+/// A webhook with a queue, and a store that can be cut off.
+struct InterruptibleWebhook {
     webhook: Webhook,
-    /// How many more requests reach the store.
-    left: Arc<AtomicUsize>,
+    /// Number of requests that still reach the store.
+    requests_left: Arc<AtomicUsize>,
     sqs: Sqs,
 }
 
-impl CutOff {
-    async fn from(replica: &Replica) -> Self {
+impl InterruptibleWebhook {
+    async fn on_store_of(replica: &Replica) -> Self {
         let proxied = testkit::store::proxied(&replica.embedded, usize::MAX).await;
         let sqs = Sqs::start().await.unwrap();
         let secrets = WebhookSecrets::from(Secret::new("secret", None).unwrap());
         let queue = Queue::new(sqs.client(), sqs.queue_url());
         let webhook = Webhook::new(proxied.store, secrets, clock_at(&replica.now)).with_queue(Some(queue));
-        Self { webhook, left: proxied.left, sqs }
+        Self { webhook, requests_left: proxied.requests_left, sqs }
     }
 
-    /// Writes what is in the queue, the newest first, as Lambda's poller would have it.
+    /// Delivers all messages of the queue as one batch, as Lambda's poller does. The newest event comes first.
     async fn drain(&self) {
         let messages = self.sqs.messages().into_iter().rev().map(|(message_id, body)| Message { message_id, body });
         let failures = self.webhook.drain(Batch { messages: messages.collect() }, None).await;
@@ -49,14 +48,15 @@ impl CutOff {
     }
 }
 
-/// Runs [`histories::count`] histories, the same each time; with `BYOS_HISTORIES` that many new ones. Each is delivered in
-/// order to a store of its own first, where the answers must be the model's.
+/// Runs `check` on [`histories::count`] histories with a fixed seed, or on `BYOS_HISTORIES` histories with a random seed.
+/// Each history is first delivered in order, where the answers must match the model. `check` gets the events, the orders of
+/// arrival and the expected answers.
 fn for_each_history(count: u32, check: impl AsyncFn(&[Event], &[Vec<usize>], &Value) -> Result<(), TestCaseError>) {
-    let wanted = std::env::var("BYOS_HISTORIES").ok().and_then(|count| count.parse().ok());
-    let cases = wanted.unwrap_or_else(|| histories::count(count));
+    let requested = std::env::var("BYOS_HISTORIES").ok().and_then(|count| count.parse().ok());
+    let cases = requested.unwrap_or_else(|| histories::count(count));
     let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 400, ..ProptestConfig::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut runner = match wanted {
+    let mut runner = match requested {
         Some(_) => TestRunner::new(config),
         None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
     };
@@ -69,7 +69,7 @@ fn for_each_history(count: u32, check: impl AsyncFn(&[Event], &[Vec<usize>], &Va
                 reference.deliver(event, false).await;
             }
             let expected = reference.answers().await;
-            prop_assert_eq!(as_the_model_says(&expected), testkit::model::answers(&events), "in order, beside the model");
+            prop_assert_eq!(model_view(&expected), testkit::model::answers(&events), "delivered in order");
             check(&events, &arrivals, &expected).await
         })
     });
@@ -79,14 +79,14 @@ fn for_each_history(count: u32, check: impl AsyncFn(&[Event], &[Vec<usize>], &Va
 }
 
 #[test]
-fn any_order_with_any_duplicates_ends_in_the_same_answers_and_the_same_visible_state() {
+fn any_order_with_any_duplicates_gives_the_same_answers_and_visible_state() {
     for_each_history(100, async |events, arrivals, expected| {
         for arrival in arrivals {
             let replica = Replica::empty().await;
             let mut delivered = vec![false; events.len()];
             for index in arrival {
-                replica.deliver(&events[*index], delivered[*index]).await;
-                delivered[*index] = true;
+                let is_repeat = std::mem::replace(&mut delivered[*index], true);
+                replica.deliver(&events[*index], is_repeat).await;
             }
             prop_assert_eq!(&replica.answers().await, expected, "arrival {:?}", arrival);
         }
@@ -94,14 +94,14 @@ fn any_order_with_any_duplicates_ends_in_the_same_answers_and_the_same_visible_s
     });
 }
 
-/// Each event twice, all of them under way at the same moment.
+/// Each event is delivered twice, and all deliveries are concurrent.
 #[test]
-fn events_at_the_same_time_end_in_the_same_answers_and_the_same_visible_state() {
+fn concurrent_deliveries_give_the_same_answers_and_visible_state() {
     for_each_history(60, async |events, _, expected| {
         let replica = Replica::empty().await;
         let deliveries = events.iter().chain(events).map(|event| {
             let (event, embedded) = (event.clone(), replica.embedded.clone());
-            tokio::spawn(async move { Replica::at(embedded, event.receipt()).deliver_until_taken(&event).await })
+            tokio::spawn(async move { Replica::at(embedded, event.receipt()).deliver_with_retries(&event).await })
         });
         for delivery in deliveries.collect::<Vec<_>>() {
             delivery.await.unwrap();
@@ -111,35 +111,35 @@ fn events_at_the_same_time_end_in_the_same_answers_and_the_same_visible_state() 
     });
 }
 
-/// The store is cut off in the middle of a history, and in the middle of an event, and comes back. What it
-/// did not take was parked, and is written after everything else.
+/// The store is cut off in the middle of a history, also in the middle of an event, and recovers. The events parked in
+/// between are written after all others.
 #[test]
-fn events_that_were_parked_while_the_store_was_away_end_in_the_same_answers() {
+fn events_parked_during_an_outage_give_the_same_answers_and_visible_state() {
     let parked = AtomicUsize::new(0);
     for_each_history(60, async |events, arrivals, expected| {
         for arrival in arrivals {
             let replica = Replica::empty().await;
-            let cut_off = CutOff::from(&replica).await;
-            let away = arrival.len() / 3..arrival.len() * 5 / 6;
+            let interruptible = InterruptibleWebhook::on_store_of(&replica).await;
+            let outage = arrival.len() / 3..arrival.len() * 5 / 6;
             let mut delivered = vec![false; events.len()];
-            for (place, index) in arrival.iter().enumerate() {
+            for (position, index) in arrival.iter().enumerate() {
                 let (event, is_repeat) = (&events[*index], std::mem::replace(&mut delivered[*index], true));
-                // Stigg sends nothing again that was taken, and a receipt that only the queue knows of can't date
-                // another delivery.
-                if is_repeat && event.receipt_dates_it() {
+                // Stigg redelivers no acknowledged event, and a receipt that exists only in the queue can't date another
+                // delivery.
+                if is_repeat && event.is_dated_by_receipt() {
                     continue;
                 }
-                let passes = if away.contains(&place) { (place + index) % 4 } else { usize::MAX };
-                cut_off.left.store(passes, Ordering::SeqCst);
+                let passes = if outage.contains(&position) { (position + index) % 4 } else { usize::MAX };
+                interruptible.requests_left.store(passes, Ordering::SeqCst);
                 replica.now.store(event.receipt(), Ordering::SeqCst);
                 let request = post("/webhook", &event.body());
-                let answer = gateway::call(|request| cut_off.webhook.handle(request), request).await.unwrap();
+                let answer = gateway::call(|request| interruptible.webhook.handle(request), request).await.unwrap();
                 prop_assert!(answer["statusCode"] == 200 || answer["statusCode"] == 202, "{}", answer);
             }
-            parked.fetch_add(cut_off.sqs.messages().len(), Ordering::SeqCst);
-            cut_off.left.store(usize::MAX, Ordering::SeqCst);
+            parked.fetch_add(interruptible.sqs.messages().len(), Ordering::SeqCst);
+            interruptible.requests_left.store(usize::MAX, Ordering::SeqCst);
             replica.now.store(BASE + 5 * 3_600_000, Ordering::SeqCst);
-            cut_off.drain().await;
+            interruptible.drain().await;
             prop_assert_eq!(&replica.answers().await, expected, "arrival {:?}", arrival);
         }
         Ok(())

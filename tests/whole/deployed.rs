@@ -1,47 +1,47 @@
-//! What is deployed where some of the template's conditions hold: what each function may do, and what
-//! each route asks for.
+//! The template resolved under a set of conditions: each function's permissions and variables, and each route's
+//! authorization.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use template::{TEMPLATE, Template};
 use yaml_serde::{Value, value::TaggedValue};
 
-/// An action, and the resource it is allowed on as the template names it: `CustomersTable.Arn`, with
-/// `/index/…` behind it, `WebhookSecret`, or `*`.
+/// An action, and the resource as the template names it: `CustomersTable.Arn`, `CustomersTable.Arn/index/…`,
+/// `WebhookSecret` or `*`.
 pub(crate) type Permission = (String, String);
 
-/// The template where these conditions hold, and no other.
+/// The template with `conditions` true and all other conditions false.
 pub(crate) struct Deployed {
     template: Template,
     conditions: &'static [&'static str],
 }
 
 impl Deployed {
-    pub(crate) fn under(conditions: &'static [&'static str]) -> Self {
+    pub(crate) fn with_conditions(conditions: &'static [&'static str]) -> Self {
         Self { template: Template::read(TEMPLATE).unwrap(), conditions }
     }
 
-    /// Everything that the function with this logical id may do.
-    pub(crate) fn of_function(&self, function: &str) -> BTreeSet<Permission> {
-        let function = self.one("AWS::Serverless::Function", function);
-        assert!(function.get("Policies").is_none(), "SAM leaves Policies out where there is a Role");
-        let role = name(&function["Role"]);
-        let role = self.one("AWS::IAM::Role", role.strip_suffix(".Arn").unwrap());
+    /// The permissions of the role of a function, given by its logical id.
+    pub(crate) fn permissions(&self, function: &str) -> BTreeSet<Permission> {
+        let function = self.resource("AWS::Serverless::Function", function);
+        assert!(function.get("Policies").is_none(), "SAM ignores Policies if there is a Role");
+        let role = reference(&function["Role"]);
+        let role = self.resource("AWS::IAM::Role", role.strip_suffix(".Arn").unwrap());
         let keys: Vec<_> = role.as_mapping().unwrap().keys().filter_map(Value::as_str).collect();
-        assert_eq!(keys, ["AssumeRolePolicyDocument", "Policies"], "and so no managed policy");
+        assert_eq!(keys, ["AssumeRolePolicyDocument", "Policies"], "the role must not have managed policies");
         let trust = &role["AssumeRolePolicyDocument"]["Statement"];
         assert_eq!(trust.as_sequence().unwrap().len(), 1);
         assert_eq!(trust[0]["Principal"]["Service"], "lambda.amazonaws.com");
         let policies = role["Policies"].as_sequence().unwrap();
         let statements = policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_sequence().unwrap());
         let mut permissions = BTreeSet::new();
-        for statement in statements.filter_map(|statement| self.decided(statement)) {
+        for statement in statements.filter_map(|statement| self.resolve(statement)) {
             let keys: Vec<_> = statement.as_mapping().unwrap().keys().filter_map(Value::as_str).collect();
             assert_eq!(keys, ["Sid", "Effect", "Action", "Resource"]);
             assert_eq!(statement["Effect"], "Allow");
-            for action in each(&statement["Action"]) {
-                for resource in each(&statement["Resource"]) {
-                    let permission = (action.as_str().unwrap().to_owned(), name(resource));
+            for action in as_list(&statement["Action"]) {
+                for resource in as_list(&statement["Resource"]) {
+                    let permission = (action.as_str().unwrap().to_owned(), reference(resource));
                     assert!(permissions.insert(permission.clone()), "{permission:?} is allowed twice");
                 }
             }
@@ -49,22 +49,22 @@ impl Deployed {
         permissions
     }
 
-    /// A variable of the function's, as the template gives it.
+    /// The value of an environment variable of a function.
     pub(crate) fn variable(&self, function: &str, variable: &str) -> String {
-        let function = self.one("AWS::Serverless::Function", function);
-        name(self.decided(&function["Environment"]["Variables"][variable]).unwrap())
+        let function = self.resource("AWS::Serverless::Function", function);
+        reference(self.resolve(&function["Environment"]["Variables"][variable]).unwrap())
     }
 
-    /// The routes: what each is authorized by, the scope that it asks for, and the function behind it.
+    /// The routes by key, each with its authorization type, its JWT scope, and its function.
     pub(crate) fn routes(&self) -> BTreeMap<String, (String, Option<String>, String)> {
         let routes = self.template.of_type("AWS::ApiGatewayV2::Route").map(|(_, route)| {
-            let one = |name: &str| route.get(name).and_then(|value| self.decided(value));
-            let kind = name(one("AuthorizationType").unwrap());
-            assert_eq!(one("AuthorizerId").map(name), (kind == "JWT").then(|| "JwtAuthorizer".to_owned()));
-            let scopes = one("AuthorizationScopes").map(|scopes| name(&scopes[0]));
-            let integration = name(&route["Target"]);
-            let integration = self.one("AWS::ApiGatewayV2::Integration", integration.strip_prefix("integrations/").unwrap());
-            (name(&route["RouteKey"]), (kind, scopes, name(&integration["IntegrationUri"])))
+            let property = |name: &str| route.get(name).and_then(|value| self.resolve(value));
+            let kind = reference(property("AuthorizationType").unwrap());
+            assert_eq!(property("AuthorizerId").map(reference), (kind == "JWT").then(|| "JwtAuthorizer".to_owned()));
+            let scope = property("AuthorizationScopes").map(|scopes| reference(&scopes[0]));
+            let target = reference(&route["Target"]);
+            let integration = self.resource("AWS::ApiGatewayV2::Integration", target.strip_prefix("integrations/").unwrap());
+            (reference(&route["RouteKey"]), (kind, scope, reference(&integration["IntegrationUri"])))
         });
         routes.collect()
     }
@@ -74,16 +74,16 @@ impl Deployed {
         self.template.of_type(kind).map(|(id, _)| id).collect()
     }
 
-    fn one(&self, kind: &str, id: &str) -> &Value {
+    fn resource(&self, kind: &str, id: &str) -> &Value {
         self.template.of_type(kind).find(|(other, _)| *other == id).unwrap_or_else(|| panic!("there is no {kind} {id}")).1
     }
 
-    /// The value that `!If` leaves, None for none.
-    fn decided<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+    /// Resolves `!If`. None for `AWS::NoValue`.
+    fn resolve<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         match value {
             Value::Tagged(tagged) if tagged.tag == "If" => {
                 let holds = self.conditions.contains(&tagged.value[0].as_str().unwrap());
-                self.decided(&tagged.value[if holds { 1 } else { 2 }])
+                self.resolve(&tagged.value[if holds { 1 } else { 2 }])
             }
             Value::Tagged(tagged) if tagged.tag == "Ref" && tagged.value == "AWS::NoValue" => None,
             value => Some(value),
@@ -91,13 +91,13 @@ impl Deployed {
     }
 }
 
-/// A value that may be a list or stand for a list of one.
-fn each(value: &Value) -> &[Value] {
+/// The elements of a list, or the value itself as the only element.
+fn as_list(value: &Value) -> &[Value] {
     value.as_sequence().map_or(std::slice::from_ref(value), Vec::as_slice)
 }
 
-/// A text, or what a reference refers to: a role or a route that is given in another way is not known.
-fn name(value: &Value) -> String {
+/// A string, or the text of a `!Ref`, `!GetAtt` or `!Sub` with at most one reference. Panics for anything else.
+fn reference(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Tagged(tagged) => {
@@ -106,9 +106,9 @@ fn name(value: &Value) -> String {
             match text.matches("${").count() {
                 0 if *tag == "Ref" || *tag == "GetAtt" => text.to_owned(),
                 1 if *tag == "Sub" => text.replacen("${", "", 1).replacen('}', "", 1),
-                _ => panic!("{tagged:?} is not known here"),
+                _ => panic!("{tagged:?} is not supported"),
             }
         }
-        other => panic!("{other:?} is not known here"),
+        other => panic!("{other:?} is not supported"),
     }
 }

@@ -1,9 +1,8 @@
-//! The promise under faults of the store: random histories, sent as Stigg sends them, to a webhook whose
-//! store fails in every way that there is, end in what the sequential model says.
+//! The promise under faults of the store: random histories, sent as Stigg sends them while the store fails in all ways of
+//! [`testkit::proxy::Fault`], end in the state of the sequential model.
 //!
-//! Stigg sends an event again when it gets no 2XX: three times at once, and three times every 30 seconds.
-//! That time is simulated. What is not taken even then is lost with Stigg, which is counted, and comes
-//! once more, as Stigg's support would send it.
+//! Stigg retries an event without a 2XX: three times at once, and three times every 30 seconds. That time is simulated.
+//! An event that fails seven times is counted as lost, and delivered once more at the end, as Stigg's support would.
 
 use std::{
     cmp::Reverse,
@@ -18,20 +17,19 @@ use std::{
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use local::{gateway, serve::Stack};
-use runtime::aws::any_credentials;
 use runtime::{
-    aws::{Budget, http_client, sdk_config},
+    aws::{Budget, any_credentials, http_client, sdk_config},
     secret::Secret,
 };
 use serde_json::{Value, json};
 use store::Store;
 use testkit::fake_aws::Sqs;
-use testkit::histories::{self, Replica, as_the_model_says, clock_at, of_seed, post, remember_receipts, wipe};
+use testkit::histories::{self, Replica, clock_at, history_of_seed, model_view, post, read_first_receipts, wipe};
 use testkit::model::{BASE, CUSTOMERS, Event, FEATURES, RESOURCES};
 use testkit::proxy::{Dice, Proxy};
 use webhook::{Batch, Message, Queue, Webhook, WebhookSecrets};
 
-/// The functions' budgets in small, so that a hang does not take seconds.
+/// Shorter than the functions' budgets, so that a hang does not take seconds.
 const BUDGET: Budget = Budget {
     connect: Duration::from_millis(500),
     attempt: Duration::from_millis(500),
@@ -39,31 +37,33 @@ const BUDGET: Budget = Budget {
     attempts: 2,
 };
 
-/// How much later a slow request is answered: after its sender has given it up.
+/// Delay of slow and late requests. Longer than an attempt's time-out.
 const SLOW: Duration = Duration::from_millis(550);
 
-/// How many histories are under way at once.
-const AT_ONCE: u64 = 12;
+/// Number of histories that run concurrently.
+const WORKERS: u64 = 12;
 
-/// When an event that was not taken comes again, in seconds.
-const RETRIES: [i64; 6] = [0, 0, 0, 30, 30, 30];
+/// Stigg's waits before each retry, in seconds.
+const RETRY_WAITS: [i64; 6] = [0, 0, 0, 30, 30, 30];
 
 #[derive(Debug, Default)]
 struct Counts {
     events: AtomicUsize,
     deliveries: AtomicUsize,
+    /// Deliveries that got a 503.
     refused: AtomicUsize,
     parked: AtomicUsize,
     lost: AtomicUsize,
     checks: AtomicUsize,
+    /// Checks that got a 503.
     undecided: AtomicUsize,
-    met: Mutex<BTreeMap<&'static str, usize>>,
+    faults: Mutex<BTreeMap<&'static str, usize>>,
 }
 
 impl Counts {
-    fn add(&self, met: BTreeMap<&'static str, usize>) {
-        let mut all = self.met.lock().unwrap();
-        for (fault, more) in met {
+    fn add_faults(&self, faults: BTreeMap<&'static str, usize>) {
+        let mut all = self.faults.lock().unwrap();
+        for (fault, more) in faults {
             *all.entry(fault).or_default() += more;
         }
     }
@@ -73,13 +73,15 @@ fn count(counter: &AtomicUsize, more: usize) {
     counter.fetch_add(more, Ordering::Relaxed);
 }
 
-/// A delivery to come: when, in milliseconds of simulated time, which event, and after how many tries.
+/// A scheduled delivery: simulated time in milliseconds, position in the arrival order, index of the event, number of
+/// failed tries.
 type Delivery = Reverse<(i64, usize, usize, usize)>;
 
-/// A store that one history after the other is written to, with a proxy before it and a queue.
+/// A worker's store, with a proxy and a queue. Each history starts with empty tables.
 struct TestEnvironment {
-    /// On the store itself, as the readers' twin behind the proxy.
+    /// Without faults, directly on the store.
     replica: Replica,
+    /// Reads through the proxy.
     readers: Stack,
     proxy: Proxy,
     sqs: Sqs,
@@ -104,10 +106,10 @@ impl TestEnvironment {
     }
 }
 
-/// One history's webhook, and who sends to it.
+/// The run of one history.
 struct Run<'a> {
     environment: &'a TestEnvironment,
-    /// On a store behind the proxy, with a queue in every other history.
+    /// Writes through the proxy. Has a queue in every other history.
     webhook: Webhook,
     has_queue: bool,
     /// Simulated time, in milliseconds.
@@ -118,7 +120,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn start(seed: u64, environment: &'a TestEnvironment, counts: &'a Counts) -> Self {
-        // Clients of one process share what they may retry; each of these stands for a process.
+        // Clients in one process share a retry quota. Each history stands for a process of its own.
         let config = aws_sdk_dynamodb::config::Builder::from(&environment.config);
         let config = config.retry_partition(RetryPartition::new(seed.to_string())).build();
         let store = Store::new(aws_sdk_dynamodb::Client::from_conf(config), environment.replica.embedded.store.tables().clone());
@@ -129,26 +131,27 @@ impl<'a> Run<'a> {
         Self { environment, webhook, has_queue, time, dice, counts }
     }
 
-    /// The store is away, by and large, in this window of simulated time, and ails outside it.
-    fn fail(&self, away: std::ops::Range<i64>) {
+    /// Fails 85 % of the requests during the outage (simulated milliseconds), and 8 % at other times.
+    fn fail(&self, outage: std::ops::Range<i64>) {
         let (time, dice) = (self.time.clone(), self.dice.clone());
         self.environment.proxy.fail(move |_, _| {
             let mut dice = dice.lock().unwrap();
-            let often = if away.contains(&time.load(Ordering::SeqCst)) { 85 } else { 8 };
-            dice.happens(often).then(|| dice.fault(SLOW))
+            let percent = if outage.contains(&time.load(Ordering::SeqCst)) { 85 } else { 8 };
+            dice.chance(percent).then(|| dice.fault(SLOW))
         });
     }
 
-    async fn status(&self, event: &Event, received: i64) -> u64 {
+    /// Delivers an event at this time, in milliseconds since 1970. Returns the status.
+    async fn deliver(&self, event: &Event, received: i64) -> u64 {
         self.environment.replica.now.store(received, Ordering::SeqCst);
         let answer = gateway::call(|request| self.webhook.handle(request), post("/webhook", &event.body())).await.unwrap();
         count(&self.counts.deliveries, 1);
         answer["statusCode"].as_u64().unwrap()
     }
 
-    /// Under faults a check says what it says without them, or nothing.
+    /// A check under faults gives the same answer as without them, or a 503.
     async fn check(&self) -> Result<(), String> {
-        // What is carried out late would change the truth in between.
+        // A late write would change the expected answer.
         self.environment.proxy.settled().await;
         let body = {
             let mut dice = self.dice.lock().unwrap();
@@ -157,34 +160,34 @@ impl<'a> Run<'a> {
         };
         let event = post("/check-access", &body.to_string());
         let answer = self.environment.readers.gateway.invoke(event.clone()).await.unwrap();
-        let truth = self.environment.replica.invoke(event).await;
+        let expected = self.environment.replica.invoke(event).await;
         count(&self.counts.checks, 1);
         match answer["statusCode"].as_u64() {
             Some(503) => count(&self.counts.undecided, 1),
-            _ if answer["body"] == truth["body"] => {}
-            _ => return Err(format!("{answer} instead of {truth}")),
+            _ if answer["body"] == expected["body"] => {}
+            _ => return Err(format!("{answer} instead of {expected}")),
         }
         Ok(())
     }
 
-    /// Under faults a list may lag, and lack what is there, but shows nothing that is not.
-    async fn list(&self) -> Result<(), String> {
+    /// A query under faults may lack existing nodes, but has no others.
+    async fn query(&self) -> Result<(), String> {
         self.environment.proxy.settled().await;
         let query = "{ customers { nodes { customerId name } } subscriptions { nodes { subscriptionId status planId } } }";
         let event = post("/graphql", &json!({ "query": query }).to_string());
         let answer = self.environment.readers.gateway.invoke(event.clone()).await.unwrap();
-        let [answer, truth] = [answer, self.environment.replica.invoke(event).await]
+        let [answer, expected] = [answer, self.environment.replica.invoke(event).await]
             .map(|answer| serde_json::from_str::<Value>(answer["body"].as_str().unwrap()).unwrap());
         for list in ["customers", "subscriptions"] {
-            let [shown, there] = [&answer, &truth].map(|answer| answer["data"][list]["nodes"].as_array());
-            if shown.into_iter().flatten().any(|node| !there.is_some_and(|there| there.contains(node))) {
-                return Err(format!("{answer} instead of {truth}"));
+            let [found, existing] = [&answer, &expected].map(|answer| answer["data"][list]["nodes"].as_array());
+            if found.into_iter().flatten().any(|node| !existing.is_some_and(|existing| existing.contains(node))) {
+                return Err(format!("{answer} instead of {expected}"));
             }
         }
         Ok(())
     }
 
-    /// Writes what is in the queue, the newest first; what fails stays.
+    /// Delivers all messages of the queue as one batch, the newest event first. Failed messages stay in the queue.
     async fn drain(&self, webhook: &Webhook) {
         let messages = self.environment.sqs.messages().into_iter().rev().map(|(message_id, body)| Message { message_id, body });
         let failures = webhook.drain(Batch { messages: messages.collect() }, None).await;
@@ -198,9 +201,9 @@ fn secrets() -> WebhookSecrets {
     WebhookSecrets::from(Secret::new("secret", None).unwrap())
 }
 
-/// One history under its faults.
+/// Runs one history with faults. Fails if an answer or the final state is wrong.
 async fn run(seed: u64, environment: &TestEnvironment, counts: &Counts) -> Result<(), String> {
-    let (mut events, arrivals) = of_seed(seed);
+    let (mut events, arrivals) = history_of_seed(seed);
     wipe(&environment.replica.embedded.store).await;
     let run = Run::start(seed, environment, counts);
     count(&counts.events, events.len());
@@ -212,29 +215,29 @@ async fn run(seed: u64, environment: &TestEnvironment, counts: &Counts) -> Resul
         time += i64::try_from(dice.below(20_000)).unwrap();
         deliveries.push(Reverse((time, turn, *index, 0)));
     }
-    let away = {
+    let outage = {
         let mut dice = run.dice.lock().unwrap();
         let begin = i64::try_from(dice.below(usize::try_from(time).unwrap() + 1)).unwrap();
-        // Some are away for longer than Stigg tries.
-        let longest = if dice.happens(15) { 150_000 } else { 45_000 };
+        // Stigg retries for 90 s. Some outages are longer.
+        let longest = if dice.chance(15) { 150_000 } else { 45_000 };
         begin..begin + i64::try_from(dice.below(longest)).unwrap()
     };
-    run.fail(away);
+    run.fail(outage);
 
-    let mut begun: Vec<Option<i64>> = vec![None; events.len()];
+    let mut first_delivery: Vec<Option<i64>> = vec![None; events.len()];
     let mut received: Vec<Vec<i64>> = vec![Vec::new(); events.len()];
     let mut given_up = Vec::new();
     while let Some(Reverse((time, turn, index, tries))) = deliveries.pop() {
         run.time.store(time, Ordering::SeqCst);
         let event = &events[index];
-        let at = event.receipt() + time - *begun[index].get_or_insert(time);
+        let at = event.receipt() + time - *first_delivery[index].get_or_insert(time);
         received[index].push(at);
-        match run.status(event, at).await {
+        match run.deliver(event, at).await {
             200 => {}
             202 => count(&counts.parked, 1),
             503 => {
                 count(&counts.refused, 1);
-                match RETRIES.get(tries) {
+                match RETRY_WAITS.get(tries) {
                     Some(wait) => deliveries.push(Reverse((time + wait * 1_000, turn, index, tries + 1))),
                     None => given_up.push(index),
                 }
@@ -245,10 +248,10 @@ async fn run(seed: u64, environment: &TestEnvironment, counts: &Counts) -> Resul
             run.check().await?;
         }
         if tries == 0 && turn % 6 == 5 {
-            run.list().await?;
+            run.query().await?;
         }
     }
-    // The queue is read while the store still ails, and after it is well again.
+    // The queue is drained while the store still fails, and again after it has recovered.
     if run.has_queue {
         run.drain(&run.webhook).await;
     }
@@ -256,10 +259,10 @@ async fn run(seed: u64, environment: &TestEnvironment, counts: &Counts) -> Resul
     environment.proxy.heal();
     let later = BASE + 5 * 3_600_000;
     environment.replica.now.store(later, Ordering::SeqCst);
-    let well = Webhook::new(environment.replica.embedded.store.clone(), secrets(), clock_at(&environment.replica.now));
-    run.drain(&well).await;
+    let recovered = Webhook::new(environment.replica.embedded.store.clone(), secrets(), clock_at(&environment.replica.now));
+    run.drain(&recovered).await;
     if !environment.sqs.messages().is_empty() {
-        return Err("a message stays in the queue".to_owned());
+        return Err("a message is left in the queue".to_owned());
     }
     count(&counts.lost, given_up.len());
     for index in given_up {
@@ -270,7 +273,7 @@ async fn run(seed: u64, environment: &TestEnvironment, counts: &Counts) -> Resul
         }
     }
 
-    remember_receipts(&environment.replica.embedded.store, &mut events, Some(&received)).await?;
+    read_first_receipts(&environment.replica.embedded.store, &mut events, Some(&received)).await?;
     let answers = environment.replica.answers().await;
     for list in ["customers", "subscriptions"] {
         let page = &answers["graphql"]["data"][list];
@@ -279,16 +282,16 @@ async fn run(seed: u64, environment: &TestEnvironment, counts: &Counts) -> Resul
             return Err(format!("{list}: {page:#}\n{stored:#?}\n{events:#?}"));
         }
     }
-    let (found, expected) = (as_the_model_says(&answers), testkit::model::answers(&events));
+    let (found, expected) = (model_view(&answers), testkit::model::answers(&events));
     if found != expected {
         return Err(format!("{found:#}\ninstead of\n{expected:#}\n{events:#?}"));
     }
     Ok(())
 }
 
-/// As many histories as `BYOS_HISTORIES` says, from the one that `BYOS_FIRST_HISTORY` says.
+/// The seed of a history is its number. `BYOS_FIRST_HISTORY` is the first one, `BYOS_HISTORIES` their number.
 #[test]
-fn random_histories_under_random_faults_end_in_what_the_model_says() {
+fn random_histories_under_random_faults_end_in_the_models_state() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let (first, histories) =
         (number("BYOS_FIRST_HISTORY").unwrap_or(1), number("BYOS_HISTORIES").unwrap_or_else(|| histories::count(1_000).into()));
@@ -296,7 +299,7 @@ fn random_histories_under_random_faults_end_in_what_the_model_says() {
     let (counts, next, failed) = (Arc::new(Counts::default()), Arc::new(AtomicU64::new(first)), Arc::new(AtomicBool::new(false)));
     let started = Instant::now();
     let failures = runtime.block_on(async {
-        let workers: Vec<_> = (0..AT_ONCE)
+        let workers: Vec<_> = (0..WORKERS)
             .map(|_| {
                 let (counts, next, failed) = (counts.clone(), next.clone(), failed.clone());
                 tokio::spawn(async move {
@@ -304,11 +307,11 @@ fn random_histories_under_random_faults_end_in_what_the_model_says() {
                     loop {
                         let seed = next.fetch_add(1, Ordering::SeqCst);
                         if seed >= first + histories || failed.load(Ordering::SeqCst) {
-                            counts.add(environment.proxy.met());
+                            counts.add_faults(environment.proxy.fault_counts());
                             return None;
                         }
                         if (seed - first) % 100 == 99 {
-                            println!("history {seed} begins after {:.0?}", started.elapsed());
+                            println!("history {seed} starts after {:.0?}", started.elapsed());
                         }
                         if let Err(failure) = run(seed, &environment, &counts).await {
                             failed.store(true, Ordering::SeqCst);
@@ -326,11 +329,11 @@ fn random_histories_under_random_faults_end_in_what_the_model_says() {
     });
     println!("{histories} histories from {first} in {:.0?}: {counts:?}", started.elapsed());
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    let met = counts.met.lock().unwrap();
+    let faults = counts.faults.lock().unwrap();
     let of = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
     if histories >= 1_000 {
-        // Every fault was met, and every way out was gone.
-        assert!(met.len() == 14 && met.values().all(|met| *met > 20), "{met:?}");
+        // Every kind of fault and every outcome occurred.
+        assert!(faults.len() == 14 && faults.values().all(|count| *count > 20), "{faults:?}");
         assert!(of(&counts.refused) > 500 && of(&counts.parked) > 200 && of(&counts.lost) > 0 && of(&counts.undecided) > 20);
     }
 }

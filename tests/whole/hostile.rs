@@ -1,5 +1,5 @@
-//! Requests over HTTP that no client of Stigg's would send: headers twice, other content types, other
-//! encodings, no token. Each is answered, and nothing is let in by it.
+//! Unusual HTTP requests: duplicate headers, other content types and encodings, no token. Each gets an answer, and none
+//! bypasses authentication.
 
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ impl Served {
 const EVENT: &str = r#"{"type":"customer.created","id":"c","messageId":"m","timestamp":"2026-11-01T00:00:00Z"}"#;
 
 #[tokio::test]
-async fn an_event_is_what_its_bytes_say_whatever_the_headers_do() {
+async fn unusual_headers_do_not_change_how_an_event_is_read() {
     let local = Served::start().await;
     let secret: (&str, &[u8]) = ("stigg-webhooks-secret", b"secret");
     for more in [
@@ -43,7 +43,7 @@ async fn an_event_is_what_its_bytes_say_whatever_the_headers_do() {
         vec![("x-http-method-override", b"DELETE"), ("x-original-url", b"/graphql")],
         vec![("cookie", b"a=b; \"c\""), ("cookie", b"d")],
         vec![("accept-encoding", b"gzip"), ("expect", b"")],
-        // It says that it is compressed and is not: the bytes are an event all the same.
+        // The body is not compressed, although the header says so.
         vec![("content-type", b"application/json"), ("content-encoding", b"gzip")],
     ] {
         let headers: Vec<_> = [secret].into_iter().chain(more).collect();
@@ -61,7 +61,7 @@ async fn an_event_is_what_its_bytes_say_whatever_the_headers_do() {
 }
 
 #[tokio::test]
-async fn two_secrets_are_none() {
+async fn requests_with_two_secrets_or_two_tokens_are_rejected() {
     let local = Served::start().await;
     for values in [
         [&b"secret"[..], b"secret"],
@@ -73,7 +73,7 @@ async fn two_secrets_are_none() {
     ] {
         let headers = values.map(|value| ("stigg-webhooks-secret", value));
         assert_eq!(local.send_bytes(Method::POST, "/webhook", &headers, EVENT).await.0, 401, "{values:?}");
-        let tokens = values.map(|value| [b"Bearer ", value].concat()).map(|value| value.replace(b"secret", b"token"));
+        let tokens = values.map(|value| replace_first(&[b"Bearer ", value].concat(), b"secret", b"token"));
         let headers = [
             ("authorization", tokens[0].as_slice()),
             ("authorization", tokens[1].as_slice()),
@@ -86,21 +86,15 @@ async fn two_secrets_are_none() {
     }
 }
 
-trait Replace {
-    fn replace(&self, from: &[u8], to: &[u8]) -> Vec<u8>;
-}
-
-impl Replace for Vec<u8> {
-    fn replace(&self, from: &[u8], to: &[u8]) -> Vec<u8> {
-        match self.windows(from.len()).position(|window| window == from) {
-            Some(at) => [&self[..at], to, &self[at + from.len()..]].concat(),
-            None => self.clone(),
-        }
+fn replace_first(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    match bytes.windows(from.len()).position(|window| window == from) {
+        Some(at) => [&bytes[..at], to, &bytes[at + from.len()..]].concat(),
+        None => bytes.to_vec(),
     }
 }
 
 #[tokio::test]
-async fn no_reader_answers_without_a_token_and_no_preflight_without_cors() {
+async fn readers_reject_every_method_without_a_token_and_preflights_without_cors() {
     let local = Served::start().await;
     let query = r#"[{"query":"{ customers { totalCount } }"}]"#;
     let preflight: [(&str, &[u8]); 3] = [

@@ -38,7 +38,7 @@ fn list() -> Value {
 }
 
 #[tokio::test]
-async fn an_event_goes_in_and_comes_out_at_every_reader() {
+async fn a_list_sent_to_the_webhook_is_visible_in_checks_and_queries() {
     let local = Served::start().await;
     assert_eq!(local.webhook(list().to_string()).await, (200, json!({"success": true, "outcome": "applied"})));
     assert_eq!(local.webhook(list().to_string()).await, (200, json!({"success": true, "outcome": "stale"})));
@@ -51,7 +51,7 @@ async fn an_event_goes_in_and_comes_out_at_every_reader() {
 }
 
 #[tokio::test]
-async fn requests_without_secret_or_token_are_rejected_whatever_else_is_wrong() {
+async fn requests_without_a_valid_secret_or_token_are_rejected_before_any_other_check() {
     let local = Served::start().await;
     for (path, header) in
         [("/webhook", "Stigg-Webhooks-Secret"), ("/check-access", "Authorization"), ("/graphql", "Authorization")]
@@ -67,7 +67,7 @@ async fn requests_without_secret_or_token_are_rejected_whatever_else_is_wrong() 
 }
 
 #[tokio::test]
-async fn another_method_is_405_and_another_path_404() {
+async fn unsupported_methods_are_405_and_unknown_paths_404() {
     let local = Served::start().await;
     for (path, header) in [("/webhook", SECRET), ("/check-access", TOKEN)] {
         for method in [Method::GET, Method::PUT, Method::DELETE] {
@@ -80,7 +80,7 @@ async fn another_method_is_405_and_another_path_404() {
 }
 
 #[tokio::test]
-async fn a_bad_event_is_a_400_that_names_its_type_and_field() {
+async fn an_invalid_event_is_a_400_that_names_its_type_and_field() {
     let local = Served::start().await;
     for (body, error) in [
         ("", "the body is not JSON: line 1, column 0"),
@@ -111,20 +111,20 @@ async fn a_bad_event_is_a_400_that_names_its_type_and_field() {
 }
 
 #[tokio::test]
-async fn an_event_of_another_type_is_ignored_whatever_it_says() {
+async fn events_of_unhandled_types_are_ignored_whatever_their_content() {
     let local = Served::start().await;
     let body = r#"{"type":"credits.granted","timestamp":5,"id":null}"#;
     assert_eq!(local.webhook(body).await, (200, json!({"success": true, "outcome": "ignored"})));
 }
 
 #[tokio::test]
-async fn a_body_over_4_mib_is_413_and_one_below_is_taken() {
+async fn a_body_over_4_mib_is_413_and_a_smaller_one_is_accepted() {
     let local = Served::start().await;
     let event = |bytes: usize| json!({"type": "coupon.created", "padding": "x".repeat(bytes)}).to_string();
     assert_eq!(local.webhook(event(4 * 1024 * 1024 - 100)).await.0, 200);
     assert_eq!(local.webhook(event(4 * 1024 * 1024)).await.0, 413);
-    let one_too_large = json!({"type": "customer.created", "id": "c", "metadata": {"x": "x".repeat(400_000)}}).to_string();
-    let (status, answer) = local.webhook(one_too_large).await;
+    let large_field = json!({"type": "customer.created", "id": "c", "metadata": {"x": "x".repeat(400_000)}}).to_string();
+    let (status, answer) = local.webhook(large_field).await;
     assert_eq!(
         (status, answer["error"].as_str().unwrap()),
         (413, "customer.created: `metadata` is too large: at most 307200 bytes of JSON can be stored")
@@ -132,7 +132,7 @@ async fn a_body_over_4_mib_is_413_and_one_below_is_taken() {
 }
 
 #[tokio::test]
-async fn a_body_that_api_gateway_passes_on_in_base64_is_decoded() {
+async fn a_body_that_the_gateway_encodes_in_base64_is_decoded() {
     let local = Served::start().await;
     let response =
         local.send(Method::POST, "/webhook", &[SECRET, ("Content-Type", "application/octet-stream")], list().to_string());
@@ -140,7 +140,7 @@ async fn a_body_that_api_gateway_passes_on_in_base64_is_decoded() {
 }
 
 #[tokio::test]
-async fn the_older_form_of_a_list_is_complete_for_each_resource_that_it_names_and_no_other() {
+async fn a_list_in_the_older_form_replaces_only_the_scopes_that_it_contains() {
     let local = Served::start().await;
     let entitlement =
         |feature: &str, resource: Value| json!({"feature": {"id": feature, "featureType": "BOOLEAN"}, "resourceId": resource});
@@ -162,7 +162,7 @@ async fn the_older_form_of_a_list_is_complete_for_each_resource_that_it_names_an
 }
 
 #[tokio::test]
-async fn ids_that_look_like_other_ids_keys_are_kept_apart() {
+async fn ids_that_resemble_composite_keys_do_not_collide() {
     let local = Served::start().await;
     let event = |customer: &str, resource: &str| {
         json!({"type": "entitlements.updated", "customer": {"id": customer}, "resource": {"id": resource},

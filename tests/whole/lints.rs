@@ -1,4 +1,4 @@
-//! Every crate of the workspace is held to the workspace's lints, of which unsafe code is forbidden.
+//! Every crate inherits the workspace's lints, which forbid unsafe code.
 
 use std::{
     fs,
@@ -6,11 +6,11 @@ use std::{
 };
 
 #[test]
-fn every_crate_inherits_the_lints_and_none_may_hold_unsafe_code() {
+fn every_crate_inherits_the_workspace_lints_and_none_allows_unsafe_code() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let workspace = fs::read_to_string(root.join("Cargo.toml")).unwrap();
     assert!(workspace.contains("[workspace.lints.rust]\nunsafe_code = \"forbid\"\n"));
-    // A member is a folder, or `<folder>/*` for each crate in it.
+    // A member is `<folder>`, or `<folder>/*` for all crates in the folder.
     let members = workspace.lines().find_map(|line| line.strip_prefix("members = [")).unwrap();
     let members: Vec<PathBuf> = members
         .trim_end_matches(']')

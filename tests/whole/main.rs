@@ -1,4 +1,4 @@
-//! Tests of the whole replica.
+//! Tests of the whole replica: all functions on one store, and the template that deploys them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod convergence;

@@ -1,6 +1,5 @@
-//! No function holds an action or a resource that its code does not use, and none that it uses is
-//! missing: the roles of the template beside the requests that the handlers are seen to make. And no
-//! reader gets in without what `ReadersAuth` asks for.
+//! Each function's role allows exactly the requests that the function makes. The template's roles are compared with the
+//! DynamoDB requests that the handlers make on a local stack. Readers' routes have the authorizer that `ReadersAuth` chose.
 
 use std::{
     collections::BTreeSet,
@@ -23,23 +22,24 @@ const NOW: &str = "2026-12-01T00:00:00.000Z";
 /// The conditions of a deployment with its defaults.
 const DEFAULTS: &[&str] = &["ReadersUseTokens", "IsTraced"];
 
-/// A stack on a store of its own, and what is asked of that store.
-struct Observed {
+/// A local stack whose DynamoDB requests are recorded.
+struct RecordedStack {
     stack: Stack,
+    /// The permissions that the requests needed.
     used: Arc<Mutex<BTreeSet<Permission>>>,
     _embedded: Embedded,
 }
 
-impl Observed {
+impl RecordedStack {
     async fn empty() -> Self {
         let embedded = Embedded::in_memory().await.unwrap();
         let used = Arc::new(Mutex::new(BTreeSet::new()));
-        let (tables, noted) = (embedded.store.tables().clone(), used.clone());
-        let proxied = testkit::store::rewriting(
+        let (tables, recorded) = (embedded.store.tables().clone(), used.clone());
+        let proxied = testkit::store::proxied_with_rewrite(
             &embedded,
             usize::MAX,
-            Arc::new(move |operation, asked, answer| {
-                noted.lock().unwrap().extend(permissions(&tables, operation, asked));
+            Arc::new(move |operation, input, answer| {
+                recorded.lock().unwrap().extend(needed_permissions(&tables, operation, input));
                 answer
             }),
         );
@@ -48,18 +48,18 @@ impl Observed {
         Self { stack, used, _embedded: embedded }
     }
 
-    /// One with the sample data, of which nothing is noted.
-    async fn told() -> Self {
-        let observed = Self::empty().await;
-        observed.stack.seed(SECRET).await.unwrap();
-        observed.used.lock().unwrap().clear();
-        observed
+    /// With the sample data, whose writes are not recorded.
+    async fn seeded() -> Self {
+        let recorded = Self::empty().await;
+        recorded.stack.seed(SECRET).await.unwrap();
+        recorded.used.lock().unwrap().clear();
+        recorded
     }
 
     async fn invoke(&self, event: Value, expected: &[u16]) -> Value {
-        let asked = event["body"].clone();
+        let body = event["body"].clone();
         let answer = self.stack.gateway.invoke(event).await.unwrap();
-        assert!(expected.iter().any(|status| answer["statusCode"] == *status), "{asked}: {answer}");
+        assert!(expected.iter().any(|status| answer["statusCode"] == *status), "{body}: {answer}");
         answer
     }
 
@@ -81,32 +81,36 @@ impl Observed {
     }
 }
 
-/// What a request to DynamoDB needs.
-fn permissions(tables: &Tables, operation: &str, asked: &Value) -> Vec<Permission> {
+/// The permissions that a request to DynamoDB needs.
+fn needed_permissions(tables: &Tables, operation: &str, input: &Value) -> Vec<Permission> {
     let arn = |table: &str| {
         let ids = [
             (&tables.customers, "CustomersTable"),
             (&tables.subscriptions, "SubscriptionsTable"),
             (&tables.receipts, "ReceiptsTable"),
         ];
-        let id = ids.into_iter().find(|(name, _)| *name == table).unwrap_or_else(|| panic!("{operation} of {table}")).1;
+        let id = ids
+            .into_iter()
+            .find(|(name, _)| *name == table)
+            .unwrap_or_else(|| panic!("{operation} on the unknown table {table}"))
+            .1;
         format!("{id}.Arn")
     };
-    let resources = match (&asked["RequestItems"], &asked["TableName"], &asked["IndexName"]) {
+    let resources = match (&input["RequestItems"], &input["TableName"], &input["IndexName"]) {
         (Value::Object(tables), ..) => tables.keys().map(|table| arn(table)).collect(),
         (_, Value::String(table), Value::String(index)) => vec![format!("{}/index/{index}", arn(table))],
         (_, Value::String(table), Value::Null) => vec![arn(table)],
-        _ => panic!("{operation} names no table: {asked}"),
+        _ => panic!("{operation} names no table: {input}"),
     };
     resources.into_iter().map(|resource| (format!("dynamodb:{operation}"), resource)).collect()
 }
 
-/// Times in steps of nine seconds: 24 steps ahead are believed, 72 are not.
+/// The time this many steps of nine seconds from now. 24 steps ahead are within the accepted clock skew, 72 are not.
 fn steps_from_now(steps: i64) -> String {
     (NOW.parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_secs(9 * steps)).to_string()
 }
 
-/// Events beyond the sample data, in an order that leads through every settlement of the webhook's.
+/// Events that make the webhook send the requests that the sample data does not need.
 fn events_beyond_the_sample_data() -> Vec<Value> {
     let customer = |kind: &str, steps: Option<i64>| {
         let mut event = json!({"type": format!("customer.{kind}"), "messageId": format!("{kind} {steps:?}"), "id": "c", "email": "c@example.com"});
@@ -129,72 +133,72 @@ fn events_beyond_the_sample_data() -> Vec<Value> {
                "customer": {"id": "c"}, "feature": {"id": "f"}, "currentUsage": 1})
     };
     vec![
-        // Times: none, twice; one to believe if nothing else is remembered; one not to believe.
+        // No time, twice; a time that is accepted unless a receipt is stored; a time too far ahead.
         customer("created", None),
         customer("created", None),
         customer("updated", Some(24)),
         customer("updated", Some(72)),
-        // A customer with everything, deleted.
+        // A customer with all kinds of data is deleted.
         subscription("created", "ACTIVE", -100),
         list(Value::Null, -99),
         list(json!({"id": "r"}), -98),
         measurement(-97),
         customer("deleted", Some(30)),
-        // What comes late is cleaned away.
+        // Late events are swept.
         subscription("updated", "ACTIVE", -95),
         list(Value::Null, -94),
         list(json!({"id": "r"}), -93),
         measurement(-92),
         customer("deleted", Some(-91)),
-        // A subscription whose customer is not live waits to be listed, until the customer is back.
+        // A subscription of a deleted customer waits until the customer is live again.
         subscription("canceled", "CANCELED", 31),
         customer("updated", Some(32)),
         customer("deleted", Some(33)),
     ]
 }
 
-fn assert_holds_what_it_uses(function: &str, used: &BTreeSet<Permission>) {
-    let held = on_dynamodb(Deployed::under(DEFAULTS).of_function(function));
-    let (superfluous, missing) = (held.difference(used).collect::<Vec<_>>(), used.difference(&held).collect::<Vec<_>>());
-    assert!(superfluous.is_empty() && missing.is_empty(), "{function}: superfluous {superfluous:?}, missing {missing:?}");
+fn assert_role_allows_exactly(function: &str, used: &BTreeSet<Permission>) {
+    let allowed = dynamodb_permissions(Deployed::with_conditions(DEFAULTS).permissions(function));
+    let (unused, missing) = (allowed.difference(used).collect::<Vec<_>>(), used.difference(&allowed).collect::<Vec<_>>());
+    assert!(unused.is_empty() && missing.is_empty(), "{function}: unused {unused:?}, missing {missing:?}");
 }
 
-fn on_dynamodb(permissions: BTreeSet<Permission>) -> BTreeSet<Permission> {
+fn dynamodb_permissions(permissions: BTreeSet<Permission>) -> BTreeSet<Permission> {
     permissions.into_iter().filter(|(action, _)| action.starts_with("dynamodb:")).collect()
 }
 
-/// The sample data in order, backwards and in two other orders, each twice; and what it leaves out.
+/// The sample data in four orders, each delivered twice, and more events in both directions.
 #[tokio::test]
-async fn the_webhook_may_do_on_dynamodb_what_it_does_and_nothing_else() {
+async fn the_role_of_the_webhook_allows_exactly_its_dynamodb_requests() {
     let mut used = BTreeSet::new();
     let sample: Vec<Value> = sample::events("webhook").into_iter().map(|(_, event)| event).collect();
     let count = sample.len();
     for step in [1, 2, 8, count - 1] {
-        let observed = Observed::empty().await;
-        let _ = observed.stack.store.warm_up_for_writes().await;
-        let places = (0..count).map(|place| place * step % count);
-        assert_eq!(places.clone().collect::<BTreeSet<_>>().len(), count, "steps of {step} leave events out");
-        for place in places.clone().chain(places) {
-            observed.invoke(sample[place].clone(), &[200]).await;
+        let recorded = RecordedStack::empty().await;
+        let _ = recorded.stack.store.warm_up_for_writes().await;
+        let order = (0..count).map(|n| n * step % count);
+        assert_eq!(order.clone().collect::<BTreeSet<_>>().len(), count, "a step of {step} omits events");
+        for index in order.clone().chain(order) {
+            recorded.invoke(sample[index].clone(), &[200]).await;
         }
-        used.extend(observed.used());
+        used.extend(recorded.used());
     }
     for events in [events_beyond_the_sample_data(), events_beyond_the_sample_data().into_iter().rev().collect()] {
-        let observed = Observed::empty().await;
+        let recorded = RecordedStack::empty().await;
         for event in events {
-            observed.deliver(event).await;
+            recorded.deliver(event).await;
         }
-        used.extend(observed.used());
+        used.extend(recorded.used());
     }
-    assert_holds_what_it_uses("WebhookFunction", &used);
+    assert_role_allows_exactly("WebhookFunction", &used);
 }
 
 #[tokio::test]
-async fn graphql_may_do_on_dynamodb_what_it_does_and_nothing_else() {
-    let observed = Observed::told().await;
-    observed.stack.store.warm_up_for_reads().await;
+async fn the_role_of_graphql_allows_exactly_its_dynamodb_requests() {
+    let recorded = RecordedStack::seeded().await;
+    recorded.stack.store.warm_up_for_reads().await;
     for (_, event) in sample::events("graphql") {
-        observed.invoke(event, &[200]).await;
+        recorded.invoke(event, &[200]).await;
     }
     for query in [
         "{ customers { totalCount nodes { name entitlements } } }",
@@ -211,38 +215,38 @@ async fn graphql_may_do_on_dynamodb_what_it_does_and_nothing_else() {
         "{ checkAccess(customerId: \"customer-alder\", featureId: \"feature-onboarding-call\") { hasAccess } }",
         "{ __schema { queryType { name } } }",
     ] {
-        observed.query(query).await;
+        recorded.query(query).await;
     }
-    assert_holds_what_it_uses("GraphqlFunction", &observed.used());
+    assert_role_allows_exactly("GraphqlFunction", &recorded.used());
 }
 
 #[tokio::test]
-async fn a_check_may_do_on_dynamodb_what_it_does_and_nothing_else() {
-    let observed = Observed::told().await;
-    observed.stack.store.warm_up_for_reads().await;
+async fn the_role_of_check_access_allows_exactly_its_dynamodb_requests() {
+    let recorded = RecordedStack::seeded().await;
+    recorded.stack.store.warm_up_for_reads().await;
     for (_, event) in sample::events("check-access") {
-        observed.invoke(event, &[200, 403]).await;
+        recorded.invoke(event, &[200, 403]).await;
     }
     let batch = Request::post("/check-access/batch").header("authorization", format!("Bearer {TOKEN}"));
     let batch = batch.body(json!({"customerId": "customer-alder"}).to_string().into());
-    observed.invoke(event_of(batch.unwrap()), &[200]).await;
+    recorded.invoke(event_of(batch.unwrap()), &[200]).await;
     for document in ["entitlements.json", "entitlements-state.json", "subscriptions.json"] {
         let request = Request::get(format!("/v1/c/customer-alder/{document}")).header("x-api-key", TOKEN);
-        let answer = observed.invoke(event_of(request.body(Bytes::new()).unwrap()), &[200]).await;
+        let answer = recorded.invoke(event_of(request.body(Bytes::new()).unwrap()), &[200]).await;
         assert!(answer["body"].as_str().unwrap().contains("customer-alder") || !document.starts_with("sub"), "{answer}");
     }
     for path in ["entitlements", "entitlements/check?featureId=feature-sso"] {
         let request = Request::get(format!("/api/v1/customers/customer-alder/{path}")).header("x-api-key", TOKEN);
-        observed.invoke(event_of(request.body(Bytes::new()).unwrap()), &[200]).await;
+        recorded.invoke(event_of(request.body(Bytes::new()).unwrap()), &[200]).await;
     }
-    assert_holds_what_it_uses("CheckAccessFunction", &observed.used());
+    assert_role_allows_exactly("CheckAccessFunction", &recorded.used());
 }
 
-/// Logs and traces are what Lambda itself writes in a function's name, and the last three actions on
-/// the queue are what its event source mapping reads with.
+/// Lambda itself writes logs and traces with a function's role. Its event source mapping needs the last three actions on the
+/// event queue.
 #[test]
-fn beside_dynamodb_a_function_reads_its_own_secret_writes_its_own_logs_and_the_webhook_parks_events_and_sets_them_aside() {
-    let (with_tokens, without) = (Deployed::under(DEFAULTS), Deployed::under(&[]));
+fn besides_dynamodb_a_role_allows_only_logs_traces_the_functions_own_secret_and_the_webhooks_queues() {
+    let (with_tokens, without) = (Deployed::with_conditions(DEFAULTS), Deployed::with_conditions(&[]));
     for (function, secret, logs) in [
         ("WebhookFunction", "WebhookSecret", "WebhookLogGroup.Arn"),
         ("GraphqlFunction", "GraphqlSecret", "GraphqlLogGroup.Arn"),
@@ -258,23 +262,23 @@ fn beside_dynamodb_a_function_reads_its_own_secret_writes_its_own_logs_and_the_w
             assert_eq!(with_tokens.variable(function, "QUEUE_URL"), "EventQueue");
             assert_eq!(with_tokens.variable(function, "SET_ASIDE_QUEUE_URL"), "SetAsideQueue");
         }
-        // Stigg's secret is needed whatever the readers use.
+        // The webhook needs its secret with any kind of readers' authorization.
         if is_webhook { &mut always } else { &mut by_default }.push(("secretsmanager:GetSecretValue", secret));
-        for (deployed, expected, arn) in [
+        for (deployed, expected, secret_arn) in [
             (&without, always.clone(), if is_webhook { secret } else { "" }),
             (&with_tokens, [always, by_default].concat(), secret),
         ] {
-            let held = deployed.of_function(function);
-            let held: BTreeSet<_> = held.difference(&on_dynamodb(held.clone())).cloned().collect();
+            let allowed = deployed.permissions(function);
+            let allowed: BTreeSet<_> = allowed.difference(&dynamodb_permissions(allowed.clone())).cloned().collect();
             let expected: BTreeSet<_> = expected.into_iter().map(|(action, on)| (action.to_owned(), on.to_owned())).collect();
-            assert_eq!(held, expected, "{function} under {arn:?}");
-            assert_eq!(deployed.variable(function, "SECRET_ARN"), arn);
+            assert_eq!(allowed, expected, "{function} with secret {secret_arn:?}");
+            assert_eq!(deployed.variable(function, "SECRET_ARN"), secret_arn);
         }
     }
 }
 
 #[test]
-fn the_signing_secret_of_customers_is_there_and_readable_only_where_signatures_are_verified() {
+fn the_customer_key_secret_exists_and_is_readable_only_if_customer_keys_are_verified() {
     let template: yaml_serde::Value = yaml_serde::from_str(TEMPLATE).unwrap();
     for id in ["BrowserOrigins", "AuthorizerCustomer"] {
         assert_eq!(template["Parameters"][id]["Default"], "", "{id}");
@@ -285,16 +289,16 @@ fn the_signing_secret_of_customers_is_there_and_readable_only_where_signatures_a
     }
     let secret = ("secretsmanager:GetSecretValue".to_owned(), "CustomerKeySecret".to_owned());
     for (conditions, arn) in [(DEFAULTS, ""), (&["VerifiesCustomerKeys"], "CustomerKeySecret")] {
-        let deployed = Deployed::under(conditions);
-        assert_eq!(deployed.of_function("CheckAccessFunction").contains(&secret), !arn.is_empty());
+        let deployed = Deployed::with_conditions(conditions);
+        assert_eq!(deployed.permissions("CheckAccessFunction").contains(&secret), !arn.is_empty());
         assert_eq!(deployed.variable("CheckAccessFunction", "CUSTOMER_KEY_SECRET_ARN"), arn);
-        assert!(!deployed.of_function("GraphqlFunction").contains(&secret));
+        assert!(!deployed.permissions("GraphqlFunction").contains(&secret));
     }
 }
 
 #[test]
-fn nobody_else_is_given_anything() {
-    let deployed = Deployed::under(DEFAULTS);
+fn the_template_has_no_roles_or_policies_besides_the_functions() {
+    let deployed = Deployed::with_conditions(DEFAULTS);
     assert_eq!(deployed.ids("AWS::IAM::Role"), ["CheckAccessRole", "GraphqlRole", "WebhookRole"]);
     for kind in [
         "AWS::IAM::Policy",
@@ -308,13 +312,13 @@ fn nobody_else_is_given_anything() {
     }
 }
 
-/// Strangers may call a function at its URL alone, where the function asks for the token. An invocation by
-/// lambda:InvokeFunction needs none.
+/// An invocation by lambda:InvokeFunction needs no token, so only the function URL, where the function checks the token, may
+/// be public.
 #[test]
 fn only_api_gateway_and_a_url_that_is_off_by_default_may_invoke_a_function() {
     let template = Template::read(TEMPLATE).unwrap();
     let text = |permission: &yaml_serde::Value, name: &str| permission[name].as_str().unwrap_or_default().to_owned();
-    let mut at_the_url = Vec::new();
+    let mut public = Vec::new();
     for (id, permission) in template.of_type("AWS::Lambda::Permission") {
         if text(permission, "Principal") != "*" {
             assert_eq!(text(permission, "Principal"), "apigateway.amazonaws.com", "{id}");
@@ -322,24 +326,24 @@ fn only_api_gateway_and_a_url_that_is_off_by_default_may_invoke_a_function() {
             continue;
         }
         let action = text(permission, "Action");
-        let is_at_the_url = match action.as_str() {
+        let is_url_only = match action.as_str() {
             "lambda:InvokeFunctionUrl" => text(permission, "FunctionUrlAuthType") == "NONE",
             "lambda:InvokeFunction" => permission["InvokedViaFunctionUrl"] == true,
             _ => false,
         };
-        assert!(is_at_the_url, "{id}");
-        at_the_url.push(id);
+        assert!(is_url_only, "{id}");
+        public.push(id);
     }
-    assert_eq!(at_the_url, ["PublicFunctionUrlInvocationPermission", "PublicFunctionUrlPermission"]);
+    assert_eq!(public, ["PublicFunctionUrlInvocationPermission", "PublicFunctionUrlPermission"]);
     let template: yaml_serde::Value = yaml_serde::from_str(TEMPLATE).unwrap();
-    for id in at_the_url {
+    for id in public {
         assert_eq!(template["Resources"][id]["Condition"], "HasPublicFunctionUrl");
     }
     assert_eq!(template["Parameters"]["CheckAccessFunctionUrl"]["Default"], "off");
 }
 
 #[test]
-fn what_readers_ask_is_behind_the_authorizer_that_was_chosen_and_nothing_else_is_behind_one() {
+fn only_the_readers_routes_have_the_chosen_authorizer() {
     for (conditions, kind, scopes) in [
         (DEFAULTS, "NONE", [None, None]),
         (&["ReadersUseIam"], "AWS_IAM", [None, None]),
@@ -367,6 +371,6 @@ fn what_readers_ask_is_behind_the_authorizer_that_was_chosen_and_nothing_else_is
         let expected = expected.map(|(route, kind, scope, function)| {
             (route.to_owned(), (kind.to_owned(), scope.map(str::to_owned), format!("{function}.Arn")))
         });
-        assert_eq!(Deployed::under(conditions).routes(), expected.into(), "{conditions:?}");
+        assert_eq!(Deployed::with_conditions(conditions).routes(), expected.into(), "{conditions:?}");
     }
 }

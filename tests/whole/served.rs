@@ -1,10 +1,10 @@
-//! The local stack over HTTP.
+//! An empty local stack, served over HTTP.
 
 use local::{embedded::Embedded, serve::Stack};
 use reqwest::Client;
 use runtime::clock::Clock;
 
-/// A stack with the webhook's secret `secret` and the readers' token `token`, with nothing in it.
+/// The webhook's secret is `secret`, the readers' token `token`.
 pub(crate) struct Served {
     pub(crate) url: String,
     pub(crate) client: Client,

@@ -1,11 +1,11 @@
-//! The binaries that are measured.
+//! The measured binaries.
 
 use std::{
     path::{Path, PathBuf},
     process::Command,
 };
 
-/// A function, or a floor.
+/// A function, a reference function, or the parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binary {
     Webhook,
@@ -13,9 +13,9 @@ pub enum Binary {
     Graphql,
     /// An empty handler.
     Empty,
-    /// The bare requests to DynamoDB.
+    /// Only the requests to DynamoDB.
     Bare,
-    /// Parts of the functions that ask nobody.
+    /// Parts of the functions without I/O.
     Parts,
 }
 
@@ -38,7 +38,7 @@ impl Binary {
         executable.ancestors().nth(2).unwrap().join(self.name())
     }
 
-    /// The variables that a deployment would set, and a DynamoDB that takes any credentials.
+    /// The environment variables of a deployment. `plan` is the file for [`Self::Bare`].
     pub fn variables(self, endpoint: &str, plan: &Path) -> Vec<(&'static str, String)> {
         let tables = template::tables::local_names();
         let mut variables = vec![
@@ -59,7 +59,7 @@ impl Binary {
     }
 }
 
-/// Builds them for release: together, so with the features of all of them. Deployed ones are no larger.
+/// Builds the binaries for release in one command, so with the union of their features. Deployed binaries are not larger.
 pub fn build() {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(cargo);

@@ -1,4 +1,4 @@
-//! What an invocation takes, warm, beside the floors.
+//! Warm invocations of the functions, compared with the reference functions.
 
 use std::path::Path;
 
@@ -8,34 +8,34 @@ use testkit::runtime_api::Lambda;
 use crate::{
     Options,
     binaries::Binary,
-    measure::{Subject, Taken, check, micros},
+    measure::{Subject, Usage, check, micros},
     plan::{Record, Recorder},
     scenario::{self, Scenario},
     store::{Data, StoreProcess},
     table::Table,
 };
 
-/// The data that the example's README query is measured on.
+/// The store's data for most parts.
 pub const DATA: Data = Data { customers: 1_000, entitlements: 20, subscriptions: 2 };
 
-/// How often the subjects take turns.
+/// Number of rounds. In each, all subjects take turns.
 const ROUNDS: usize = 7;
 
-/// A kind of request, and what it takes.
+/// The figures of a kind of request.
 pub struct Measured {
     pub record: Record,
-    pub function: Taken,
-    pub bare: Taken,
-    pub empty: Taken,
+    pub function: Usage,
+    pub bare: Usage,
+    pub empty: Usage,
 }
 
-/// What the function asks DynamoDB for when it answers this for the second time.
-pub async fn look(scenario: &Scenario, endpoint: &str) -> Record {
+/// Records the function's DynamoDB requests for an event, in a warm process.
+pub async fn record_requests(scenario: &Scenario, endpoint: &str) -> Record {
     let recorder = Recorder::start(endpoint).await;
     let variables = scenario.function.variables(&recorder.endpoint, Path::new(""));
     let mut lambda = Lambda::start(&scenario.function.path(), variables).await.unwrap();
     lambda.first_poll().await.unwrap();
-    // Before all other events of its kind, so that those are applied too.
+    // Events 0 and 1 are older than the measured ones, so that those are applied too.
     check(scenario, &lambda.invoke(&scenario.event(0)).await.unwrap());
     recorder.take();
     check(scenario, &lambda.invoke(&scenario.event(1)).await.unwrap());
@@ -43,10 +43,10 @@ pub async fn look(scenario: &Scenario, endpoint: &str) -> Record {
     recorder.take()
 }
 
-/// Measures one kind of request beside its floors.
+/// Measures a kind of request with the function and both reference functions.
 pub async fn measure(scenario: &Scenario, endpoint: &str, options: &Options) -> Measured {
     let folder = tempfile::tempdir().unwrap();
-    let record = look(scenario, endpoint).await;
+    let record = record_requests(scenario, endpoint).await;
     let plan = record.write_plan(folder.path());
     let count = options.count(scenario.count);
     let mut subjects = Vec::new();
@@ -60,11 +60,11 @@ pub async fn measure(scenario: &Scenario, endpoint: &str, options: &Options) -> 
             subject.round(scenario, count).await;
         }
     }
-    let mut taken = Vec::new();
+    let mut usages = Vec::new();
     for subject in subjects {
-        taken.push(subject.end().await);
+        usages.push(subject.end().await);
     }
-    let [function, bare, empty] = taken.try_into().unwrap_or_else(|_| unreachable!());
+    let [function, bare, empty] = usages.try_into().unwrap_or_else(|_| unreachable!());
     Measured { record, function, bare, empty }
 }
 
@@ -86,7 +86,7 @@ pub async fn run(options: &Options) -> Value {
         "bare",
     ]);
     let mut figures = Vec::new();
-    for scenario in scenario::all(DATA).into_iter().filter(|scenario| options.wants(&scenario.name)) {
+    for scenario in scenario::all(DATA).into_iter().filter(|scenario| options.selects(&scenario.name)) {
         let measured = measure(&scenario, &store.endpoint, options).await;
         let Measured { record, function, bare, empty } = &measured;
         let p50_ratio = function.p50.as_secs_f64() / bare.p50.as_secs_f64();
@@ -94,10 +94,10 @@ pub async fn run(options: &Options) -> Value {
             format!("{}: {}", scenario.function.name(), scenario.name),
             record.requests().to_string(),
             format!("{}, {}", record.read_units, record.write_units),
-            format!("{:.0}", micros(function.processor())),
-            format!("{:.0}", micros(bare.processor())),
-            format!("{:.0}", micros(empty.processor())),
-            format!("{:.2}", function.processor_ratio(bare)),
+            format!("{:.0}", micros(function.cpu())),
+            format!("{:.0}", micros(bare.cpu())),
+            format!("{:.0}", micros(empty.cpu())),
+            format!("{:.2}", function.cpu_ratio(bare)),
             format!("{:.0}", micros(function.p50)),
             format!("{:.0}", micros(bare.p50)),
             format!("{p50_ratio:.2}"),
@@ -105,12 +105,12 @@ pub async fn run(options: &Options) -> Value {
             format!("{:.1}", function.memory),
             format!("{:.1}", bare.memory),
         ]);
-        eprintln!("{}: {:.2} of the bare requests' CPU", scenario.name, function.processor_ratio(bare));
+        eprintln!("{}: {:.2} of the bare requests' CPU", scenario.name, function.cpu_ratio(bare));
         figures.push(json!({"function": scenario.function.name(), "request": scenario.name,
             "dynamodbRequests": record.requests(), "readUnits": record.read_units, "writeUnits": record.write_units,
             "of": function.to_json(), "bare": bare.to_json(), "empty": empty.to_json(),
-            "processorRatio": function.processor_ratio(bare), "p50Ratio": p50_ratio}));
+            "processorRatio": function.cpu_ratio(bare), "p50Ratio": p50_ratio}));
     }
-    table.print(&format!("An invocation, warm; {ROUNDS} rounds in turn, {DATA:?}:"));
+    table.print(&format!("Warm invocations; {ROUNDS} rounds in turn, {DATA:?}:"));
     figures.into()
 }

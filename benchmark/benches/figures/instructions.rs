@@ -1,7 +1,7 @@
-//! Instructions and allocations, which repeat where times do not.
+//! Instructions and allocations, which are reproducible, unlike times.
 //!
-//! Counted by valgrind's DHAT over the whole process, at two numbers of calls: the difference is what the
-//! calls between take. Needs `valgrind`, and is left out where there is none.
+//! valgrind's DHAT counts them for a whole process. Each process runs twice with different numbers of calls; the difference
+//! is the cost of the additional calls. The part is skipped if there is no `valgrind`.
 
 use std::{
     io::Write as _,
@@ -16,14 +16,14 @@ use testkit::runtime_api::Lambda;
 use crate::{
     Options,
     binaries::Binary,
-    functions::{DATA, look},
+    functions::{DATA, record_requests},
     measure::check,
     scenario::{self, Scenario},
     store::StoreProcess,
     table::Table,
 };
 
-/// Which kinds of requests are counted, and over how many calls.
+/// The measured kinds of requests, and the number of calls of each.
 const COUNTED: [(&str, usize); 6] = [
     ("check, 20 entitlements", 50),
     ("measurement.reported", 50),
@@ -33,7 +33,7 @@ const COUNTED: [(&str, usize); 6] = [
     ("README query, first: 50", 4),
 ];
 
-/// Before the first counted call.
+/// Calls before the first counted one.
 const WARM_UP: usize = 5;
 
 #[derive(Clone, Copy)]
@@ -44,13 +44,13 @@ struct Counts {
 }
 
 impl Counts {
-    /// What each of so many calls took.
-    fn each(self, before: Self, calls: usize) -> Self {
-        let each = |after: f64, before: f64| (after - before) / calls as f64;
+    /// The difference per call.
+    fn per_call(self, before: Self, calls: usize) -> Self {
+        let per_call = |after: f64, before: f64| (after - before) / calls as f64;
         Self {
-            instructions: each(self.instructions, before.instructions),
-            bytes: each(self.bytes, before.bytes),
-            blocks: each(self.blocks, before.blocks),
+            instructions: per_call(self.instructions, before.instructions),
+            bytes: per_call(self.bytes, before.bytes),
+            blocks: per_call(self.blocks, before.blocks),
         }
     }
 }
@@ -61,32 +61,32 @@ fn valgrind(output: &Path) -> Command {
     command
 }
 
-fn counts(output: &Path) -> Counts {
+fn read_counts(output: &Path) -> Counts {
     let profile: Value = serde_json::from_slice(&std::fs::read(output).unwrap()).unwrap();
     let sum = |member: &str| profile["pps"].as_array().unwrap().iter().filter_map(|point| point[member].as_f64()).sum();
     Counts { instructions: profile["te"].as_f64().unwrap(), bytes: sum("tb"), blocks: sum("tbk") }
 }
 
-async fn of_function(binary: Binary, scenario: &Scenario, endpoint: &str, plan: &Path, calls: usize, first: usize) -> Counts {
+async fn count_function(binary: Binary, scenario: &Scenario, endpoint: &str, plan: &Path, calls: usize, first: usize) -> Counts {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("dhat.json");
     let mut command = valgrind(&output);
     command.arg(binary.path());
     let mut variables = binary.variables(endpoint, plan);
     variables.push(("PATH", std::env::var("PATH").unwrap_or_default()));
-    let mut lambda = Lambda::start_by(command.into(), variables).await.unwrap();
+    let mut lambda = Lambda::start_command(command.into(), variables).await.unwrap();
     lambda.first_poll().await.unwrap();
     for n in first..first + calls {
         check(scenario, &lambda.invoke(&scenario.event(n)).await.unwrap());
     }
-    // On SIGTERM it writes what it counted.
+    // valgrind writes its output when the process ends.
     let id = lambda.process_id().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     lambda.ended().await.unwrap();
-    counts(&output)
+    read_counts(&output)
 }
 
-/// The parts that are counted by themselves: what src/bin/parts.rs calls them, and what they are done to.
+/// The parts that are counted separately: title, argument of src/bin/parts.rs, input.
 fn parts() -> [(&'static str, &'static str, String); 6] {
     let event = |function: &str, file: &str| {
         let (_, event) = sample::events(function).into_iter().find(|(name, _)| name.contains(file)).unwrap();
@@ -96,16 +96,16 @@ fn parts() -> [(&'static str, &'static str, String); 6] {
     let lists: Value = serde_json::from_str(&body("08-entitlements")).unwrap();
     let entitlement = lists["entitlements"][3].to_string();
     [
-        ("an event of API Gateway's, read", "gateway-event", event("check-access", "granted-metered").to_string()),
-        ("measurement.reported, read", "webhook-event", body("05-measurement")),
-        ("entitlements.updated with 7 features, read", "webhook-event", body("08-entitlements")),
-        ("an entitlement, read", "entitlement", entitlement.clone()),
-        ("a decision", "decision", entitlement),
-        ("a signature, verified", "signature", body("05-measurement")),
+        ("parse an event of API Gateway", "gateway-event", event("check-access", "granted-metered").to_string()),
+        ("parse measurement.reported", "webhook-event", body("05-measurement")),
+        ("parse entitlements.updated with 7 features", "webhook-event", body("08-entitlements")),
+        ("parse an entitlement", "entitlement", entitlement.clone()),
+        ("decide a check", "decision", entitlement),
+        ("verify a signature", "signature", body("05-measurement")),
     ]
 }
 
-fn of_part(part: &str, input: &str, calls: usize) -> Counts {
+fn count_part(part: &str, input: &str, calls: usize) -> Counts {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("dhat.json");
     let mut command = valgrind(&output);
@@ -113,12 +113,12 @@ fn of_part(part: &str, input: &str, calls: usize) -> Counts {
     let mut process = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     process.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     assert!(process.wait().unwrap().success(), "{part}");
-    counts(&output)
+    read_counts(&output)
 }
 
 pub async fn run(options: &Options) -> Value {
     if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
-        println!("Instructions are not counted: there is no valgrind.\n");
+        println!("Instructions are skipped: valgrind is not installed.\n");
         return Value::Null;
     }
     let store = StoreProcess::start(DATA);
@@ -138,22 +138,25 @@ pub async fn run(options: &Options) -> Value {
     ];
     let mut table = Table::new(&head);
     let scenarios = scenario::all(DATA);
-    for (name, calls) in COUNTED.into_iter().filter(|(name, _)| options.wants(name)) {
+    for (name, calls) in COUNTED.into_iter().filter(|(name, _)| options.selects(name)) {
         let scenario = scenarios.iter().find(|scenario| scenario.name == name).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let plan = look(scenario, &store.endpoint).await.write_plan(folder.path());
+        let plan = record_requests(scenario, &store.endpoint).await.write_plan(folder.path());
         let calls = options.count(calls).max(2);
         let mut counted = Vec::new();
         let mut first = 2;
         for binary in [scenario.function, Binary::Bare, Binary::Empty] {
-            let before = of_function(binary, scenario, &store.endpoint, &plan, WARM_UP, first).await;
-            let after = of_function(binary, scenario, &store.endpoint, &plan, WARM_UP + calls, first + WARM_UP).await;
+            let before = count_function(binary, scenario, &store.endpoint, &plan, WARM_UP, first).await;
+            let after = count_function(binary, scenario, &store.endpoint, &plan, WARM_UP + calls, first + WARM_UP).await;
             first += 2 * WARM_UP + calls;
-            counted.push(after.each(before, calls));
+            counted.push(after.per_call(before, calls));
         }
-        let of = |figure: fn(&Counts) -> f64| counted.iter().map(figure).collect::<Vec<f64>>();
-        let (instructions, blocks, bytes) =
-            (of(|counts| counts.instructions / 1e3), of(|counts| counts.blocks), of(|counts| counts.bytes / 1e3));
+        let figures_of = |figure: fn(&Counts) -> f64| counted.iter().map(figure).collect::<Vec<f64>>();
+        let (instructions, blocks, bytes) = (
+            figures_of(|counts| counts.instructions / 1e3),
+            figures_of(|counts| counts.blocks),
+            figures_of(|counts| counts.bytes / 1e3),
+        );
         let cells = |values: &[f64]| values.iter().map(|value| format!("{value:.0}")).collect::<Vec<_>>();
         let ratio = instructions[0] / instructions[1];
         let mut row = vec![format!("{}: {name}", scenario.function.name())];
@@ -170,15 +173,17 @@ pub async fn run(options: &Options) -> Value {
     let mut table = Table::new(&["a call", "thousand instructions", "allocations", "kB"]);
     for (name, part, input) in parts() {
         const CALLS: usize = 1_000;
-        let each = of_part(part, &input, CALLS + 10).each(of_part(part, &input, 10), CALLS);
+        let per_call = count_part(part, &input, CALLS + 10).per_call(count_part(part, &input, 10), CALLS);
         table.row([
             name.to_owned(),
-            format!("{:.1}", each.instructions / 1e3),
-            format!("{:.1}", each.blocks),
-            format!("{:.1}", each.bytes / 1e3),
+            format!("{:.1}", per_call.instructions / 1e3),
+            format!("{:.1}", per_call.blocks),
+            format!("{:.1}", per_call.bytes / 1e3),
         ]);
-        figures.push(json!({"part": name, "instructions": each.instructions, "allocations": each.blocks, "bytes": each.bytes}));
+        figures.push(
+            json!({"part": name, "instructions": per_call.instructions, "allocations": per_call.blocks, "bytes": per_call.bytes}),
+        );
     }
-    table.print("The parts that ask nobody:");
+    table.print("Parts without I/O:");
     figures.into()
 }

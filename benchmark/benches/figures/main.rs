@@ -1,15 +1,14 @@
-//! What the functions take, beside the least that they could take.
+//! CPU time, latency, memory and starts of the functions, compared with minimal reference functions.
 //!
-//! `cargo bench -p benchmark` for all of it, or `-- functions`, `instructions`, `start`, `memory`, `http`, `growth`
-//! for parts; `--only TEXT` for the kinds of requests with that in their names, `--json FILE` keeps the figures,
-//! `--quick` takes a tenth of the requests.
+//! `cargo bench -p benchmark` runs all parts; `-- functions`, `instructions`, `start`, `memory`, `http` and `growth` select
+//! parts. `--only TEXT` selects the kinds of requests whose names contain the text, `--json FILE` writes the figures,
+//! `--quick` sends a tenth of the requests.
 //!
-//! The release binaries of the functions are driven over Lambda's Runtime API against an embedded DynamoDB
-//! in another process. Beside each runs, in turn with it, the same request to an empty handler of
-//! lambda_http and to one that makes the same requests to DynamoDB by the same client and nothing else
-//! (src/bin). What a function takes beyond the latter is its own.
+//! The functions' release binaries run over Lambda's Runtime API against an embedded DynamoDB in another process. In turn
+//! with each function, the same events go to two reference functions (src/bin): an empty handler, and a bare one that sends
+//! the same requests to DynamoDB with the same client and nothing else. The difference to the bare one is the function's own.
 //!
-//! Not measured: AWS. DynamoDB's own time, the network and Lambda's set-up of an environment come on top.
+//! Not measured: AWS. DynamoDB's own time, the network and Lambda's start of an environment come on top.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::cast_precision_loss, unreachable_pub)]
 
@@ -30,13 +29,13 @@ mod tls;
 
 use serde_json::{Map, Value, json};
 
-/// As in `byos`, which the local stack in this process stands for.
+/// As in the binary `local`, since this process also runs the local stack.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What the command line says.
+/// The command line.
 pub struct Options {
-    /// Takes a tenth of the requests.
+    /// Sends a tenth of the requests.
     pub is_quick: bool,
     parts: Vec<String>,
     only: String,
@@ -50,20 +49,20 @@ impl Options {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--quick" => options.is_quick = true,
-                "--only" => options.only = arguments.next().expect("--only takes a text"),
-                "--json" => options.json = Some(arguments.next().expect("--json takes a file's name")),
+                "--only" => options.only = arguments.next().expect("--only needs a text"),
+                "--json" => options.json = Some(arguments.next().expect("--json needs a file name")),
                 part => options.parts.push(part.to_owned()),
             }
         }
         options
     }
 
-    /// Whether this kind of request is asked for.
-    pub fn wants(&self, name: &str) -> bool {
+    /// Whether `--only` selects this kind of request.
+    pub fn selects(&self, name: &str) -> bool {
         name.contains(&self.only)
     }
 
-    /// So many, or a tenth.
+    /// The count, or a tenth of it with `--quick`.
     pub fn count(&self, count: usize) -> usize {
         if self.is_quick { count.div_ceil(10) } else { count }
     }
@@ -74,7 +73,7 @@ async fn run(options: &Options) {
     let mut figures = Map::new();
     figures.insert("machine".to_owned(), machine());
     for part in ["functions", "instructions", "start", "memory", "http", "growth"] {
-        if !options.parts.is_empty() && !options.parts.iter().any(|wanted| wanted == part) {
+        if !options.parts.is_empty() && !options.parts.iter().any(|selected| selected == part) {
             continue;
         }
         let measured = match part {
@@ -86,7 +85,7 @@ async fn run(options: &Options) {
             _ => growth::run(options).await,
         };
         figures.insert(part.to_owned(), measured);
-        // Kept as far as they are there: all of it takes a while.
+        // Written after each part, since the whole run takes long.
         if let Some(file) = &options.json {
             std::fs::write(file, format!("{:#}\n", Value::Object(figures.clone()))).unwrap();
         }
@@ -103,7 +102,7 @@ fn machine() -> Value {
 }
 
 fn main() {
-    // `cargo test --benches` only asks whether it builds.
+    // `cargo test --benches` runs this binary without `--bench`, only to see that it builds.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }

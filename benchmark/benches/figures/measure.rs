@@ -1,19 +1,20 @@
-//! One invocation after the other: what they take of the processor, of time and of memory.
+//! Measures a function under sequential invocations: CPU time, latency and memory.
 
 use std::{fs, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use testkit::runtime_api::Lambda;
 
-use crate::{binaries::Binary, scenario::Scenario, store::processor_time};
+use crate::{binaries::Binary, scenario::Scenario, store::cpu_time};
 
-/// A function that is called again and again.
+/// A running function under measurement.
 pub struct Subject {
     lambda: Lambda,
+    /// Latency of each invocation.
     times: Vec<Duration>,
-    /// Of each round, for one invocation.
-    processor: Vec<Duration>,
-    /// The last event; the first two are [`crate::functions::look`]'s.
+    /// CPU time per invocation, for each round.
+    cpu: Vec<Duration>,
+    /// Number of the last event. [`crate::functions::record_requests`] uses events 0 and 1.
     count: usize,
 }
 
@@ -21,20 +22,20 @@ impl Subject {
     pub async fn start(binary: Binary, endpoint: &str, plan: &Path) -> Self {
         let mut lambda = Lambda::start(&binary.path(), binary.variables(endpoint, plan)).await.unwrap();
         lambda.first_poll().await.unwrap();
-        Self { lambda, times: Vec::new(), processor: Vec::new(), count: 1 }
+        Self { lambda, times: Vec::new(), cpu: Vec::new(), count: 1 }
     }
 
-    /// So many invocations that are not counted.
+    /// Invocations that are not counted.
     pub async fn warm_up(&mut self, scenario: &Scenario, count: usize) {
         self.call(scenario, count).await;
     }
 
-    /// So many that are.
+    /// A round of counted invocations.
     pub async fn round(&mut self, scenario: &Scenario, count: usize) {
-        let before = self.processor_time();
+        let before = self.cpu_time();
         let times = self.call(scenario, count).await;
-        let took = self.processor_time() - before;
-        self.processor.push(took / u32::try_from(count).unwrap());
+        let took = self.cpu_time() - before;
+        self.cpu.push(took / u32::try_from(count).unwrap());
         self.times.extend(times);
     }
 
@@ -49,54 +50,54 @@ impl Subject {
         times
     }
 
-    fn processor_time(&self) -> Duration {
-        processor_time(self.lambda.process_id().unwrap())
+    fn cpu_time(&self) -> Duration {
+        cpu_time(self.lambda.process_id().unwrap())
     }
 
-    /// The figures, and the end of the process.
-    pub async fn end(mut self) -> Taken {
+    /// Stops the process and returns the figures.
+    pub async fn end(mut self) -> Usage {
         let id = self.lambda.process_id().unwrap();
         let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
         self.lambda.stop().await.unwrap();
         self.times.sort_unstable();
         let at = |share: usize| self.times[(self.times.len() * share / 100).min(self.times.len() - 1)];
-        Taken { p50: at(50), p99: at(99), processor: self.processor, memory: peak.unwrap_or_default() / 1e3 }
+        Usage { p50: at(50), p99: at(99), cpu: self.cpu, memory: peak.unwrap_or_default() / 1e3 }
     }
 }
 
-/// An answer that is none would be quick.
+/// Panics if the response is an error, since an error would take less time.
 pub fn check(scenario: &Scenario, answer: &Value) {
     let body = answer["body"].as_str().unwrap_or_default();
     assert!(answer["statusCode"] == 200 && !body.contains("\"errors\""), "{}: {answer}", scenario.name);
 }
 
-/// What a function took.
-pub struct Taken {
-    /// For one invocation, in each round.
-    pub processor: Vec<Duration>,
+/// CPU time, latency and memory of a function.
+pub struct Usage {
+    /// CPU time per invocation, for each round.
+    pub cpu: Vec<Duration>,
     pub p50: Duration,
     pub p99: Duration,
-    /// The most memory that it had, in MB.
+    /// Maximum resident memory, in MB.
     pub memory: f64,
 }
 
-impl Taken {
-    /// Of the processor, for one invocation: the median of the rounds.
-    pub fn processor(&self) -> Duration {
-        median(self.processor.clone())
+impl Usage {
+    /// CPU time per invocation: the median of the rounds.
+    pub fn cpu(&self) -> Duration {
+        median(self.cpu.clone())
     }
 
-    /// How many times as much of the processor as the other took, round by round: the median.
-    pub fn processor_ratio(&self, other: &Self) -> f64 {
-        let ratios = self.processor.iter().zip(&other.processor).map(|(one, other)| one.as_secs_f64() / other.as_secs_f64());
+    /// Ratio of the CPU times: the median of the rounds' ratios.
+    pub fn cpu_ratio(&self, other: &Self) -> f64 {
+        let ratios = self.cpu.iter().zip(&other.cpu).map(|(one, other)| one.as_secs_f64() / other.as_secs_f64());
         let mut ratios: Vec<f64> = ratios.collect();
         ratios.sort_by(f64::total_cmp);
         ratios[ratios.len() / 2]
     }
 
     pub fn to_json(&self) -> Value {
-        json!({"processorMicroseconds": micros(self.processor()), "p50Microseconds": micros(self.p50),
+        json!({"processorMicroseconds": micros(self.cpu()), "p50Microseconds": micros(self.p50),
                "p99Microseconds": micros(self.p99), "memoryMegabytes": self.memory})
     }
 }

@@ -1,6 +1,6 @@
-//! The local stack over HTTP, its store in the same process, as the Node example was measured.
+//! The local stack over HTTP with its store in the same process, comparable with the Node example's measurement.
 //!
-//! Needs `wrk`, and is left out where there is none.
+//! The part is skipped if there is no `wrk`.
 
 use std::process::{Command, Stdio};
 
@@ -13,7 +13,7 @@ use crate::{
     Options,
     functions::DATA,
     scenario::{ONE_CUSTOMER, README_QUERY, stigg_body},
-    store::{Data, StoreProcess, data_in, in_memory, stack_on, until_input_ends},
+    store::{Data, StoreProcess, data_from_env, in_memory, stack_on, wait_for_end_of_input},
     table::Table,
 };
 
@@ -21,11 +21,10 @@ const ROLE: &str = "BENCHMARK_STACK";
 
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
 
-/// For how long each is measured.
+/// Duration of a measurement.
 const SECONDS: usize = 5;
 
-/// What the Node example does at 16 connections on a machine of this kind, its database counted apart:
-/// requests a second.
+/// Requests per second of the Node example at 16 connections, on a machine of this kind. Its database ran in another process.
 const NODE: [(&str, f64); 5] = [
     ("check-access", 2_478.0),
     ("customer.updated", 2_288.0),
@@ -34,12 +33,12 @@ const NODE: [(&str, f64); 5] = [
     ("README query, first: 50", 105.0),
 ];
 
-/// The data of the process, if it is to serve the stack.
+/// The data, if this process has to serve the stack.
 pub fn role() -> Option<Data> {
-    data_in(ROLE)
+    data_from_env(ROLE)
 }
 
-/// Serves the stack, and below `/empty` a handler that does nothing.
+/// Serves the stack, and an empty handler at `/empty`.
 pub async fn serve(data: Data) {
     let embedded = in_memory(data).await;
     let stack = stack_on(&embedded);
@@ -56,10 +55,10 @@ pub async fn serve(data: Data) {
     println!("http://{}", listener.local_addr().unwrap());
     let router = empty.merge(stack.router());
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    until_input_ends().await;
+    wait_for_end_of_input().await;
 }
 
-/// What wrk sends: `@ID@` in the body becomes a customer's, `@TIME@` a moment that is later each time.
+/// The script for wrk. It replaces `@ID@` in the body by a customer's id, and `@TIME@` by increasing times on this day.
 fn script(body: &str, day: usize) -> String {
     format!(
         r#"local body, n = {body:?}, 0
@@ -80,20 +79,20 @@ end
     )
 }
 
-/// What was measured of one kind of request.
+/// The figures of one kind of request. Latencies are in milliseconds.
 struct Figures {
     per_second: f64,
     p50: f64,
     p99: f64,
-    /// Of the stack's process, for one request, in microseconds.
-    processor: f64,
+    /// CPU time of the stack's process per request, in microseconds.
+    cpu: f64,
 }
 
 fn load(url: &str, script: &str, connections: usize, seconds: usize, stack: &StoreProcess) -> Figures {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("requests.lua");
     std::fs::write(&file, script).unwrap();
-    let before = stack.processor_time();
+    let before = stack.cpu_time();
     let mut command = Command::new("wrk");
     command.args([
         "--threads",
@@ -107,22 +106,22 @@ fn load(url: &str, script: &str, connections: usize, seconds: usize, stack: &Sto
         "--script",
     ]);
     let output = command.arg(&file).arg(url).output().unwrap();
-    let taken = stack.processor_time() - before;
+    let cpu_time = stack.cpu_time() - before;
     let printed = String::from_utf8(output.stdout).unwrap();
     let line = printed.lines().find_map(|line| line.strip_prefix("figures ")).unwrap_or_else(|| panic!("{printed}"));
     let numbers: Vec<f64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
-    assert!(numbers[4] == 0.0, "{url}: {} answers were none: {printed}", numbers[4]);
+    assert!(numbers[4] == 0.0, "{url}: {} errors: {printed}", numbers[4]);
     Figures {
         per_second: numbers[0] / numbers[1] * 1e6,
         p50: numbers[2] / 1e3,
         p99: numbers[3] / 1e3,
-        processor: taken.as_secs_f64() * 1e6 / numbers[0],
+        cpu: cpu_time.as_secs_f64() * 1e6 / numbers[0],
     }
 }
 
 pub async fn run(options: &Options) -> Value {
     if Command::new("wrk").arg("--version").stdout(Stdio::null()).status().is_err() {
-        println!("Not measured over HTTP: there is no wrk.\n");
+        println!("HTTP is skipped: wrk is not installed.\n");
         return Value::Null;
     }
     let stack = StoreProcess::in_role(ROLE, DATA);
@@ -154,11 +153,11 @@ pub async fn run(options: &Options) -> Value {
         "request",
         "connections",
         "requests/s",
-        "of the empty one's",
-        "of Node's",
+        "ratio to empty",
+        "ratio to Node",
         "p50, ms",
         "p99, ms",
-        "CPU of all of it, µs",
+        "CPU of the process, µs",
     ]);
     let mut figures = Vec::new();
     let mut empty = Vec::new();
@@ -167,7 +166,7 @@ pub async fn run(options: &Options) -> Value {
             let url = format!("{}{path}", stack.endpoint);
             load(&url, &script(&body, 2 * index + 1), connections, 1, &stack);
             let measured = load(&url, &script(&body, 2 * index + 2), connections, options.count(SECONDS), &stack);
-            let Figures { per_second, p50, p99, processor } = measured;
+            let Figures { per_second, p50, p99, cpu } = measured;
             if name == "an empty handler" {
                 empty.push(per_second);
             }
@@ -181,12 +180,12 @@ pub async fn run(options: &Options) -> Value {
                 node.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
                 format!("{p50:.2}"),
                 format!("{p99:.2}"),
-                format!("{processor:.0}"),
+                format!("{cpu:.0}"),
             ]);
             figures.push(json!({"request": name, "connections": connections, "perSecond": per_second, "p50Milliseconds": p50,
-                                "p99Milliseconds": p99, "processorMicroseconds": processor}));
+                                "p99Milliseconds": p99, "processorMicroseconds": cpu}));
         }
     }
-    table.print("Over HTTP on the local stack: gateway, functions and store in one process, wrk beside it on the same cores:");
+    table.print("Over HTTP: gateway, functions and store in one process, with wrk on the same cores:");
     figures.into()
 }

@@ -1,4 +1,4 @@
-//! A share of a CPU, as Lambda gives it by memory: a CFS quota of the kernel's, in version 2 or 1 of its control groups.
+//! Limits processes to Lambda's share of a CPU, with the kernel's CFS quota in control groups of version 2 or 1.
 
 use std::{
     fs, io,
@@ -8,34 +8,31 @@ use std::{
 
 use tokio::process::Command;
 
-/// Memory that brings a whole vCPU.
+/// Memory at which Lambda gives a whole vCPU.
 ///
 /// Source: Lambda Developer Guide, "Configure Lambda function memory".
 const MEMORY_OF_A_VCPU_MB: f64 = 1_769.0;
 
-/// The quota is for each 20 ms.
+/// Period of the quota.
 const PERIOD_MICROSECONDS: u32 = 20_000;
 
-/// A control group for the processes of one function. It is removed when they have ended and this is dropped.
+/// A control group for the processes of a function. Dropping it removes the group, once its processes have ended.
 pub struct Quota {
     group: PathBuf,
 }
 
 impl Quota {
-    /// The share that so many MB bring.
-    ///
-    /// # Errors
-    /// If the kernel has no such groups, or this process may not make one.
+    /// A quota of the share of a CPU for this memory. Fails without control groups, or without the right to create one.
     pub fn of_memory(megabytes: u32) -> io::Result<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let microseconds = (f64::from(PERIOD_MICROSECONDS) * f64::from(megabytes) / MEMORY_OF_A_VCPU_MB).round();
         let name = format!("byos-benchmark-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let root = Path::new("/sys/fs/cgroup");
         let controllers = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
-        let is_second = controllers.split_whitespace().any(|controller| controller == "cpu");
-        let quota = Self { group: if is_second { root.join(name) } else { root.join("cpu").join(name) } };
+        let is_version_2 = controllers.split_whitespace().any(|controller| controller == "cpu");
+        let quota = Self { group: if is_version_2 { root.join(name) } else { root.join("cpu").join(name) } };
         fs::create_dir(&quota.group)?;
-        if is_second {
+        if is_version_2 {
             fs::write(root.join("cgroup.subtree_control"), "+cpu")?;
             quota.write("cpu.max", &format!("{microseconds} {PERIOD_MICROSECONDS}"))?;
         } else {
@@ -49,7 +46,7 @@ impl Quota {
         fs::write(self.group.join(file), value)
     }
 
-    /// Runs a binary in the group from its first instruction on.
+    /// A command that runs the binary in the group from its first instruction on.
     pub fn command(&self, binary: &Path) -> Command {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", r#"echo $$ > "$0" && exec "$1""#]).arg(self.group.join("cgroup.procs")).arg(binary);
@@ -59,13 +56,13 @@ impl Quota {
 
 impl Drop for Quota {
     fn drop(&mut self) {
-        // A process that has just ended is still in it for a moment.
+        // A process that has just ended stays in the group for a moment.
         for _ in 0..100 {
             if fs::remove_dir(&self.group).is_ok() {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        eprintln!("{} is left", self.group.display());
+        eprintln!("can't remove the control group {}", self.group.display());
     }
 }

@@ -1,4 +1,4 @@
-//! The requests that are measured: API Gateway's events, the n-th of each kind following from n.
+//! The measured kinds of requests, as events of API Gateway. Each kind derives its n-th event from n.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -6,19 +6,19 @@ use template::sample;
 
 use crate::{
     binaries::Binary,
-    store::{Data, SAID, entitlement},
+    store::{Data, EVENT_TIME, entitlement},
 };
 
 /// A kind of request.
 pub struct Scenario {
     pub function: Binary,
     pub name: String,
-    /// How many are made in a round.
+    /// Number of invocations in a round.
     pub count: usize,
     event: Box<dyn Fn(usize) -> Value + Send + Sync>,
 }
 
-/// What the example's README asks for, a page of 50.
+/// The query of the example's README, for a page of 50.
 pub const README_QUERY: &str = "query CustomersAndSubscriptions { customers(first: 50) { totalCount nodes { createdAt updatedAt
     customerId name email entitlements subscriptions(condition: {status: \"ACTIVE\"}) { nodes { createdAt updatedAt
     subscriptionId planId planName status startDate endDate } } } } }";
@@ -42,7 +42,7 @@ impl Scenario {
     }
 }
 
-/// An event of events/ with another body.
+/// A function that copies an event of events/ with another body.
 fn with_body(route: &str, file: &str) -> impl Fn(&Value) -> Value + Send + Sync + use<> {
     let (_, event) = sample::events(route).into_iter().find(|(name, _)| name.contains(file)).unwrap();
     move |body| {
@@ -52,20 +52,20 @@ fn with_body(route: &str, file: &str) -> impl Fn(&Value) -> Value + Send + Sync 
     }
 }
 
-/// The body of an event of events/, as Stigg sends it.
+/// The body of an event of events/.
 pub fn stigg_body(file: &str) -> Value {
     let (_, event) = sample::events("webhook").into_iter().find(|(name, _)| name.contains(file)).unwrap();
     serde_json::from_str(event["body"].as_str().unwrap()).unwrap()
 }
 
-/// A moment for the n-th event of a kind, later than all before it: each kind has a day of its own, later
-/// than the kinds that are measured before it.
-fn moment(day: i64, n: usize) -> String {
-    let said: Timestamp = SAID.parse().unwrap();
-    (said + SignedDuration::from_hours(24 * day) + SignedDuration::from_millis(i64::try_from(n).unwrap() + 1)).to_string()
+/// The time of the n-th event of a kind. Each kind has its own day, in the order in which the kinds are measured, so that every
+/// event is newer than the ones before it.
+fn event_time(day: i64, n: usize) -> String {
+    let first: Timestamp = EVENT_TIME.parse().unwrap();
+    (first + SignedDuration::from_hours(24 * day) + SignedDuration::from_millis(i64::try_from(n).unwrap() + 1)).to_string()
 }
 
-/// One customer of many, spread over them.
+/// The id of the n-th request's customer. Requests are spread over all customers.
 pub fn customer(n: usize, data: Data) -> String {
     format!("customer-{:07}", n * 7_919 % data.customers)
 }
@@ -82,7 +82,7 @@ fn check(name: &str, data: Data, count: usize, resource: Option<&'static str>, i
     })
 }
 
-/// All entitlements of a customer, as Stigg's SDKs ask Edge for them.
+/// All entitlements of a customer, as Stigg's SDKs request them from Edge.
 fn edge(name: &str, customer_id: &'static str) -> Scenario {
     let (_, mut event) = sample::events("check-access").into_iter().find(|(name, _)| name.contains("granted-metered")).unwrap();
     let path = format!("/v1/c/{customer_id}/entitlements.json");
@@ -107,7 +107,7 @@ fn batch(name: &str, customer_id: &'static str) -> Scenario {
     Scenario::new(Binary::CheckAccess, name, 1_000, move |_| event.clone())
 }
 
-/// An event of Stigg's as in this file of events/, changed by this.
+/// Stigg's event in a file of events/, with a new time and messageId, and changed by `change`.
 fn webhook(
     name: &str,
     (file, day): (&str, i64),
@@ -117,7 +117,7 @@ fn webhook(
     let (with_body, body) = (with_body("webhook", file), stigg_body(file));
     Scenario::new(Binary::Webhook, name, count, move |n| {
         let mut body = body.clone();
-        body["timestamp"] = moment(day, n).into();
+        body["timestamp"] = event_time(day, n).into();
         body["messageId"] = format!("message-{n}").into();
         change(&mut body, n);
         with_body(&body)
@@ -134,8 +134,8 @@ fn page(size: usize) -> Scenario {
     graphql(&format!("customers(first: {size})"), 200, &query, |_| String::new())
 }
 
-/// Those that have to stay as they are however many customers there are.
-pub fn of_growth(data: Data) -> Vec<Scenario> {
+/// The kinds whose cost must not depend on the number of customers.
+pub fn independent_of_size(data: Data) -> Vec<Scenario> {
     let subscription = move |n: usize| format!("subscription-{:07}-0", n * 7_919 % data.customers);
     let update = move |body: &mut Value, n: usize| body["id"] = customer(n, data).into();
     vec![
@@ -154,12 +154,12 @@ pub fn of_growth(data: Data) -> Vec<Scenario> {
         page(10),
         page(50),
         page(100),
-        // Rows beyond a million are not counted.
+        // totalCount is an error above a million rows.
         graphql("README query without totalCount", 100, &README_QUERY.replace("totalCount", ""), |_| String::new()),
     ]
 }
 
-/// All of them.
+/// All kinds, by function.
 pub fn all(data: Data) -> Vec<Scenario> {
     let mut scenarios = vec![
         check("check, 20 entitlements", data, 1_000, None, Some("wide-20")),
@@ -171,17 +171,17 @@ pub fn all(data: Data) -> Vec<Scenario> {
         edge("Edge, 100 entitlements", "wide-100"),
     ];
     let new_list = move |count: usize, resource: Option<&'static str>| {
-        let (of, day) = if resource.is_some() { (" of a resource", 8) } else { ("", 7) };
-        webhook(&format!("entitlements.updated, {count} features{of}"), ("08-entitlements", day), 200, move |body, n| {
-            // Lists of other lengths are earlier or later on the same day.
-            body["timestamp"] = moment(day, n + 1_000 * count).into();
+        let (suffix, day) = if resource.is_some() { (" of a resource", 8) } else { ("", 7) };
+        webhook(&format!("entitlements.updated, {count} features{suffix}"), ("08-entitlements", day), 200, move |body, n| {
+            // Lists of all lengths share a day, each length with its own range of times.
+            body["timestamp"] = event_time(day, n + 1_000 * count).into();
             body["entitlementsUpdatedAt"] = body["timestamp"].clone();
             body["customer"]["id"] = if resource.is_some() { "wide-20".to_owned() } else { customer(n, data) }.into();
             body["resource"] = resource.map_or(Value::Null, |id| json!({ "id": id }));
             body["entitlements"] = (0..count).map(entitlement).collect();
         })
     };
-    scenarios.extend(of_growth(data));
+    scenarios.extend(independent_of_size(data));
     scenarios.extend([
         graphql("README query, first: 50", 100, README_QUERY, |_| String::new()),
         webhook("subscription.created", ("02-subscription.created", 5), 500, move |body, n| {

@@ -1,4 +1,4 @@
-//! How large the binaries are, and what a start takes: of the process, and of the connection to DynamoDB.
+//! Size of the binaries, and duration of their start and of the connection to DynamoDB.
 
 use std::{
     io::Write as _,
@@ -13,7 +13,7 @@ use testkit::runtime_api::Lambda;
 use crate::{
     Options,
     binaries::Binary,
-    functions::{DATA, look},
+    functions::{DATA, record_requests},
     measure::{check, median, micros},
     plan::Recorder,
     scenario::{self, Scenario},
@@ -22,26 +22,28 @@ use crate::{
     tls::Terminator,
 };
 
-/// How often each is started, in turn.
+/// Number of starts of each binary, in turn.
 const STARTS: usize = 31;
 
-/// After the first invocation so many more are made, for the warm one.
+/// Number of warm invocations after the first one.
 const WARM: usize = 15;
 
-/// What starts took.
+/// The durations of the starts.
 #[derive(Default)]
 struct Starts {
     /// From the start of the process to its first poll of the Runtime API.
     to_poll: Vec<Duration>,
-    /// Of that, opening the connection to DynamoDB.
+    /// Part of `to_poll`: opening the connection to DynamoDB.
     connecting: Vec<Duration>,
-    /// Of that, the wait for DynamoDB's answer.
-    waited: Vec<Duration>,
+    /// Part of `connecting`: the wait for DynamoDB's response.
+    waiting: Vec<Duration>,
+    /// The first invocation.
     first: Vec<Duration>,
+    /// A warm invocation.
     warm: Vec<Duration>,
 }
 
-/// A start, an invocation and some more.
+/// Starts a function and invokes it. Returns the time to the first poll, of the first and of a warm invocation.
 async fn start(
     binary: Binary,
     scenario: &Scenario,
@@ -63,8 +65,8 @@ async fn start(
     [to_poll, times[0], median(times[1..].to_vec())]
 }
 
-/// How large a file is once compressed as a deployment package is.
-fn gzipped(bytes: &[u8]) -> usize {
+/// Size of a file compressed like a deployment package.
+fn gzipped_size(bytes: &[u8]) -> usize {
     let mut gzip = Command::new("gzip").args(["-9", "-c"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = gzip.stdin.take().unwrap();
     let bytes = bytes.to_vec();
@@ -74,7 +76,7 @@ fn gzipped(bytes: &[u8]) -> usize {
     size
 }
 
-fn of(function: Binary, scenarios: &[Scenario]) -> &Scenario {
+fn scenario_of(function: Binary, scenarios: &[Scenario]) -> &Scenario {
     let name = match function {
         Binary::Webhook => "measurement.reported",
         Binary::Graphql => "one customer with its subscriptions",
@@ -92,10 +94,10 @@ pub async fn run(options: &Options) -> Value {
     })
 }
 
-/// A binary, whose root certificates it reads, and the variables that make it so.
+/// A binary, its root certificates, and the variables that select them.
 type Case<'a> = (Binary, &'static str, &'a [(&'static str, String)]);
 
-/// The system's root certificates in one file, as template.yaml names Amazon Linux 2023's.
+/// The system's file with all root certificates. template.yaml names Amazon Linux 2023's.
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 async fn processes(endpoint: &str, scenarios: &[Scenario], options: &Options) -> Value {
@@ -103,7 +105,7 @@ async fn processes(endpoint: &str, scenarios: &[Scenario], options: &Options) ->
     let bundle = vec![("SSL_CERT_FILE", BUNDLE.to_owned())];
     let cases: Vec<Case> = Binary::FUNCTIONS
         .iter()
-        .flat_map(|binary| [(*binary, "of one file", bundle.as_slice()), (*binary, "all it finds", [].as_slice())])
+        .flat_map(|binary| [(*binary, "one file", bundle.as_slice()), (*binary, "all files", [].as_slice())])
         .chain([(Binary::Empty, "none", [].as_slice())])
         .collect();
     let mut starts: Vec<Starts> = cases.iter().map(|_| Starts::default()).collect();
@@ -115,19 +117,19 @@ async fn processes(endpoint: &str, scenarios: &[Scenario], options: &Options) ->
             let mut lambda = Lambda::start(&binary.path(), variables).await.unwrap();
             starts.to_poll.push(lambda.first_poll().await.unwrap());
             let span = recorder.take().span;
-            starts.waited.push(span.map_or(Duration::ZERO, |(came, answered)| answered - came));
-            let scenario = of(*binary, scenarios);
+            starts.waiting.push(span.map_or(Duration::ZERO, |(first, last)| last - first));
+            let scenario = scenario_of(*binary, scenarios);
             let (answer, took) = lambda.invoke_timed(&scenario.event(0)).await.unwrap();
             check(scenario, &answer);
             starts.first.push(took);
-            starts.connecting.push(connecting(&lambda.stop().await.unwrap()));
+            starts.connecting.push(logged_connection_time(&lambda.stop().await.unwrap()));
         }
     }
     let without = |starts: &Starts, part: &[Duration]| {
         median(starts.to_poll.iter().zip(part).map(|(to_poll, part)| to_poll.saturating_sub(*part)).collect())
     };
     let empty = median(starts.last().unwrap().to_poll.clone());
-    let of_empty = |time: Duration| time.as_secs_f64() / empty.as_secs_f64();
+    let ratio_to_empty = |time: Duration| time.as_secs_f64() / empty.as_secs_f64();
     let milliseconds = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
     let mut table = Table::new(&[
         "binary",
@@ -136,56 +138,54 @@ async fn processes(endpoint: &str, scenarios: &[Scenario], options: &Options) ->
         "gzip -9, MB",
         "start to first /next, ms",
         "of that, the connection",
-        "of that, DynamoDB's answer",
+        "of that, DynamoDB's response",
         "without the connection",
-        "of the empty one's",
-        "without the answer alone, of the empty one's",
-        "first answer, ms later",
+        "its ratio to empty",
+        "ratio to empty without DynamoDB's response",
+        "first response, ms later",
     ]);
     let mut figures = Vec::new();
     for ((binary, roots, _), starts) in cases.into_iter().zip(starts) {
         let bytes = std::fs::read(binary.path()).unwrap();
-        let (size, compressed) = (bytes.len() as f64 / 1e6, gzipped(&bytes) as f64 / 1e6);
-        let (rest, without_answer) = (without(&starts, &starts.connecting), without(&starts, &starts.waited));
-        let Starts { to_poll, connecting, waited, first, .. } = starts;
-        let [to_poll, connecting, waited, first] = [to_poll, connecting, waited, first].map(median);
+        let (size, compressed) = (bytes.len() as f64 / 1e6, gzipped_size(&bytes) as f64 / 1e6);
+        let without_connection = without(&starts, &starts.connecting);
+        let without_response = without(&starts, &starts.waiting);
+        let Starts { to_poll, connecting, waiting, first, .. } = starts;
+        let [to_poll, connecting, waiting, first] = [to_poll, connecting, waiting, first].map(median);
         let name = binary.name();
         let cells = [size, compressed].map(|size| format!("{size:.2}"));
         table.row([name.to_owned(), roots.to_owned()].into_iter().chain(cells).chain([
             milliseconds(to_poll),
             milliseconds(connecting),
-            milliseconds(waited),
-            milliseconds(rest),
-            format!("{:.2}", of_empty(rest)),
-            format!("{:.2}", of_empty(without_answer)),
+            milliseconds(waiting),
+            milliseconds(without_connection),
+            format!("{:.2}", ratio_to_empty(without_connection)),
+            format!("{:.2}", ratio_to_empty(without_response)),
             milliseconds(first),
         ]));
         figures.push(json!({"binary": name, "roots": roots, "megabytes": size, "gzippedMegabytes": compressed, "toFirstNextMicroseconds": micros(to_poll),
-            "connectionMicroseconds": micros(connecting), "waitedMicroseconds": micros(waited), "restMicroseconds": micros(rest),
-            "ratio": of_empty(rest), "ratioWithConnection": of_empty(without_answer), "firstAnswerMicroseconds": micros(first)}));
+            "connectionMicroseconds": micros(connecting), "waitedMicroseconds": micros(waiting), "restMicroseconds": micros(without_connection),
+            "ratio": ratio_to_empty(without_connection), "ratioWithConnection": ratio_to_empty(without_response), "firstAnswerMicroseconds": micros(first)}));
     }
     table.print(&format!("The binaries; median of {} starts in turn, the secret in a variable:", options.count(STARTS)));
     figures.into()
 }
 
-/// What a start spent on its connection, by its log.
-fn connecting(printed: &str) -> Duration {
+/// The duration of opening the connection, from the function's log. Zero for the reference functions.
+fn logged_connection_time(printed: &str) -> Duration {
     let mut lines = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let milliseconds = lines.find_map(|line| line["connection_milliseconds"].as_f64());
     Duration::from_secs_f64(milliseconds.unwrap_or_default() / 1e3)
 }
 
-/// What the first invocation takes after a start that opens the connection, and after one that does not.
+/// Compares the first invocation after a start that opens the connection with one that has to open it.
 async fn connections(endpoint: &str, scenarios: &[Scenario], options: &Options) -> Value {
     let terminator = Terminator::start(endpoint).await;
     let trust = [("SSL_CERT_FILE", terminator.roots().display().to_string())];
-    let scenario = of(Binary::CheckAccess, scenarios);
+    let scenario = scenario_of(Binary::CheckAccess, scenarios);
     let folder = tempfile::tempdir().unwrap();
-    let plan = look(scenario, endpoint).await.write_plan(folder.path());
-    let subjects = [
-        ("check-access, which opens it while it starts", Binary::CheckAccess),
-        ("the bare request, which does not", Binary::Bare),
-    ];
+    let plan = record_requests(scenario, endpoint).await.write_plan(folder.path());
+    let subjects = [("check-access: opened at start", Binary::CheckAccess), ("bare: opened by the first request", Binary::Bare)];
     let endpoints = [("HTTP", endpoint), ("TLS", terminator.endpoint.as_str())];
     let mut starts: Vec<Starts> = (0..4).map(|_| Starts::default()).collect();
     for _ in 0..options.count(STARTS) {
@@ -202,7 +202,7 @@ async fn connections(endpoint: &str, scenarios: &[Scenario], options: &Options) 
         "over",
         "start to first /next, ms",
         "first request, ms",
-        "a warm one, ms",
+        "warm request, ms",
         "first to warm",
     ]);
     let mut figures = Vec::new();
@@ -215,8 +215,6 @@ async fn connections(endpoint: &str, scenarios: &[Scenario], options: &Options) 
         figures.push(json!({"what": what, "over": over, "toFirstNextMicroseconds": micros(times[0]),
             "firstMicroseconds": micros(times[1]), "warmMicroseconds": micros(times[2])}));
     }
-    table.print(
-        "The connection to DynamoDB, opened while the function starts and not; the terminator and its certificate are the benchmark's:",
-    );
+    table.print("The connection to DynamoDB, opened at start or by the first request; the benchmark itself terminates TLS:");
     figures.into()
 }

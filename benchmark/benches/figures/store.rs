@@ -1,4 +1,4 @@
-//! The store that is measured against, in a process of its own, and how customers come into it.
+//! The embedded store in a process of its own, and its data.
 
 use std::{
     fs,
@@ -21,14 +21,13 @@ use template::tables;
 
 const ROLE: &str = "BENCHMARK_STORE";
 
-/// In the ids of the customer that all others are copies of.
-const PLACE: &str = "QQQQQQQ";
+/// Placeholder in the ids of the sample customer. Copies replace it.
+const PLACEHOLDER: &str = "QQQQQQQ";
 
-/// When all of it was said.
-pub const SAID: &str = "2026-11-01T00:00:00Z";
+/// Time of all events that write the data.
+pub const EVENT_TIME: &str = "2026-11-01T00:00:00Z";
 
-/// How many customers there are, with how many entitlements and subscriptions each. Beside them the ones of
-/// [`WIDE`].
+/// The number of customers, and of entitlements and subscriptions of each. The customers of [`WIDE`] come on top.
 #[derive(Clone, Copy, Debug)]
 pub struct Data {
     pub customers: usize,
@@ -36,41 +35,40 @@ pub struct Data {
     pub subscriptions: usize,
 }
 
-/// Customers with so many entitlements, at customer level and for the resource `site`.
+/// Customers with this many entitlements each, at customer level and for the resource `site`.
 pub const WIDE: [usize; 3] = [20, 100, 500];
 
-/// What the process is asked to hold, if it is one of those.
+/// The data, if this process has to serve a store.
 pub fn role() -> Option<Data> {
-    data_in(ROLE)
+    data_from_env(ROLE)
 }
 
-/// The data that a variable tells.
-pub fn data_in(variable: &str) -> Option<Data> {
+/// Parses the data from an environment variable.
+pub fn data_from_env(variable: &str) -> Option<Data> {
     let role = std::env::var(variable).ok()?;
     let mut numbers = role.split(',').map(|number| number.parse().unwrap());
     let mut next = || numbers.next().unwrap();
     Some(Data { customers: next(), entitlements: next(), subscriptions: next() })
 }
 
-/// Serves a store with these data until its parent closes its input.
+/// Serves a store until the parent closes this process's standard input.
 pub async fn serve(data: Data) {
     let (_folder, embedded) = filled(data).await;
     println!("{}", embedded.endpoint);
-    until_input_ends().await;
+    wait_for_end_of_input().await;
     embedded.stop().await;
 }
 
-/// Until the parent closes this process's input, or ends.
-pub async fn until_input_ends() {
+pub async fn wait_for_end_of_input() {
     tokio::task::spawn_blocking(|| std::io::stdin().lines().for_each(drop)).await.unwrap();
 }
 
-/// A store on disk with these data, and its folder.
+/// A store on disk, and its folder. One customer is written by the webhook and then copied.
 async fn filled(data: Data) -> (TempDir, Embedded) {
     let folder = tempfile::tempdir().unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let embedded = Embedded::start(Some(folder.path()), address).await.unwrap();
-    write_samples(&embedded, data).await;
+    write_sample_customers(&embedded, data).await;
     embedded.stop().await;
     let path = folder.path().to_owned();
     tokio::task::spawn_blocking(move || copy(&path, data.customers)).await.unwrap();
@@ -78,7 +76,7 @@ async fn filled(data: Data) -> (TempDir, Embedded) {
     (folder, embedded)
 }
 
-/// A store in memory with these data, all of them by the webhook.
+/// A store in memory. All customers are written by the webhook.
 pub async fn in_memory(data: Data) -> Embedded {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = stack_on(&embedded);
@@ -92,10 +90,10 @@ pub fn stack_on(embedded: &Embedded) -> Stack {
     Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap()
 }
 
-/// The customer that others are copies of, and the wide ones, by the webhook itself.
-async fn write_samples(embedded: &Embedded, data: Data) {
+/// Writes the customer to copy and the customers of [`WIDE`], through the webhook.
+async fn write_sample_customers(embedded: &Embedded, data: Data) {
     let stack = stack_on(embedded);
-    write_customer(&stack, PLACE, data).await;
+    write_customer(&stack, PLACEHOLDER, data).await;
     for count in WIDE {
         let id = format!("wide-{count}");
         deliver(&stack, created(&id)).await;
@@ -104,13 +102,13 @@ async fn write_samples(embedded: &Embedded, data: Data) {
     }
 }
 
-/// A customer with everything.
-async fn write_customer(stack: &Stack, own: &str, data: Data) {
-    let id = format!("customer-{own}");
+/// Writes a customer with its list and subscriptions. `suffix` is part of the ids.
+async fn write_customer(stack: &Stack, suffix: &str, data: Data) {
+    let id = format!("customer-{suffix}");
     deliver(stack, created(&id)).await;
     for n in 0..data.subscriptions {
-        let event = json!({"type": "subscription.created", "id": format!("subscription-{own}-{n}"), "status": "ACTIVE",
-            "timestamp": SAID, "createdAt": SAID, "startDate": SAID, "customer": customer(&id),
+        let event = json!({"type": "subscription.created", "id": format!("subscription-{suffix}-{n}"), "status": "ACTIVE",
+            "timestamp": EVENT_TIME, "createdAt": EVENT_TIME, "startDate": EVENT_TIME, "customer": customer(&id),
             "plan": {"id": "plan-growth", "name": "Growth"}});
         deliver(stack, event).await;
     }
@@ -134,13 +132,13 @@ fn customer(id: &str) -> Value {
 fn created(id: &str) -> Value {
     let mut event = customer(id);
     event["type"] = "customer.created".into();
-    event["timestamp"] = SAID.into();
+    event["timestamp"] = EVENT_TIME.into();
     event["metadata"] = json!({"region": "eu", "segment": "growth"});
     event
 }
 
 fn list(id: &str, resource: Option<&str>, count: usize) -> Value {
-    json!({"type": "entitlements.updated", "timestamp": SAID, "entitlementsUpdatedAt": SAID, "customer": customer(id),
+    json!({"type": "entitlements.updated", "timestamp": EVENT_TIME, "entitlementsUpdatedAt": EVENT_TIME, "customer": customer(id),
            "resource": resource.map(|id| json!({"id": id})), "entitlements": (0..count).map(entitlement).collect::<Vec<_>>()})
 }
 
@@ -149,13 +147,13 @@ pub fn entitlement(n: usize) -> Value {
     json!({"feature": {"id": format!("feature-{n}"), "name": format!("Feature {n}"), "description": "What it is for", "status": "ACTIVE",
                        "featureType": "NUMBER", "meterType": "INCREMENTAL", "unit": "call", "units": "calls"},
            "usageLimit": 10_000_000, "currentUsage": n, "hasUnlimitedUsage": false, "hasSoftLimit": false, "resetPeriod": "MONTH",
-           "usagePeriodAnchor": SAID, "usagePeriodStart": SAID, "usagePeriodEnd": "2099-12-01T00:00:00Z", "enumValues": null,
+           "usagePeriodAnchor": EVENT_TIME, "usagePeriodStart": EVENT_TIME, "usagePeriodEnd": "2099-12-01T00:00:00Z", "enumValues": null,
            "creditBalance": null})
 }
 
-/// Puts copies of the sample's items, with their own ids and shards, straight into the store.
+/// Copies the sample customer's items directly into the store's database, with new ids and shards.
 fn copy(folder: &Path, customers: usize) {
-    const ONCE: usize = 10_000;
+    const BATCH: usize = 10_000;
     let start = Instant::now();
     let database = Database::new(folder.join("dynamodb.sqlite").to_str().unwrap()).unwrap();
     database.enable_bulk_loading().unwrap();
@@ -164,15 +162,15 @@ fn copy(folder: &Path, customers: usize) {
     for table in [names.customers, names.subscriptions] {
         let all = database.scan(serde_json::from_value(json!({ "TableName": table })).unwrap()).unwrap();
         let all = serde_json::to_value(all).unwrap();
-        let samples = all["Items"].as_array().unwrap().iter().map(Value::to_string).filter(|item| item.contains(PLACE));
+        let samples = all["Items"].as_array().unwrap().iter().map(Value::to_string).filter(|item| item.contains(PLACEHOLDER));
         let samples: Vec<String> = samples.collect();
         count += samples.len();
-        for from in (0..customers).step_by(ONCE) {
-            let copies = (from..(from + ONCE).min(customers)).flat_map(|n| {
-                let own = format!("{n:07}");
-                let shard = shard_of(&Id::try_from(format!("customer-{own}").as_str()).unwrap());
+        for from in (0..customers).step_by(BATCH) {
+            let copies = (from..(from + BATCH).min(customers)).flat_map(|n| {
+                let suffix = format!("{n:07}");
+                let shard = shard_of(&Id::try_from(format!("customer-{suffix}").as_str()).unwrap());
                 samples.iter().map(move |sample| {
-                    let mut item: Value = serde_json::from_str(&sample.replace(PLACE, &own)).unwrap();
+                    let mut item: Value = serde_json::from_str(&sample.replace(PLACEHOLDER, &suffix)).unwrap();
                     if let Some(member) = item.get_mut("shard") {
                         *member = json!({ "N": shard.to_string() });
                     }
@@ -184,23 +182,22 @@ fn copy(folder: &Path, customers: usize) {
         }
     }
     database.disable_bulk_loading().unwrap();
-    eprintln!("{customers} customers of {count} items were put into the store in {:.0} s", start.elapsed().as_secs_f64());
+    eprintln!("copied {customers} customers of {count} items in {:.0} s", start.elapsed().as_secs_f64());
 }
 
-/// A process of this program that holds a store. It ends with this.
+/// A child process that serves a store. It ends when this is dropped.
 pub struct StoreProcess {
     process: Child,
-    /// What it printed first.
+    /// The URL that it printed.
     pub endpoint: String,
 }
 
 impl StoreProcess {
-    /// One with these data.
     pub fn start(data: Data) -> Self {
         Self::in_role(ROLE, data)
     }
 
-    /// One that does with these data what the variable of this name asks for.
+    /// Starts this program with `role` as a variable, which selects what it serves.
     pub fn in_role(role: &str, data: Data) -> Self {
         let Data { customers, entitlements, subscriptions } = data;
         let mut process = Command::new(std::env::current_exe().unwrap())
@@ -215,9 +212,8 @@ impl StoreProcess {
         Self { process, endpoint: endpoint.trim().to_owned() }
     }
 
-    /// What it has taken of the processor.
-    pub fn processor_time(&self) -> Duration {
-        processor_time(self.process.id())
+    pub fn cpu_time(&self) -> Duration {
+        cpu_time(self.process.id())
     }
 }
 
@@ -228,9 +224,9 @@ impl Drop for StoreProcess {
     }
 }
 
-/// What all threads of a process have taken of the processor, as the scheduler counts it.
-pub fn processor_time(process: u32) -> Duration {
+/// CPU time of all threads of a process, from the scheduler.
+pub fn cpu_time(process: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
-    let taken = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("schedstat")).ok());
-    Duration::from_nanos(taken.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum())
+    let statistics = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("schedstat")).ok());
+    Duration::from_nanos(statistics.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum())
 }

@@ -1,13 +1,13 @@
-//! Figures in rows and columns.
+//! Tables of figures.
 
-/// A table in Markdown, its numbers to the right.
+/// A table in Markdown. All columns but the first are right-aligned.
 pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub fn new(head: &[&str]) -> Self {
-        Self { rows: vec![head.iter().map(|cell| (*cell).to_owned()).collect()] }
+    pub fn new(header: &[&str]) -> Self {
+        Self { rows: vec![header.iter().map(|cell| (*cell).to_owned()).collect()] }
     }
 
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {

@@ -1,4 +1,4 @@
-//! TLS before a store, as before DynamoDB.
+//! A TLS terminator in front of the embedded store.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -17,7 +17,7 @@ use tokio_rustls::{
     },
 };
 
-/// It ends TLS, and passes on what comes.
+/// Terminates TLS with its own certificate, and forwards the plain bytes.
 pub struct Terminator {
     pub endpoint: String,
     folder: TempDir,
@@ -49,7 +49,7 @@ impl Terminator {
                         (acceptor.accept(connection).await, TcpStream::connect(upstream).await)
                     {
                         let _ = store.set_nodelay(true);
-                        // Ends when either side does.
+                        // Ends when either side closes.
                         let _ = tokio::io::copy_bidirectional(&mut client, &mut store).await;
                     }
                 });
@@ -58,7 +58,7 @@ impl Terminator {
         Self { endpoint, folder, server }
     }
 
-    /// The file with the certificate that clients have to trust.
+    /// The file with the certificate for clients to trust.
     pub fn roots(&self) -> PathBuf {
         self.folder.path().join("roots.pem")
     }

@@ -1,8 +1,8 @@
-//! The least that a function takes that makes the same requests to DynamoDB: it makes those of its plan
-//! through the functions' own client, for every request, and answers with nothing.
+//! The bare reference function: for each event, it sends the planned requests to DynamoDB with the functions' own client, and
+//! returns an empty answer.
 //!
-//! `PLAN` names the file with the plan: a list of steps, each a list of requests that are under way at
-//! once, each with DynamoDB's name of its operation and the JSON that the function sent.
+//! `PLAN` names the file with the plan: a list of steps, each a list of concurrent requests. A request has the name of
+//! DynamoDB's operation and the JSON that the measured function sent.
 
 use std::collections::HashMap;
 
@@ -33,9 +33,9 @@ struct Planned {
     body: Value,
 }
 
-/// A request, put together but for its sending.
+/// A request that is ready to send.
 #[derive(Clone)]
-enum Ready {
+enum Prepared {
     BatchGet(BatchGetItemInputBuilder),
     Delete(DeleteItemInputBuilder),
     Get(GetItemInputBuilder),
@@ -44,7 +44,7 @@ enum Ready {
     Update(UpdateItemInputBuilder),
 }
 
-impl Ready {
+impl Prepared {
     async fn send(&self, client: &Client) -> Result<(), Error> {
         match self.clone() {
             Self::BatchGet(request) => drop(request.send_with(client).await?),
@@ -71,10 +71,10 @@ fn attributes(value: Option<&Value>) -> Option<Attributes> {
     Some(value?.as_object()?.iter().map(|(name, value)| (name.clone(), attribute(value))).collect())
 }
 
-/// The placeholders that an expression uses: DynamoDB refuses the others.
+/// The placeholders that the expressions use. DynamoDB rejects unused ones.
 fn used<T>(all: Option<HashMap<String, T>>, expressions: &[Option<String>]) -> Option<HashMap<String, T>> {
-    let is_of_names = |c: char| c.is_ascii_alphanumeric() || matches!(c, '#' | ':' | '_');
-    let words: Vec<&str> = expressions.iter().flatten().flat_map(|text| text.split(|c| !is_of_names(c))).collect();
+    let is_placeholder = |c: char| c.is_ascii_alphanumeric() || matches!(c, '#' | ':' | '_');
+    let words: Vec<&str> = expressions.iter().flatten().flat_map(|text| text.split(|c| !is_placeholder(c))).collect();
     let kept: HashMap<_, _> = all?.into_iter().filter(|(name, _)| words.contains(&name.as_str())).collect();
     (!kept.is_empty()).then_some(kept)
 }
@@ -89,8 +89,8 @@ fn values(body: &Value, expressions: &[Option<String>]) -> Option<Attributes> {
     used(attributes(body.get("ExpressionAttributeValues")), expressions)
 }
 
-/// A request as it is sent; a write without its condition, so that it can be made again and again.
-fn ready(Planned { operation, body }: &Planned) -> Result<Ready, Error> {
+/// Prepares a request. Conditions of writes are left out, so that a write succeeds repeatedly.
+fn prepare(Planned { operation, body }: &Planned) -> Result<Prepared, Error> {
     let table = text(body, "TableName");
     let key = attributes(body.get("Key"));
     let capacity = Some(ReturnConsumedCapacity::Total);
@@ -98,19 +98,19 @@ fn ready(Planned { operation, body }: &Planned) -> Result<Ready, Error> {
     Ok(match operation.as_str() {
         "BatchGetItem" => {
             let mut request = BatchGetItemInputBuilder::default().set_return_consumed_capacity(capacity);
-            for (table, wanted) in body.get("RequestItems").and_then(Value::as_object).into_iter().flatten() {
-                let keys = wanted.get("Keys").and_then(Value::as_array).into_iter().flatten();
-                let projection = text(wanted, "ProjectionExpression");
-                let wanted = KeysAndAttributes::builder()
+            for (table, read) in body.get("RequestItems").and_then(Value::as_object).into_iter().flatten() {
+                let keys = read.get("Keys").and_then(Value::as_array).into_iter().flatten();
+                let projection = text(read, "ProjectionExpression");
+                let read = KeysAndAttributes::builder()
                     .set_keys(Some(keys.filter_map(|key| attributes(Some(key))).collect()))
-                    .set_expression_attribute_names(names(wanted, std::slice::from_ref(&projection)))
+                    .set_expression_attribute_names(names(read, std::slice::from_ref(&projection)))
                     .set_projection_expression(projection)
-                    .set_consistent_read(wanted.get("ConsistentRead").and_then(Value::as_bool));
-                request = request.request_items(table, wanted.build()?);
+                    .set_consistent_read(read.get("ConsistentRead").and_then(Value::as_bool));
+                request = request.request_items(table, read.build()?);
             }
-            Ready::BatchGet(request)
+            Prepared::BatchGet(request)
         }
-        "GetItem" => Ready::Get(
+        "GetItem" => Prepared::Get(
             GetItemInputBuilder::default()
                 .set_table_name(table)
                 .set_key(key)
@@ -120,7 +120,7 @@ fn ready(Planned { operation, body }: &Planned) -> Result<Ready, Error> {
         "Query" => {
             let (condition, projection) = (text(body, "KeyConditionExpression"), text(body, "ProjectionExpression"));
             let expressions = [condition.clone(), projection.clone(), text(body, "FilterExpression")];
-            Ready::Query(
+            Prepared::Query(
                 QueryInputBuilder::default()
                     .set_table_name(table)
                     .set_index_name(text(body, "IndexName"))
@@ -140,7 +140,7 @@ fn ready(Planned { operation, body }: &Planned) -> Result<Ready, Error> {
         "UpdateItem" => {
             let update = text(body, "UpdateExpression");
             let expressions = std::slice::from_ref(&update);
-            Ready::Update(
+            Prepared::Update(
                 UpdateItemInputBuilder::default()
                     .set_table_name(table)
                     .set_key(key)
@@ -151,16 +151,16 @@ fn ready(Planned { operation, body }: &Planned) -> Result<Ready, Error> {
                     .set_return_consumed_capacity(capacity),
             )
         }
-        "DeleteItem" => Ready::Delete(
+        "DeleteItem" => Prepared::Delete(
             DeleteItemInputBuilder::default().set_table_name(table).set_key(key).set_return_consumed_capacity(capacity),
         ),
-        "PutItem" => Ready::Put(
+        "PutItem" => Prepared::Put(
             PutItemInputBuilder::default()
                 .set_table_name(table)
                 .set_item(attributes(body.get("Item")))
                 .set_return_consumed_capacity(capacity),
         ),
-        other => return Err(format!("no function makes a {other}").into()),
+        other => return Err(format!("unsupported operation {other}").into()),
     })
 }
 
@@ -168,7 +168,7 @@ fn ready(Planned { operation, body }: &Planned) -> Result<Ready, Error> {
 async fn main() -> Result<(), Error> {
     let client = function_dynamodb(&FunctionEnvironment::read(), Budget::READ);
     let plan: Vec<Vec<Planned>> = serde_json::from_slice(&std::fs::read(required("PLAN")?)?)?;
-    let steps: Result<Vec<Vec<Ready>>, Error> = plan.iter().map(|step| step.iter().map(ready).collect()).collect();
+    let steps: Result<Vec<Vec<Prepared>>, Error> = plan.iter().map(|step| step.iter().map(prepare).collect()).collect();
     let (client, steps) = (&client, &steps?);
     let answer = |_: Request| async move {
         for step in steps {

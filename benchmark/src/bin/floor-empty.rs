@@ -1,4 +1,4 @@
-//! The least that a function of lambda_http takes: it answers every request with nothing.
+//! The empty reference function: a handler of lambda_http that returns an empty answer.
 
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
 

@@ -1,5 +1,5 @@
-//! A part of the functions that asks nobody, done again and again for its instructions to be counted:
-//! `parts PART CALLS`, with what it is done to on the standard input.
+//! Repeats a part of the functions that needs no I/O, so that its instructions can be counted: `parts PART CALLS`. The part's
+//! input comes from standard input.
 
 use std::{env, error::Error, hint::black_box, io};
 
@@ -22,17 +22,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
     let (part, calls) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default().parse::<usize>()?);
     let input = io::read_to_string(io::stdin())?;
-    let again = |mut call: Box<dyn FnMut() -> Result<(), Box<dyn Error>> + '_>| (0..calls).try_for_each(|_| call());
+    let repeat = |mut call: Box<dyn FnMut() -> Result<(), Box<dyn Error>> + '_>| (0..calls).try_for_each(|_| call());
     match part.as_str() {
-        "gateway-event" => again(Box::new(|| {
+        "gateway-event" => repeat(Box::new(|| {
             black_box(GatewayEvent::read(black_box(&input)));
             Ok(())
         })),
-        "webhook-event" => again(Box::new(|| {
+        "webhook-event" => repeat(Box::new(|| {
             black_box(event::parse(black_box(input.as_bytes()))?);
             Ok(())
         })),
-        "entitlement" => again(Box::new(|| {
+        "entitlement" => repeat(Box::new(|| {
             black_box(serde_json::from_str::<Grant>(black_box(&input))?);
             Ok(())
         })),
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 requested_usage: 1.0,
                 requested_values: Vec::new(),
             };
-            again(Box::new(|| {
+            repeat(Box::new(|| {
                 black_box(decide(black_box(&view), &request, now));
                 Ok(())
             }))
@@ -60,11 +60,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             let now = Timestamp::from_second(1_790_000_000)?;
             let signature = key.sign("msg_1", now.as_second(), input.as_bytes());
             let timestamp = now.as_second().to_string();
-            again(Box::new(|| {
+            repeat(Box::new(|| {
                 let headers = SignedHeaders { id: Some("msg_1"), timestamp: Some(&timestamp), signature: Some(&signature) };
                 Ok(keys.verify(black_box(headers), input.as_bytes(), now)?)
             }))
         }
-        unknown => Err(format!("there is no part {unknown}").into()),
+        unknown => Err(format!("unknown part {unknown}").into()),
     }
 }

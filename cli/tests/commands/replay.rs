@@ -64,12 +64,12 @@ async fn a_queue_is_written_with_its_receipts_and_emptied_of_what_was_written() 
     assert_eq!(standing(&aws.local, "old").await, "unknown");
 
     // what was refused is still there, and the rest is not
-    aws.sqs.let_come_again();
+    aws.sqs.expire_visibility_timeouts();
     assert_eq!(aws.sqs.messages().len(), 2);
     let output = aws.byos(&["replay", "--yes", "--stack", "replica", "--force"]).await;
     assert!(output.code == 3 && output.out.ends_with("1 applied, 0 stale, 0 ignored, 1 refused.\n"), "{output:?}");
     assert_eq!(standing(&aws.local, "old").await, "live");
-    aws.sqs.let_come_again();
+    aws.sqs.expire_visibility_timeouts();
     assert_eq!(aws.sqs.messages().iter().map(|(_, body)| body.as_str()).collect::<Vec<_>>(), ["nonsense"]);
 }
 
@@ -93,7 +93,7 @@ async fn what_was_set_aside_is_written_once_it_can_be_applied_and_else_stays() {
     let page = aws.local.byos(&["show", "set-aside", "--json"]).await.json();
     let received = page["registers"]["profile"]["time"].as_str().unwrap().parse::<Timestamp>().unwrap();
     assert!(received < ago(1), "it keeps its receipt: {received}");
-    aws.sqs.let_come_again();
+    aws.sqs.expire_visibility_timeouts();
     assert_eq!((aws.sqs.messages().len(), aws.sqs.messages_of("set-aside").len()), (0, 1));
 }
 
@@ -106,11 +106,11 @@ async fn what_the_store_does_not_take_stays_in_the_queue() {
     let tables = ["--customers-table", "none", "--subscriptions-table", "none", "--receipts-table", "none"];
     let output = local.byos(&[&arguments[..], &tables[..]].concat()).await;
     assert!(output.code == 1 && output.err.contains("DynamoDB refused GetItem"), "{output:?}");
-    sqs.let_come_again();
+    sqs.expire_visibility_timeouts();
     assert_eq!(sqs.messages().len(), 1);
     let output = local.byos(&arguments).await;
     assert!(output.code == 0 && output.out.ends_with("1 applied, 0 stale, 0 ignored, 0 refused.\n"), "{output:?}");
-    sqs.let_come_again();
+    sqs.expire_visibility_timeouts();
     assert!(sqs.messages().is_empty());
 }
 
@@ -178,13 +178,13 @@ async fn nothing_leaves_a_queue_before_its_write_is_durable_wherever_the_command
         // Those that passed are done by the time that nothing more happens.
         for _ in 0..200 {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            if proxy.met().contains_key("Hang") || process.try_wait().unwrap().is_some() {
+            if proxy.fault_counts().contains_key("Hang") || process.try_wait().unwrap().is_some() {
                 break;
             }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
         process.kill().await.unwrap();
-        aws.sqs.let_come_again();
+        aws.sqs.expire_visibility_timeouts();
         let waiting: Vec<String> =
             ["events", "set-aside"].iter().flat_map(|queue| aws.sqs.messages_of(queue)).map(|(_, body)| body).collect();
         let mut written = 0;
@@ -219,6 +219,6 @@ async fn an_event_of_another_environment_stays_in_its_queue() {
     let output = aws.byos(&["replay", "--yes", "--stack", "replica"]).await;
     assert!(output.code == 3 && output.out.contains("`environmentId` is not the environment of this replica"), "{output:?}");
     assert_eq!((standing(&aws.local, "own").await, standing(&aws.local, "foreign").await), ("live".into(), "unknown".into()));
-    aws.sqs.let_come_again();
+    aws.sqs.expire_visibility_timeouts();
     assert_eq!(aws.sqs.messages_of("set-aside").len(), 1);
 }

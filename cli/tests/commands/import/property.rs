@@ -32,7 +32,7 @@ use super::{
     world::{STEP, data_at, moment, realistic},
 };
 use testkit::{
-    histories::{Replica, as_the_model_says},
+    histories::{Replica, model_view},
     model::{self, BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time},
 };
 
@@ -207,7 +207,7 @@ impl World {
     }
 
     async fn answers(&self) -> Value {
-        known(as_the_model_says(&self.replica.answers().await))
+        known(model_view(&self.replica.answers().await))
     }
 }
 

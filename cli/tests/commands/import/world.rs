@@ -29,7 +29,7 @@ pub(crate) fn realistic(mut events: Vec<Event>) -> Vec<Event> {
     let mut customers: Vec<Customer> = CUSTOMERS.iter().map(|_| Customer::default()).collect();
     for (index, event) in events.iter_mut().enumerate() {
         event.number = index;
-        (event.received, event.shown) = (moment(index), moment(index));
+        (event.received, event.list_timestamp) = (moment(index), moment(index));
         if let Time::Own(own) = &mut event.time {
             *own = moment(index);
         }

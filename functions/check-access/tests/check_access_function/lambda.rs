@@ -253,7 +253,7 @@ async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_
         let answer = lambda.invoke(&event).await.unwrap();
         assert_eq!(answer["statusCode"], 400, "{what}: {answer}");
     }
-    for (what, event) in hostile::disguised(&event) {
+    for (what, event) in hostile::unusual(&event) {
         let answer = lambda.invoke(&event).await.unwrap();
         let expected = if what.starts_with("a path") { 404 } else { 200 };
         assert_eq!(answer["statusCode"], expected, "{what}: {answer}");

@@ -507,7 +507,7 @@ async fn noting(embedded: &Embedded) -> (store::Store, Arc<std::sync::Mutex<Vec<
         noted.lock().unwrap().push(operation.to_owned());
         answer
     };
-    (testkit::store::rewriting(embedded, usize::MAX, Arc::new(rewrite)).await.store, asked)
+    (testkit::store::proxied_with_rewrite(embedded, usize::MAX, Arc::new(rewrite)).await.store, asked)
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ async fn a_read_that_dynamodb_answers_in_parts_is_completed() {
     for fault in [Fault::HalfProcessed, Fault::Torn] {
         proxy.fail_with(fault);
         assert_eq!(query(&lambda, ALL).await, complete, "{}", fault.name());
-        assert!(proxy.met()[fault.name()] > 0);
+        assert!(proxy.fault_counts()[fault.name()] > 0);
     }
 }
 

@@ -65,7 +65,7 @@ async fn count(embedded: &Embedded) -> (Arc<AtomicUsize>, testkit::store::Proxie
         counted.fetch_add(1, Ordering::SeqCst);
         answer
     };
-    let proxied = testkit::store::rewriting(embedded, usize::MAX, Arc::new(count)).await;
+    let proxied = testkit::store::proxied_with_rewrite(embedded, usize::MAX, Arc::new(count)).await;
     (requests, proxied)
 }
 

@@ -86,7 +86,7 @@ async fn every_fault_of_the_store_is_a_503_in_time_or_a_202_with_a_queue_and_pas
             let event = event(&lists(&customer, 3));
             proxy.fail_with(fault);
             let (status, took) = timed(&lambda, &event).await;
-            println!("{customer}: {status} after {took:.1?}, {:?}", proxy.met());
+            println!("{customer}: {status} after {took:.1?}, {:?}", proxy.fault_counts());
             assert_eq!((status, sqs.messages().len()), if has_queue { (202, 1) } else { (503, 0) }, "{customer}");
             assert!(took < LIMIT, "{customer} took {took:?}");
             proxy.heal();

@@ -149,7 +149,7 @@ async fn what_the_store_does_not_take_waits_in_the_queue_until_it_does() {
 async fn an_event_that_neither_the_store_nor_the_queue_takes_is_a_503() {
     let embedded = Embedded::in_memory().await.unwrap();
     let sqs = Sqs::start().await.unwrap();
-    sqs.take(false);
+    sqs.set_available(false);
     let queue = [("QUEUE_URL", sqs.queue_url()), ("SQS_ENDPOINT", sqs.endpoint().to_owned())];
     let lambda = start(without_store(&embedded).into_iter().chain(queue).collect()).await;
     let (_, event) = sample::events("webhook").remove(0);
@@ -159,7 +159,7 @@ async fn an_event_that_neither_the_store_nor_the_queue_takes_is_a_503() {
     assert!(sqs.messages().is_empty());
 
     // Bytes that can't be made small enough for a message.
-    sqs.take(true);
+    sqs.set_available(true);
     let noise = noise(1_500_000);
     let features = noise.as_bytes().chunks(100_000).enumerate().map(|(n, noise)| {
         let noise = std::str::from_utf8(noise).unwrap();
@@ -267,7 +267,7 @@ async fn a_known_event_that_can_not_be_applied_is_set_aside_whole() {
         assert_eq!(send(&with_queue, &sent).await.0, status, "{:.100}", sent);
     }
     assert_eq!(sqs.messages_of("set-aside").len(), 4);
-    sqs.take(false);
+    sqs.set_available(false);
     assert_eq!(send(&with_queue, &list).await.0, 503, "it comes again");
 
     let log = with_queue.stop().await.unwrap();
@@ -393,7 +393,7 @@ async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_
         let answer = lambda.invoke(&event).await.unwrap();
         assert_eq!(answer["statusCode"], 400, "{what}: {answer}");
     }
-    for (what, event) in hostile::disguised(&event) {
+    for (what, event) in hostile::unusual(&event) {
         let answer = lambda.invoke(&event).await.unwrap();
         assert_eq!(answer["statusCode"], 200, "{what}: {answer}");
     }

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use local::embedded::Embedded;
 use serde_json::Value;
 use store::Store;
-use testkit::histories::{self, Replica, as_the_model_says, of_seed, post, remember_receipts, wipe};
+use testkit::histories::{self, Replica, history_of_seed, model_view, post, read_first_receipts, wipe};
 use testkit::model::{BASE, Event};
 use testkit::proxy::{Dice, Fault, Proxy};
 use testkit::runtime_api::Lambda;
@@ -29,8 +29,8 @@ async fn start(store: &Store, endpoint: &str) -> Lambda {
 
 /// A history whose events' times the system's clock believes as the model does.
 fn timely_history(seed: u64) -> (Vec<Event>, Vec<usize>) {
-    let (mut events, mut arrivals) = of_seed(seed);
-    let timely: Vec<usize> = (0..events.len()).filter(|&index| events[index].time_is_timely()).collect();
+    let (mut events, mut arrivals) = history_of_seed(seed);
+    let timely: Vec<usize> = (0..events.len()).filter(|&index| events[index].is_clock_independent()).collect();
     let arrival = arrivals.swap_remove(0);
     let arrival = arrival.into_iter().filter_map(|index| timely.iter().position(|&kept| kept == index)).collect();
     let mut index = 0..;
@@ -45,8 +45,8 @@ fn seeds(thorough: u32) -> std::ops::Range<u64> {
 }
 
 async fn hold_to_the_model(replica: &Replica, mut events: Vec<Event>, seed: u64) {
-    remember_receipts(&replica.embedded.store, &mut events, None).await.unwrap();
-    let found = as_the_model_says(&replica.answers().await);
+    read_first_receipts(&replica.embedded.store, &mut events, None).await.unwrap();
+    let found = model_view(&replica.answers().await);
     assert_eq!(found, testkit::model::answers(&events), "history {seed}: {events:#?}");
 }
 
@@ -118,9 +118,9 @@ async fn a_process_that_is_killed_at_any_moment_loses_nothing_that_it_acknowledg
         let mut kills = 0;
         while let Some(index) = waiting.pop() {
             let event = post("/webhook", &events[index].body());
-            let moment = Duration::from_micros(dice.roll() % 40_000);
+            let moment = Duration::from_micros(dice.next_u64() % 40_000);
             // Each history ends, however unlucky the moments are.
-            let is_killed = kills < 6 && dice.happens(60);
+            let is_killed = kills < 6 && dice.chance(60);
             lambda.first_poll().await.unwrap();
             let answer: Option<Value> = tokio::select! {
                 answer = lambda.invoke(&event) => Some(answer.unwrap()),
