@@ -475,17 +475,16 @@ impl<'a> Simulation<'a> {
         let backoff = RetryPolicy::BACKOFF_MS * f64::from(1_u32 << (job.attempts - 1).min(16)) * self.random.unit();
         let retry_at = answered + milliseconds(backoff);
         let may_retry = job.attempts < policy.attempts && answered < deadline;
-        if may_retry && self.functions[function].spend_retry_tokens(job.environment, cost) {
+        // The SDK spends the tokens before it waits; the time limit may end the wait.
+        let retries = may_retry && self.functions[function].spend_retry_tokens(job.environment, cost);
+        if retries && retry_at < deadline {
             job.retry_cost = cost;
-            if retry_at < deadline {
-                return self.schedule(retry_at, Step::Request(id));
-            }
-            job.outcome = Outcome::StoreFailed;
-            return self.schedule(deadline, Step::End(id));
+            return self.schedule(retry_at, Step::Request(id));
         }
         job.outcome = Outcome::StoreFailed;
         let parking = if matches!(job.source, Source::Stigg(_)) { self.setup.times.park } else { 0 };
-        self.schedule(answered + parking, Step::End(id));
+        let failed = if retries { deadline } else { answered };
+        self.schedule(failed + parking, Step::End(id));
     }
 
     /// Ends an invocation, or continues a batch with its next message.
