@@ -49,7 +49,7 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            webhook: Throttle { rate: 500.0, burst: 1_000.0 },
+            webhook: Throttle { rate: 2_000.0, burst: 2_000.0 },
             checks: Throttle { rate: 500.0, burst: 1_000.0 },
             api: Throttle { rate: limits::API_RATE, burst: limits::API_BURST },
             concurrency: limits::CONCURRENCY,
