@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use domain::entitlement::{Balance, Usage, to_number};
 use serde_json::{Map, Value};
 
-use console::report::{Check, Entitlement, Part, Report, Scope, Subscription};
+use console::report::{Check, Entitlement, Report, Scope, StoredRegister, Subscription};
 
 use super::plain;
 
@@ -106,7 +106,7 @@ fn field(name: &str, value: &str) -> String {
 }
 
 /// A register's line: its event, and what it says.
-fn part<T>(name: &str, part: Option<&Part<T>>, says: impl FnOnce(&T) -> String) -> String {
+fn part<T>(name: &str, part: Option<&StoredRegister<T>>, says: impl FnOnce(&T) -> String) -> String {
     let Some(part) = part else { return field(name, "–") };
     let below = if part.exists { "" } else { " (below the tombstone: deleted)" };
     field(name, &format!("{} {:36}  {}{below}", part.time, plain(&part.message_id), says(&part.value)))
