@@ -352,6 +352,6 @@ async fn a_function_that_can_register_no_extension_answers_all_the_same() {
     let process = lambda.process_id().unwrap().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
     let (succeeded, log) = lambda.ended().await.unwrap();
-    assert!(succeeded && log.contains("no extension could be registered: 404"), "{log}");
+    assert!(succeeded && log.contains("the extension could not be registered: 404"), "{log}");
     assert_eq!(Printed::parse(&log).unwrap().sums("Decisions")["Denied"], 2.0);
 }
