@@ -86,7 +86,7 @@ async fn what_readers_do_not_see_is_shown_with_the_reason() {
         .await;
     let page = local.byos(&["show", "c", "--json"]).await.json();
     let subscription = &page["subscriptions"][0];
-    assert!(subscription["hidden"].as_str().unwrap().contains("not complete"), "{page}");
+    assert!(subscription["hidden"].as_str().unwrap().contains("incomplete"), "{page}");
     assert!(subscription["expiresAt"].is_string() && subscription["dates"].is_null());
     // usage came before any list of its resource
     assert_eq!((&page["scopes"][1]["resourceId"], &page["scopes"][1]["list"]), (&json!("r"), &Value::Null));
