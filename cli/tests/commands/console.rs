@@ -185,7 +185,7 @@ async fn a_prefix_matches_exactly_the_ids_that_start_with_it_in_all_shards() {
     let ids: Vec<String> = (0..40).map(|n| format!("team-{n:02}")).chain(["tea".to_owned(), "teams".to_owned()]).collect();
     let now = Timestamp::now().to_string();
     let created = |id: &String| json!({"type": "customer.created", "messageId": id, "timestamp": now, "id": id, "name": id});
-    local.takes(&ids.iter().map(created).collect::<Vec<_>>()).await;
+    local.send(&ids.iter().map(created).collect::<Vec<_>>()).await;
     let session = ConsoleSession::for_local_stack(&local).await;
     let page = session.post("/console", "q=team-").await;
     page.assert_contains(&["25 customers found", "team-00", "team-24", "More customers"]);
