@@ -212,11 +212,14 @@ impl Report {
             has_waiting_subscriptions: stored.has_waiting_subscriptions,
             expires_at: date(stored.expires_at),
             registers: Registers {
-                profile: registers.profile.as_ref().map(|part| StoredRegister::new(&part.version, json(&part.value), tombstone)),
+                profile: registers
+                    .profile
+                    .as_ref()
+                    .map(|register| StoredRegister::new(&register.version, json(&register.value), tombstone)),
                 embedded: registers
                     .embedded
                     .as_ref()
-                    .map(|part| StoredRegister::new(&part.version, json(&part.value), tombstone)),
+                    .map(|register| StoredRegister::new(&register.version, json(&register.value), tombstone)),
                 tombstone: tombstone.map(|version| StoredRegister { exists: true, ..mark(version) }),
                 creation: registers.creation.as_ref().map(mark),
             },
@@ -252,7 +255,10 @@ fn scope(
         let grant = list.and_then(|list| list.value.get(feature_id.as_str()));
         Ok(Entitlement {
             grant: grant.map(|json| serde_json::from_str(json).unwrap_or_default()),
-            usage: registers.usage.get(&feature_id).map(|part| StoredRegister::new(&part.version, part.value.clone(), tombstone)),
+            usage: registers
+                .usage
+                .get(&feature_id)
+                .map(|register| StoredRegister::new(&register.version, register.value.clone(), tombstone)),
             feature_id,
             check: Check {
                 has_access: decision.has_access(),
@@ -267,11 +273,11 @@ fn scope(
         })
     };
     let length = |register: &Register<EntitlementList>| StoredRegister::new(&register.version, register.value.len(), tombstone);
-    let balance = |part: &Register<Balance>| StoredRegister::new(&part.version, part.value.clone(), tombstone);
+    let balance = |register: &Register<Balance>| StoredRegister::new(&register.version, register.value.clone(), tombstone);
     Ok(Scope {
         resource_id: resource_id.cloned(),
         list: list.map(length),
-        balances: registers.balances.iter().map(|(currency, part)| (currency.clone(), balance(part))).collect(),
+        balances: registers.balances.iter().map(|(currency, register)| (currency.clone(), balance(register))).collect(),
         entitlements: features.into_iter().map(entitlement).collect::<Result<_, StoreError>>()?,
         expires_at: date(*expires_at),
     })
@@ -294,13 +300,13 @@ fn subscription(customer_id: &Id, stored: &StoredCustomer, it: &StoredSubscripti
     } else {
         None
     };
-    let details = registers.details.as_ref().map(|part| {
-        let (owner, details) = &part.value;
+    let details = registers.details.as_ref().map(|register| {
+        let (owner, details) = &register.value;
         let mut value = json(details);
         if let Value::Object(members) = &mut value {
             members.insert("customerId".to_owned(), owner.as_str().into());
         }
-        StoredRegister::new(&part.version, value, tombstone)
+        StoredRegister::new(&register.version, value, tombstone)
     });
     Subscription {
         subscription_id: it.subscription_id.clone(),
@@ -308,8 +314,11 @@ fn subscription(customer_id: &Id, stored: &StoredCustomer, it: &StoredSubscripti
         is_listed: it.is_listed,
         expires_at: date(it.expires_at),
         pointer: it.pointer.clone(),
-        status: registers.status.as_ref().map(|part| StoredRegister::new(&part.version, part.value.clone(), tombstone)),
-        dates: registers.dates.as_ref().map(|part| StoredRegister::new(&part.version, json(&part.value), tombstone)),
+        status: registers
+            .status
+            .as_ref()
+            .map(|register| StoredRegister::new(&register.version, register.value.clone(), tombstone)),
+        dates: registers.dates.as_ref().map(|register| StoredRegister::new(&register.version, json(&register.value), tombstone)),
         details,
         creation: registers.creation.as_ref().map(|version| StoredRegister::new(version, (), tombstone)),
     }

@@ -46,8 +46,8 @@ impl View<'_> {
             Some("PAYMENT_PENDING" | "NOT_STARTED") => Tone::Warn,
             _ => Tone::Neutral,
         };
-        let detail = |name: &str| details.as_ref().and_then(|part| part.value.get(name)).filter(|value| !value.is_null());
-        let date = |name: &str| dates.as_ref().and_then(|part| part.value.get(name)).and_then(Value::as_str);
+        let detail = |name: &str| details.as_ref().and_then(|register| register.value.get(name)).filter(|value| !value.is_null());
+        let date = |name: &str| dates.as_ref().and_then(|register| register.value.get(name)).and_then(Value::as_str);
         let owner = detail("customerId").filter(|owner| owner.as_str() != Some(self.report.customer_id.as_str()));
         html! {
             header.card-head {
@@ -80,13 +80,13 @@ impl View<'_> {
 
 /// Time and messageId of the newest event that wrote the subscription.
 fn newest(Subscription { status, dates, details, .. }: &Subscription) -> Option<(&str, &str)> {
-    let status = status.as_ref().map(|part| (&part.version, &part.time, &part.message_id));
-    let dates = dates.as_ref().map(|part| (&part.version, &part.time, &part.message_id));
-    let details = details.as_ref().map(|part| (&part.version, &part.time, &part.message_id));
+    let status = status.as_ref().map(|register| (&register.version, &register.time, &register.message_id));
+    let dates = dates.as_ref().map(|register| (&register.version, &register.time, &register.message_id));
+    let details = details.as_ref().map(|register| (&register.version, &register.time, &register.message_id));
     let (_, time, message) = [status, dates, details].into_iter().flatten().max()?;
     Some((time, message))
 }
 
 pub(super) fn plan_of(subscription: &Subscription) -> Option<&str> {
-    subscription.details.as_ref().and_then(|part| part.value.get("planName")).and_then(Value::as_str)
+    subscription.details.as_ref().and_then(|register| register.value.get("planName")).and_then(Value::as_str)
 }
