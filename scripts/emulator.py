@@ -1,8 +1,8 @@
-"""An emulated AWS behind AWS's own host names: what scripts/emulated-deployment runs against.
+"""The emulated AWS of scripts/emulated-deployment, reachable by AWS's host names.
 
-The emulator is ministack with IAM enforced. It runs in namespaces of its own: of the network, where every host
-name resolves to the loopback interface; of mounts, where a throw-away CA stands at the path of Lambda's
-certificates; and of processes, so that nothing outlives the run. Clients are told of no endpoint.
+The emulator is ministack with IAM enforced. It runs in its own namespaces: network (all host names resolve to the loopback
+interface), mounts (a temporary CA replaces Lambda's certificates) and processes (no process outlives the run). So clients
+need no endpoint configuration.
 """
 
 import contextlib
@@ -26,11 +26,11 @@ from cryptography.x509.oid import NameOID
 from replica import Failure, tail
 
 REGION = "us-east-1"
-# The emulator takes this key as the account's root, and any secret with it.
+# The emulator treats this key as the account's root, with any secret.
 ROOT_KEY = "test"
-# Where template.yaml points the functions' SSL_CERT_FILE.
+# The functions' SSL_CERT_FILE in template.yaml.
 LAMBDA_CERTIFICATES = pathlib.Path("/etc/pki/tls/certs/ca-bundle.crt")
-# The first place where openssl-probe looks for a system's certificates, on any Linux.
+# The first path that openssl-probe tries on Linux.
 SYSTEM_CERTIFICATES = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
 # Where the names of Stigg's API resolve to: apart from the emulator, which takes port 443 of the first address.
 STIGG_ADDRESS = "127.0.0.2"
@@ -38,23 +38,23 @@ INSIDE = "EMULATED_AWS_IS_HERE"
 
 
 def why_impossible():
-    """Why this machine can't have the namespaces, or None."""
+    """Why this machine does not support the namespaces, or None."""
     if not sys.platform.startswith("linux"):
-        return "it takes Linux"
+        return "requires Linux"
     if os.geteuid() != 0:
-        return "it takes root, for namespaces"
+        return "namespaces require root"
     for tool in ("unshare", "mount", "ip"):
         if not shutil.which(tool):
-            return f"there is no {tool}"
+            return f"{tool} is not installed"
     probe = subprocess.run([*NAMESPACES, "true"], capture_output=True, text=True, check=False)
-    return None if probe.returncode == 0 else f"unshare is refused: {probe.stderr.strip()}"
+    return None if probe.returncode == 0 else f"unshare failed: {probe.stderr.strip()}"
 
 
 NAMESPACES = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 
 def enter():
-    """Starts this program again in namespaces of its own, and ends with its exit code."""
+    """Restarts this program in its own namespaces, and exits with its exit code."""
     command = [*NAMESPACES, sys.executable, *sys.argv]
     sys.exit(subprocess.run(command, env=os.environ | {INSIDE: "1"}, check=False).returncode)
 
@@ -65,7 +65,7 @@ def is_inside():
 
 @contextlib.contextmanager
 def running(folder, ministack):
-    """The emulator, ready: the environment for programs that speak to it. `folder` must be empty."""
+    """Runs the emulator. Yields the environment for its clients. `folder` must be empty."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     ca, certificate, key = certificates(folder)
     take_over_etc(folder, ca)
@@ -113,7 +113,7 @@ def running(folder, ministack):
             "AWS_PAGER": "",
             "SAM_CLI_TELEMETRY": "0",
             "SAM_CLI_CHECK_VERSION": "0",
-            # Seconds between two looks at a change; it is over at once here.
+            # Seconds between polls of a deployment, which is immediate here.
             "SAM_CLI_POLL_DELAY": "0.2",
         }
     finally:
@@ -123,9 +123,9 @@ def running(folder, ministack):
 
 
 def certificates(folder):
-    """A CA, and the certificate and key of every host name that it vouches for."""
+    """Creates a CA, and a certificate with its key for AWS's host names."""
     names = [
-        "*.amazonaws.com",  # the emulator by its own name, and AWS's global services
+        "*.amazonaws.com",  # the emulator's own host name, and AWS's global services
         f"*.{REGION}.amazonaws.com",
         f"*.execute-api.{REGION}.amazonaws.com",
         f"*.ddb.{REGION}.amazonaws.com",
@@ -156,7 +156,7 @@ def certificates(folder):
         return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
     root, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    issuer = named("Throw-away CA of an emulated AWS")
+    issuer = named("Temporary CA of an emulated AWS")
     usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
     identifier = x509.SubjectKeyIdentifier.from_public_key(root.public_key())
     ca = folder / "ca.pem"
@@ -194,7 +194,7 @@ def certificates(folder):
 
 
 def take_over_etc(folder, ca):
-    """Puts a copy of /etc in its place, with the resolver and the certificates of this run."""
+    """Mounts a copy of /etc over it, with this run's resolver and certificates."""
     copy = folder / "etc"
     subprocess.run(["cp", "-a", "/etc", copy], check=True)
     for file, text in (("resolv.conf", "nameserver 127.0.0.1\n"), ("hosts", "127.0.0.1 localhost\n")):
@@ -204,7 +204,7 @@ def take_over_etc(folder, ca):
     bundle.parent.mkdir(parents=True, exist_ok=True)
     bundle.unlink(missing_ok=True)
     shutil.copy(ca, bundle)
-    # The system's own, which the functions fall back to.
+    # The system's certificates, which the functions fall back to.
     system = copy / SYSTEM_CERTIFICATES.relative_to("/etc")
     system.parent.mkdir(parents=True, exist_ok=True)
     with open(system, "ab") as file:
@@ -233,11 +233,10 @@ def listens(port):
 
 
 def adapt(template):
-    """Works around the emulator's faults in a template that `sam build` wrote.
+    """Works around the emulator's limitations in a template that `sam build` wrote.
 
-    It refuses alarms on expressions of metrics: they watch their first metric here. A `Ref` of a secret is
-    the secret's name there and its ARN in AWS. A `Ref` of a number stays text, which its poller of queues can't
-    compare.
+    It rejects alarms on metric expressions: these alarms watch their first metric instead. It resolves a `Ref` to a secret to
+    the secret's name instead of its ARN. It resolves a `Ref` to a number to text, which its queue poller can't compare.
     """
     resources = template["Resources"]
     for resource in resources.values():
@@ -259,7 +258,7 @@ def with_arn(value, secrets):
 
 
 def replaced(value, change):
-    """A template with `change` made to each of its values, from the inside."""
+    """A template with `change` applied to all its values, innermost first."""
     if isinstance(value, dict):
         value = {key: replaced(member, change) for key, member in value.items()}
     elif isinstance(value, list):
@@ -268,7 +267,7 @@ def replaced(value, change):
 
 
 def read_template(path):
-    """A template in the long form of its functions, as `sam build` writes it."""
+    """Reads a template that `sam build` wrote: it has the long form of intrinsic functions."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 

@@ -1,5 +1,4 @@
-"""What the scripts beside this file share: the files of events/, what each must be answered with, and the
-local stack's DynamoDB."""
+"""Shared code of the scripts: the sample events with their expected responses, and the local stack's DynamoDB."""
 
 import contextlib
 import json
@@ -15,18 +14,18 @@ import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# In the order in which they make sense: what the readers are asked holds after the sample events.
+# In this order: the readers' sample requests expect the webhook's sample events.
 FUNCTIONS = {"webhook": "WebhookFunction", "check-access": "CheckAccessFunction", "graphql": "GraphqlFunction"}
 # The first build of the local stack takes some minutes.
 START_SECONDS = 1200
 
 
 class Failure(Exception):
-    """Something that the person at the terminal is told in a line."""
+    """An error message for the terminal."""
 
 
 def main(run):
-    """Runs `run`, which answers with an exit code. What it started ends with it, on a signal too."""
+    """Runs `run`, and exits with the code that it returns. Started processes end too, also after a signal."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.stdout.reconfigure(line_buffering=True)
     try:
@@ -38,14 +37,14 @@ def main(run):
 
 
 def files(function):
-    """The files of a function, the webhook's in order."""
+    """A function's sample events, sorted by file name."""
     return sorted((ROOT / "events" / function).glob("*.json"))
 
 
 def function_of(file):
-    """The function that a file of events/ is for, which its folder tells."""
+    """The function of a sample event, which is the name of its folder."""
     if file.parent.name not in FUNCTIONS:
-        raise Failure(f"{file} lies in no folder of events/ that is named after a function")
+        raise Failure(f"{file} is not in a function's folder in events/")
     return file.parent.name
 
 
@@ -57,30 +56,30 @@ def read(file):
 
 
 def environment(dynamodb):
-    """The functions' environment of events/env.json, with another DynamoDB."""
+    """The functions' environment from events/env.json, with another DynamoDB endpoint."""
     variables = read(ROOT / "events" / "env.json")["Parameters"]
     if "DYNAMODB_ENDPOINT" not in variables:
-        raise Failure("events/env.json names no DYNAMODB_ENDPOINT that could be replaced")
+        raise Failure("events/env.json has no DYNAMODB_ENDPOINT")
     return variables | {"DYNAMODB_ENDPOINT": dynamodb}
 
 
 def judge(file, answer):
-    """A word on the answer, and what is wrong with it or None."""
+    """Checks the response to a sample event. Returns its outcome in a word, and an error message or None."""
     if not isinstance(answer, dict) or "statusCode" not in answer:
-        return "", f"no answer of HTTP's form: {json.dumps(answer)[:500]}"
+        return "", f"not an HTTP response: {json.dumps(answer)[:500]}"
     function, status, body = function_of(file), answer["statusCode"], answer.get("body") or ""
     expected = 403 if function == "check-access" and file.name.startswith("denied") else 200
     if status != expected:
-        return "", f"in place of {expected}: {body[:500]}"
+        return "", f"instead of {expected}: {body[:500]}"
     if file.name == "graphiql.json":
-        return "a page", None if "<html" in body else "no page"
+        return "HTML page", None if "<html" in body else "no HTML page"
     try:
         body = json.loads(body)
     except ValueError:
-        return "", f"no JSON: {body[:500]}"
+        return "", f"not JSON: {body[:500]}"
     if function == "webhook":
-        word, due = body.get("outcome"), "ignored" if file.stem.endswith("-ignored") else "applied"
-        return word, None if word == due else f"{word} in place of {due}"
+        outcome, expected = body.get("outcome"), "ignored" if file.stem.endswith("-ignored") else "applied"
+        return outcome, None if outcome == expected else f"{outcome} instead of {expected}"
     if function == "check-access":
         return body.get("accessDeniedReason") or "granted", None
     errors = body.get("errors")
@@ -88,27 +87,27 @@ def judge(file, answer):
 
 
 class Report:
-    """Prints a line a file, and counts."""
+    """Prints one line per file, and counts results."""
 
     def __init__(self):
         self.passed, self.failed, self.start = 0, 0, time.monotonic()
 
     def line(self, file, answer, seconds):
-        word, wrong = judge(file, answer)
+        outcome, error = judge(file, answer)
         name = f"{function_of(file)}/{file.stem}"
         status = answer.get("statusCode", "-") if isinstance(answer, dict) else "-"
-        print(f"{'FAILED' if wrong else 'ok    '} {name:<58} {status} {wrong or word} ({seconds * 1000:.0f} ms)")
-        self.passed, self.failed = self.passed + (not wrong), self.failed + bool(wrong)
+        print(f"{'FAILED' if error else 'ok    '} {name:<58} {status} {error or outcome} ({seconds * 1000:.0f} ms)")
+        self.passed, self.failed = self.passed + (not error), self.failed + bool(error)
 
     def end(self):
-        """The summary, and the exit code."""
-        print(f"{self.passed} as expected, {self.failed} not, in {time.monotonic() - self.start:.1f} s")
+        """Prints the summary. Returns the exit code."""
+        print(f"{self.passed} passed, {self.failed} failed, in {time.monotonic() - self.start:.1f} s")
         return 1 if self.failed or not self.passed else 0
 
 
 @contextlib.contextmanager
 def started(command, log, **options):
-    """A process in a group of its own, which is ended with all that it started."""
+    """Runs a process in its own process group, and ends the group afterwards."""
     try:
         with open(log, "wb") as output:
             process = subprocess.Popen(
@@ -124,15 +123,15 @@ def started(command, log, **options):
     try:
         yield process
     finally:
-        for kind, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+        for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, kind)
+                os.killpg(process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(patience)
+                process.wait(10)
 
 
 def wait_for(process, log, ready, seconds, what):
-    """Waits until `ready` answers something, and returns it."""
+    """Polls `ready` until it returns a true value, and returns that."""
     end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
         found = ready()
@@ -143,7 +142,7 @@ def wait_for(process, log, ready, seconds, what):
 
 
 def send(request, seconds):
-    """The status and the body of the answer, from this machine itself whatever proxy is set."""
+    """Sends a request without a proxy. Returns the response's status and body."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=seconds) as response:
@@ -161,14 +160,14 @@ def tail(log, characters=4000):
 
 @contextlib.contextmanager
 def dynamodb(address="127.0.0.1", seeded=False):
-    """The local stack's DynamoDB on a free port, with the tables: its endpoint."""
+    """Runs the local stack's DynamoDB with the tables on a free port. Yields its endpoint."""
     local = [os.environ["LOCAL_STACK"]] if os.environ.get("LOCAL_STACK") else ["cargo", "run", "--quiet", "--"]
     command = [*local, "--port", "0", "--dynamodb-port", "0", "--dynamodb-address", address]
     with tempfile.TemporaryDirectory() as folder:
         log = pathlib.Path(folder, "stack.log")
-        # The variables of its options would have it do something else.
+        # Without the variables that configure the local stack.
         clean = {k: v for k, v in os.environ.items() if not k.startswith("BYOS_") and k != "DYNAMODB_ENDPOINT"}
         with started(command + ["--seed"] * seeded, log, cwd=ROOT, env=clean) as process:
-            told = re.compile(r"^ +DynamoDB +(http\S+)", re.MULTILINE)
-            found = wait_for(process, log, lambda: told.search(tail(log)), START_SECONDS, "the local stack")
+            printed = re.compile(r"^ +DynamoDB +(http\S+)", re.MULTILINE)
+            found = wait_for(process, log, lambda: printed.search(tail(log)), START_SECONDS, "the local stack")
             yield found.group(1)

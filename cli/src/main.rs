@@ -102,5 +102,5 @@ async fn main() -> ExitCode {
 fn log() {
     let log = tracing_subscriber::fmt().compact().with_target(false).with_writer(std::io::stderr);
     let log = log.with_env_filter(telemetry::filter_with_default(LevelFilter::WARN));
-    log.finish().with(telemetry::MOST).init();
+    log.finish().with(telemetry::MAX_LEVEL).init();
 }

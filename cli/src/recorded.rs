@@ -190,9 +190,9 @@ mod tests {
             (r#"{"id":"personal"}"#.to_owned(), "file is neither an event"),
             (r#"{"requestContext":{}}"#.to_owned(), "the body in file is missing or not a string"),
             (r#"{"requestContext":{},"body":"?","isBase64Encoded":true}"#.to_owned(), "the body in file is not base64"),
-            (message("\"?\""), "file: the message is no parked event: "),
-            (message("7"), "file: the message is no parked event: "),
-            (parked(&" ".repeat(MAX_BODY_BYTES + 1)), "file: the message is no parked event: "),
+            (message("\"?\""), "file: the message is not a parked event: "),
+            (message("7"), "file: the message is not a parked event: "),
+            (parked(&" ".repeat(MAX_BODY_BYTES + 1)), "file: the message is not a parked event: "),
             (r#"{"receivedAt":"yesterday","body":{}}"#.to_owned(), "`receivedAt` in file must be a date-time"),
         ] {
             let error = read(&text).unwrap_err();

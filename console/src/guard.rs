@@ -1,14 +1,13 @@
-//! Who may read: a browser on this machine that was opened with the token.
+//! Admits requests only from a browser on this machine that was opened with the token.
 //!
-//! - **Token.** The printed address has a random token. Opened once, it becomes a cookie (`HttpOnly`,
-//!   `SameSite=Strict`) with a value of its own, and leaves the address by a redirect.
-//! - **Host.** A name that another site lets point to this machine (DNS rebinding) is not among the expected ones.
-//! - **Origin.** A page of another origin, another port of this machine included, is refused by `Origin` and
-//!   `Sec-Fetch-Site`. A form that was sent from a page with `Referrer-Policy: no-referrer` has the origin `null`; it
-//!   is accepted only if the browser says that the form is from the same origin. Source: Fetch Standard, "append a
-//!   request `Origin` header".
+//! - **Token.** The printed address has a random token. The first request with it sets a cookie (`HttpOnly`,
+//!   `SameSite=Strict`) with another random value, and redirects to the address without the token.
+//! - **Host.** Only this machine's host names are accepted. This prevents DNS rebinding.
+//! - **Origin.** `Origin` and `Sec-Fetch-Site` reject other origins, including other ports of this machine. A form on a
+//!   page with `Referrer-Policy: no-referrer` is sent with the origin `null`. That is accepted only if the browser
+//!   states that the request is same-origin. Source: Fetch Standard, "append a request `Origin` header".
 //!
-//! Cookies don't distinguish ports, so the cookie's name has the port: two consoles don't sign each other out.
+//! Cookies ignore ports. The cookie's name includes the port, so two consoles don't sign each other out.
 
 use axum::{
     extract::{Request, State},
@@ -25,7 +24,7 @@ use crate::{
     url::{ICON_PATH, STYLE_PATH},
 };
 
-/// On every response. Nothing is loaded from elsewhere and no script runs, whatever a name in the store holds.
+/// Headers of every response. They block scripts and external resources, whatever names in the store contain.
 const HEADERS: [(HeaderName, &str); 8] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -40,7 +39,7 @@ const HEADERS: [(HeaderName, &str); 8] = [
     (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
 ];
 
-/// The secrets of one console, and the names it is reached by.
+/// The secrets and the accepted `Host` values of one console.
 pub(crate) struct Guard {
     token: String,
     session: String,
@@ -48,9 +47,8 @@ pub(crate) struct Guard {
     hosts: Vec<String>,
 }
 
-/// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refused {
+enum Rejection {
     Host,
     Origin,
     Token,
@@ -59,7 +57,7 @@ enum Refused {
 impl Guard {
     pub(crate) fn new(port: u16) -> Result<Self, getrandom::Error> {
         let hosts = ["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{port}"));
-        // A browser leaves the port of HTTP out.
+        // Browsers omit HTTP's default port.
         let without_port = ["127.0.0.1", "localhost", "[::1]"].into_iter().filter(|_| port == 80).map(str::to_owned);
         Ok(Self {
             token: random()?,
@@ -73,24 +71,24 @@ impl Guard {
         &self.token
     }
 
-    /// Whether the request is addressed to this console and comes from its own pages, or from no page.
-    fn is_same_origin(&self, request: &Request) -> Result<(), Refused> {
+    /// Accepts a request that is addressed to this console and comes from one of its pages, or from no page.
+    fn check_origin(&self, request: &Request) -> Result<(), Rejection> {
         let headers = request.headers();
         let authority = request.uri().authority().map(|authority| authority.as_str());
-        let host = single(headers, &header::HOST).ok_or(Refused::Host)?;
+        let host = single(headers, &header::HOST).ok_or(Rejection::Host)?;
         if !self.hosts.iter().any(|expected| expected == host) || authority.is_some_and(|authority| authority != host) {
-            return Err(Refused::Host);
+            return Err(Rejection::Host);
         }
         let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
         if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
-            return Err(Refused::Origin);
+            return Err(Rejection::Origin);
         }
         match headers.get(header::ORIGIN).map(HeaderValue::as_bytes) {
             None if is_safe(request.method()) || site == Some(b"same-origin") => Ok(()),
-            None => Err(Refused::Origin),
+            None => Err(Rejection::Origin),
             Some(b"null") if site == Some(b"same-origin") => Ok(()),
             Some(origin) if origin.strip_prefix(b"http://") == Some(host.as_bytes()) => Ok(()),
-            Some(_) => Err(Refused::Origin),
+            Some(_) => Err(Rejection::Origin),
         }
     }
 
@@ -101,18 +99,18 @@ impl Guard {
     }
 }
 
-/// Checks a request before any page sees it.
+/// The middleware in front of all pages.
 pub(crate) async fn check(State(console): State<Console>, request: Request, next: Next) -> Response {
     let guard = &console.0.guard;
-    let mut response = match guard.is_same_origin(&request) {
-        Err(refused) => refuse(&console, refused),
+    let mut response = match guard.check_origin(&request) {
+        Err(rejection) => reject(&console, rejection),
         Ok(()) => match token_of(&request) {
             Some(token) if is_equal(token, &guard.token) => sign_in(guard),
-            Some(_) => refuse(&console, Refused::Token),
+            Some(_) => reject(&console, Rejection::Token),
             None if guard.has_session(request.headers()) || [STYLE_PATH, ICON_PATH].contains(&request.uri().path()) => {
                 next.run(request).await
             }
-            None => refuse(&console, Refused::Token),
+            None => reject(&console, Rejection::Token),
         },
     };
     for (name, value) in HEADERS {
@@ -121,13 +119,13 @@ pub(crate) async fn check(State(console): State<Console>, request: Request, next
     response
 }
 
-/// The token in the address of the first page.
+/// The token in the URL of the first page.
 fn token_of(request: &Request) -> Option<&str> {
     let query = request.uri().query().filter(|_| request.method() == Method::GET && request.uri().path() == PATH)?;
     query.split('&').find_map(|parameter| parameter.strip_prefix("token="))
 }
 
-/// Puts the session into a cookie, and the token out of the address.
+/// Sets the session cookie, and redirects to the URL without the token.
 fn sign_in(guard: &Guard) -> Response {
     let cookie = format!("{}={}; Path={PATH}; HttpOnly; SameSite=Strict", guard.cookie, guard.session);
     let mut response = Redirect::to(PATH).into_response();
@@ -137,25 +135,25 @@ fn sign_in(guard: &Guard) -> Response {
     response
 }
 
-fn refuse(console: &Console, refused: Refused) -> Response {
-    let (status, title, what, advice) = match refused {
-        Refused::Host => (
+fn reject(console: &Console, rejection: Rejection) -> Response {
+    let (status, title, what, advice) = match rejection {
+        Rejection::Host => (
             StatusCode::FORBIDDEN,
             "Wrong host",
-            "This console answers to the host names of this machine alone.",
-            "Open the address that was printed when it started.",
+            "The console accepts only this machine's host names.",
+            "Open the address that was printed when the console started.",
         ),
-        Refused::Origin => (
+        Rejection::Origin => (
             StatusCode::FORBIDDEN,
             "Opened from another page",
-            "A request from another site or another port is refused.",
+            "Requests from other sites or other ports are rejected.",
             "Copy the printed address into the browser's address bar.",
         ),
-        Refused::Token => (
+        Rejection::Token => (
             StatusCode::UNAUTHORIZED,
             "Open the printed address",
-            "This page shows personal data, so it opens only by the address with the token that was printed when the console started.",
-            "Copy that address from the terminal. A restarted console has a new token.",
+            "This page shows personal data. It requires the token in the address that was printed when the console started.",
+            "Copy that address from the terminal. Each start of the console prints a new token.",
         ),
     };
     console.respond(status, None, title, &notice(title, what, Some(advice)))
@@ -165,19 +163,19 @@ fn is_safe(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }
 
-/// A header that is there once.
+/// The value of a header. None if the header is missing or repeated.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
 }
 
-/// Compares in time that does not depend on where two texts differ.
+/// Compares in constant time.
 fn is_equal(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 
-/// 256 random bits as text that fits a URL and a cookie.
+/// 256 random bits, encoded for URLs and cookies.
 fn random() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
@@ -199,32 +197,32 @@ mod tests {
     }
 
     #[test]
-    fn only_the_names_of_this_machine_with_this_port_are_answered() {
+    fn only_loopback_host_names_with_this_port_are_accepted() {
         let guard = Guard::new(8080).unwrap();
         for host in ["127.0.0.1:8080", "localhost:8080", "[::1]:8080"] {
-            assert_eq!(guard.is_same_origin(&request("GET", &[("host", host)])), Ok(()), "{host}");
+            assert_eq!(guard.check_origin(&request("GET", &[("host", host)])), Ok(()), "{host}");
         }
         for host in
             ["attacker.example:8080", "127.0.0.1", "127.0.0.1:80", "127.0.0.1:8080.attacker.example", "localhost:8081", ""]
         {
-            assert_eq!(guard.is_same_origin(&request("GET", &[("host", host)])), Err(Refused::Host), "{host}");
+            assert_eq!(guard.check_origin(&request("GET", &[("host", host)])), Err(Rejection::Host), "{host}");
         }
-        let two = [("host", "127.0.0.1:8080"), ("host", "attacker.example")];
-        assert_eq!(guard.is_same_origin(&request("GET", &two)), Err(Refused::Host));
-        assert_eq!(guard.is_same_origin(&request("GET", &[])), Err(Refused::Host));
+        let repeated = [("host", "127.0.0.1:8080"), ("host", "attacker.example")];
+        assert_eq!(guard.check_origin(&request("GET", &repeated)), Err(Rejection::Host));
+        assert_eq!(guard.check_origin(&request("GET", &[])), Err(Rejection::Host));
         let mut absolute = request("GET", &[("host", "127.0.0.1:8080")]);
         *absolute.uri_mut() = "http://attacker.example:8080/console".parse().unwrap();
-        assert_eq!(guard.is_same_origin(&absolute), Err(Refused::Host));
-        let http = Guard::new(80).unwrap();
-        assert_eq!(http.is_same_origin(&request("GET", &[("host", "127.0.0.1")])), Ok(()));
+        assert_eq!(guard.check_origin(&absolute), Err(Rejection::Host));
+        let default_port = Guard::new(80).unwrap();
+        assert_eq!(default_port.check_origin(&request("GET", &[("host", "127.0.0.1")])), Ok(()));
     }
 
     #[test]
-    fn a_request_of_another_origin_is_refused() {
+    fn requests_from_other_origins_are_rejected() {
         let guard = Guard::new(8080).unwrap();
-        let refused = |method: &str, headers: &[(&str, &str)]| {
+        let is_rejected = |method: &str, headers: &[(&str, &str)]| {
             let headers: Vec<_> = headers.iter().copied().chain([("host", "127.0.0.1:8080")]).collect();
-            guard.is_same_origin(&request(method, &headers)).is_err()
+            guard.check_origin(&request(method, &headers)).is_err()
         };
         for (method, headers) in [
             ("GET", &[] as &[(&str, &str)]),
@@ -234,7 +232,7 @@ mod tests {
             ("POST", &[("origin", "null"), ("sec-fetch-site", "same-origin")]),
             ("POST", &[("sec-fetch-site", "same-origin")]),
         ] {
-            assert!(!refused(method, headers), "{method} {headers:?}");
+            assert!(!is_rejected(method, headers), "{method} {headers:?}");
         }
         for (method, headers) in [
             ("GET", &[("sec-fetch-site", "cross-site")] as &[(&str, &str)]),
@@ -248,12 +246,12 @@ mod tests {
             ("POST", &[("origin", "http://localhost:8080")]),
             ("POST", &[("origin", "http://attacker.example")]),
         ] {
-            assert!(refused(method, headers), "{method} {headers:?}");
+            assert!(is_rejected(method, headers), "{method} {headers:?}");
         }
     }
 
     #[test]
-    fn tokens_and_sessions_are_random_and_not_the_same() {
+    fn tokens_and_sessions_are_random_and_distinct() {
         let (one, other) = (Guard::new(1).unwrap(), Guard::new(1).unwrap());
         let secrets = [&one.token, &one.session, &other.token, &other.session];
         assert!(secrets.iter().all(|secret| secret.len() == 43));

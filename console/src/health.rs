@@ -1,8 +1,8 @@
-//! "Health": what waits in the queues, what the functions did in the last hour where that can be read, and what
-//! `byos doctor --read-only` says.
+//! The page "Health": the events in the queues, the functions' last hour where it is known, and the results of
+//! `byos doctor --read-only`.
 //!
-//! The checks run when they are asked for, not with every reload: one of them presents a wrong secret to the webhook,
-//! and four refused requests within five minutes raise an alarm (template.yaml, WebhookRefusalsAlarm).
+//! The doctor's checks run on request, not on every page load: one of them presents a wrong secret to the webhook, and
+//! four rejected requests in five minutes raise an alarm (template.yaml, WebhookRefusalsAlarm).
 
 use std::time::Duration;
 
@@ -22,21 +22,20 @@ use crate::{
     url::link,
 };
 
-/// How long the results of the checks are shown again instead of running them again: at most three refused requests
-/// in five minutes.
-const FRESH: Duration = Duration::from_secs(120);
+/// Results are cached for this time. It limits rejected requests to three in five minutes.
+const CACHE_TIME: Duration = Duration::from_secs(120);
 
-/// A median lag of more seconds than this needs a look: the threshold of the alarm EventLag.
-const LATE: i64 = 300;
+/// The page warns of a median lag above this number of seconds, the threshold of EventLagAlarm.
+const LAG_WARNING_SECONDS: i64 = 300;
 
-/// The last run of the checks.
+/// The last run of the doctor's checks.
 #[derive(Default)]
-pub(crate) struct Doctor(Mutex<Option<Run>>);
+pub(crate) struct DoctorCache(Mutex<Option<Run>>);
 
 #[derive(Clone)]
 struct Run {
-    since: Instant,
-    at: Timestamp,
+    instant: Instant,
+    time: Timestamp,
     findings: Vec<Finding>,
 }
 
@@ -47,7 +46,7 @@ pub(crate) async fn page(State(console): State<Console>) -> Response {
     let main = html! {
         header.intro {
             h1 { "Health" }
-            p.lead { "What waits, what happened in the last hour, and whether the deployment is as it should be." }
+            p.lead { "Events in the queues, the last hour, and the checks of the deployment." }
         }
         (self::queues(&queues, now))
         (activity(console.0.source.activity().as_ref()))
@@ -56,12 +55,12 @@ pub(crate) async fn page(State(console): State<Console>) -> Response {
     console.ok(Tab::Health, "Health", &main)
 }
 
-/// Runs the checks, unless they have just run.
+/// Runs the checks, unless their results are cached.
 pub(crate) async fn run(State(console): State<Console>) -> Response {
     let mut run = console.0.doctor.0.lock().await;
-    if run.as_ref().is_none_or(|run| run.since.elapsed() >= FRESH) {
+    if run.as_ref().is_none_or(|run| run.instant.elapsed() >= CACHE_TIME) {
         let findings = console.0.source.doctor().await;
-        *run = Some(Run { since: Instant::now(), at: Timestamp::now(), findings });
+        *run = Some(Run { instant: Instant::now(), time: Timestamp::now(), findings });
     }
     Redirect::to(&link("health", &[])).into_response()
 }
@@ -69,9 +68,9 @@ pub(crate) async fn run(State(console): State<Console>) -> Response {
 fn queues(queues: &[Queue], now: Timestamp) -> Markup {
     html! {
         section aria-labelledby="queues" {
-            h2 #queues { "Events that wait" }
+            h2 #queues { "Queued events" }
             @if queues.is_empty() {
-                (empty("No queues are known here. The local stack has none: it answers 400 or 503 instead of keeping an event."))
+                (empty("No queues. The local stack has none: it answers 400 or 503 where a deployed stack queues the event."))
             }
             @for (index, queue) in queues.iter().enumerate() { (self::queue(index, queue, now)) }
         }
@@ -97,21 +96,21 @@ fn queue(index: usize, queue: &Queue, now: Timestamp) -> Markup {
                 Err(error) => { p.why-hidden { (plain(error)) } }
                 Ok(QueueContent { count: 0, .. }) => {}
                 Ok(QueueContent { events: None, .. }) => {
-                    p.hint { "Not looked into: reading it would count as a try to write the events." }
+                    p.hint { "The events are not shown: receiving them would count as an attempt to write them." }
                 }
-                Ok(QueueContent { events: Some(events), .. }) => { (waiting(&heading, events, now)) }
+                Ok(QueueContent { events: Some(events), .. }) => { (queued_events(&heading, events, now)) }
             }
         }
     }
 }
 
-fn waiting(heading: &str, events: &[WaitingEvent], now: Timestamp) -> Markup {
+fn queued_events(heading: &str, events: &[WaitingEvent], now: Timestamp) -> Markup {
     let rows = html! {
         @for event in events {
             tr {
-                th scope="row" { @match &event.kind { Some(kind) => (id(kind)), None => span.far { "not told" } } }
+                th scope="row" { @match &event.kind { Some(kind) => (id(kind)), None => span.far { "unknown" } } }
                 td { @match &event.message_id { Some(message) => (id(message)), None => span.far { "none" } } }
-                td { @match event.received { Some(time) => (moment(time, now)), None => span.far { "not told" } } }
+                td { @match event.received { Some(time) => (moment(time, now)), None => span.far { "unknown" } } }
                 td {
                     @match &event.problem {
                         Some(problem) => (plain(problem)),
@@ -123,10 +122,10 @@ fn waiting(heading: &str, events: &[WaitingEvent], now: Timestamp) -> Markup {
     };
     html! {
         @if events.is_empty() {
-            p.hint { "SQS showed none of them this time: reload the page." }
+            p.hint { "SQS returned none of them this time. Reload the page." }
         } @else {
-            (table(heading, "", &["Type", "messageId", "Received", "Why it waits"], &rows))
-            p.hint { "A sample: SQS shows some of a queue's messages at a time. Looking leaves them where they are." }
+            (table(heading, "", &["Type", "messageId", "Received", "Reason"], &rows))
+            p.hint { "A sample: SQS returns some of a queue's messages at a time. They stay in the queue." }
         }
     }
 }
@@ -139,8 +138,8 @@ fn activity(activity: Option<&Activity>) -> Markup {
                 None => div.empty {
                     p { "The functions' metrics are in CloudWatch, which this console does not read." }
                     p {
-                        "The stack's dashboard has the decisions by reason and the lag of events; docs/operations.md has the"
-                        " queries of their logs."
+                        "The stack's dashboard has decisions by reason and the lag of events. docs/operations.md has queries"
+                        " for the logs."
                     }
                 },
                 Some(activity) => { (last_hour(activity)) }
@@ -157,23 +156,23 @@ fn last_hour(activity: &Activity) -> Markup {
         ul.tiles aria-label="Events and decisions" {
             (tile(&number_of(activity.events.values().sum::<u64>()), "events", &outcomes.join(", "), Tone::Neutral))
             @if let Some(Lag { median, highest }) = activity.lag {
-                @let tone = if median > LATE { Tone::Warn } else { Tone::Neutral };
+                @let tone = if median > LAG_WARNING_SECONDS { Tone::Warn } else { Tone::Neutral };
                 (tile(&seconds(median), "median event lag", &format!("at most {}", seconds(highest)), tone))
             }
             (tile(&number_of(total), "decisions", "", Tone::Neutral))
         }
         @if total == 0 { (empty("No check has been decided.")) } @else { (decisions(activity, total)) }
-        p.hint { "Of this process, since it started. The sample data are dated in the past, so their lag is long." }
+        p.hint { "Counted in this process since it started. The sample data is dated in the past, so its lag is long." }
     }
 }
 
 fn decisions(activity: &Activity, total: u64) -> Markup {
-    let mut by: Vec<_> = activity.decisions.iter().collect();
-    by.sort_by(|one, other| other.1.cmp(one.1));
+    let mut by_count: Vec<_> = activity.decisions.iter().collect();
+    by_count.sort_by(|one, other| other.1.cmp(one.1));
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     let share = |count: u64| count as f64 / total as f64;
     let rows = html! {
-        @for (reason, count) in by {
+        @for (reason, count) in by_count {
             tr {
                 th scope="row" {
                     @match reason {
@@ -206,13 +205,13 @@ fn doctor(run: Option<&Run>, now: Timestamp) -> Markup {
             @match run {
                 None => div.empty {
                     p {
-                        "Not run yet. They are those of " code { "byos doctor --read-only" } ": tables, safeguards, secrets,"
-                        " queues, what the functions answer to strangers, and the clock. They send no events."
+                        "Not run yet. These are the checks of " code { "byos doctor --read-only" } ": tables, safeguards,"
+                        " secrets, queues, unauthenticated requests to the functions, and the clock. They send no events."
                     }
-                    p { "One of them presents a wrong secret to the webhook, so results are kept for two minutes." }
+                    p { "One of them presents a wrong secret to the webhook, so results are cached for two minutes." }
                 },
                 Some(run) => {
-                    p { "Run at " (moment(run.at, now)) ": " (summary(&run.findings)) }
+                    p { "Run at " (moment(run.time, now)) ": " (summary(&run.findings)) }
                     ul.findings.card { @for finding in &run.findings { (self::finding(finding)) } }
                 }
             }
@@ -221,8 +220,8 @@ fn doctor(run: Option<&Run>, now: Timestamp) -> Markup {
 }
 
 fn summary(findings: &[Finding]) -> String {
-    let of = |verdict: Verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
-    let (ok, warnings, failures) = (of(Verdict::Ok), of(Verdict::Warn), of(Verdict::Fail));
+    let count_of = |verdict: Verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    let (ok, warnings, failures) = (count_of(Verdict::Ok), count_of(Verdict::Warn), count_of(Verdict::Fail));
     format!("{ok} ok, {}, {}.", count(warnings, "warning"), count(failures, "failure"))
 }
 

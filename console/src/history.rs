@@ -1,8 +1,8 @@
-//! "History of a decision": the registers behind it in the order of their versions, with their age, and what the next
-//! event has to be newer than.
+//! The page "History": the registers behind a decision in version order, with their age, and the version that the next
+//! event must exceed.
 //!
-//! A register holds its newest version alone, so this is how far each part of the decision is, not every state it has
-//! been in. When an event arrived is not stored either; the webhook's log has it.
+//! A register holds only its newest version, and not when its event arrived. The webhook's log has earlier events and
+//! their arrival.
 
 use axum::{
     extract::{Query, State, rejection::QueryRejection},
@@ -15,38 +15,42 @@ use maud::{Markup, html};
 
 use crate::{
     Console,
-    ask::{Asked, Problems, form},
-    evidence::{self, Decided, Evidence, behind, counts},
+    check::{CheckParameters, FieldErrors, form},
+    decision::{self, DecisionRegister, ExplainedDecision, behind, counts_badge},
     layout::{Tab, Tone, badge, empty, id, id_of, message_id, moment, name, table},
     text::{distance, duration},
     url,
 };
 
-pub(crate) async fn page(State(console): State<Console>, asked: Result<Query<Asked>, QueryRejection>) -> Response {
-    let Ok(Query(asked)) = asked else {
-        return console.bad_request(Tab::History, "The address takes `customer`, `feature` and `resource`, each once.");
+pub(crate) async fn page(State(console): State<Console>, parameters: Result<Query<CheckParameters>, QueryRejection>) -> Response {
+    let Ok(Query(parameters)) = parameters else {
+        return console.bad_request(Tab::History, "Valid parameters are `customer`, `feature` and `resource`, each once.");
     };
     let now = Timestamp::now();
-    if asked.is_empty() {
-        return console.ok(Tab::History, "History", &html! { (intro()) (form("history", &asked, &Problems::default(), &[])) });
+    if parameters.is_empty() {
+        return console.ok(
+            Tab::History,
+            "History",
+            &html! { (intro()) (form("history", &parameters, &FieldErrors::default(), &[])) },
+        );
     }
-    match asked.request() {
-        Ok(request) => match evidence::decide(&console.0.store, &request, now).await {
-            Ok(decided) => {
+    match parameters.request() {
+        Ok(request) => match decision::explain_check(&console.0.store, &request, now).await {
+            Ok(explained) => {
                 let main = html! {
                     (intro())
                     div.split {
-                        (form("history", &asked, &Problems::default(), &decided.features))
-                        div.answer { (timeline(&request, &decided, now)) }
+                        (form("history", &parameters, &FieldErrors::default(), &explained.features))
+                        div.answer { (timeline(&request, &explained, now)) }
                     }
-                    (floors(&decided, now))
+                    (floors(&explained, now))
                 };
                 console.ok(Tab::History, "History", &main)
             }
             Err(error) => console.store_failed(Tab::History, &error),
         },
-        Err(problems) => {
-            let main = html! { (intro()) (form("history", &asked, &problems, &[])) };
+        Err(errors) => {
+            let main = html! { (intro()) (form("history", &parameters, &errors, &[])) };
             console.respond(StatusCode::BAD_REQUEST, Some(Tab::History), "History", &main)
         }
     }
@@ -56,18 +60,19 @@ fn intro() -> Markup {
     html! {
         header.intro {
             h1 { "History of a decision" }
-            p.lead { "The newest event of each register that the decision stands on, and what the next one has to be newer than." }
+            p.lead { "The newest event of each register behind the decision, and the version that the next event must exceed." }
         }
     }
 }
 
-/// The registers that are there, newest first.
-fn timeline(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Markup {
-    let mut written: Vec<_> = decided.registers.iter().filter_map(|evidence| Some((evidence, evidence.part.as_ref()?))).collect();
+/// The stored registers, newest first.
+fn timeline(request: &AccessRequest, explained: &ExplainedDecision, now: Timestamp) -> Markup {
+    let stored = explained.registers.iter().filter_map(|register| Some((register, register.stored.as_ref()?)));
+    let mut written: Vec<_> = stored.collect();
     written.sort_by(|(_, one), (_, other)| other.version.cmp(&one.version));
-    let newest = decided.newest();
-    let decision = &decided.explanation.decision;
-    let ask = url::decision("ask", &request.customer_id, &request.feature_id, request.resource_id.as_ref());
+    let newest = explained.newest();
+    let decision = &explained.explanation.decision;
+    let check = url::decision("check", &request.customer_id, &request.feature_id, request.resource_id.as_ref());
     html! {
         section aria-labelledby="timeline" {
             h2 #timeline {
@@ -77,22 +82,22 @@ fn timeline(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Marku
                     Some(reason) => { (badge(Tone::Bad, "Denied")) " " code { (format!("{reason:?}")) } }
                 }
             }
-            p { a href=(ask) { "Explain this decision" } }
+            p { a href=(check) { "Explain this decision" } }
             @if written.is_empty() {
-                (empty("Nothing is stored that this decision could stand on."))
+                (empty("No register behind this decision is stored."))
             } @else {
                 ol.timeline {
-                    @for (evidence, part) in &written {
-                        li class=[evidence.counts.then_some("counts")] {
+                    @for (register, stored) in &written {
+                        li class=[register.counts.then_some("counts")] {
                             p.when {
-                                (moment(part.version.time(), now))
-                                @if let Some(behind) = behind(part, newest) {
+                                (moment(stored.version.time(), now))
+                                @if let Some(behind) = behind(stored, newest) {
                                     span.far { " · " (duration(behind)) " behind the newest" }
                                 }
                             }
-                            p { b { (name(&evidence.name)) } " " (counts(evidence)) }
-                            p.far { (evidence.role) }
-                            p { (message_id(&part.message_id)) }
+                            p { b { (name(&register.name)) } " " (counts_badge(register)) }
+                            p.far { (register.role) }
+                            p { (message_id(&stored.message_id)) }
                         }
                     }
                 }
@@ -101,43 +106,43 @@ fn timeline(request: &AccessRequest, decided: &Decided, now: Timestamp) -> Marku
     }
 }
 
-fn floors(decided: &Decided, now: Timestamp) -> Markup {
-    let newest = decided.newest();
-    let columns = ["Register", "Age", "Behind the newest", "Its next event counts if it is newer than"];
-    let rows = html! { @for evidence in &decided.registers { (row(evidence, newest, now)) } };
+fn floors(explained: &ExplainedDecision, now: Timestamp) -> Markup {
+    let newest = explained.newest();
+    let columns = ["Register", "Age", "Behind the newest", "The next event counts if it is newer than"];
+    let rows = html! { @for register in &explained.registers { (row(register, newest, now)) } };
     html! {
         section aria-labelledby="floors" {
-            h2 #floors { "What the next event has to be newer than" }
+            h2 #floors { "Versions that the next event must exceed" }
             (table("floors", "", &columns, &rows))
             div.hint {
                 p {
                     "Versions are ordered by the event's time, then by its messageId. An event that is not newer than its"
                     " register is answered with " code { "stale" } " and changes nothing. A measurement that is newer than its"
-                    " register, but not than a list that carries usage, is written and does not count."
+                    " register, but not newer than a list with usage, is written but does not count."
                 }
                 p {
-                    "A register holds its newest version alone, and not when it arrived. The webhook's log has both for every"
-                    " event: look for the messageId, and its field " code { "lag_seconds" } "."
+                    "A register holds only its newest version, and not when its event arrived. The webhook's log has every"
+                    " event: search for its messageId. The field " code { "lag_seconds" } " is the time from event to arrival."
                 }
             }
         }
     }
 }
 
-fn row(evidence: &Evidence, newest: Option<Timestamp>, now: Timestamp) -> Markup {
+fn row(register: &DecisionRegister, newest: Option<Timestamp>, now: Timestamp) -> Markup {
     html! {
         tr {
-            th scope="row" { (name(&evidence.name)) span.far.under { (evidence.written_by) } }
-            @match &evidence.part {
-                Some(part) => {
-                    td { (distance(part.version.time(), now)) }
-                    td { @match behind(part, newest) { Some(behind) => (duration(behind)), None => "is the newest" } }
+            th scope="row" { (name(&register.name)) span.far.under { (register.written_by) } }
+            @match &register.stored {
+                Some(stored) => {
+                    td { (distance(stored.version.time(), now)) }
+                    td { @match behind(stored, newest) { Some(behind) => (duration(behind)), None => "is the newest" } }
                 }
                 None => { td { span.far { "not stored" } } td { span.far { "–" } } }
             }
-            td { @match &evidence.floor {
+            td { @match &register.floor {
                 Some(floor) => { div.event { time datetime=(floor.time_text()) { (floor.time_text()) } (id(id_of(floor))) } }
-                None => { "anything: the first one counts" }
+                None => { "any: every event counts" }
             } }
         }
     }

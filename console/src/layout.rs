@@ -1,4 +1,4 @@
-//! The frame of every page, and the parts that pages are made of.
+//! The layout of all pages, and their shared components.
 
 use domain::{time::to_fixed_width, version::Version};
 use jiff::Timestamp;
@@ -6,30 +6,30 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
 use crate::{
-    report::Part,
+    report::StoredRegister,
     text::{distance, number, number_of, plain, shortened},
     url::{ICON_PATH, STYLE_PATH, link},
 };
 
-/// The views that the head of every page leads to.
+/// The links in every page's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tab {
-    Find,
-    Ask,
+    Customers,
+    Check,
     History,
     Health,
 }
 
 impl Tab {
     const ALL: [(Self, &'static str, &'static str); 4] = [
-        (Self::Find, "", "Customers"),
-        (Self::Ask, "ask", "Ask"),
+        (Self::Customers, "", "Customers"),
+        (Self::Check, "check", "Check access"),
         (Self::History, "history", "History"),
         (Self::Health, "health", "Health"),
     ];
 }
 
-/// The colour of a badge or a bar. Its text says the same.
+/// The colour of a badge or a bar. Texts give the same information.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     Good,
@@ -49,13 +49,13 @@ impl Tone {
     }
 }
 
-/// The most characters of a name in a table, and of one in a heading.
-const NAME: usize = 160;
+/// Maximum characters of a name.
+const MAX_NAME_LENGTH: usize = 160;
 
-/// The most characters of an id. Longer ones than an [`domain::id::Id`] do not exist.
-const ID: usize = 500;
+/// Maximum characters of an id. Ids have at most 500 bytes.
+const MAX_ID_LENGTH: usize = 500;
 
-/// A whole page.
+/// A complete page.
 pub(crate) fn shell(deployment: &str, tab: Option<Tab>, title: &str, main: &Markup) -> Markup {
     html! {
         (DOCTYPE)
@@ -87,18 +87,18 @@ pub(crate) fn shell(deployment: &str, tab: Option<Tab>, title: &str, main: &Mark
                     }
                 }
                 main #main tabindex="-1" { (main) }
-                footer.foot { p { "Times are UTC. Reads only: nothing on these pages changes the replica." } }
+                footer.foot { p { "Times are UTC. Read-only: these pages don't change the replica." } }
             }
         }
     }
 }
 
-/// A page that says one thing.
-pub(crate) fn notice(title: &str, what: &str, advice: Option<&str>) -> Markup {
+/// The content of an error page.
+pub(crate) fn notice(title: &str, problem: &str, advice: Option<&str>) -> Markup {
     html! {
         section.notice {
             h1 { (title) }
-            p.lead { (plain(what)) }
+            p.lead { (plain(problem)) }
             @if let Some(advice) = advice { p { (advice) } }
         }
     }
@@ -108,22 +108,21 @@ pub(crate) fn badge(tone: Tone, text: &str) -> Markup {
     html! { span class={ "badge " (tone.class()) } { (plain(text)) } }
 }
 
-/// An id, whole.
 pub(crate) fn id(text: &str) -> Markup {
-    html! { code.id { bdi { (shortened(text, ID).0) } } }
+    html! { code.id { bdi { (shortened(text, MAX_ID_LENGTH).0) } } }
 }
 
-/// A name or another text from outside, cut if it is long.
+/// A name or another untrusted text, truncated if it is long.
 pub(crate) fn name(text: &str) -> Markup {
-    let (start, is_cut) = shortened(text, NAME);
+    let (start, is_cut) = shortened(text, MAX_NAME_LENGTH);
     html! {
-        // A link, or the head of a row, with nothing in it can't be told from others by a screen reader.
+        // Screen readers need a text for each link and row header.
         @if start.trim().is_empty() { span.far { "empty" } } @else { bdi { (start) } }
         @if is_cut { span.cut { "… (" (number_of(text.chars().count())) " characters)" } }
     }
 }
 
-/// A moment, and how far away it is.
+/// A time, and its distance from now.
 pub(crate) fn moment(time: Timestamp, now: Timestamp) -> Markup {
     html! {
         span.moment {
@@ -133,7 +132,7 @@ pub(crate) fn moment(time: Timestamp, now: Timestamp) -> Markup {
     }
 }
 
-/// A moment as the reports have it.
+/// The same for a time in RFC 3339; another text is shown unchanged.
 pub(crate) fn moment_of(text: &str, now: Timestamp) -> Markup {
     match text.parse::<Timestamp>() {
         Ok(time) => moment(time, now),
@@ -141,27 +140,27 @@ pub(crate) fn moment_of(text: &str, now: Timestamp) -> Markup {
     }
 }
 
-/// The event that wrote a register: when it happened, and its messageId.
-pub(crate) fn event<T>(part: &Part<T>, now: Timestamp) -> Markup {
+/// Time and messageId of the event that wrote a register.
+pub(crate) fn event<T>(register: &StoredRegister<T>, now: Timestamp) -> Markup {
     html! {
-        div.event { (moment_of(&part.time, now)) (message_id(&part.message_id)) }
+        div.event { (moment_of(&register.time, now)) (message_id(&register.message_id)) }
     }
 }
 
-/// The id in a version. One with a bar has the digest of an event without a time behind it.
+/// The id of a version: `<messageId>`, or `<messageId>|<digest>` for an event without a time.
 pub(crate) fn message_id(text: &str) -> Markup {
     match text.split_once('|') {
         None => id(text),
-        Some((message, _)) => html! { (id(message)) span.far { "no time of its own: dated at its first receipt" } },
+        Some((message, _)) => html! { (id(message)) span.far { "event without a time, dated by its first receipt" } },
     }
 }
 
-/// A version's id.
+/// The part of a version after its time.
 pub(crate) fn id_of(version: &Version) -> &str {
     version.as_str().get(version.time_text().len() + 1..).unwrap_or_default()
 }
 
-/// A share of a whole as a bar. The text beside it says the same, so it is hidden from screen readers.
+/// A bar for a share from 0 to 1. Hidden from screen readers, since a text beside it has the same information.
 pub(crate) fn bar(share: f64, tone: Tone) -> Markup {
     let percent = (share.clamp(0.0, 1.0) * 1_000.0).round() / 10.0;
     html! {
@@ -172,8 +171,7 @@ pub(crate) fn bar(share: f64, tone: Tone) -> Markup {
     }
 }
 
-/// A table in a box of its own that scrolls, labelled by the element of this id. A column without a title is one of
-/// links.
+/// A table in a scrollable box, labelled by the element of this id. A column without a title contains links.
 pub(crate) fn table(labelled_by: &str, class: &str, columns: &[&str], rows: &Markup) -> Markup {
     html! {
         div.scroll tabindex="0" role="group" aria-labelledby=(labelled_by) {
@@ -191,28 +189,28 @@ pub(crate) fn table(labelled_by: &str, class: &str, columns: &[&str], rows: &Mar
     }
 }
 
-/// A term and its description, in a list of them.
+/// An item of a description list.
 pub(crate) fn fact(term: &str, description: &Markup) -> Markup {
     html! { div { dt { (term) } dd { (description) } } }
 }
 
-/// A number of things, large.
+/// A number in large type, with its label and a note.
 pub(crate) fn tile(value: &str, label: &str, note: &str, tone: Tone) -> Markup {
     html! {
         li class={ "tile " (tone.class()) } {
             span.value { (value) }
             span.label { (label) }
-            @if !note.is_empty() { span.note { (shortened(note, NAME).0) } }
+            @if !note.is_empty() { span.note { (shortened(note, MAX_NAME_LENGTH).0) } }
         }
     }
 }
 
-/// What is shown where there is nothing.
-pub(crate) fn empty(what: &str) -> Markup {
-    html! { p.empty { (what) } }
+/// The placeholder for an empty section.
+pub(crate) fn empty(text: &str) -> Markup {
+    html! { p.empty { (text) } }
 }
 
-/// A value of Stigg's in words.
+/// A JSON value of Stigg's.
 pub(crate) fn value(value: &Value) -> Markup {
     match value {
         Value::Null => html! { span.far { "none" } },
@@ -222,7 +220,7 @@ pub(crate) fn value(value: &Value) -> Markup {
     }
 }
 
-/// A window of rows: what of them one page shows, and the links to the others.
+/// The range of rows on one page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     /// From 1.
@@ -233,26 +231,26 @@ pub(crate) struct Window {
 impl Window {
     pub(crate) const ROWS: usize = 100;
 
-    /// The page that was asked for; the nearest one where there is no such page.
+    /// The requested page, or the nearest existing one.
     pub(crate) fn new(page: Option<&str>, rows: usize) -> Self {
         let page: usize = page.and_then(|page| page.parse().ok()).unwrap_or(1);
         Self { page: page.clamp(1, rows.div_ceil(Self::ROWS).max(1)), rows }
     }
 
-    /// The index of the first row that is shown, and the one behind the last.
+    /// The first index, and the index after the last.
     pub(crate) fn bounds(self) -> (usize, usize) {
         let start = (self.page - 1) * Self::ROWS;
         (start, (start + Self::ROWS).min(self.rows))
     }
 
-    /// Links to the pages beside this one, if there are any.
-    pub(crate) fn links(self, what: &str, to: impl Fn(usize) -> String) -> Markup {
+    /// Links to the previous and the next page.
+    pub(crate) fn links(self, rows: &str, to: impl Fn(usize) -> String) -> Markup {
         let (start, end) = self.bounds();
         let pages = self.rows.div_ceil(Self::ROWS);
         html! {
             @if pages > 1 {
-                nav.pages aria-label={ "Pages of " (what) } {
-                    p { (what) " " (number_of(start + 1)) "–" (number_of(end)) " of " (number_of(self.rows)) }
+                nav.pages aria-label={ "Pages of " (rows) } {
+                    p { (rows) " " (number_of(start + 1)) "–" (number_of(end)) " of " (number_of(self.rows)) }
                     ul {
                         @if self.page > 1 { li { a rel="prev" href=(to(self.page - 1)) { "Previous" } } }
                         @if self.page < pages { li { a rel="next" href=(to(self.page + 1)) { "Next" } } }
@@ -263,7 +261,8 @@ impl Window {
     }
 }
 
-/// A mark before a step: empty if it was passed; a check or a cross if it decides. The text beside it says the same.
+/// The icon before a step: a check or a cross if the step decides, else an empty circle. The text beside it has the same
+/// information.
 pub(crate) fn mark(decides: bool, is_granted: bool) -> Markup {
     let path = match (decides, is_granted) {
         (false, _) => "",
@@ -280,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_from_outside_is_escaped_and_isolated() {
+    fn untrusted_text_is_escaped_and_isolated() {
         let markup = name("<script>alert(1)</script>\u{202e}").into_string();
         assert_eq!(markup, r"<bdi>&lt;script&gt;alert(1)&lt;/script&gt;\u{202e}</bdi>");
         let long = name(&"x".repeat(10_240)).into_string();
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_rows_that_does_not_exist_is_the_nearest_one() {
+    fn the_nearest_existing_page_replaces_a_missing_one() {
         for (page, rows, bounds) in [
             (None, 0, (0, 0)),
             (Some("1"), 99, (0, 99)),

@@ -1,15 +1,15 @@
-//! The operator's web page: what the replica holds of a customer, why a check is decided as it is, and how the
-//! deployment is. Rendered by the server, without JavaScript.
+//! The operator's web page: a customer's stored data, the explanation of a check's decision, and the deployment's health.
+//! Rendered by the server, without JavaScript.
 //!
-//! It only reads. It has two routes for POST and neither changes anything: a search, whose term may be an e-mail
-//! address and so must not stand in a URL, and a run of the deployment's checks.
+//! Read-only. Its two POST routes change nothing: the search is a POST because its term may be an e-mail address, which
+//! must not appear in a URL; the other one runs the deployment's checks.
 //!
-//! It is for this machine alone: see [`guard`].
+//! It serves only browsers on this machine: see [`guard`].
 
-mod ask;
+mod check;
 mod customer;
-mod evidence;
-mod find;
+mod customers;
+mod decision;
 mod guard;
 mod health;
 mod history;
@@ -33,16 +33,16 @@ use maud::Markup;
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
 
-pub use ask::requested_usage;
+pub use check::requested_usage;
 pub use source::{Activity, Finding, Lag, Queue, QueueContent, Source, Verdict, WaitingEvent};
 
 use guard::Guard;
 use layout::{Tab, notice, shell};
 
-/// The path of the first page; the others are below it.
+/// The path of the page "Customers"; all other paths are below it.
 pub const PATH: &str = "/console";
 
-/// The most bytes of a form. A search term is at most an e-mail address or an id.
+/// Maximum bytes of a form. A search term is an e-mail address or an id.
 const MAX_FORM_BYTES: usize = 16 * 1024;
 
 const STYLE: &str = include_str!("style.css");
@@ -57,7 +57,7 @@ struct Inner {
     source: Box<dyn Source>,
     guard: Guard,
     port: u16,
-    doctor: health::Doctor,
+    doctor: health::DoctorCache,
 }
 
 impl fmt::Debug for Console {
@@ -66,39 +66,39 @@ impl fmt::Debug for Console {
     }
 }
 
-/// The console could not be started.
+/// An error that ends the console.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
-    /// The operating system has no random numbers.
-    #[error("the system gives no random numbers for the console's token: {0}")]
+    /// No random numbers for the token.
+    #[error("the operating system's random number generator failed: {0}")]
     Random(getrandom::Error),
-    /// The server stopped by itself.
-    #[error("the console stopped: {0}")]
+    /// The HTTP server failed.
+    #[error("the console's server failed: {0}")]
     Server(io::Error),
 }
 
 impl Console {
-    /// A console that is reached at this port of loopback, with a new random token.
+    /// Creates a console for this port of the loopback interface, with a new random token.
     ///
     /// # Errors
-    /// If the system gives no random numbers.
+    /// If the operating system's random number generator fails.
     pub fn new(store: Store, source: impl Source, port: u16) -> Result<Self, ConsoleError> {
         let guard = Guard::new(port).map_err(ConsoleError::Random)?;
-        Ok(Self(Arc::new(Inner { store, source: Box::new(source), guard, port, doctor: health::Doctor::default() })))
+        Ok(Self(Arc::new(Inner { store, source: Box::new(source), guard, port, doctor: health::DoctorCache::default() })))
     }
 
-    /// The address to open, with the token. Whoever has it may read everything that the replica holds.
+    /// The address to open, with the token. It grants read access to the whole replica.
     pub fn address(&self) -> String {
         format!("http://127.0.0.1:{}{PATH}?token={}", self.0.port, self.0.guard.token())
     }
 
-    /// The routes: `/`, which leads to the first page, and everything at and below [`PATH`].
+    /// The routes at and below [`PATH`], and `/`, which redirects to [`PATH`].
     pub fn router(&self) -> Router {
         let not_found = async |axum::extract::State(console): axum::extract::State<Self>| console.not_found();
         Router::new()
-            .route(PATH, get(find::page).post(find::search))
+            .route(PATH, get(customers::page).post(customers::search))
             .route("/console/customer", get(customer::page))
-            .route("/console/ask", get(ask::page))
+            .route("/console/check", get(check::page))
             .route("/console/history", get(history::page))
             .route("/console/health", get(health::page).post(health::run))
             .route(url::STYLE_PATH, get(|| asset("text/css; charset=utf-8", STYLE)))
@@ -119,32 +119,31 @@ impl Console {
     }
 
     fn not_found(&self) -> Response {
-        let main = notice("There is no such page", "Check the address, or start from the search.", None);
+        let main = notice("Page not found", "Check the address, or start from the search.", None);
         self.respond(StatusCode::NOT_FOUND, None, "Not found", &main)
     }
 
-    fn bad_request(&self, tab: Tab, what: &str) -> Response {
-        let main = notice("The address is not complete", what, None);
+    fn bad_request(&self, tab: Tab, problem: &str) -> Response {
+        let main = notice("Bad request", problem, None);
         self.respond(StatusCode::BAD_REQUEST, Some(tab), "Bad request", &main)
     }
 
-    /// The page for a read that failed. The details of it go to the log.
+    /// The page for a failed read. The error's sources are logged.
     fn store_failed(&self, tab: Tab, error: &StoreError) -> Response {
         let sources = std::iter::successors(std::error::Error::source(error), |&source| source.source());
         let source = sources.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-        tracing::warn!(kind = error.label(), source, "the console could not read: {error}");
+        tracing::warn!(kind = error.label(), source, "the console's read failed: {error}");
         let (status, advice) = match error {
             StoreError::Unavailable { .. } | StoreError::Contended => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Nothing is shown rather than a part. Reload the page; if it persists, look at DynamoDB's status and throttling.",
+                "Reload the page. If the error persists, check DynamoDB's status and throttling.",
             ),
             StoreError::Refused { .. } => (
                 StatusCode::BAD_GATEWAY,
-                "Check the region, the tables' names, and that your credentials may read the tables: docs/commands.md lists the \
-                 permissions.",
+                "Check the region, the tables' names, and your credentials' permissions: docs/commands.md lists them.",
             ),
             StoreError::TooLarge | StoreError::Unreadable { .. } => {
-                (StatusCode::BAD_GATEWAY, "Use the console of the version that wrote it.")
+                (StatusCode::BAD_GATEWAY, "Use the console of the version that wrote the item.")
             }
         };
         let main = notice("The store did not answer", &error.to_string(), Some(advice));
@@ -156,10 +155,10 @@ async fn asset(content_type: &'static str, content: &'static str) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], content).into_response()
 }
 
-/// Serves the console alone, until `stop`.
+/// Serves the console until `stop` completes.
 ///
 /// # Errors
-/// If the server stops by itself.
+/// If the server fails.
 pub async fn serve(
     console: &Console,
     listener: TcpListener,
@@ -168,10 +167,10 @@ pub async fn serve(
     axum::serve(listener, console.router()).with_graceful_shutdown(stop).await.map_err(ConsoleError::Server)
 }
 
-/// Ends with Ctrl-C or SIGTERM, which are listened for from this call on.
+/// Completes on SIGINT (Ctrl-C) or SIGTERM. The handlers are installed when this is called.
 ///
 /// # Errors
-/// If the system refuses to deliver signals.
+/// If the handlers can't be installed.
 #[cfg(unix)]
 pub fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -1,5 +1,5 @@
-//! What is stored of a customer, and what the next check of each feature would say, as `byos show` prints it in
-//! JSON and the console shows it.
+//! A customer's stored data and the decision of a check for each feature: the JSON of `byos show`, and the data of the
+//! console's customer page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 use store::{StoreError, StoredCustomer, StoredScope, StoredSubscription};
 
-/// A customer.
+/// All data of a customer.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -28,19 +28,19 @@ pub struct Report {
     pub state: &'static str,
     /// When it was read: what a check says depends on it.
     pub read_at: String,
-    /// What readers see.
+    /// None if readers see no customer.
     pub visible: Option<Visible>,
     /// Whether it is in the indexes.
     pub is_listed: bool,
     /// Whether subscriptions wait for it to become live.
     pub has_waiting_subscriptions: bool,
-    /// When TTL removes it.
+    /// When TTL removes the customer's item.
     pub expires_at: Option<String>,
-    /// Its own registers.
+    /// The customer's own registers.
     pub registers: Registers,
-    /// The customer level first, then each resource.
+    /// The customer level first, then the resources.
     pub scopes: Vec<Scope>,
-    /// The subscriptions that it has pointers to.
+    /// The subscriptions that the customer has pointers to.
     pub subscriptions: Vec<Subscription>,
 }
 
@@ -51,39 +51,38 @@ pub struct Visible {
     /// The customer's data.
     #[serde(flatten)]
     pub profile: Profile,
-    /// The time of its creation, if a customer.created came.
+    /// None if no customer.created was received.
     pub created_at: Option<String>,
-    /// The time of its newest visible register.
+    /// The time of the newest visible register.
     pub updated_at: String,
 }
 
 /// A customer's registers.
 #[derive(Debug, Serialize)]
 pub struct Registers {
-    /// What its own events said.
-    pub profile: Option<Part<Value>>,
-    /// What other events said that show it alive.
-    pub embedded: Option<Part<Value>>,
-    /// Its deletion.
-    pub tombstone: Option<Part<()>>,
-    /// Its creation.
-    pub creation: Option<Part<()>>,
+    /// Written by customer.created and customer.updated.
+    pub profile: Option<StoredRegister<Value>>,
+    /// Written by other events that show that the customer is live.
+    pub embedded: Option<StoredRegister<Value>>,
+    /// Written by customer.deleted.
+    pub tombstone: Option<StoredRegister<()>>,
+    /// Written by customer.created.
+    pub creation: Option<StoredRegister<()>>,
 }
 
-/// A register, and the event that wrote it last.
+/// A register, with the event that wrote it last.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Part<T> {
-    /// What orders its writes.
+pub struct StoredRegister<T> {
+    /// The version of the last write.
     pub version: Version,
     /// The event's time.
     pub time: String,
-    /// The event's messageId; the digest of its body where it has none, and after a bar where it has no
-    /// time either.
+    /// The event's messageId, or the digest of an event without one; `<messageId>|<digest>` if the event has no time.
     pub message_id: String,
-    /// Whether it is above the customer's tombstone. If not, it counts as deleted.
+    /// Whether it is above the customer's tombstone. If not, it is deleted.
     pub exists: bool,
-    /// What the event said.
+    /// The register's value.
     pub value: T,
 }
 
@@ -94,16 +93,16 @@ pub struct Scope {
     /// The resource; None at customer level.
     pub resource_id: Option<Id>,
     /// Number of entitlements in the newest list.
-    pub list: Option<Part<usize>>,
+    pub list: Option<StoredRegister<usize>>,
     /// By currency.
-    pub balances: BTreeMap<String, Part<Balance>>,
-    /// By feature id.
+    pub balances: BTreeMap<String, StoredRegister<Balance>>,
+    /// Sorted by feature id.
     pub entitlements: Vec<Entitlement>,
-    /// When TTL removes the first of its items.
+    /// When TTL removes the scope's first item.
     pub expires_at: Option<String>,
 }
 
-/// A feature in a scope: in its list, or with usage alone.
+/// A feature in a scope: an entry of its list, usage, or both.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entitlement {
@@ -111,32 +110,32 @@ pub struct Entitlement {
     pub feature_id: Id,
     /// The list's entry.
     pub grant: Option<Value>,
-    /// Its usage register.
-    pub usage: Option<Part<Usage>>,
-    /// What the next check would say.
+    /// The usage register.
+    pub usage: Option<StoredRegister<Usage>>,
+    /// The decision of a check that requests nothing.
     pub check: Check,
-    /// The entry with usage and credits merged in. None if the newest visible list does not hold it.
+    /// The entry, merged with usage and credits. None if the newest visible list does not contain the feature.
     #[serde(skip)]
     pub merged: Option<entitlement::Entitlement>,
 }
 
-/// What the next check would say, if it requested nothing.
+/// The decision of a check that requests nothing.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
     /// Whether access is granted.
     pub has_access: bool,
-    /// Why it is denied.
+    /// None if access is granted.
     pub access_denied_reason: Option<AccessDeniedReason>,
     /// The reason for people.
     pub reason: String,
-    /// The number of the row of the decision table that decides.
+    /// The number of the rule that decides, in the decision table.
     pub row: &'static str,
-    /// When that row decides.
+    /// The rule's condition.
     pub condition: &'static str,
-    /// What the row was compared with.
+    /// The data that the condition was applied to.
     pub found: String,
-    /// The numbers.
+    /// The numbers behind the decision.
     #[serde(flatten)]
     pub snapshot: EntitlementSnapshot,
 }
@@ -145,28 +144,28 @@ pub struct Check {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Subscription {
-    /// The subscription.
+    /// The subscription's id.
     pub subscription_id: Id,
-    /// Why readers don't see it; None where they do.
+    /// Why it is hidden from readers. None if it is visible.
     pub hidden: Option<&'static str>,
     /// Whether it is in the indexes.
     pub is_listed: bool,
-    /// When TTL removes it.
+    /// When TTL removes its item.
     pub expires_at: Option<String>,
-    /// What the customer's pointer to it was written for.
+    /// The version of the event that wrote the customer's pointer.
     pub pointer: Option<Version>,
     /// Stigg's status.
-    pub status: Option<Part<String>>,
-    /// When it runs.
-    pub dates: Option<Part<Value>>,
-    /// What it is to.
-    pub details: Option<Part<Value>>,
-    /// Its creation.
-    pub creation: Option<Part<()>>,
+    pub status: Option<StoredRegister<String>>,
+    /// Start, end, cancellation, trial end and billing period.
+    pub dates: Option<StoredRegister<Value>>,
+    /// Customer, resource, plan, add-ons, billing and metadata.
+    pub details: Option<StoredRegister<Value>>,
+    /// Written by subscription.created.
+    pub creation: Option<StoredRegister<()>>,
 }
 
-impl<T> Part<T> {
-    /// A register beside its customer's tombstone.
+impl<T> StoredRegister<T> {
+    /// A register of a customer with this tombstone.
     pub fn new(version: &Version, value: T, tombstone: Option<&Version>) -> Self {
         let message_id = version.as_str().get(version.time_text().len() + 1..).unwrap_or_default();
         Self {
@@ -188,14 +187,14 @@ fn date(time: Option<Timestamp>) -> Option<String> {
 }
 
 impl Report {
-    /// The report of a customer as stored, with checks at `now`.
+    /// The report of a stored customer, with decisions as of `now`.
     ///
     /// # Errors
-    /// If a stored entitlement is not readable.
+    /// If a stored entitlement can't be read.
     pub fn of(customer_id: &Id, stored: &StoredCustomer, now: Timestamp) -> Result<Self, StoreError> {
         let registers = &stored.registers;
         let tombstone = registers.tombstone.as_ref();
-        let mark = |version: &Version| Part::new(version, (), tombstone);
+        let mark = |version: &Version| StoredRegister::new(version, (), tombstone);
         let scopes = stored.scopes.iter().map(|(id, scope)| self::scope(customer_id, stored, id.as_ref(), scope, now));
         Ok(Self {
             customer_id: customer_id.clone(),
@@ -214,9 +213,15 @@ impl Report {
             has_waiting_subscriptions: stored.has_waiting_subscriptions,
             expires_at: date(stored.expires_at),
             registers: Registers {
-                profile: registers.profile.as_ref().map(|part| Part::new(&part.version, json(&part.value), tombstone)),
-                embedded: registers.embedded.as_ref().map(|part| Part::new(&part.version, json(&part.value), tombstone)),
-                tombstone: tombstone.map(|version| Part { exists: true, ..mark(version) }),
+                profile: registers
+                    .profile
+                    .as_ref()
+                    .map(|register| StoredRegister::new(&register.version, json(&register.value), tombstone)),
+                embedded: registers
+                    .embedded
+                    .as_ref()
+                    .map(|register| StoredRegister::new(&register.version, json(&register.value), tombstone)),
+                tombstone: tombstone.map(|version| StoredRegister { exists: true, ..mark(version) }),
                 creation: registers.creation.as_ref().map(mark),
             },
             scopes: scopes.collect::<Result<_, StoreError>>()?,
@@ -251,7 +256,10 @@ fn scope(
         let grant = list.and_then(|list| list.value.get(feature_id.as_str()));
         Ok(Entitlement {
             grant: grant.map(|json| serde_json::from_str(json).unwrap_or_default()),
-            usage: registers.usage.get(&feature_id).map(|part| Part::new(&part.version, part.value.clone(), tombstone)),
+            usage: registers
+                .usage
+                .get(&feature_id)
+                .map(|register| StoredRegister::new(&register.version, register.value.clone(), tombstone)),
             feature_id,
             check: Check {
                 has_access: decision.has_access(),
@@ -265,12 +273,12 @@ fn scope(
             merged: view.entitlement,
         })
     };
-    let length = |register: &Register<EntitlementList>| Part::new(&register.version, register.value.len(), tombstone);
-    let balance = |part: &Register<Balance>| Part::new(&part.version, part.value.clone(), tombstone);
+    let length = |register: &Register<EntitlementList>| StoredRegister::new(&register.version, register.value.len(), tombstone);
+    let balance = |register: &Register<Balance>| StoredRegister::new(&register.version, register.value.clone(), tombstone);
     Ok(Scope {
         resource_id: resource_id.cloned(),
         list: list.map(length),
-        balances: registers.balances.iter().map(|(currency, part)| (currency.clone(), balance(part))).collect(),
+        balances: registers.balances.iter().map(|(currency, register)| (currency.clone(), balance(register))).collect(),
         entitlements: features.into_iter().map(entitlement).collect::<Result<_, StoreError>>()?,
         expires_at: date(*expires_at),
     })
@@ -281,25 +289,25 @@ fn subscription(customer_id: &Id, stored: &StoredCustomer, it: &StoredSubscripti
     let registers = &it.registers;
     let owner = registers.customer_id();
     let hidden = if registers.versions().next().is_none() {
-        Some("it is gone: only the customer's pointer to it is left")
+        Some("it does not exist: only the customer's pointer to it is left")
     } else if owner.is_some_and(|owner| owner != customer_id) {
-        Some("it is another customer's by now")
+        Some("it belongs to another customer now")
     } else if !registers.is_complete() {
-        Some("it is not complete: status, dates and details have not all come")
+        Some("it is incomplete: status, dates or details are missing")
     } else if registers.visible(tombstone).is_none() {
-        Some("a part of it is below the customer's tombstone")
+        Some("status, dates or details are not above the customer's tombstone")
     } else if stored.registers.state() != CustomerState::Live {
         Some("its customer is not live")
     } else {
         None
     };
-    let details = registers.details.as_ref().map(|part| {
-        let (owner, details) = &part.value;
+    let details = registers.details.as_ref().map(|register| {
+        let (owner, details) = &register.value;
         let mut value = json(details);
         if let Value::Object(members) = &mut value {
             members.insert("customerId".to_owned(), owner.as_str().into());
         }
-        Part::new(&part.version, value, tombstone)
+        StoredRegister::new(&register.version, value, tombstone)
     });
     Subscription {
         subscription_id: it.subscription_id.clone(),
@@ -307,9 +315,12 @@ fn subscription(customer_id: &Id, stored: &StoredCustomer, it: &StoredSubscripti
         is_listed: it.is_listed,
         expires_at: date(it.expires_at),
         pointer: it.pointer.clone(),
-        status: registers.status.as_ref().map(|part| Part::new(&part.version, part.value.clone(), tombstone)),
-        dates: registers.dates.as_ref().map(|part| Part::new(&part.version, json(&part.value), tombstone)),
+        status: registers
+            .status
+            .as_ref()
+            .map(|register| StoredRegister::new(&register.version, register.value.clone(), tombstone)),
+        dates: registers.dates.as_ref().map(|register| StoredRegister::new(&register.version, json(&register.value), tombstone)),
         details,
-        creation: registers.creation.as_ref().map(|version| Part::new(version, (), tombstone)),
+        creation: registers.creation.as_ref().map(|version| StoredRegister::new(version, (), tombstone)),
     }
 }

@@ -1,4 +1,4 @@
-//! What the console is told by the command that serves it: what is known of a deployment beside its tables.
+//! Data about a deployment that is not in its tables. The program that serves the console implements [`Source`].
 
 use std::collections::BTreeMap;
 
@@ -6,41 +6,41 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// A deployment, as the operator's commands know it.
+/// Where the console gets a deployment's health from.
 pub trait Source: Send + Sync + 'static {
-    /// What it is called: `the stack replica`.
+    /// The deployment's name, such as `the stack replica`.
     fn deployment(&self) -> String;
 
     /// Runs the checks of `byos doctor --read-only`.
     fn doctor(&self) -> BoxFuture<'_, Vec<Finding>>;
 
-    /// Looks into its queues. Empty if it has none.
+    /// Samples the deployment's queues.
     fn queues(&self) -> BoxFuture<'_, Vec<Queue>>;
 
-    /// What its functions did in the last hour. None if their metrics can't be read from here.
+    /// The functions' activity in the last hour. None if the console can't read their metrics.
     fn activity(&self) -> Option<Activity>;
 }
 
-/// The result of one check of a deployment.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// It works, and needs a look.
+    /// It works but needs attention.
     Warn,
-    /// It does not work, or admits callers that it should refuse.
+    /// It does not work, or does not reject unauthorized callers.
     Fail,
 }
 
-/// One check of a deployment.
+/// The result of one check of a deployment.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// What was checked.
+    /// The check's name.
     pub name: String,
-    /// The result.
+    /// The severity.
     pub verdict: Verdict,
-    /// What was found.
+    /// The observation.
     pub found: String,
     /// What to do about it.
     #[serde(rename = "mend")]
@@ -50,52 +50,52 @@ pub struct Finding {
 /// A queue of events.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    /// Its name.
+    /// The name to show.
     pub name: &'static str,
-    /// Why an event is in it, and how it leaves.
+    /// Why events are in it, and how they leave it.
     pub purpose: &'static str,
-    /// What is in it, or why that can't be read.
+    /// Its events, or an error message.
     pub content: Result<QueueContent, String>,
 }
 
-/// What is in a queue.
+/// The events in a queue.
 #[derive(Clone, Debug)]
 pub struct QueueContent {
     /// Approximate number of events.
     pub count: u64,
-    /// A sample of them. None if looking at them would take them from their reader.
+    /// A sample. None if receiving events would count as an attempt to write them.
     pub events: Option<Vec<WaitingEvent>>,
 }
 
-/// An event in a queue. It holds no personal data.
+/// An event in a queue, without personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingEvent {
-    /// Its type.
+    /// The event's type.
     pub kind: Option<String>,
-    /// Its messageId.
+    /// Stigg's messageId.
     pub message_id: Option<String>,
     /// When the webhook received it.
     pub received: Option<Timestamp>,
-    /// Why this version can't apply it. None if it can.
+    /// Why this version of the program can't apply it. None if it can.
     pub problem: Option<String>,
 }
 
-/// What the functions did in the last hour.
+/// The functions' activity in the last hour.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Activity {
-    /// Number of decisions: by AccessDeniedReason, and granted ones under None.
+    /// Number of decisions by AccessDeniedReason; None for granted ones.
     pub decisions: BTreeMap<Option<String>, u64>,
     /// Number of events by outcome.
     pub events: BTreeMap<String, u64>,
-    /// How long after their time events arrived. None if no event stated a time.
+    /// None if no event stated a time.
     pub lag: Option<Lag>,
 }
 
-/// Time between events and their arrival, in seconds.
+/// Seconds from the events' times to their arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lag {
-    /// Half of the events arrived within this time.
+    /// The median.
     pub median: i64,
-    /// All of them arrived within this time.
+    /// The maximum.
     pub highest: i64,
 }

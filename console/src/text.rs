@@ -1,10 +1,10 @@
-//! Text from outside, and numbers and times for people.
+//! Formats untrusted text, numbers and times for people.
 
 use domain::entitlement::to_number;
 use jiff::{SignedDuration, Timestamp};
 
-/// A text that can neither steer a terminal nor reorder or hide other text: control characters, and those that
-/// set the direction of text or have no width, are escaped.
+/// Escapes control characters, characters that set the direction of text, and characters without a width. The result
+/// can't control a terminal, and can't reorder or hide other text.
 pub fn plain(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut plain, character| {
         if character.is_control() || is_invisible(character) {
@@ -23,14 +23,14 @@ fn is_invisible(character: char) -> bool {
         | '\u{e0000}'..='\u{e007f}')
 }
 
-/// At most `max` characters of a text, by [`plain`], and whether there is more.
+/// The first `max` characters, escaped by [`plain`], and whether the text has more.
 pub(crate) fn shortened(text: &str, max: usize) -> (String, bool) {
     let mut characters = text.chars();
     let start: String = characters.by_ref().take(max).collect();
     (plain(&start), characters.next().is_some())
 }
 
-/// A number with its thousands separated, at most two decimals.
+/// A number with thousands separators and at most two decimals.
 pub(crate) fn number(number: f64) -> String {
     let rounded = (number * 100.0).round() / 100.0;
     let text = to_number(if rounded.is_finite() { rounded } else { number }).to_string();
@@ -46,7 +46,7 @@ pub(crate) fn number(number: f64) -> String {
     format!("{sign}{grouped}{rest}")
 }
 
-/// A count with its thousands separated.
+/// A count with thousands separators.
 pub(crate) fn number_of(count: impl TryInto<u64>) -> String {
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     let count = count.try_into().unwrap_or(u64::MAX) as f64;
@@ -59,7 +59,7 @@ pub(crate) fn count(count: impl TryInto<u64>, noun: &str) -> String {
     format!("{} {noun}{}", number_of(count), if count == 1 { "" } else { "s" })
 }
 
-/// A length of time in its largest unit: `3 days`.
+/// A duration in its largest unit: `3 days`.
 pub(crate) fn duration(duration: SignedDuration) -> String {
     let seconds = duration.abs().as_secs();
     let (amount, unit) = match seconds {
@@ -73,7 +73,7 @@ pub(crate) fn duration(duration: SignedDuration) -> String {
     count(amount, unit)
 }
 
-/// How long ago a moment was, or how far ahead it is.
+/// The distance of a time from now: `3 days ago`, `in 3 days`.
 pub(crate) fn distance(time: Timestamp, now: Timestamp) -> String {
     let apart = now.duration_since(time);
     match apart.as_secs() {
@@ -88,14 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_from_outside_can_neither_steer_a_terminal_nor_reorder_other_text() {
+    fn untrusted_text_can_neither_control_a_terminal_nor_reorder_other_text() {
         assert_eq!(plain("a\u{1b}[31m\nb é"), "a\\u{1b}[31m\\nb é");
         assert_eq!(plain("\u{202e}gnp.exe\u{200b}"), "\\u{202e}gnp.exe\\u{200b}");
         assert_eq!(plain("\u{2066}x\u{2069}\u{feff}"), "\\u{2066}x\\u{2069}\\u{feff}");
     }
 
     #[test]
-    fn a_long_text_is_cut_between_characters() {
+    fn long_text_is_truncated_between_characters() {
         assert_eq!(shortened("éé", 2), ("éé".to_owned(), false));
         assert_eq!(shortened("éé\u{202e}", 2), ("éé".to_owned(), true));
     }
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_by_their_distance() {
+    fn distances_have_the_largest_unit() {
         let now: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
         for (time, expected) in [
             ("2026-11-25T12:00:00Z", "now"),

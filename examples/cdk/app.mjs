@@ -1,8 +1,9 @@
-// The replica in a CDK app: `npm install`, then `npx cdk deploy`.
+// The replica in a CDK app.
 //
-// The template has to name functions that are uploaded already: first
+// 1. Upload the functions, in the folder of a release (docs/deploy.md):
 //     aws cloudformation package --template-file template-arm64.yaml --s3-bucket <bucket> --output-template-file packaged.yaml
-// in the folder of a release (docs/deploy.md), and TEMPLATE=<that folder>/packaged.yaml here.
+// 2. Deploy:
+//     npm install && TEMPLATE=<that folder>/packaged.yaml npx cdk deploy
 import { App, CfnOutput, Stack } from 'aws-cdk-lib';
 import { CfnInclude } from 'aws-cdk-lib/cloudformation-include';
 
@@ -13,6 +14,6 @@ const replica = new CfnInclude(stack, 'Replica', {
   preserveLogicalIds: true,
   parameters: { AlarmEmail: 'ops@example.com' },
 });
-// Outputs of the template are the stack's; this one is for other stacks of the app.
+// The template's outputs are the stack's outputs. This one makes a value available to other stacks of the app.
 new CfnOutput(stack, 'CheckAccessUrlOfReplica', { value: replica.getOutput('CheckAccessUrl').value });
 app.synth();

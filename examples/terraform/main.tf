@@ -1,7 +1,6 @@
-# The replica as one resource. The template has to name functions that are uploaded already: first
+# The replica as one resource. First upload the functions and the template, in the folder of a release (docs/deploy.md):
 #     aws cloudformation package --template-file template-arm64.yaml --s3-bucket <bucket> --output-template-file packaged.yaml
 #     aws s3 cp packaged.yaml s3://<bucket>/entitlement-replica/packaged.yaml
-# in the folder of a release (docs/deploy.md).
 
 terraform {
   required_version = ">= 1.5"
@@ -14,19 +13,19 @@ terraform {
 }
 
 variable "template_url" {
-  description = "https:// address of packaged.yaml in S3; the template is larger than the 51,200 bytes that template_body takes"
+  description = "https:// URL of packaged.yaml in S3. The template exceeds template_body's limit of 51,200 bytes"
   type        = string
 }
 
 variable "alarm_email" {
-  description = "Receives the alarms"
+  description = "E-mail address that receives the alarms"
   type        = string
 }
 
 resource "aws_cloudformation_stack" "replica" {
   name         = "byos-stigg"
   template_url = var.template_url
-  # SAM's transform needs CAPABILITY_AUTO_EXPAND; the roles have no names of their own.
+  # SAM's transform requires CAPABILITY_AUTO_EXPAND. The roles have no explicit names, so CAPABILITY_NAMED_IAM is not needed.
   capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 
   parameters = {

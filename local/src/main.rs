@@ -25,7 +25,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     let Local { serve: options } = Local::parse();
     let log = tracing_subscriber::fmt().compact().with_target(false).with_env_filter(telemetry::filter());
-    log.finish().with(telemetry::MOST).init();
+    log.finish().with(telemetry::MAX_LEVEL).init();
     match serve(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use domain::entitlement::{Balance, Usage, to_number};
 use serde_json::{Map, Value};
 
-use console::report::{Check, Entitlement, Part, Report, Scope, Subscription};
+use console::report::{Check, Entitlement, Report, Scope, StoredRegister, Subscription};
 
 use super::plain;
 
@@ -105,7 +105,7 @@ fn field(name: &str, value: &str) -> String {
 }
 
 /// A register's line: the event that wrote it, and its value.
-fn register_line<T>(name: &str, register: Option<&Part<T>>, describe: impl FnOnce(&T) -> String) -> String {
+fn register_line<T>(name: &str, register: Option<&StoredRegister<T>>, describe: impl FnOnce(&T) -> String) -> String {
     let Some(register) = register else { return field(name, "–") };
     let below = if register.exists { "" } else { " (below the tombstone: deleted)" };
     field(name, &format!("{} {:36}  {}{below}", register.time, plain(&register.message_id), describe(&register.value)))

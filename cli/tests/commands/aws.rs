@@ -1,5 +1,4 @@
-//! A local stack that looks like one in AWS: CloudFormation tells its outputs, Secrets Manager its
-//! secrets, SQS its queues.
+//! A local stack behind fakes of CloudFormation, Secrets Manager and SQS, as the stack `replica` in AWS.
 
 use axum::{Router, http::StatusCode};
 use serde_json::json;
@@ -7,7 +6,6 @@ use testkit::fake_aws::{SecretsManager, Sqs};
 
 use crate::stack::{Local, Output, run};
 
-/// The stack `replica`, and what stands in for AWS.
 pub(crate) struct Aws {
     pub(crate) local: Local,
     pub(crate) secrets: SecretsManager,
@@ -18,7 +16,7 @@ pub(crate) struct Aws {
 impl Aws {
     pub(crate) async fn start() -> Self {
         let local = Local::start().await;
-        // One value serves whichever secret is asked for.
+        // The fake returns this value for every secret.
         let secrets = SecretsManager::start(&json!({"secret": "local-secret", "token": "local-token"})).await.unwrap();
         let sqs = Sqs::start().await.unwrap();
         let tables = local.embedded.store.tables();
@@ -39,7 +37,7 @@ impl Aws {
         ];
         let outputs = outputs
             .map(|(key, value)| format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"));
-        let found = format!(
+        let described = format!(
             "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>replica</StackName>\
              <StackId>arn:aws:cloudformation:eu-central-1:123456789012:stack/replica/1</StackId><CreationTime>2026-11-24T00:00:00Z</CreationTime><StackStatus>CREATE_COMPLETE</StackStatus>\
              <Outputs>{}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>",
@@ -49,7 +47,7 @@ impl Aws {
                        <Message>Stack with id other does not exist</Message></Error></ErrorResponse>";
         let answer = move |body: String| async move {
             if body.contains("StackName=replica") {
-                (StatusCode::OK, found)
+                (StatusCode::OK, described)
             } else {
                 (StatusCode::BAD_REQUEST, missing.to_owned())
             }
@@ -60,17 +58,17 @@ impl Aws {
         Self { local, secrets, sqs, cloudformation }
     }
 
-    /// Runs the binary with AWS's environment and nothing else.
+    /// Runs the binary with only [`Self::environment`].
     pub(crate) async fn byos(&self, arguments: &[&str]) -> Output {
         self.byos_with(arguments, &[]).await
     }
 
-    /// The same with more of an environment.
+    /// Runs the binary with [`Self::environment`] and more variables.
     pub(crate) async fn byos_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Output {
         run(arguments, &[&self.environment()[..], more].concat(), "").await
     }
 
-    /// AWS's environment.
+    /// The environment variables that point the AWS SDK to the fakes.
     pub(crate) fn environment(&self) -> [(&'static str, &str); 7] {
         [
             ("AWS_REGION", "eu-central-1"),
@@ -85,7 +83,7 @@ impl Aws {
 }
 
 #[tokio::test]
-async fn a_stack_is_known_by_its_name_alone() {
+async fn commands_find_a_stack_by_its_name() {
     let aws = Aws::start().await;
     let output = aws.byos(&["send", "--sample", "--stack", "replica", "--yes"]).await;
     assert!(output.code == 0 && output.out.ends_with("21 accepted.\n"), "{output:?}");
@@ -104,7 +102,7 @@ async fn an_unset_secret_is_reported_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_stack_conflicts_with_tables_and_addresses_that_are_named_beside_it() {
+async fn a_stack_conflicts_with_variables_that_name_tables_or_addresses() {
     let aws = Aws::start().await;
     let show = ["show", "customer-alder", "--stack", "replica"];
     for variable in [
@@ -124,7 +122,7 @@ async fn a_stack_conflicts_with_tables_and_addresses_that_are_named_beside_it() 
             );
         }
     }
-    // An empty variable is none.
+    // An empty variable counts as unset.
     assert_ne!(aws.byos_with(&show, &[("CUSTOMERS_TABLE", "")]).await.code, 2);
     for option in ["--customers-table", "--dynamodb-endpoint"] {
         let output = aws.byos(&[&show[..], &[option, "http://127.0.0.1:1"]].concat()).await;
@@ -132,17 +130,17 @@ async fn a_stack_conflicts_with_tables_and_addresses_that_are_named_beside_it() 
     }
     let output = aws.byos_with(&["show", "customer-alder"], &[("BYOS_STACK", "replica"), ("CUSTOMERS_TABLE", "t")]).await;
     assert!(output.code == 2 && output.err.contains("CUSTOMERS_TABLE"), "{output:?}");
-    // An address beside the stack is an addition if it is given on purpose.
+    // An explicit option may add an address to the stack.
     let url = aws.local.url.clone();
     let output = aws.byos(&["send", "--sample", "--stack", "replica", "--url", &url, "--yes"]).await;
     assert_eq!(output.code, 0, "{output:?}");
 }
 
 #[tokio::test]
-async fn without_a_terminal_a_command_that_writes_to_aws_takes_yes_and_says_where_it_writes() {
+async fn without_a_terminal_writing_to_aws_requires_yes_and_names_the_target() {
     let aws = Aws::start().await;
     let key = [("STIGG_API_KEY", "key")];
-    // Nothing listens there, and nothing gets that far.
+    // Nothing listens there. The commands end before they connect.
     let stigg = ["--stigg-url", "http://127.0.0.1:1", "--stigg-edge-url", "http://127.0.0.1:1"];
     for command in [
         &["replay"][..],
@@ -153,8 +151,8 @@ async fn without_a_terminal_a_command_that_writes_to_aws_takes_yes_and_says_wher
     ] {
         let output = aws.byos_with(&[command, &["--stack", "replica"]].concat(), &key).await;
         assert!(output.code == 2 && output.out.is_empty() && output.err.contains("--yes"), "{command:?}: {output:?}");
-        for said in ["the stack replica", "123456789012", "eu-central-1", "byos-customers, byos-subscriptions, byos-receipts"] {
-            assert!(output.err.contains(said), "{command:?} {said}: {output:?}");
+        for part in ["the stack replica", "123456789012", "eu-central-1", "byos-customers, byos-subscriptions, byos-receipts"] {
+            assert!(output.err.contains(part), "{command:?} {part}: {output:?}");
         }
     }
     assert_eq!(aws.byos(&["environment", "--stack", "replica", "--json"]).await.json()["environmentId"], json!(null));
@@ -162,9 +160,9 @@ async fn without_a_terminal_a_command_that_writes_to_aws_takes_yes_and_says_wher
     assert_eq!((output.code, &output.json()["environmentId"]), (0, &json!("e")));
     let output = aws.byos(&["environment", "--stack", "replica", "--forget", "--json", "-y"]).await;
     assert_eq!((output.code, &output.json()["environmentId"]), (0, &json!(null)));
-    // The local stack can be made anew.
+    // The local stack needs no confirmation.
     assert_eq!(aws.local.byos(&["send", "--sample"]).await.code, 0);
-    // Tables in AWS are as serious as a stack; DynamoDB says whose they are.
+    // Tables in AWS need a confirmation too, which names the account.
     let tables = [
         "--customers-table",
         "byos-customers",

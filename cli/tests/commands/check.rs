@@ -6,26 +6,26 @@ use template::sample;
 use crate::stack::Local;
 
 #[tokio::test]
-async fn it_answers_what_check_access_answers_and_shows_the_way() {
+async fn check_has_the_decision_of_check_access_and_shows_the_steps() {
     let local = Local::with_sample_data().await;
     for (name, event) in sample::events("check-access") {
-        let asked: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
-        let text = |member: &str| asked[member].as_str().map(str::to_owned);
+        let request: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
+        let text = |member: &str| request[member].as_str().map(str::to_owned);
         let mut arguments =
             vec!["check".to_owned(), text("customerId").unwrap(), text("featureId").unwrap(), "--json".to_owned()];
-        if let Some(usage) = asked["requestedUsage"].as_f64() {
+        if let Some(usage) = request["requestedUsage"].as_f64() {
             arguments.extend(["--usage".to_owned(), usage.to_string()]);
         }
         if let Some(resource) = text("resourceId") {
             arguments.extend(["--resource".to_owned(), resource]);
         }
-        for value in asked["requestedValues"].as_array().into_iter().flatten() {
+        for value in request["requestedValues"].as_array().into_iter().flatten() {
             arguments.extend(["--value".to_owned(), value.as_str().unwrap().to_owned()]);
         }
         let output = local.byos(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
         let mut explained = output.json();
         let steps = explained.as_object_mut().unwrap().remove("steps").unwrap();
-        assert_eq!(explained, local.check_access(&asked).await, "{name}");
+        assert_eq!(explained, local.check_access(&request).await, "{name}");
         assert_eq!(output.code, if explained["hasAccess"] == json!(true) { 0 } else { 3 }, "{name}");
         let deciding: Vec<_> = steps.as_array().unwrap().iter().filter(|step| step["decides"] == json!(true)).collect();
         assert!(deciding.len() == 1 && deciding[0] == steps.as_array().unwrap().last().unwrap(), "{name}: {steps}");
@@ -33,7 +33,7 @@ async fn it_answers_what_check_access_answers_and_shows_the_way() {
 }
 
 #[tokio::test]
-async fn people_read_each_row_up_to_the_one_that_decides() {
+async fn the_text_output_shows_each_rule_up_to_the_deciding_one() {
     let local = Local::with_sample_data().await;
     let output = local.byos(&["check", "customer-alder", "feature-seats", "--usage", "1"]).await;
     assert_eq!(output.code, 3);

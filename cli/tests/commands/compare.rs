@@ -12,18 +12,18 @@ fn list(customer: &str, resource: Value, limit: i32, usage: i32) -> Value {
                {"feature": {"id": "sso", "featureType": "BOOLEAN"}}]})
 }
 
-/// Compares a stack, whose token is the key too, with another one.
+/// Compares a local stack with a reference, which is another local stack. Their API token also serves as the Edge API's key.
 async fn compare(local: &Local, reference: &Local, arguments: &[&str], key: &str, input: &str) -> Output {
     let environment = [("STIGG_EDGE_URL", reference.url.as_str()), ("STIGG_API_KEY", key), ("API_TOKEN", "local-token")];
     local.byos_with(&[&["compare", "--settle", "0"], arguments].concat(), &environment, input).await
 }
 
 #[tokio::test]
-async fn replicas_of_the_same_events_are_equal_and_a_changed_one_is_reported() {
+async fn replicas_with_the_same_events_are_equal_and_differences_are_reported() {
     let (local, reference) = (Local::start().await, Local::start().await);
     let events = [list("a/1", Value::Null, 5, 1), list("a/1", json!({"id": "site 1"}), 5, 1), list("b", Value::Null, 5, 1)];
     for stack in [&local, &reference] {
-        stack.takes(&events).await;
+        stack.send(&events).await;
     }
     let output = compare(&local, &reference, &[], "local-token", "").await;
     assert_eq!(output.code, 0, "{output:?}");
@@ -32,20 +32,20 @@ async fn replicas_of_the_same_events_are_equal_and_a_changed_one_is_reported() {
         "Compared 6 entitlements of 3 scopes: 0 differences, 0 more of usage alone; 0 scopes could not be compared.\n"
     );
 
-    // Usage alone does not count.
+    // A difference in usage only does not affect the exit code.
     let usage = json!({"type": "measurement.reported", "messageId": "m", "timestamp": "2026-11-06T00:00:00Z",
                        "customer": {"id": "b"}, "feature": {"id": "seats"}, "currentUsage": 2});
-    reference.takes(&[usage]).await;
+    reference.send(&[usage]).await;
     let output = compare(&local, &reference, &[], "local-token", "").await;
     assert_eq!(output.code, 0, "{output:?}");
     assert!(output.out.contains("b, seats: currentUsage is 2.0 at the reference, 1.0 in the replica\n"), "{output:?}");
 
-    reference.takes(&[list("a/1", json!({"id": "site 1"}), 6, 1)]).await;
+    reference.send(&[list("a/1", json!({"id": "site 1"}), 6, 1)]).await;
     let output = compare(&local, &reference, &[], "local-token", "").await;
     assert_eq!(output.code, 3, "{output:?}");
     let line = "a/1, resource site 1, seats: usageLimit is 6.0 at the reference, 5.0 in the replica\n";
     assert!(output.out.contains(line), "{output:?}");
-    // Of the scopes that a file names, this one is none; and with it, it is told again.
+    // With a file, only the scopes in it are compared.
     assert_eq!(compare(&local, &reference, &["--customers", "-"], "local-token", "a/1\nb\nunknown\n").await.code, 0);
     let output = compare(&local, &reference, &["--customers", "-", "--json"], "local-token", "a/1\tsite 1\n").await;
     let lines = output.json_lines();
@@ -58,17 +58,17 @@ async fn replicas_of_the_same_events_are_equal_and_a_changed_one_is_reported() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_compared_is_never_agreement() {
+async fn scopes_that_can_not_be_compared_are_not_reported_as_equal() {
     let (local, reference) = (Local::start().await, Local::start().await);
-    local.takes(&[list("a", Value::Null, 5, 1)]).await;
+    local.send(&[list("a", Value::Null, 5, 1)]).await;
     let output = compare(&local, &reference, &[], "another-key", "").await;
     assert_eq!((output.code, output.err.contains("the reference rejects the key (401 Unauthorized)")), (1, true), "{output:?}");
     let output = compare(&local, &reference, &[], "", "").await;
     assert!(output.code == 1 && output.err.contains("STIGG_API_KEY"), "{output:?}");
-    let nobody = Local { url: "http://127.0.0.1:1".to_owned(), embedded: reference.embedded };
-    let output = compare(&local, &nobody, &[], "local-token", "").await;
+    let unavailable = Local { url: "http://127.0.0.1:1".to_owned(), embedded: reference.embedded };
+    let output = compare(&local, &unavailable, &[], "local-token", "").await;
     assert!(output.code == 1 && output.out.contains("a: not compared: the reference: "), "{output:?}");
-    let output = compare(&local, &nobody, &["--customers", "-"], "local-token", "a\n\t\n").await;
+    let output = compare(&local, &unavailable, &["--customers", "-"], "local-token", "a\n\t\n").await;
     assert!(output.code == 1 && output.err.contains("line 2"), "{output:?}");
     for secret in ["local-token", "another-key"] {
         assert!(!output.out.contains(secret) && !output.err.contains(secret));

@@ -1,5 +1,4 @@
-//! `byos console`, as the binary serves it: who is let in, what the pages say, and what happens when the store or a
-//! queue fails.
+//! `byos console`: access control, the content of the pages, and an unavailable store.
 
 use std::process::Stdio;
 
@@ -14,8 +13,8 @@ use tokio::{
 
 use crate::{aws::Aws, stack::Local};
 
-/// The binary's console, and a browser that was opened with the printed address. It ends when it is dropped.
-struct Opened {
+/// A process of `byos console`, and a client that signed in with the printed address. Dropping it ends the process.
+struct ConsoleSession {
     base: String,
     token: String,
     cookie: String,
@@ -29,8 +28,8 @@ struct Page {
     text: String,
 }
 
-impl Opened {
-    async fn with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+impl ConsoleSession {
+    async fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_byos"))
             .args(["console", "--port", "0"])
             .args(arguments)
@@ -59,8 +58,8 @@ impl Opened {
         Self { token: token.to_owned(), base, cookie, client, _process: process }
     }
 
-    async fn on(local: &Local) -> Self {
-        Self::with(&[], &[("BYOS_URL", &local.url), ("DYNAMODB_ENDPOINT", &local.embedded.endpoint)]).await
+    async fn for_local_stack(local: &Local) -> Self {
+        Self::start(&[], &[("BYOS_URL", &local.url), ("DYNAMODB_ENDPOINT", &local.embedded.endpoint)]).await
     }
 
     fn request(&self, method: &str, path: &str) -> RequestBuilder {
@@ -71,7 +70,7 @@ impl Opened {
         Page::of(self.request("GET", path).header(header::COOKIE, &self.cookie)).await
     }
 
-    /// Sends a form as a browser does from a page with `no-referrer`.
+    /// Submits a form like a browser on a page with `Referrer-Policy: no-referrer`.
     async fn post(&self, path: &str, form: &str) -> Page {
         let request = self.request("POST", path).header(header::COOKIE, &self.cookie);
         let request = request.header("origin", "null").header("sec-fetch-site", "same-origin");
@@ -91,7 +90,7 @@ impl Page {
     }
 
     #[track_caller]
-    fn shows(&self, expected: &[&str]) {
+    fn assert_contains(&self, expected: &[&str]) {
         for expected in expected {
             assert!(self.text.contains(expected), "{expected} is not in {}", self.text);
         }
@@ -101,50 +100,50 @@ impl Page {
 #[tokio::test]
 async fn requests_without_the_token_are_rejected_and_responses_are_isolated_from_other_origins() {
     let local = Local::with_sample_data().await;
-    let opened = Opened::on(&local).await;
-    let host = opened.base.strip_prefix("http://").unwrap();
+    let session = ConsoleSession::for_local_stack(&local).await;
+    let host = session.base.strip_prefix("http://").unwrap();
     let port = host.split_once(':').unwrap().1;
-    let cookie = |request: RequestBuilder| request.header(header::COOKIE, &opened.cookie);
-    let get = |path: &str| opened.request("GET", path);
+    let cookie = |request: RequestBuilder| request.header(header::COOKIE, &session.cookie);
+    let get = |path: &str| session.request("GET", path);
     let rebound = format!("attacker.example:{port}");
     let another_port = format!("http://127.0.0.1:{}", port.parse::<u16>().unwrap() ^ 1);
     let wrong = format!("byos-console-{port}=wrong");
     for (what, request, status) in [
         ("no token", get("/console/customer?id=customer-alder"), StatusCode::UNAUTHORIZED),
         ("a wrong token", get("/console?token=wrong"), StatusCode::UNAUTHORIZED),
-        ("the token on another page", get(&format!("/console/health?token={}", opened.token)), StatusCode::UNAUTHORIZED),
+        ("the token on another page", get(&format!("/console/health?token={}", session.token)), StatusCode::UNAUTHORIZED),
         ("a wrong cookie", get("/console").header(header::COOKIE, wrong), StatusCode::UNAUTHORIZED),
         ("the cookie", cookie(get("/console")), StatusCode::OK),
         ("another host", cookie(get("/console")).header(header::HOST, &rebound), StatusCode::FORBIDDEN),
         (
             "another host, with the token",
-            get(&format!("/console?token={}", opened.token)).header(header::HOST, &rebound),
+            get(&format!("/console?token={}", session.token)).header(header::HOST, &rebound),
             StatusCode::FORBIDDEN,
         ),
         ("another origin", cookie(get("/console")).header(header::ORIGIN, &another_port), StatusCode::FORBIDDEN),
         ("a frame of another site", cookie(get("/console")).header("sec-fetch-site", "cross-site"), StatusCode::FORBIDDEN),
-        ("a form of another page", cookie(opened.request("POST", "/console/health")), StatusCode::FORBIDDEN),
-        ("no such page", cookie(get("/console/secrets")), StatusCode::NOT_FOUND),
+        ("a form of another page", cookie(session.request("POST", "/console/health")), StatusCode::FORBIDDEN),
+        ("a missing page", cookie(get("/console/secrets")), StatusCode::NOT_FOUND),
         (
             "a write",
-            cookie(opened.request("PUT", "/console/customer")).header(header::ORIGIN, &opened.base),
+            cookie(session.request("PUT", "/console/customer")).header(header::ORIGIN, &session.base),
             StatusCode::METHOD_NOT_ALLOWED,
         ),
         (
             "a write",
-            cookie(opened.request("DELETE", "/console/customer")).header(header::ORIGIN, &opened.base),
+            cookie(session.request("DELETE", "/console/customer")).header(header::ORIGIN, &session.base),
             StatusCode::METHOD_NOT_ALLOWED,
         ),
         (
-            "a form where there is none",
-            cookie(opened.request("POST", "/console/ask")).header(header::ORIGIN, &opened.base),
+            "a POST to a page without a form",
+            cookie(session.request("POST", "/console/check")).header(header::ORIGIN, &session.base),
             StatusCode::METHOD_NOT_ALLOWED,
         ),
     ] {
         let page = Page::of(request).await;
         assert_eq!(page.status, status, "{what}: {}", page.text);
         assert!(page.status == StatusCode::OK || !page.text.contains("Alder"), "{what}");
-        assert!(!page.text.contains(&opened.token), "{what}");
+        assert!(!page.text.contains(&session.token), "{what}");
         let policy = page.headers["content-security-policy"].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{what}: {policy}");
         for (name, value) in
@@ -157,46 +156,46 @@ async fn requests_without_the_token_are_rejected_and_responses_are_isolated_from
 }
 
 #[tokio::test]
-async fn a_customer_is_found_by_its_id_its_beginning_its_e_mail_and_its_billing_id() {
+async fn customers_are_found_by_id_prefix_e_mail_address_and_billing_id() {
     let local = Local::with_sample_data().await;
-    let opened = Opened::on(&local).await;
+    let session = ConsoleSession::for_local_stack(&local).await;
     for (term, page) in [
         ("customer-cedar", "/console/customer?id=customer%2Dcedar"),
         ("finance%40alder.example", "/console/customer?id=customer%2Dalder"),
         ("cus_Qk7vT3pLmN92aX", "/console/customer?id=customer%2Dalder"),
-        // It is deleted, and in no index.
+        // A deleted customer is in no index.
         ("customer-birch", "/console/customer?id=customer%2Dbirch"),
     ] {
-        assert_eq!(opened.post("/console", &format!("q={term}")).await.location(), page, "{term}");
+        assert_eq!(session.post("/console", &format!("q={term}")).await.location(), page, "{term}");
     }
-    let page = opened.post("/console", "q=customer-").await;
-    page.shows(&["2 customers found", "customer-alder", "customer-cedar", "start of the id"]);
+    let page = session.post("/console", "q=customer-").await;
+    page.assert_contains(&["2 customers found", "customer-alder", "customer-cedar", "start of the id"]);
     assert!(!page.text.contains("customer-birch"), "{}", page.text);
-    let page = opened.post("/console", "q=Alder").await;
+    let page = session.post("/console", "q=Alder").await;
     assert_eq!(page.status, StatusCode::OK);
-    page.shows(&["No customer found"]);
-    opened.get("/console?after=customer-alder").await.shows(&["customer-cedar"]);
-    let too_long = opened.post("/console", &format!("q={}", "x".repeat(20_000))).await;
+    page.assert_contains(&["No customer found"]);
+    session.get("/console?after=customer-alder").await.assert_contains(&["customer-cedar"]);
+    let too_long = session.post("/console", &format!("q={}", "x".repeat(20_000))).await;
     assert_eq!(too_long.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
-async fn a_prefix_finds_the_ids_that_begin_with_it_in_every_shard_and_no_other() {
+async fn a_prefix_matches_exactly_the_ids_that_start_with_it_in_all_shards() {
     let local = Local::start().await;
     let ids: Vec<String> = (0..40).map(|n| format!("team-{n:02}")).chain(["tea".to_owned(), "teams".to_owned()]).collect();
     let now = Timestamp::now().to_string();
     let created = |id: &String| json!({"type": "customer.created", "messageId": id, "timestamp": now, "id": id, "name": id});
-    local.takes(&ids.iter().map(created).collect::<Vec<_>>()).await;
-    let opened = Opened::on(&local).await;
-    let page = opened.post("/console", "q=team-").await;
-    page.shows(&["25 customers found", "team-00", "team-24", "More customers"]);
+    local.send(&ids.iter().map(created).collect::<Vec<_>>()).await;
+    let session = ConsoleSession::for_local_stack(&local).await;
+    let page = session.post("/console", "q=team-").await;
+    page.assert_contains(&["25 customers found", "team-00", "team-24", "More customers"]);
     assert!(!page.text.contains("team-25") && !page.text.contains("teams"), "{}", page.text);
-    let page = opened.post("/console", "q=team-3").await;
-    page.shows(&["10 customers found", "team-30", "team-39"]);
+    let page = session.post("/console", "q=team-3").await;
+    page.assert_contains(&["10 customers found", "team-30", "team-39"]);
     let mut seen = Vec::new();
     let mut path = "/console".to_owned();
     for _ in 0..3 {
-        let page = opened.get(&path).await;
+        let page = session.get(&path).await;
         seen.extend(ids.iter().filter(|id| page.text.contains(&format!("<bdi>{id}</bdi></code>"))).cloned());
         match page.text.split_once(r#"<a rel="next" href=""#) {
             Some((_, next)) => path = next.split('"').next().unwrap().to_owned(),
@@ -206,49 +205,57 @@ async fn a_prefix_finds_the_ids_that_begin_with_it_in_every_shard_and_no_other()
     let mut sorted = ids.clone();
     sorted.sort();
     seen.sort();
-    assert_eq!(seen, sorted, "each once, over all pages");
+    assert_eq!(seen, sorted, "the pages list each id once");
 }
 
 #[tokio::test]
-async fn the_pages_say_what_check_access_says_and_which_event_wrote_it() {
+async fn pages_show_the_decision_of_check_access_and_the_events_behind_it() {
     let local = Local::with_sample_data().await;
-    let opened = Opened::on(&local).await;
-    let page = opened.get("/console/customer?id=customer-alder").await;
-    page.shows(&["Alder Analytics GmbH", "finance@alder.example", "feature-seats", "site-berlin", "4,820", "Growth", "ACTIVE"]);
+    let session = ConsoleSession::for_local_stack(&local).await;
+    let page = session.get("/console/customer?id=customer-alder").await;
+    page.assert_contains(&[
+        "Alder Analytics GmbH",
+        "finance@alder.example",
+        "feature-seats",
+        "site-berlin",
+        "4,820",
+        "Growth",
+        "ACTIVE",
+    ]);
     for (feature, usage) in
         [("feature-seats", 1), ("feature-seats", 0), ("feature-api-calls", 60_000), ("feature-sso", 0), ("none", 0)]
     {
-        let asked = json!({"customerId": "customer-alder", "featureId": feature, "requestedUsage": usage});
-        let answer = local.check_access(&asked).await;
-        let page = opened.get(&format!("/console/ask?customer=customer-alder&feature={feature}&usage={usage}")).await;
+        let request = json!({"customerId": "customer-alder", "featureId": feature, "requestedUsage": usage});
+        let answer = local.check_access(&request).await;
+        let page = session.get(&format!("/console/check?customer=customer-alder&feature={feature}&usage={usage}")).await;
         let verdict = if answer["hasAccess"] == true { "Granted</h2>" } else { "Denied</h2>" };
-        page.shows(&[verdict, answer["reason"].as_str().unwrap(), "fbca6011-41de-42ec-811f-519829f664bb"]);
+        page.assert_contains(&[verdict, answer["reason"].as_str().unwrap(), "fbca6011-41de-42ec-811f-519829f664bb"]);
         if let Some(denied) = answer["accessDeniedReason"].as_str() {
-            page.shows(&[denied]);
+            page.assert_contains(&[denied]);
         }
     }
-    let page = opened.get("/console/history?customer=customer-alder&feature=feature-api-calls").await;
-    page.shows(&["older than the list, whose usage counts"]);
-    // The list of that time carries usage, so the next measurement must be newer than it, as the next list must.
+    let page = session.get("/console/history?customer=customer-alder&feature=feature-api-calls").await;
+    page.assert_contains(&["older than the list, whose usage counts"]);
+    // The list of this time carries usage, so the next measurement and the next list must be newer than it.
     assert_eq!(page.text.matches(">2026-09-12T14:20:06.482Z</time>").count(), 2, "{}", page.text);
-    let page = opened.get("/console/customer?id=customer-birch").await;
-    page.shows(&["Deleted", "Hidden from readers, and why", "CustomerIsArchived", "aac78ee9-3f4d-4320-be76-8a02e83e7d2a"]);
-    let page = opened.get("/console/customer?id=nobody").await;
+    let page = session.get("/console/customer?id=customer-birch").await;
+    page.assert_contains(&["Deleted", "Hidden from readers", "CustomerIsArchived", "aac78ee9-3f4d-4320-be76-8a02e83e7d2a"]);
+    let page = session.get("/console/customer?id=nobody").await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
     for (path, what) in [
-        ("/console/ask?customer=c&feature=f&usage=-1", "Requested usage must be a finite number, not below 0"),
-        ("/console/ask?customer=&feature=f", "Customer must not be empty"),
-        ("/console/ask?customer=a&customer=b", "each once"),
+        ("/console/check?customer=c&feature=f&usage=-1", "Requested usage must be a finite number, not below 0"),
+        ("/console/check?customer=&feature=f", "Customer must not be empty"),
+        ("/console/check?customer=a&customer=b", "each once"),
         ("/console/customer", "`id` must not be empty"),
     ] {
-        let page = opened.get(path).await;
+        let page = session.get(path).await;
         assert_eq!(page.status, StatusCode::BAD_REQUEST, "{path}");
-        page.shows(&[what]);
+        page.assert_contains(&[what]);
     }
 }
 
 #[tokio::test]
-async fn queued_events_are_shown_with_their_reason_and_stay_for_replay() {
+async fn queued_events_are_shown_with_their_reason_and_stay_available_for_replay() {
     let aws = Aws::start().await;
     let parked = |event: &Value| {
         let kind = event["type"].as_str().unwrap().to_owned();
@@ -259,10 +266,10 @@ async fn queued_events_are_shown_with_their_reason_and_stay_for_replay() {
     let now = Timestamp::now().to_string();
     aws.sqs.put(parked(&json!({"type": "customer.created", "messageId": "m-dead", "timestamp": now, "id": "dead"})));
     aws.sqs.put_into("set-aside", parked(&json!({"type": "customer.created", "messageId": "m-aside", "name": "Ann Example"})));
-    let opened = Opened::with(&["--stack", "replica"], &aws.environment()).await;
+    let session = ConsoleSession::start(&["--stack", "replica"], &aws.environment()).await;
     for _ in 0..2 {
-        let page = opened.get("/console/health").await;
-        page.shows(&[
+        let page = session.get("/console/health").await;
+        page.assert_contains(&[
             "the stack replica",
             "Dead-letter queue",
             "m-dead",
@@ -271,32 +278,33 @@ async fn queued_events_are_shown_with_their_reason_and_stay_for_replay() {
             "m-aside",
             "customer.created: `id`",
         ]);
-        page.shows(&["CloudWatch, which this console does not read", "Not run yet"]);
+        page.assert_contains(&["CloudWatch, which this console does not read", "Not run yet"]);
         assert!(!page.text.contains("Ann Example"), "{}", page.text);
     }
     let output = aws.byos(&["replay", "--stack", "replica", "--yes"]).await;
     assert!(output.out.contains("1 applied, 0 stale, 0 ignored, 1 refused."), "{output:?}");
 
-    assert_eq!(opened.post("/console/health", "").await.location(), "/console/health");
-    let page = opened.get("/console/health").await;
-    page.shows(&["keys and 4 indexes as in the template", "webhook, a wrong secret", "Run again"]);
+    assert_eq!(session.post("/console/health", "").await.location(), "/console/health");
+    let page = session.get("/console/health").await;
+    page.assert_contains(&["keys and 4 indexes as in the template", "webhook, a wrong secret", "Run again"]);
     assert!(!page.text.contains("local-secret"), "{}", page.text);
 }
 
 #[tokio::test]
 async fn an_unavailable_store_is_reported_on_every_page_that_reads_it() {
-    let opened = Opened::with(&[], &[("DYNAMODB_ENDPOINT", "http://127.0.0.1:1"), ("BYOS_URL", "http://127.0.0.1:1")]).await;
+    let session =
+        ConsoleSession::start(&[], &[("DYNAMODB_ENDPOINT", "http://127.0.0.1:1"), ("BYOS_URL", "http://127.0.0.1:1")]).await;
     for path in [
         "/console",
         "/console/customer?id=c",
-        "/console/ask?customer=c&feature=f",
-        "/console/ask?customer=c",
+        "/console/check?customer=c&feature=f",
+        "/console/check?customer=c",
         "/console/history?customer=c&feature=f",
     ] {
-        let page = opened.get(path).await;
+        let page = session.get(path).await;
         assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {}", page.text);
-        page.shows(&["The store did not answer", "DynamoDB was not available for"]);
+        page.assert_contains(&["The store did not answer", "DynamoDB was not available for"]);
     }
-    assert_eq!(opened.post("/console", "q=c").await.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(opened.get("/console/ask").await.status, StatusCode::OK);
+    assert_eq!(session.post("/console", "q=c").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(session.get("/console/check").await.status, StatusCode::OK);
 }

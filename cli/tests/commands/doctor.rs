@@ -9,8 +9,8 @@ use crate::{
     stack::{Local, Output},
 };
 
-/// The names of what was found to be so.
-fn found(report: &Value, verdict: &str) -> Vec<String> {
+/// The names of the checks with this verdict.
+fn names(report: &Value, verdict: &str) -> Vec<String> {
     let checks = report["checks"].as_array().unwrap().iter().filter(|check| check["verdict"] == verdict);
     checks.map(|check| check["name"].as_str().unwrap().to_owned()).collect()
 }
@@ -26,7 +26,7 @@ async fn items(local: &Local) -> usize {
 }
 
 #[tokio::test]
-async fn a_stack_that_is_well_is_found_well_and_left_as_it_was() {
+async fn a_healthy_stack_passes_all_checks_and_keeps_only_tombstones_of_the_test_customer() {
     let local = Local::start().await;
     let output = local.byos(&["doctor", "--json"]).await;
     let report = output.json();
@@ -45,7 +45,7 @@ async fn a_stack_that_is_well_is_found_well_and_left_as_it_was() {
     ] {
         assert_eq!(check(&report, name)["verdict"], "ok");
     }
-    // Only tombstones are left: in PROFILE and in USAGE.
+    // The tombstones in PROFILE and in USAGE.
     assert_eq!(items(&local).await, 2);
     let output = local.byos(&["doctor", "--read-only"]).await;
     assert!(
@@ -56,12 +56,12 @@ async fn a_stack_that_is_well_is_found_well_and_left_as_it_was() {
 }
 
 #[tokio::test]
-async fn of_a_stack_in_aws_it_looks_at_safeguards_secrets_and_queues_and_prints_no_secret() {
+async fn for_a_stack_in_aws_safeguards_secrets_and_queues_are_checked_and_no_secret_is_printed() {
     let aws = Aws::start().await;
     aws.sqs.put("waits");
     let output = aws.byos(&["doctor", "--stack", "replica", "--json"]).await;
     let report = output.json();
-    assert_eq!((output.code, found(&report, "fail")), (3, vec![]), "{report:#}");
+    assert_eq!((output.code, names(&report, "fail")), (3, vec![]), "{report:#}");
     assert_eq!(check(&report, "dead-letter queue")["found"], "about 1 events wait");
     assert_eq!(check(&report, "table byos-customers, deletion protection")["verdict"], "warn");
     assert!(check(&report, "dead-letter queue")["mend"].as_str().unwrap().contains("byos replay"));
@@ -73,21 +73,21 @@ async fn of_a_stack_in_aws_it_looks_at_safeguards_secrets_and_queues_and_prints_
     aws.secrets.put(Some(&json!({"secret": "", "token": ""})));
     let output = aws.byos(&["doctor", "--stack", "replica", "--json"]).await;
     let failures = ["secret of the webhook", "secret of /graphql", "secret of /check-access"];
-    assert_eq!((output.code, found(&output.json(), "fail")), (1, failures.map(str::to_owned).to_vec()), "{output:?}");
+    assert_eq!((output.code, names(&output.json(), "fail")), (1, failures.map(str::to_owned).to_vec()), "{output:?}");
 }
 
 #[tokio::test]
 async fn a_wrong_token_secret_or_table_is_reported_with_its_fix() {
     let local = Local::start().await;
     let output = local.byos(&["doctor", "--json", "--token", "another"]).await;
-    assert_eq!((output.code, found(&output.json(), "fail").len()), (1, 2), "{output:?}");
+    assert_eq!((output.code, names(&output.json(), "fail").len()), (1, 2), "{output:?}");
     assert_eq!(check(&output.json(), "the test customer at /check-access")["found"], "the token is rejected");
 
     let output = local.byos(&["doctor", "--json", "--secret", "another"]).await;
     let failures = ["test event customer.created", "test event customer.deleted"];
-    assert_eq!((output.code, found(&output.json(), "fail")), (1, failures.map(str::to_owned).to_vec()), "{output:?}");
+    assert_eq!((output.code, names(&output.json(), "fail")), (1, failures.map(str::to_owned).to_vec()), "{output:?}");
 
-    // tables of another make: one without its indexes and TTL, one that is not there
+    // A table with a wrong key and without indexes and TTL, and a missing table.
     let client = local.embedded.store.client();
     let request = client.create_table().table_name("bare").billing_mode(aws_sdk_dynamodb::types::BillingMode::PayPerRequest);
     let key = |name: &str, kind| {
@@ -114,14 +114,14 @@ async fn a_wrong_token_secret_or_table_is_reported_with_its_fix() {
         ])
         .await;
     let report = output.json();
-    assert_eq!(found(&report, "fail"), ["table bare", "table bare, TTL", "table none"], "{report:#}");
+    assert_eq!(names(&report, "fail"), ["table bare", "table bare, TTL", "table none"], "{report:#}");
     let bare = check(&report, "table bare")["found"].as_str().unwrap();
     assert!(bare.contains("its key is not customerId and item") && bare.contains("the index byEmail is missing"), "{bare}");
     assert!(check(&report, "table bare, TTL")["mend"].as_str().unwrap().contains("AttributeName=expiresAt"));
 }
 
 #[tokio::test]
-async fn the_answer_of_a_webhook_to_a_wrong_secret_is_reported() {
+async fn the_webhooks_response_to_a_wrong_secret_is_explained() {
     let local = Local::start().await;
     for (status, expected, code) in [
         (StatusCode::OK, "accepts any secret", 1),
@@ -136,10 +136,10 @@ async fn the_answer_of_a_webhook_to_a_wrong_secret_is_reported() {
         let report = output.json();
         assert_eq!(output.code, code, "{report:#}");
         assert!(check(&report, "webhook, a wrong secret")["mend"].as_str().unwrap().contains(expected), "{report:#}");
-        assert!(!found(&report, "ok").iter().any(|name| name.starts_with("test event")), "{report:#}");
-        // 403 is what API Gateway's own authorizers answer
+        assert!(!names(&report, "ok").iter().any(|name| name.starts_with("test event")), "{report:#}");
+        // API Gateway's authorizers answer 403.
         assert_eq!(
-            found(&report, "fail").contains(&"/check-access, no token".to_owned()),
+            names(&report, "fail").contains(&"/check-access, no token".to_owned()),
             status != StatusCode::FORBIDDEN,
             "{report:#}"
         );

@@ -1,4 +1,4 @@
-//! The commands find the local stack by the variables that it is started with.
+//! The commands find the local stack by the variables that configure it.
 
 use local::serve::{Serve, Stack};
 
@@ -6,7 +6,7 @@ use crate::stack::run;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_find_the_local_stack_and_its_dynamodb_without_options() {
-    // A free port, which the commands read where the stack does.
+    // A free port. The commands and the stack read it from the same variable.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     drop(listener);

@@ -1,4 +1,4 @@
-//! The commands, as the binary `byos` runs them against a local stack.
+//! Runs the binary `byos` against a local stack.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod aws;

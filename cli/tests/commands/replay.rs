@@ -30,8 +30,8 @@ fn parked(event: &Value, received_at: Timestamp) -> String {
     Parked { received_at, kind, message_id: None, body: event.to_string().into_bytes() }.to_message().unwrap()
 }
 
-/// A queue with an event that has a time, one without, one that is ignored, one of 31 days ago, and what
-/// is no event.
+/// Fills the queue: an event with a time, one without, an ignored one, one of 31 days ago, a malformed message, and more
+/// events.
 fn fill(sqs: &Sqs, received_at: Timestamp) {
     sqs.put(parked(&created("timed", Some(ago(2))), received_at));
     sqs.put(parked(&created("untimed", None), received_at));
@@ -48,7 +48,7 @@ async fn standing(local: &Local, customer: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_queue_is_written_with_its_receipts_and_emptied_of_what_was_written() {
+async fn queued_events_are_written_with_their_receipts_and_removed_from_the_queue() {
     let aws = Aws::start().await;
     let received_at = ago(3);
     fill(&aws.sqs, received_at);
@@ -63,7 +63,7 @@ async fn a_queue_is_written_with_its_receipts_and_emptied_of_what_was_written() 
     assert_eq!(page["registers"]["profile"]["time"], to_fixed_width(received_at));
     assert_eq!(standing(&aws.local, "old").await, "unknown");
 
-    // what was refused is still there, and the rest is not
+    // Only refused messages stay in the queue.
     aws.sqs.expire_visibility_timeouts();
     assert_eq!(aws.sqs.messages().len(), 2);
     let output = aws.byos(&["replay", "--yes", "--stack", "replica", "--force"]).await;
@@ -74,7 +74,7 @@ async fn a_queue_is_written_with_its_receipts_and_emptied_of_what_was_written() 
 }
 
 #[tokio::test]
-async fn what_was_set_aside_is_written_once_it_can_be_applied_and_else_stays() {
+async fn set_aside_events_are_written_if_they_can_be_applied_and_stay_otherwise() {
     let aws = Aws::start().await;
     let broken = json!({"type": "customer.created", "name": "without an id"});
     aws.sqs.put_into("set-aside", parked(&created("set-aside", None), ago(2)));
@@ -92,13 +92,13 @@ async fn what_was_set_aside_is_written_once_it_can_be_applied_and_else_stays() {
     assert!(output.code == 3 && output.out.ends_with("1 applied, 1 stale, 0 ignored, 1 refused.\n"), "{output:?}");
     let page = aws.local.byos(&["show", "set-aside", "--json"]).await.json();
     let received = page["registers"]["profile"]["time"].as_str().unwrap().parse::<Timestamp>().unwrap();
-    assert!(received < ago(1), "it keeps its receipt: {received}");
+    assert!(received < ago(1), "the original receipt is not kept: {received}");
     aws.sqs.expire_visibility_timeouts();
     assert_eq!((aws.sqs.messages().len(), aws.sqs.messages_of("set-aside").len()), (0, 1));
 }
 
 #[tokio::test]
-async fn what_the_store_does_not_take_stays_in_the_queue() {
+async fn events_stay_in_the_queue_if_the_store_fails() {
     let local = Local::start().await;
     let sqs = Sqs::start().await.unwrap();
     sqs.put(parked(&created("c", Some(ago(1))), ago(1)));
@@ -115,24 +115,24 @@ async fn what_the_store_does_not_take_stays_in_the_queue() {
 }
 
 #[tokio::test]
-async fn an_event_in_a_file_has_the_receipt_that_it_says_or_that_is_given() {
+async fn the_receipt_of_an_event_in_a_file_is_its_received_at_or_the_option() {
     let local = Local::start().await;
-    let (said, given) = (ago(5), ago(4));
-    let lines =
-        format!("{}\n{}\n", json!({"receivedAt": to_fixed_width(said), "body": created("said", None)}), created("given", None));
-    let output = local.byos_with(&["replay", "-", "--received-at", &to_fixed_width(given)], &[], &lines).await;
+    let (in_file, by_option) = (ago(5), ago(4));
+    let with_receipt = json!({"receivedAt": to_fixed_width(in_file), "body": created("in-file", None)});
+    let lines = format!("{with_receipt}\n{}\n", created("by-option", None));
+    let output = local.byos_with(&["replay", "-", "--received-at", &to_fixed_width(by_option)], &[], &lines).await;
     assert_eq!(output.code, 0, "{output:?}");
-    for (customer, expected) in [("said", said), ("given", given)] {
+    for (customer, expected) in [("in-file", in_file), ("by-option", by_option)] {
         let page = local.byos(&["show", customer, "--json"]).await.json();
         assert_eq!(page["registers"]["profile"]["time"], to_fixed_width(expected), "{customer}");
     }
-    // again, it is stale, whatever is given: the first receipt is remembered
+    // A second replay is stale even with another receipt, since the first one is stored.
     let output = local.byos_with(&["replay", "-"], &[], &lines).await;
     assert!(output.out.ends_with("0 applied, 2 stale, 0 ignored, 0 refused.\n"), "{output:?}");
 }
 
 #[tokio::test]
-async fn a_list_is_as_old_as_the_oldest_of_its_times() {
+async fn the_oldest_time_of_a_list_counts_for_the_age_limit() {
     let local = Local::start().await;
     let list = json!({"type": "entitlements.updated", "timestamp": to_fixed_width(ago(31)), "entitlementsUpdatedAt": to_fixed_width(ago(1)),
                       "customer": {"id": "c"}, "entitlements": []});
@@ -141,18 +141,18 @@ async fn a_list_is_as_old_as_the_oldest_of_its_times() {
 }
 
 #[tokio::test]
-async fn without_files_or_a_queue_there_is_nothing_to_replay() {
+async fn replay_requires_either_files_or_a_queue() {
     let local = Local::start().await;
     let output = local.byos(&["replay"]).await;
     assert!(output.code == 1 && output.err.contains("--queue-url"), "{output:?}");
     assert_eq!(local.byos(&["replay", "file", "--queue-url", "http://127.0.0.1:1"]).await.code, 2);
 }
 
-/// The command is killed while DynamoDB hangs, after so many requests. Whatever has left a queue by then is written.
+/// DynamoDB hangs after a number of requests, and the command is killed then.
 #[tokio::test]
-async fn nothing_leaves_a_queue_before_its_write_is_durable_wherever_the_command_is_killed() {
+async fn a_killed_replay_has_removed_only_durable_events_from_the_queues() {
     let mut was_partly_done = false;
-    for passes in [0, 1, 2, 5, 9, 13_usize] {
+    for successes in [0, 1, 2, 5, 9, 13_usize] {
         let aws = Aws::start().await;
         let customers: Vec<String> = (0..12).map(|n| format!("customer-{n}")).collect();
         let bodies: Vec<String> = customers.iter().map(|customer| parked(&created(customer, Some(ago(1))), ago(1))).collect();
@@ -160,10 +160,10 @@ async fn nothing_leaves_a_queue_before_its_write_is_durable_wherever_the_command
             aws.sqs.put_into(if n % 2 == 0 { "events" } else { "set-aside" }, body.clone());
         }
         let proxy = Proxy::start(&aws.local.embedded.endpoint, 0, None).await.unwrap();
-        let left = AtomicUsize::new(passes);
+        let left = AtomicUsize::new(successes);
         proxy.fail(move |_, _| {
-            let passes = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-            passes.is_err().then_some(Fault::Hang)
+            let is_exhausted = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
+            is_exhausted.then_some(Fault::Hang)
         });
         let mut process = tokio::process::Command::new(env!("CARGO_BIN_EXE_byos"))
             .args(["replay", "--yes", "--stack", "replica"])
@@ -175,7 +175,7 @@ async fn nothing_leaves_a_queue_before_its_write_is_durable_wherever_the_command
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        // Those that passed are done by the time that nothing more happens.
+        // Waits until a request hangs, or the command ends.
         for _ in 0..200 {
             tokio::time::sleep(Duration::from_millis(20)).await;
             if proxy.fault_counts().contains_key("Hang") || process.try_wait().unwrap().is_some() {
@@ -190,11 +190,11 @@ async fn nothing_leaves_a_queue_before_its_write_is_durable_wherever_the_command
         let mut written = 0;
         for (customer, body) in customers.iter().zip(&bodies) {
             let is_written = standing(&aws.local, customer).await == "live";
-            assert!(is_written || waiting.contains(body), "{customer} is lost, killed after {passes} requests");
+            assert!(is_written || waiting.contains(body), "{customer} is lost, killed after {successes} requests");
             written += usize::from(is_written);
         }
         was_partly_done |= (1..customers.len()).contains(&written);
-        // The same command completes it.
+        // Another run completes the replay.
         let output = aws.byos(&["replay", "--yes", "--stack", "replica"]).await;
         assert_eq!((output.code, aws.sqs.messages().len(), aws.sqs.messages_of("set-aside").len()), (0, 0, 0), "{output:?}");
         for customer in &customers {
@@ -205,7 +205,7 @@ async fn nothing_leaves_a_queue_before_its_write_is_durable_wherever_the_command
 }
 
 #[tokio::test]
-async fn an_event_of_another_environment_stays_in_its_queue() {
+async fn events_of_another_environment_stay_in_the_queue() {
     let aws = Aws::start().await;
     let event = |id: &str, environment: &str| {
         let mut event = created(id, Some(ago(1)));

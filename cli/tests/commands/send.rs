@@ -7,7 +7,7 @@ use crate::stack::{Local, run};
 const EVENT: &str = r#"{"type":"customer.created","messageId":"m","timestamp":"2026-11-01T00:00:00Z","id":"c"}"#;
 
 #[tokio::test]
-async fn the_sample_events_are_accepted_and_resending_them_changes_nothing() {
+async fn sample_events_are_applied_and_resent_ones_are_stale() {
     let local = Local::start().await;
     for (applied, stale) in [(20, 0), (0, 20)] {
         let output = local.byos(&["send", "--sample", "--json"]).await;
@@ -18,7 +18,7 @@ async fn the_sample_events_are_accepted_and_resending_them_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_event_comes_from_a_file_or_from_standard_input_and_bytes_count() {
+async fn an_event_is_read_from_a_file_or_from_standard_input() {
     let local = Local::start().await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), EVENT).unwrap();
@@ -30,7 +30,7 @@ async fn an_event_comes_from_a_file_or_from_standard_input_and_bytes_count() {
 }
 
 #[tokio::test]
-async fn a_rejected_event_exits_with_1_and_is_reported_without_the_secret() {
+async fn a_rejected_event_exits_with_1_and_prints_no_secret() {
     let local = Local::start().await;
     let secret = [("STIGG_WEBHOOK_SECRET", "a-wrong-secret")];
     let output = local.byos_with(&["send", "-", "--no-retry"], &secret, EVENT).await;
@@ -42,7 +42,7 @@ async fn a_rejected_event_exits_with_1_and_is_reported_without_the_secret() {
 }
 
 #[tokio::test]
-async fn without_a_file_it_is_a_usage_error_and_without_a_secret_elsewhere_a_clear_one() {
+async fn a_missing_file_is_a_usage_error_and_a_missing_secret_names_the_options() {
     assert_eq!(run(&["send"], &[], "").await.code, 2);
     let output = run(&["send", "-", "--url", "https://api.example.com"], &[], EVENT).await;
     assert!(output.code == 1 && output.err.contains("--secret") && output.err.contains("--stack"), "{output:?}");

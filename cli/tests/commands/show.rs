@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 use crate::stack::Local;
 
 #[tokio::test]
-async fn what_it_says_of_the_next_check_is_what_check_access_answers() {
+async fn shown_checks_equal_the_decisions_of_check_access() {
     let local = Local::with_sample_data().await;
     let page = local.byos(&["show", "customer-alder", "--json"]).await.json();
     let mut checks = 0;
     for scope in page["scopes"].as_array().unwrap() {
         for entitlement in scope["entitlements"].as_array().unwrap() {
-            let asked =
+            let request =
                 json!({"customerId": "customer-alder", "featureId": entitlement["featureId"], "resourceId": scope["resourceId"]});
-            let answer = local.check_access(&asked).await;
+            let answer = local.check_access(&request).await;
             for member in ["hasAccess", "accessDeniedReason", "reason", "currentUsage", "usageLimit", "usagePeriodEnd"] {
-                assert_eq!(entitlement["check"][member], answer[member], "{asked} {member}");
+                assert_eq!(entitlement["check"][member], answer[member], "{request} {member}");
             }
             checks += 1;
         }
@@ -24,7 +24,7 @@ async fn what_it_says_of_the_next_check_is_what_check_access_answers() {
 }
 
 #[tokio::test]
-async fn each_part_names_the_event_that_it_comes_from() {
+async fn each_register_names_the_event_that_wrote_it() {
     let local = Local::with_sample_data().await;
     let page = local.byos(&["show", "customer-alder", "--json"]).await.json();
     assert_eq!((&page["standing"], &page["visible"]["name"]), (&json!("live"), &json!("Alder Analytics GmbH")));
@@ -54,7 +54,7 @@ async fn each_part_names_the_event_that_it_comes_from() {
 }
 
 #[tokio::test]
-async fn a_deleted_customer_is_its_deletion_and_one_that_never_was_exits_with_3() {
+async fn a_deleted_customer_shows_its_tombstone_and_an_unknown_one_exits_with_3() {
     let local = Local::with_sample_data().await;
     let output = local.byos(&["show", "customer-birch", "--json"]).await;
     let page = output.json();
@@ -71,7 +71,7 @@ async fn a_deleted_customer_is_its_deletion_and_one_that_never_was_exits_with_3(
 }
 
 #[tokio::test]
-async fn what_readers_do_not_see_is_shown_with_the_reason() {
+async fn hidden_data_is_shown_with_the_reason() {
     let local = Local::start().await;
     let event = |kind: &str, more: Value| {
         let mut event = json!({"type": kind, "messageId": "m", "timestamp": "2026-11-01T00:00:00Z", "customer": {"id": "c"}});
@@ -79,16 +79,16 @@ async fn what_readers_do_not_see_is_shown_with_the_reason() {
         event
     };
     local
-        .takes(&[
+        .send(&[
             event("subscription.created", json!({"id": "s", "status": "ACTIVE", "plan": {"id": "p"}})),
             event("measurement.reported", json!({"feature": {"id": "f"}, "resource": {"id": "r"}, "currentUsage": 3})),
         ])
         .await;
     let page = local.byos(&["show", "c", "--json"]).await.json();
     let subscription = &page["subscriptions"][0];
-    assert!(subscription["hidden"].as_str().unwrap().contains("not complete"), "{page}");
+    assert!(subscription["hidden"].as_str().unwrap().contains("incomplete"), "{page}");
     assert!(subscription["expiresAt"].is_string() && subscription["dates"].is_null());
-    // usage came before any list of its resource
+    // Usage of a resource without a list.
     assert_eq!((&page["scopes"][1]["resourceId"], &page["scopes"][1]["list"]), (&json!("r"), &Value::Null));
     let usage = &page["scopes"][1]["entitlements"][0];
     assert_eq!((&usage["grant"], &usage["usage"]["value"]["currentUsage"]), (&Value::Null, &json!(3.0)));

@@ -1,4 +1,4 @@
-//! A local stack in this process, and the binary on it.
+//! Serves a local stack in this process, and runs the binary against it.
 
 use std::process::Stdio;
 
@@ -7,13 +7,13 @@ use runtime::clock::Clock;
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-/// A stack that is served, with nothing in it.
+/// A served local stack.
 pub(crate) struct Local {
     pub(crate) url: String,
     pub(crate) embedded: Embedded,
 }
 
-/// What a command came to.
+/// A command's exit code, standard output and standard error.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) code: i32,
@@ -22,12 +22,12 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// What it printed, as JSON.
+    /// Parses standard output as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// What it printed, as JSON line by line.
+    /// Parses each line of standard output as JSON.
     pub(crate) fn json_lines(&self) -> Vec<Value> {
         self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -43,7 +43,6 @@ impl Local {
         Self { url, embedded }
     }
 
-    /// One with the sample data of events/ in it.
     pub(crate) async fn with_sample_data() -> Self {
         let local = Self::start().await;
         let output = local.byos(&["send", "--sample"]).await;
@@ -51,33 +50,33 @@ impl Local {
         local
     }
 
-    /// Has these events in it.
-    pub(crate) async fn takes(&self, events: &[Value]) {
+    /// Sends events to the webhook. All must be accepted.
+    pub(crate) async fn send(&self, events: &[Value]) {
         let events: Vec<String> = events.iter().map(Value::to_string).collect();
         let output = self.byos_with(&["send", "-", "--no-retry"], &[], &events.join("\n")).await;
         assert_eq!(output.code, 0, "{output:?}");
     }
 
-    /// What /check-access answers.
+    /// The response's body of POST /check-access.
     pub(crate) async fn check_access(&self, body: &Value) -> Value {
         let request = testkit::http::client().post(format!("{}/check-access", self.url));
         let request = request.header("Authorization", "Bearer local-token").body(body.to_string());
         request.send().await.unwrap().json().await.unwrap()
     }
 
-    /// Runs the binary on this stack.
+    /// Runs the binary against this stack.
     pub(crate) async fn byos(&self, arguments: &[&str]) -> Output {
         self.byos_with(arguments, &[], "").await
     }
 
-    /// The same with more of an environment, and something to read.
+    /// Runs the binary against this stack, with more variables and standard input.
     pub(crate) async fn byos_with(&self, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Output {
-        let own = [("BYOS_URL", self.url.as_str()), ("DYNAMODB_ENDPOINT", self.embedded.endpoint.as_str())];
-        run(arguments, &[&own, environment].concat(), input).await
+        let target = [("BYOS_URL", self.url.as_str()), ("DYNAMODB_ENDPOINT", self.embedded.endpoint.as_str())];
+        run(arguments, &[&target, environment].concat(), input).await
     }
 }
 
-/// Runs the binary with this environment and no other.
+/// Runs the binary with only these environment variables.
 pub(crate) async fn run(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Output {
     let mut process = Command::new(env!("CARGO_BIN_EXE_byos"))
         .args(arguments)
@@ -90,7 +89,7 @@ pub(crate) async fn run(arguments: &[&str], environment: &[(&str, &str)], input:
         .spawn()
         .unwrap();
     let mut stdin = process.stdin.take().unwrap();
-    // A command that reads nothing may be gone already.
+    // Fails if the command has already ended without reading.
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
     let output = process.wait_with_output().await.unwrap();

@@ -1,33 +1,32 @@
-//! The credits of a customer, by scope and currency.
+//! A customer's credits, by scope and currency.
 
 use std::collections::BTreeSet;
 
 use domain::entitlement::Balance;
 use maud::{Markup, html};
 
-use super::{NEAR, View, scope_name};
+use super::{NEAR_LIMIT, View, scope_name};
 use crate::{
     layout::{Tone, bar, event, id, table},
     report::Scope,
     text::number,
 };
 
-/// The credits of one currency in a scope.
 struct Credits<'a> {
     scope: &'a Scope,
     currency: &'a str,
     balance: &'a Balance,
-    from: From,
+    source: BalanceSource,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
-    /// The balance register is newer than the list.
+enum BalanceSource {
+    /// The balance register, which is newer than the list.
     Register,
-    /// The list is newer, or the only one.
+    /// The list, which is newer than the balance register or the only source.
     List,
-    /// A balance register, and no entitlement of the list is paid with it.
-    RegisterAlone,
+    /// The balance register, in a currency that no entitlement of the list uses.
+    UnusedRegister,
 }
 
 impl View<'_> {
@@ -47,13 +46,13 @@ impl View<'_> {
             @if !credits.is_empty() {
                 section aria-labelledby="credits" {
                     h2 #credits { "Credits" }
-                    (table("credits", "", &["Currency", "Scope", "Balance", "From"], &rows))
+                    (table("credits", "", &["Currency", "Scope", "Balance", "Source"], &rows))
                 }
             }
         }
     }
 
-    /// The credits that entitlements are paid with, then those that none is paid with.
+    /// Credits that entitlements use, then the others.
     fn all_credits(&self) -> Vec<Credits<'_>> {
         let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
         for (scope, entitlement) in self.rows() {
@@ -61,27 +60,27 @@ impl View<'_> {
             if let (Some(currency), Some(balance)) = (merged.grant.currency_id(), &merged.balance)
                 && seen.insert((scope.resource_id.as_ref(), currency))
             {
-                let from = if merged.is_balance_newer { From::Register } else { From::List };
-                all.push(Credits { scope, currency, balance, from });
+                let source = if merged.is_balance_newer { BalanceSource::Register } else { BalanceSource::List };
+                all.push(Credits { scope, currency, balance, source });
             }
         }
         for scope in &self.report.scopes {
             for (currency, register) in &scope.balances {
                 if seen.insert((scope.resource_id.as_ref(), currency)) {
-                    all.push(Credits { scope, currency, balance: &register.value, from: From::RegisterAlone });
+                    all.push(Credits { scope, currency, balance: &register.value, source: BalanceSource::UnusedRegister });
                 }
             }
         }
         all
     }
 
-    fn source(&self, Credits { scope, currency, from, .. }: &Credits<'_>) -> Markup {
+    fn source(&self, Credits { scope, currency, source, .. }: &Credits<'_>) -> Markup {
         html! {
-            @match from {
-                From::List => { "the list" @if let Some(list) = &scope.list { (event(list, self.now)) } }
-                From::Register | From::RegisterAlone => {
+            @match source {
+                BalanceSource::List => { "the list" @if let Some(list) = &scope.list { (event(list, self.now)) } }
+                BalanceSource::Register | BalanceSource::UnusedRegister => {
                     "a balance event"
-                    @if *from == From::RegisterAlone { "; no entitlement of the newest list is paid with it" }
+                    @if *source == BalanceSource::UnusedRegister { "; no entitlement of the newest list uses this currency" }
                     @if let Some(register) = scope.balances.get(*currency) { (event(register, self.now)) }
                 }
             }
@@ -89,14 +88,14 @@ impl View<'_> {
     }
 }
 
-/// What is left of credits, as a bar where it is known how many were granted.
+/// The credits left; with a bar if the granted total is known.
 pub(super) fn credits_left(balance: &Balance) -> Markup {
     let left = balance.remaining_balance;
     let total = balance.total_granted.filter(|total| *total > 0.0);
     let share = total.map(|total| left / total);
     let tone = match share {
         _ if left <= 0.0 => Tone::Bad,
-        Some(share) if share <= 1.0 - NEAR => Tone::Warn,
+        Some(share) if share <= 1.0 - NEAR_LIMIT => Tone::Warn,
         _ => Tone::Good,
     };
     html! {

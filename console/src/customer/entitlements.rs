@@ -4,7 +4,7 @@ use domain::{entitlement, id::Id, period::ResetPeriod};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::{NEAR, ONLY, Row, View, credits::credits_left, scope_name};
+use super::{CHECK_FILTERS, NEAR_LIMIT, Row, View, credits::credits_left, scope_name};
 use crate::{
     layout::{Tone, badge, bar, empty, event, id, moment_of, name, table},
     report::{Entitlement, Scope},
@@ -18,25 +18,24 @@ impl View<'_> {
     }
 
     pub(super) fn is_near(&self, (_, entitlement): &Row<'_>) -> bool {
-        self.share(entitlement).is_some_and(|share| share >= NEAR)
+        self.share(entitlement).is_some_and(|share| share >= NEAR_LIMIT)
     }
 
-    /// Usage as a share of a limit that is enforced or soft. None without such a limit.
+    /// Usage as a share of a hard or soft limit. None if the feature has no limit or no meter.
     fn share(&self, entitlement: &Entitlement) -> Option<f64> {
         let merged = entitlement.merged.as_ref()?;
         let limit = merged.grant.usage_limit.filter(|_| !merged.has_unlimited_usage())?;
-        // A feature that is not metered has none.
         let used = entitlement.check.snapshot.current_usage.as_ref()?.as_f64()?;
         Some(if limit > 0.0 { used / limit } else { 1.0 })
     }
 
     pub(super) fn is_shown(&self, row: &Row<'_>) -> bool {
         let (scope, entitlement) = row;
-        let filter = self.asked.filter.to_lowercase();
+        let filter = self.parameters.filter.to_lowercase();
         let has = |id: &Id| id.as_str().to_lowercase().contains(&filter);
-        let is_asked = filter.is_empty() || has(&entitlement.feature_id) || scope.resource_id.as_ref().is_some_and(has);
-        is_asked
-            && match self.asked.only.as_str() {
+        let matches_filter = filter.is_empty() || has(&entitlement.feature_id) || scope.resource_id.as_ref().is_some_and(has);
+        matches_filter
+            && match self.parameters.only.as_str() {
                 "denied" => !entitlement.check.has_access,
                 "granted" => entitlement.check.has_access,
                 "near" => self.is_near(row),
@@ -46,35 +45,35 @@ impl View<'_> {
 
     pub(super) fn entitlements(&self) -> Markup {
         let total = self.rows().count();
-        let (window, beside) = self.windows();
+        let (window, subscriptions) = self.windows();
         let (start, end) = window.bounds();
         let shown: Vec<Row<'_>> = self.rows().filter(|row| self.is_shown(row)).skip(start).take(end - start).collect();
         let scopes = shown.chunk_by(|one, other| std::ptr::eq(one.0, other.0));
         html! {
             section aria-labelledby="entitlements" {
                 h2 #entitlements { "Entitlements" }
-                @if total > 8 || !self.asked.filter.is_empty() || !self.asked.only.is_empty() {
+                @if total > 8 || !self.parameters.filter.is_empty() || !self.parameters.only.is_empty() {
                     form.filter method="get" action=(link("customer", &[])) {
-                        input type="hidden" name="id" value=(self.asked.id);
+                        input type="hidden" name="id" value=(self.parameters.id);
                         label {
                             span { "Feature or resource" }
-                            input name="filter" type="search" value=(self.asked.filter) autocomplete="off" spellcheck="false";
+                            input name="filter" type="search" value=(self.parameters.filter) autocomplete="off" spellcheck="false";
                         }
                         label { span { "Show" } select name="only" {
-                            @for (value, text) in ONLY { option value=(value) selected[value == self.asked.only] { (text) } }
+                            @for (value, text) in CHECK_FILTERS { option value=(value) selected[value == self.parameters.only] { (text) } }
                         } }
                         button { "Apply" }
                     }
                 }
                 @if total == 0 {
-                    (empty("Nothing is stored: no list of entitlements, no usage."))
+                    (empty("No list of entitlements and no usage is stored."))
                 } @else if shown.is_empty() {
                     (empty("No entitlement matches."))
                 }
                 @for (index, rows) in scopes.enumerate() {
                     @if let Some((scope, _)) = rows.first() { (self.scope(index, scope, rows)) }
                 }
-                (window.links("Entitlements", |page| self.to(page, beside.page)))
+                (window.links("Entitlements", |page| self.link_to(page, subscriptions.page)))
             }
         }
     }
@@ -88,7 +87,7 @@ impl View<'_> {
                     h3 id=(heading) { (scope_name(scope)) }
                     @match &scope.list {
                         Some(list) => {
-                            p { (count(list.value, "entitlement")) " in the newest list" @if !list.exists { ", below the deletion" } }
+                            p { (count(list.value, "entitlement")) " in the newest list" @if !list.exists { ", not above the deletion" } }
                             (event(list, self.now))
                         }
                         None => { p { "No list is stored" } }
@@ -105,7 +104,6 @@ impl View<'_> {
         let feature = grant.as_ref().and_then(|grant| grant.get("feature"));
         let title = feature.and_then(|feature| feature.get("displayName").or_else(|| feature.get("name")));
         let title = title.and_then(Value::as_str).filter(|title| !title.is_empty() && *title != feature_id.as_str());
-        let of = |page: &str| url::decision(page, &self.report.customer_id, feature_id, scope.resource_id.as_ref());
         html! {
             tr {
                 th scope="row" {
@@ -121,7 +119,9 @@ impl View<'_> {
                 td { (self.usage(entitlement)) }
                 td { (self.period(entitlement)) }
                 td.more {
-                    a href=(of("ask")) { "Explain" span.hidden { " the decision for " (id(feature_id.as_str())) } }
+                    a href=(url::decision("check", &self.report.customer_id, feature_id, scope.resource_id.as_ref())) {
+                        "Explain" span.hidden { " the decision for " (id(feature_id.as_str())) }
+                    }
                 }
             }
         }
@@ -135,16 +135,16 @@ impl View<'_> {
             };
         };
         let grant = &merged.grant;
-        let is = |kind: &str| grant.feature.feature_type.as_deref().is_some_and(|of| of.eq_ignore_ascii_case(kind));
+        let is_type = |name: &str| grant.feature.feature_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(name));
         let used = entitlement.check.snapshot.current_usage.as_ref().and_then(Value::as_f64);
         html! {
             @if let Some(balance) = &merged.balance { (credits_left(balance)) }
             @if let Some(share) = self.share(entitlement) {
                 (gauge(merged, used.unwrap_or_default(), share))
             } @else if merged.balance.is_some() {
-            } @else if is("BOOLEAN") {
+            } @else if is_type("BOOLEAN") {
                 "Included"
-            } @else if is("ENUM") {
+            } @else if is_type("ENUM") {
                 @let values = grant.enum_values.as_deref().unwrap_or_default();
                 ul.chips { @for value in values { li { (name(value)) } } }
                 @if values.is_empty() { span.far { "no value" } }
@@ -160,19 +160,19 @@ impl View<'_> {
 
     fn period(&self, entitlement: &Entitlement) -> Markup {
         let Some(merged) = &entitlement.merged else { return html! {} };
-        let decided = &entitlement.check.snapshot;
-        let word = merged.period.reset_period.as_deref();
-        let resets = word.map(|word| match ResetPeriod::parse(word) {
+        let snapshot = &entitlement.check.snapshot;
+        let reset_period = merged.period.reset_period.as_deref();
+        let resets = reset_period.map(|period| match ResetPeriod::parse(period) {
             Some(ResetPeriod::Hour) => "resets hourly".to_owned(),
             Some(ResetPeriod::Day) => "resets daily".to_owned(),
             Some(ResetPeriod::Week) => "resets weekly".to_owned(),
             Some(ResetPeriod::Month) => "resets monthly".to_owned(),
             Some(ResetPeriod::Year) => "resets yearly".to_owned(),
-            None => format!("resets: {word}"),
+            None => format!("resets: {period}"),
         });
         let is_over = merged.period.is_over(self.now) && merged.current_usage.is_some();
         html! {
-            @match (&decided.usage_period_end, &resets) {
+            @match (&snapshot.usage_period_end, &resets) {
                 (None, None) => { span.far { "–" } }
                 (end, resets) => {
                     @if let Some(end) = end {
@@ -184,7 +184,7 @@ impl View<'_> {
                         div.far { (name(resets)) }
                     }
                     @if is_over {
-                        div.far { (number(merged.current_usage.unwrap_or_default())) " used in the period before" }
+                        div.far { (number(merged.current_usage.unwrap_or_default())) " used in the previous period" }
                     }
                 }
             }
@@ -192,11 +192,10 @@ impl View<'_> {
     }
 }
 
-/// Usage beside its limit.
 fn gauge(merged: &entitlement::Entitlement, used: f64, share: f64) -> Markup {
     let tone = match share {
         1.0.. => Tone::Bad,
-        NEAR.. => Tone::Warn,
+        NEAR_LIMIT.. => Tone::Warn,
         _ => Tone::Good,
     };
     html! {

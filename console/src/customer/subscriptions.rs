@@ -1,4 +1,4 @@
-//! The subscriptions that a customer has pointers to.
+//! A customer's subscriptions, including hidden ones.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::{
     report::Subscription,
 };
 
-/// The members of the dates and of the details that are shown, with their terms.
+/// Labels and JSON members.
 const DATES: [(&str, &str); 5] = [
     ("Starts", "startDate"),
     ("Ends", "endDate"),
@@ -22,19 +22,19 @@ const DETAILS: [(&str, &str); 3] = [("Resource", "resourceId"), ("Billing period
 impl View<'_> {
     pub(super) fn subscriptions(&self) -> Markup {
         let all = &self.report.subscriptions;
-        let (beside, window) = self.windows();
+        let (entitlements, window) = self.windows();
         let (start, end) = window.bounds();
         html! {
             section aria-labelledby="subscriptions" {
                 h2 #subscriptions { "Subscriptions" }
-                @if all.is_empty() { (empty("Nothing is stored: no subscription.")) } @else {
+                @if all.is_empty() { (empty("No subscription is stored.")) } @else {
                     ul.cards {
                         @for subscription in all.iter().skip(start).take(end - start) {
                             li.card { (self.subscription(subscription)) }
                         }
                     }
                 }
-                (window.links("Subscriptions", |page| self.to(beside.page, page)))
+                (window.links("Subscriptions", |page| self.link_to(entitlements.page, page)))
             }
         }
     }
@@ -46,13 +46,13 @@ impl View<'_> {
             Some("PAYMENT_PENDING" | "NOT_STARTED") => Tone::Warn,
             _ => Tone::Neutral,
         };
-        let detail = |name: &str| details.as_ref().and_then(|part| part.value.get(name)).filter(|value| !value.is_null());
-        let date = |name: &str| dates.as_ref().and_then(|part| part.value.get(name)).and_then(Value::as_str);
+        let detail = |name: &str| details.as_ref().and_then(|register| register.value.get(name)).filter(|value| !value.is_null());
+        let date = |name: &str| dates.as_ref().and_then(|register| register.value.get(name)).and_then(Value::as_str);
         let owner = detail("customerId").filter(|owner| owner.as_str() != Some(self.report.customer_id.as_str()));
         html! {
             header.card-head {
                 h3 {
-                    @match plan_of(subscription) { Some(plan) => (name(plan)), None => "Plan not known" }
+                    @match plan_of(subscription) { Some(plan) => (name(plan)), None => "Unknown plan" }
                     " "
                     @if let Some(status) = status { (badge(tone, &status.value)) }
                     @if hidden.is_some() { " " (badge(Tone::Warn, "Hidden")) }
@@ -60,7 +60,7 @@ impl View<'_> {
                 }
                 (id(subscription_id.as_str()))
             }
-            @if let Some(reason) = hidden { p.why-hidden { "Readers don't see it: " (reason) "." } }
+            @if let Some(reason) = hidden { p.why-hidden { "Hidden from readers: " (reason) "." } }
             dl.facts {
                 @for (term, name) in DATES {
                     @if let Some(time) = date(name) { (fact(term, &moment_of(time, self.now))) }
@@ -78,15 +78,15 @@ impl View<'_> {
     }
 }
 
-/// The time and the messageId of the newest event behind a subscription.
+/// Time and messageId of the newest event that wrote the subscription.
 fn newest(Subscription { status, dates, details, .. }: &Subscription) -> Option<(&str, &str)> {
-    let status = status.as_ref().map(|part| (&part.version, &part.time, &part.message_id));
-    let dates = dates.as_ref().map(|part| (&part.version, &part.time, &part.message_id));
-    let details = details.as_ref().map(|part| (&part.version, &part.time, &part.message_id));
+    let status = status.as_ref().map(|register| (&register.version, &register.time, &register.message_id));
+    let dates = dates.as_ref().map(|register| (&register.version, &register.time, &register.message_id));
+    let details = details.as_ref().map(|register| (&register.version, &register.time, &register.message_id));
     let (_, time, message) = [status, dates, details].into_iter().flatten().max()?;
     Some((time, message))
 }
 
 pub(super) fn plan_of(subscription: &Subscription) -> Option<&str> {
-    subscription.details.as_ref().and_then(|part| part.value.get("planName")).and_then(Value::as_str)
+    subscription.details.as_ref().and_then(|register| register.value.get("planName")).and_then(Value::as_str)
 }

@@ -1,9 +1,9 @@
-"""Stigg's Python client, unmodified, against a running replica: its strict models read every document, and its
-decisions are those of /check-access.
+"""Runs Stigg's Python client, unmodified, against a running replica: its strict models must parse every document, and its
+decisions must equal those of /check-access.
 
     WORLD=world.json REPLICA_URL=http://127.0.0.1:8080 API_TOKEN=local-token python edge_python.py
 
-WORLD is what edge.mjs wrote: checks with their decisions. Exits with 1 on a difference.
+WORLD is the file that edge.mjs writes: checks with their decisions. Exits with 1 on a difference.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from stigg.generated import (
 
 URL = os.environ.get("REPLICA_URL", "http://127.0.0.1:8080")
 TOKEN = os.environ.get("API_TOKEN", "local-token")
-# Everything but the Edge is Stigg's, here an address where nobody answers.
+# Stigg's other APIs: an address where nobody listens.
 STIGG = "http://127.0.0.1:1/graphql"
 
 
@@ -51,9 +51,9 @@ def main():
             options=EntitlementOptions(requested_usage=request.get("requestedUsage")),
         )
         entitlement = stigg.get_entitlement(query).entitlement
-        told = f"{request}: {entitlement} beside {decision}"
-        assert entitlement.is_granted == decision["hasAccess"], told
-        assert reason(entitlement) == decision["accessDeniedReason"], told
+        context = f"{request}: client {entitlement}, replica {decision}"
+        assert entitlement.is_granted == decision["hasAccess"], context
+        assert reason(entitlement) == decision["accessDeniedReason"], context
         granted += entitlement.is_granted
     for (customer, resource), of_scope in scopes.items():
         query = FetchEntitlementsQuery(customer_id=customer, resource_id=resource)
@@ -72,25 +72,25 @@ def main():
                 assert reason(shown) == decision["accessDeniedReason"], (check, shown)
         features += len(listed)
         credits += len(state.entitlements_v_2) - len(v2)
-        # What the whole scope is denied for; of a resource the model knows one word less.
-        whole = {check["decision"]["accessDeniedReason"] for check in of_scope}
-        if (why := state.access_denied_reason) is not None:
-            if whole == {"CustomerResourceNotFound"}:
+        # The reason for denying all features of the scope. The client's model has no CustomerResourceNotFound.
+        reasons = {check["decision"]["accessDeniedReason"] for check in of_scope}
+        if (scope_reason := state.access_denied_reason) is not None:
+            if reasons == {"CustomerResourceNotFound"}:
                 quirks += 1
-                whole = {"NoActiveSubscription"}
-            assert whole == {why.value}, (query, whole, why)
+                reasons = {"NoActiveSubscription"}
+            assert reasons == {scope_reason.value}, (query, reasons, scope_reason)
         else:
             assert listed, query
-        given = GetActiveSubscriptionsInput(customer_id=customer, resource_id=resource)
-        subscriptions += len(stigg.get_active_subscriptions_list(given).get_active_subscriptions)
+        request = GetActiveSubscriptionsInput(customer_id=customer, resource_id=resource)
+        subscriptions += len(stigg.get_active_subscriptions_list(request).get_active_subscriptions)
     try:
         client("another-token").get_entitlements(query)
-        raise AssertionError("a wrong key was let in")
+        raise AssertionError("a wrong key was accepted")
     except GraphQLClientHttpError as error:
         assert error.status_code == 401, error
     assert granted > 80 and features > 100 and credits > 5 and subscriptions > 5, (granted, features, credits, subscriptions)
     print(
-        f"stigg-api-client-v2: {len(checks)} checks as /check-access's ({granted} granted), {features} entitlements of "
+        f"stigg-api-client-v2: {len(checks)} decisions equal /check-access's ({granted} granted), {features} entitlements of "
         f"{len(scopes)} scopes, {credits} credits, {subscriptions} subscriptions"
     )
     print(f"  known quirk, {quirks} times: the state's model has no CustomerResourceNotFound, so it is NoActiveSubscription")

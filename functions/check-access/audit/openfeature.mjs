@@ -1,9 +1,9 @@
-// OpenFeature's SDKs with their OFREP providers, unmodified, against a running replica.
+// Runs OpenFeature's SDKs with their OFREP providers, unmodified, against a running replica, and compares the flags with the
+// decisions of /check-access.
 //
 //   REPLICA_URL=http://127.0.0.1:8080 API_TOKEN=local-token WORLD=world.json node openfeature.mjs
 //
-// WORLD is what edge.mjs wrote: checks with the decisions of /check-access, which flags have to be. Exits with 1 on a
-// difference.
+// WORLD is the file that edge.mjs writes: checks with their decisions. Exits with 1 on a difference.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { OFREPProvider } from '@openfeature/ofrep-provider';
@@ -22,18 +22,18 @@ let [granted, numbers] = [0, 0];
 for (const { request, decision } of checks) {
   const { customerId, featureId, ...attributes } = request;
   const context = { targetingKey: customerId, ...attributes };
-  // The default is never the answer.
+  // The default is the wrong value, so it can't hide a failed evaluation.
   const details = await server.getBooleanDetails(featureId, !decision.hasAccess, context);
-  const told = `${JSON.stringify(request)}: ${JSON.stringify(details)} beside ${JSON.stringify(decision)}`;
-  assert.equal(details.value, decision.hasAccess, told);
-  assert.equal(details.variant, decision.accessDeniedReason ?? 'granted', told);
+  const message = `${JSON.stringify(request)}: SDK ${JSON.stringify(details)}, replica ${JSON.stringify(decision)}`;
+  assert.equal(details.value, decision.hasAccess, message);
+  assert.equal(details.variant, decision.accessDeniedReason ?? 'granted', message);
   granted += details.value ? 1 : 0;
   if (decision.usageLimit !== null && !decision.hasUnlimitedUsage) {
-    assert.equal(await server.getNumberValue(`${featureId}.limit`, -1, context), decision.usageLimit, told);
+    assert.equal(await server.getNumberValue(`${featureId}.limit`, -1, context), decision.usageLimit, message);
     numbers++;
   }
   if (decision.currentUsage !== null) {
-    assert.equal(await server.getNumberValue(`${featureId}.usage`, -1, context), decision.currentUsage, told);
+    assert.equal(await server.getNumberValue(`${featureId}.usage`, -1, context), decision.currentUsage, message);
     numbers++;
   }
 }
@@ -45,7 +45,7 @@ assert.deepEqual([missing.value, missing.errorCode], [false, 'TARGETING_KEY_MISS
 const unknown = await server.getNumberDetails('unknown.limit', 7, { targetingKey: customerId });
 assert.deepEqual([unknown.value, unknown.errorCode], [7, 'FLAG_NOT_FOUND']);
 
-// The web provider reads all flags at once, and asks again with the ETag that it was given.
+// The web provider reads all flags in one request, and polls with the ETag.
 const statuses = [];
 const fetchImplementation = async (...request) => {
   const response = await fetch(...request);
@@ -56,16 +56,16 @@ await WebFeature.setContext({ targetingKey: customerId, ...(resourceId && { reso
 const provider = new OFREPWebProvider({ baseUrl: url, headers, pollInterval: 300, fetchImplementation });
 await WebFeature.setProviderAndWait(provider);
 const web = WebFeature.getClient();
-let seen = 0;
+let webFlags = 0;
 for (const { request, decision } of checks) {
-  const asksNothing = !request.requestedUsage && !(request.requestedValues ?? []).length;
-  if (request.customerId !== customerId || request.resourceId !== resourceId || !asksNothing) continue;
+  const requestsNothing = !request.requestedUsage && !(request.requestedValues ?? []).length;
+  if (request.customerId !== customerId || request.resourceId !== resourceId || !requestsNothing) continue;
   assert.equal(web.getBooleanValue(request.featureId, false), decision.hasAccess, JSON.stringify(request));
-  seen++;
+  webFlags++;
 }
 await new Promise((resolve) => setTimeout(resolve, 1_000));
 await WebFeature.close();
 await OpenFeature.close();
-assert.ok(seen > 0 && statuses[0] === 200 && statuses.includes(304), JSON.stringify({ seen, statuses }));
-console.log(`OpenFeature: ${checks.length} decisions as /check-access's (${granted} granted), ${numbers} limits and usages, ` +
-  `${seen} of the web provider, which was answered ${statuses.join(', ')}`);
+assert.ok(webFlags > 0 && statuses[0] === 200 && statuses.includes(304), JSON.stringify({ webFlags, statuses }));
+console.log(`OpenFeature: ${checks.length} decisions equal /check-access's (${granted} granted), ${numbers} limits and usages, ` +
+  `${webFlags} flags of the web provider, whose statuses were ${statuses.join(', ')}`);

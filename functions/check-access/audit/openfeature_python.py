@@ -1,9 +1,9 @@
-"""OpenFeature's Python SDK with its OFREP provider, unmodified, against a running replica.
+"""Runs OpenFeature's Python SDK with its OFREP provider, unmodified, against a running replica, and compares the flags with
+the decisions of /check-access.
 
     WORLD=world.json REPLICA_URL=http://127.0.0.1:8080 API_TOKEN=local-token python openfeature_python.py
 
-WORLD is what edge.mjs wrote: checks with the decisions of /check-access, which flags have to be. Exits with 1 on a
-difference.
+WORLD is the file that edge.mjs writes: checks with their decisions. Exits with 1 on a difference.
 """
 
 import json
@@ -27,15 +27,15 @@ def main():
         customer, feature = attributes.pop("customerId"), attributes.pop("featureId")
         context = EvaluationContext(targeting_key=customer, attributes=attributes)
         details = client.get_boolean_details(feature, not decision["hasAccess"], context)
-        told = f"{check['request']}: {details} beside {decision}"
-        assert details.value == decision["hasAccess"], told
-        assert details.variant == (decision["accessDeniedReason"] or "granted"), told
+        message = f"{check['request']}: SDK {details}, replica {decision}"
+        assert details.value == decision["hasAccess"], message
+        assert details.variant == (decision["accessDeniedReason"] or "granted"), message
         granted += details.value
         if decision["currentUsage"] is not None:
             usage = client.get_float_value(f"{feature}.usage", -1.0, context)
-            assert usage == decision["currentUsage"], f"{usage}, {told}"
+            assert usage == decision["currentUsage"], f"{usage}, {message}"
             numbers += 1
-    print(f"openfeature-provider-ofrep: {len(checks)} decisions as /check-access's ({granted} granted), {numbers} usages")
+    print(f"openfeature-provider-ofrep: {len(checks)} decisions equal /check-access's ({granted} granted), {numbers} usages")
 
 
 main()

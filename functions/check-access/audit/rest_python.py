@@ -1,9 +1,9 @@
-"""Stigg's newest Python client, unmodified, against a running replica: its models read every answer strictly, and its
-decisions are those of /check-access.
+"""Runs Stigg's newest Python client, unmodified, against a running replica: its models must strictly validate every response,
+and its decisions must equal those of /check-access.
 
     WORLD=world.json REPLICA_URL=http://127.0.0.1:8080 API_TOKEN=local-token python rest_python.py
 
-WORLD is what edge.mjs wrote: checks with their decisions. Exits with 1 on a difference.
+WORLD is the file that edge.mjs writes: checks with their decisions. Exits with 1 on a difference.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from stigg import AsyncStigg, Stigg
 
 URL = os.environ.get("REPLICA_URL", "http://127.0.0.1:8080")
 TOKEN = os.environ.get("API_TOKEN", "local-token")
-# An answer that is not of the model raises.
+# Raises if a response does not match the client's model.
 OPTIONS = {"base_url": URL, "max_retries": 0, "_strict_response_validation": True}
 
 
-def asked(request):
-    """The arguments of a check."""
+def arguments_of(request):
+    """The client's optional arguments for a check."""
     names = {"resourceId": "resource_id", "requestedUsage": "requested_usage", "requestedValues": "requested_values"}
     return {names[name]: value for name, value in request.items() if name in names and value is not None}
 
@@ -33,13 +33,13 @@ def main():
     for check in checks:
         request, decision = check["request"], check["decision"]
         scopes.setdefault((request["customerId"], request.get("resourceId")), []).append(check)
-        one = client.v1.customers.check_entitlement(request["customerId"], feature_id=request["featureId"], **asked(request)).data
-        told = f"{request}: {one} beside {decision}"
-        assert one.type == "FEATURE", told
-        assert one.is_granted == decision["hasAccess"], told
-        assert one.access_denied_reason == decision["accessDeniedReason"], told
-        assert one.current_usage == decision["currentUsage"], told
-        assert one.feature is None or one.feature.id == request["featureId"], told
+        one = client.v1.customers.check_entitlement(request["customerId"], feature_id=request["featureId"], **arguments_of(request)).data
+        context = f"{request}: client {one}, replica {decision}"
+        assert one.type == "FEATURE", context
+        assert one.is_granted == decision["hasAccess"], context
+        assert one.access_denied_reason == decision["accessDeniedReason"], context
+        assert one.current_usage == decision["currentUsage"], context
+        assert one.feature is None or one.feature.id == request["featureId"], context
         granted += one.is_granted
     listed = 0
     for (customer, resource), of_scope in scopes.items():
@@ -65,11 +65,11 @@ def main():
             assert not more.is_granted or any(check["decision"]["hasSoftLimit"] for check in paid), (credit, more)
             currencies += 1
         reasons = {check["decision"]["accessDeniedReason"] for check in of_scope}
-        if (why := data.access_denied_reason) is not None:
+        if (scope_reason := data.access_denied_reason) is not None:
             if reasons == {"CustomerResourceNotFound"}:
                 quirks += 1
                 reasons = {"NoActiveSubscription"}
-            assert reasons == {why}, (customer, resource, reasons, why)
+            assert reasons == {scope_reason}, (customer, resource, reasons, scope_reason)
         else:
             assert data.entitlements, (customer, resource)
 
@@ -82,7 +82,7 @@ def main():
             lambda: client.v1.customers.check_entitlement("c", currency_id="c", reserve_amount=1, reservation_id="r"))
     assert granted > 80 and listed > 100 and currencies > 5, (granted, listed, currencies)
     print(
-        f"stigg {stigg.__version__}: {len(checks)} checks as /check-access's ({granted} granted), {listed} entitlements "
+        f"stigg {stigg.__version__}: {len(checks)} decisions equal /check-access's ({granted} granted), {listed} entitlements "
         f"of {len(scopes)} scopes, {currencies} credits"
     )
     print(f"  known quirk, {quirks} times: the list's model has no CustomerResourceNotFound, so it is NoActiveSubscription")

@@ -1,4 +1,4 @@
-// Random histories of customers, delivered to a running replica, and every check there is about them.
+// Delivers random events of customers to a running replica, and returns checks with their decisions.
 
 export const url = process.env.REPLICA_URL ?? 'http://127.0.0.1:8080';
 export const token = process.env.API_TOKEN ?? 'local-token';
@@ -8,7 +8,7 @@ const FEATURES = ['boolean', 'enum', 'number', 'metered', 'f/num', 'credit paid'
 const RESOURCES = [undefined, 'site 1', 'unknown'];
 const HOUR = 3_600_000;
 
-/** mulberry32: the same histories for the same seed. */
+/** The generator mulberry32. The same seed gives the same events. */
 function random(seed) {
   let state = seed;
   const next = () => {
@@ -48,7 +48,7 @@ function entitlement(id, { below, pick, chance }) {
   };
 }
 
-/** The events of one customer, in an order of arrival that is not the order of their times. */
+/** The events of one customer. They arrive in another order than that of their times. */
 function history(customer, random) {
   const { below, pick, chance } = random;
   const events = [];
@@ -83,14 +83,14 @@ async function post(path, headers, body) {
   return { status: response.status, body: await response.json() };
 }
 
-/** The decision of `/check-access`, which is the one that all others are held to. */
+/** The decision of `/check-access`. */
 export async function check(request) {
   const { status, body } = await post('/check-access', { authorization: `Bearer ${token}` }, request);
   if (status !== (body.hasAccess ? 200 : 403)) throw new Error(`/check-access answered ${status}: ${JSON.stringify(body)}`);
   return body;
 }
 
-/** Delivers the histories and returns the checks, each with its decision. */
+/** Delivers the events. Returns the checks for all features and resources, each with its decision. */
 export async function world({ seed = 18, customers = 40 } = {}) {
   const generator = random(seed);
   const checks = [];

@@ -14,8 +14,8 @@ const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 let passed = 0;
 let failed = 0;
-function check(promise, holds, seen = '') {
-  console.log(`${holds ? 'ok    ' : 'failed'} ${promise}${holds || !seen ? '' : `: ${seen}`}`);
+function check(promise, holds, actual = '') {
+  console.log(`${holds ? 'ok    ' : 'failed'} ${promise}${holds || !actual ? '' : `: ${actual}`}`);
   if (holds) passed += 1;
   else failed += 1;
 }

@@ -62,7 +62,7 @@ export async function fill(url, secret, random, customers) {
 }
 
 /** Sends a request to a GraphQL endpoint. */
-export async function ask(url, body, token) {
+export async function sendQuery(url, body, token) {
   const headers = { 'content-type': 'application/json', accept: 'application/json' };
   if (token) headers.authorization = `Bearer ${token}`;
   const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) });
@@ -84,7 +84,7 @@ export async function rows(url, token) {
     const nodes = [];
     for (let after = null, more = true; more; ) {
       const query = `query($after: Cursor) { ${list}(first: 50, after: $after) { nodes { ${fields} } pageInfo { hasNextPage endCursor } } }`;
-      const answer = await ask(url, { query, variables: { after } }, token);
+      const answer = await sendQuery(url, { query, variables: { after } }, token);
       if (answer.errors) throw new Error(JSON.stringify(answer.errors));
       const page = answer.data[list];
       nodes.push(...page.nodes);

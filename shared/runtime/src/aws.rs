@@ -1,5 +1,4 @@
-//! What the SDK's clients of a function have in common: where and as whom they call, over which HTTP
-//! client, and how long a call may take.
+//! The common configuration of the functions' AWS clients: region, credentials, endpoint, HTTP client, timeouts, retries.
 
 use std::{env, ffi::OsString, fs, path::Path, time::Duration};
 
@@ -16,43 +15,42 @@ use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider:
 
 use crate::config::optional;
 
-/// How long a request to AWS may take. The SDK's defaults are for servers: they would outlast the
-/// function.
+/// Timeouts and retries of a call to AWS. The SDK's defaults exceed the functions' timeouts.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// For opening a connection.
+    /// Timeout of opening a connection.
     pub connect: Duration,
-    /// For one attempt.
+    /// Timeout of one attempt.
     pub attempt: Duration,
-    /// For all attempts together.
+    /// Timeout of all attempts together.
     pub total: Duration,
-    /// The most attempts.
+    /// Maximum number of attempts.
     pub attempts: u32,
 }
 
 impl Budget {
-    /// For a check, which stands in the path of a customer's request: an answer or none within two
-    /// seconds, the second, consistent read included.
+    /// For checks, which are part of a customer's request. Two reads (the second is strongly consistent) end within two
+    /// seconds.
     pub const CHECK: Self = Self {
         connect: Duration::from_millis(400),
         attempt: Duration::from_millis(450),
         total: Duration::from_millis(900),
         attempts: 3,
     };
-    /// For a webhook's writes: Stigg waits 30 s, API Gateway 30 s.
+    /// For the webhook's writes. Stigg and API Gateway time out after 30 s.
     pub const WEBHOOK: Self =
         Self { connect: Duration::from_secs(1), attempt: Duration::from_secs(3), total: Duration::from_secs(8), attempts: 4 };
-    /// For reads by people and back offices.
+    /// For GraphQL's reads.
     pub const READ: Self =
         Self { connect: Duration::from_secs(1), attempt: Duration::from_secs(3), total: Duration::from_secs(8), attempts: 3 };
-    /// For reading a secret, which a request may have to wait for.
+    /// For reading a secret while a request waits.
     pub const SECRET: Self = Self {
         connect: Duration::from_millis(400),
         attempt: Duration::from_millis(600),
         total: Duration::from_millis(900),
         attempts: 2,
     };
-    /// For parking an event in the queue, after the store has used up most of the time that there is.
+    /// For parking an event in the queue, after the store has used most of the webhook's time.
     pub const QUEUE: Self = Self {
         connect: Duration::from_secs(1),
         attempt: Duration::from_millis(2_500),
@@ -61,11 +59,11 @@ impl Budget {
     };
 }
 
-/// The HTTP client under the SDK, with TLS from ring.
+/// The SDK's HTTP client, with TLS by ring.
 pub fn http_client() -> SharedHttpClient {
     let trust_store = match replacement_certificates(env::var_os("SSL_CERT_FILE")) {
         Some(pem) => {
-            tracing::warn!("the file of SSL_CERT_FILE is missing: using the system's certificates");
+            tracing::warn!("the file that SSL_CERT_FILE names is missing: using the system's certificates");
             TrustStore::empty().with_pem_certificate(pem)
         }
         None => TrustStore::default(),
@@ -76,16 +74,16 @@ pub fn http_client() -> SharedHttpClient {
         .build_https()
 }
 
-/// The system's certificates in PEM, if `SSL_CERT_FILE` names a file that does not exist. The SDK would trust no
-/// certificate then, and reach no service. None if it should load its default.
+/// The system's certificates in PEM, if `SSL_CERT_FILE` names a missing file: the SDK would trust no certificate, and
+/// all calls would fail. None if the SDK should load its default.
 fn replacement_certificates(ssl_cert_file: Option<OsString>) -> Option<Vec<u8>> {
     let is_missing = ssl_cert_file.is_some_and(|file| !Path::new(&file).exists());
-    // It looks at the environment too, and skips a file that does not exist.
+    // The probe reads SSL_CERT_FILE too, but skips a missing file.
     let found = is_missing.then(openssl_probe::probe)?.cert_file?;
     fs::read(found).ok()
 }
 
-/// What a client of the SDK is made from; another endpoint than AWS's if one is given.
+/// The configuration of a client. The endpoint is AWS's if None.
 pub fn sdk_config(
     region: Option<String>,
     credentials: impl ProvideCredentials + 'static,
@@ -114,7 +112,7 @@ pub fn sdk_config(
     config.build()
 }
 
-/// A client for DynamoDB, or for the endpoint if one is given.
+/// A DynamoDB client. The endpoint is AWS's if None.
 pub fn dynamodb(
     region: Option<String>,
     credentials: impl ProvideCredentials + 'static,
@@ -124,23 +122,22 @@ pub fn dynamodb(
     aws_sdk_dynamodb::Client::new(&sdk_config(region, credentials, http_client(), endpoint, budget))
 }
 
-/// A client for a DynamoDB that takes any credentials, as an emulator does.
+/// A client for a DynamoDB emulator that accepts any credentials.
 pub fn local_dynamodb(endpoint: &str) -> aws_sdk_dynamodb::Client {
     dynamodb(Some("us-east-1".to_owned()), any_credentials(), Some(endpoint.to_owned()), Budget::WEBHOOK)
 }
 
-/// A function's client for DynamoDB; the variable `DYNAMODB_ENDPOINT` names another one than AWS's.
+/// A function's DynamoDB client. The variable `DYNAMODB_ENDPOINT` replaces AWS's endpoint.
 pub fn function_dynamodb(environment: &FunctionEnvironment, budget: Budget) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::new(&environment.service("DYNAMODB_ENDPOINT", budget))
 }
 
-/// Credentials for an endpoint that takes any.
+/// Placeholder credentials, for emulators that accept any.
 pub fn any_credentials() -> SharedCredentialsProvider {
     SharedCredentialsProvider::new(Credentials::new("local", "local", None, None, "local endpoint"))
 }
 
-/// Region and credentials as Lambda puts them into a function's environment, and one HTTP client for
-/// all services.
+/// Region and credentials from Lambda's environment variables, and one HTTP client for all services.
 #[derive(Clone, Debug)]
 pub struct FunctionEnvironment {
     region: Option<String>,
@@ -153,8 +150,8 @@ impl FunctionEnvironment {
         Self { region: optional("AWS_REGION").or_else(|| optional("AWS_DEFAULT_REGION")), http_client: http_client() }
     }
 
-    /// What a service's client is made from. The variable names an endpoint for trying the function
-    /// against something else than AWS, which then takes any credentials.
+    /// The configuration of a service's client. The variable, if set, names the endpoint of an emulator, which accepts any
+    /// credentials.
     pub fn service(&self, endpoint_variable: &str, budget: Budget) -> SdkConfig {
         let Self { region, http_client } = self.clone();
         match optional(endpoint_variable) {
@@ -167,15 +164,15 @@ impl FunctionEnvironment {
     }
 }
 
-/// What went wrong with a call, for logs: AWS's name for the error, or why there was no answer. Nothing of
-/// an answer's body.
+/// The reason of a failed call, for logs: AWS's error code, or why there was no response. Contains no part of a response's
+/// body.
 pub fn problem<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
     match error {
-        SdkError::ServiceError(refused) => refused.err().code().unwrap_or("an error without a code").to_owned(),
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::ServiceError(error) => error.err().code().unwrap_or("an error without a code").to_owned(),
+        SdkError::TimeoutError(_) => "timeout".to_owned(),
         SdkError::DispatchFailure(_) => "no connection".to_owned(),
-        SdkError::ConstructionFailure(_) => "the request could not be made".to_owned(),
-        _ => "the answer could not be read".to_owned(),
+        SdkError::ConstructionFailure(_) => "the request could not be built".to_owned(),
+        _ => "the response could not be read".to_owned(),
     }
 }
 
@@ -184,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_file_of_certificates_is_replaced_by_the_systems() {
+    fn the_systems_certificates_replace_a_missing_file() {
         assert_eq!(replacement_certificates(None), None);
         let present = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         assert_eq!(replacement_certificates(Some(present.into())), None);

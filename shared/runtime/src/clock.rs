@@ -1,10 +1,10 @@
-//! The clock.
+//! The current time, which tests can set.
 
 use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;
 
-/// Where a function takes the present moment from: the system's clock, or a test's.
+/// The system's clock, or a test's.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
@@ -14,12 +14,12 @@ impl Clock {
         Self(Arc::new(Timestamp::now))
     }
 
-    /// A clock that says what `now` says.
+    /// A clock that calls `now`.
     pub fn of(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The present moment.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }

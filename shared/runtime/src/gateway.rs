@@ -1,9 +1,9 @@
-//! API Gateway's events (HTTP API, payload format 2.0) as HTTP requests, and responses in the form that it takes.
+//! Converts API Gateway's events (HTTP API, payload format 2.0) to HTTP requests, and responses to API Gateway's format.
 //!
-//! A Lambda function URL sends the same format. lambda_http's own conversion panics on an event with a body that is
-//! not base64, with a host that forms no URI, or with more headers than fit, and a panic ends the function's process.
-//! Anyone who may invoke the function can send such an event. So the event is read by a plain type here; one that
-//! can't be a request reaches the handler as [`Malformed`], and is rejected there.
+//! Lambda function URLs use the same format. lambda_http's own conversion panics on a body that is not base64, on a host
+//! that forms no URI, and on too many headers. A panic ends the function's process, and everyone who may invoke the
+//! function can send such an event. So this module parses events itself. A malformed event reaches the handler as
+//! [`Malformed`], and the handler rejects it.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -17,53 +17,53 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-/// Maximum bytes of a path, and of a query. API Gateway accepts 10,240 for the request line and all headers.
+/// Maximum bytes of a path, and of a query. API Gateway's limit for the request line and all headers is 10,240.
 ///
 /// Source: Amazon API Gateway, quotas of HTTP APIs.
 const MAX_LINE_BYTES: usize = 10_240;
 
-/// Maximum number of headers. Each takes more than ten of the bytes that API Gateway accepts.
+/// Maximum number of headers. API Gateway's limit admits fewer, since each header takes some bytes.
 const MAX_HEADERS: usize = 1_024;
 
-/// Bytes that a URI's query can't hold unescaped.
+/// Bytes that must be escaped in a URI's query.
 const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
 
-/// Bytes that a URI's path can't hold unescaped.
+/// Bytes that must be escaped in a URI's path.
 const PATH: &AsciiSet = &QUERY.add(b'?').add(b'`').add(b'{').add(b'}');
 
-/// The event can't be a request. The message is fit for the caller.
+/// The event is not a valid request. The message is sent to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// It is not in API Gateway's format, or its method or a header is not valid in HTTP.
-    #[error("the request can't be read: it is not in the form of API Gateway's")]
+    /// Another format than API Gateway's, or an invalid HTTP method or header.
+    #[error("the request is not a valid API Gateway event (payload format 2.0)")]
     Event,
-    /// It has more than API Gateway passes on.
-    #[error("the request's path, query or headers are longer than API Gateway accepts")]
+    /// Exceeds API Gateway's limits.
+    #[error("the request's path, query or headers exceed API Gateway's limits")]
     TooLong,
-    /// The body is not in base64 as the event says.
-    #[error("the body is not in base64, though the request says that it is")]
+    /// `isBase64Encoded` is true, but the body is not base64.
+    #[error("the body is not valid base64, but `isBase64Encoded` is true")]
     Base64,
 }
 
-/// What API Gateway knows about the caller of a request.
+/// API Gateway's data about a request's caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     /// The caller's address; None if the event has none.
     pub source_ip: Option<IpAddr>,
-    /// Which of API Gateway's authorizers accepted the request.
+    /// The authorizer that accepted the request.
     pub authorizer: Option<Authorizer>,
 }
 
 /// API Gateway's built-in authorizers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authorizer {
-    /// A JSON Web Token of the issuer, for the audience and scope of the route.
+    /// Accepts a JSON Web Token with the route's issuer, audience and scope.
     Jwt,
-    /// A request signed by an AWS identity that may invoke the route.
+    /// Accepts a request signed by an AWS identity that may invoke the route.
     Iam,
 }
 
-/// An event in payload format 2.0, read as a request. Any JSON can be read as one.
+/// An event in payload format 2.0. Deserializes from any JSON; malformed events are rejected later.
 #[derive(Debug)]
 pub struct GatewayEvent(Result<Box<Request>, Malformed>);
 
@@ -114,12 +114,12 @@ impl GatewayEvent {
         Self(serde_json::from_str(json).map_err(|_| Malformed::Event).and_then(request).map(Box::new))
     }
 
-    /// Why the event can't be a request; None if it is one.
+    /// None if the event is a valid request.
     pub fn malformed(&self) -> Option<Malformed> {
         self.0.as_ref().err().copied()
     }
 
-    /// The request. For a malformed event an empty one, which [`check`] rejects.
+    /// The request. For a malformed event, an empty request that [`check`] rejects.
     pub fn into_request(self, context: Context) -> Request {
         let request = self.0.map_or_else(
             |malformed| {
@@ -164,7 +164,7 @@ fn request(event: Event) -> Result<Request, Malformed> {
     Ok(request.with_query_string_parameters(parameters).with_raw_http_path(path))
 }
 
-/// The path and query as a URI, which has neither scheme nor host. What a URI can't hold is percent-encoded.
+/// A URI without scheme and host. Invalid characters are percent-encoded.
 fn uri(path: &str, query: &str) -> Result<Uri, Malformed> {
     let slash = if path.starts_with('/') { "" } else { "/" };
     let path = utf8_percent_encode(path, PATH);
@@ -178,15 +178,15 @@ fn uri(path: &str, query: &str) -> Result<Uri, Malformed> {
     Uri::from_parts(parts).map_err(|_| Malformed::Event)
 }
 
-/// Whether the request could be read.
+/// Checks that the request is from a valid event.
 ///
 /// # Errors
-/// Why it could not.
+/// If the event was malformed.
 pub fn check(request: &Request) -> Result<(), Malformed> {
     request.extensions().get::<Malformed>().map_or(Ok(()), |malformed| Err(*malformed))
 }
 
-/// A response in the form that API Gateway takes from a function.
+/// A response in API Gateway's format.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayResponse {
@@ -198,7 +198,7 @@ pub struct GatewayResponse {
     is_base64_encoded: bool,
 }
 
-/// Several headers of one name become one, separated by commas.
+/// Joins the values of a repeated header with commas.
 fn headers<S: Serializer>(headers: &HeaderMap, output: S) -> Result<S::Ok, S::Error> {
     let values = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",");
     output.collect_map(headers.keys().map(|name| (name.as_str(), values(name))))
@@ -217,17 +217,17 @@ impl From<Response<Body>> for GatewayResponse {
 }
 
 impl GatewayResponse {
-    /// The response as JSON, for bodies of hundreds of kilobytes: the runtime would escape them at half the speed,
-    /// since it is compiled for size with the function.
+    /// The response as JSON. For bodies of hundreds of kilobytes this is twice as fast as serialization by the Lambda
+    /// runtime, which is compiled for size.
     ///
     /// # Errors
-    /// None in practice: text and header values always serialize.
+    /// Never in practice: text and header values always serialize.
     pub fn to_json(&self) -> serde_json::Result<Box<RawValue>> {
         serde_json::value::to_raw_value(self)
     }
 }
 
-/// Answers an event by a function's handler.
+/// Calls a function's handler for an event.
 pub async fn answer<F, A>(handle: F, event: LambdaEvent<GatewayEvent>) -> GatewayResponse
 where
     F: FnOnce(Request) -> A,
@@ -251,30 +251,21 @@ mod tests {
         event
     }
 
-    /// What the handler sees of an event: what is wrong with it, its path, the parameter q and its body.
-    async fn seen(event: &str) -> (Result<(), Malformed>, String, Option<String>, Vec<u8>) {
-        let handle = |request: Request| async move {
+    /// The handler's view of an event: the result of [`check`], the path, the parameter `q`, and the body.
+    async fn handled(event: &str) -> (Result<(), Malformed>, String, Option<String>, Vec<u8>) {
+        let handled = std::sync::Mutex::new(None);
+        let handle = |request: Request| {
             let q = request.query_string_parameters().first("q").map(str::to_owned);
-            let mut response = Response::new(Body::Empty);
-            response.extensions_mut().insert((check(&request), request.uri().path().to_owned(), q, request.body().to_vec()));
-            response
-        };
-        let told = std::sync::Mutex::new(None);
-        let handle = |request| {
-            let answer = handle(request);
-            let told = &told;
-            async move {
-                let response = answer.await;
-                *told.lock().unwrap() = response.extensions().get().cloned();
-                response
-            }
+            let view = (check(&request), request.uri().path().to_owned(), q, request.body().to_vec());
+            *handled.lock().unwrap() = Some(view);
+            async { Response::new(Body::Empty) }
         };
         let _ = answer(handle, LambdaEvent::new(GatewayEvent::read(event), Context::default())).await;
-        told.into_inner().unwrap().unwrap()
+        handled.into_inner().unwrap().unwrap()
     }
 
     #[tokio::test]
-    async fn an_event_that_lambda_https_conversion_panics_on_becomes_a_request() {
+    async fn events_that_make_lambda_http_panic_become_requests() {
         for (changes, path, q) in [
             (json!({"headers": {"host": "a b"}}), "/graphql", None),
             (json!({"headers": {"host": "example.com:http"}}), "/graphql", None),
@@ -287,13 +278,13 @@ mod tests {
             (json!({"rawQueryString": "q=%7B%20a%20%7D+b"}), "/graphql", Some("{ a } b")),
             (json!({"rawPath": null, "rawQueryString": null}), "/", None),
         ] {
-            let seen = seen(&event(changes.clone()).to_string()).await;
-            assert_eq!((seen.0, seen.1.as_str(), seen.2.as_deref()), (Ok(()), path, q), "{changes}");
+            let handled = handled(&event(changes.clone()).to_string()).await;
+            assert_eq!((handled.0, handled.1.as_str(), handled.2.as_deref()), (Ok(()), path, q), "{changes}");
         }
     }
 
     #[tokio::test]
-    async fn a_body_is_as_it_was_sent_or_the_request_is_malformed() {
+    async fn base64_bodies_are_decoded_or_malformed() {
         for (body, is_base64, expected) in [
             (json!("Zm9v"), true, Ok("foo")),
             (json!("Zm9v"), false, Ok("Zm9v")),
@@ -303,13 +294,13 @@ mod tests {
             (json!("Zm9"), true, Err(Malformed::Base64)),
             (json!({}), false, Err(Malformed::Event)),
         ] {
-            let (malformed, _, _, seen) = seen(&event(json!({"body": body, "isBase64Encoded": is_base64})).to_string()).await;
-            assert_eq!(malformed.map(|()| String::from_utf8(seen).unwrap()), expected.map(str::to_owned), "{body}");
+            let (result, _, _, decoded) = handled(&event(json!({"body": body, "isBase64Encoded": is_base64})).to_string()).await;
+            assert_eq!(result.map(|()| String::from_utf8(decoded).unwrap()), expected.map(str::to_owned), "{body}");
         }
     }
 
     #[tokio::test]
-    async fn a_response_is_in_the_form_that_api_gateway_takes() {
+    async fn responses_are_in_api_gateways_format() {
         for (body, expected) in [
             (Body::Text("t\"é".to_owned()), json!({"isBase64Encoded": false, "body": "t\"é"})),
             (Body::Binary(b"\xff".to_vec()), json!({"isBase64Encoded": true, "body": "/w=="})),
@@ -326,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_event_that_is_none_is_malformed() {
+    async fn invalid_events_are_malformed() {
         let headers = |count: usize| (0..count).map(|n| (format!("x-{n}"), json!("y"))).collect::<Value>();
         for (event, malformed) in [
             ("{}".to_owned(), Malformed::Event),
@@ -337,8 +328,9 @@ mod tests {
             (event(json!({"rawQueryString": "q".repeat(70_000)})).to_string(), Malformed::TooLong),
             (event(json!({"headers": headers(40_000)})).to_string(), Malformed::TooLong),
         ] {
-            assert_eq!(seen(&event).await.0, Err(malformed), "{}", event.get(..200).unwrap_or(&event));
+            assert_eq!(handled(&event).await.0, Err(malformed), "{}", event.get(..200).unwrap_or(&event));
         }
-        assert_eq!(seen(&event(json!({"headers": headers(500), "body": "x".repeat(1_000_000)})).to_string()).await.0, Ok(()));
+        let large = event(json!({"headers": headers(500), "body": "x".repeat(1_000_000)}));
+        assert_eq!(handled(&large.to_string()).await.0, Ok(()));
     }
 }

@@ -1,5 +1,5 @@
-//! A function's secrets as they are now: read from Secrets Manager, kept for some minutes, and read
-//! again when what is presented is refused, so that a rotation needs neither a deployment nor a pause.
+//! A function's secrets, cached from Secrets Manager. They are read again when they are old, and when a presented value is
+//! rejected. So a rotation needs no deployment and no downtime.
 
 use std::{fmt, sync::Arc};
 
@@ -13,26 +13,25 @@ use crate::{
     config::{ConfigError, optional},
 };
 
-/// How old the secrets may become before a request reads them again.
-const KEPT: SignedDuration = SignedDuration::from_mins(5);
+/// A request reads secrets of this age again.
+const MAX_AGE: SignedDuration = SignedDuration::from_mins(5);
 
-/// How long after a reading the next one may come because something presented was refused: strangers
-/// can't run up calls.
-const BETWEEN_READINGS: SignedDuration = SignedDuration::from_secs(30);
+/// Minimum time between reads. It limits the calls that requests with wrong secrets can cause.
+const MIN_READ_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
 
-/// The same while there is nothing that was read.
-const BETWEEN_FIRST_READINGS: SignedDuration = SignedDuration::from_secs(1);
+/// The same until the first successful read.
+const MIN_FIRST_READ_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 
-/// What a secret of Secrets Manager holds, for one function.
+/// The parsed content of a secret in Secrets Manager.
 pub trait Secrets: Sized {
-    /// Reads the secret's JSON. An error is fit for logs: it holds nothing of the JSON's values.
+    /// Parses the secret's JSON. The error is logged, so it must not contain values of the JSON.
     ///
     /// # Errors
-    /// If it is not what the function needs.
+    /// If the JSON does not have the members that the function needs.
     fn of_json(json: &str) -> Result<Self, String>;
 }
 
-/// The secrets could not be read, now or ever before.
+/// The secrets could not be read, and none are cached.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the function's secret could not be read from Secrets Manager")]
 pub struct Unreadable;
@@ -40,7 +39,7 @@ pub struct Unreadable;
 /// A function's secrets.
 pub struct Keyring<S> {
     manager: Option<Manager>,
-    known: Mutex<Known<S>>,
+    cache: Mutex<Cache<S>>,
     clock: Clock,
 }
 
@@ -49,11 +48,12 @@ struct Manager {
     secret: String,
 }
 
-struct Known<S> {
+struct Cache<S> {
     secrets: Option<Arc<S>>,
-    /// When they were read, and when a reading was last tried.
-    read: Option<Timestamp>,
-    tried: Option<Timestamp>,
+    /// The last successful read.
+    read_at: Option<Timestamp>,
+    /// The last attempt to read.
+    tried_at: Option<Timestamp>,
 }
 
 impl<S> fmt::Debug for Keyring<S> {
@@ -63,25 +63,25 @@ impl<S> fmt::Debug for Keyring<S> {
 }
 
 impl<S> From<S> for Keyring<S> {
-    /// Secrets that stay as they are.
+    /// Secrets that never change.
     fn from(secrets: S) -> Self {
-        let known = Known { secrets: Some(Arc::new(secrets)), read: None, tried: None };
-        Self { manager: None, known: Mutex::new(known), clock: Clock::system() }
+        let cache = Cache { secrets: Some(Arc::new(secrets)), read_at: None, tried_at: None };
+        Self { manager: None, cache: Mutex::new(cache), clock: Clock::system() }
     }
 }
 
 impl<S: Secrets> Keyring<S> {
-    /// The secrets in this secret of Secrets Manager, by its ARN or name. Nothing is read yet.
+    /// Secrets in a secret of Secrets Manager, given by its ARN or name. Reads nothing yet.
     pub fn in_secrets_manager(client: Client, secret: impl Into<String>, clock: Clock) -> Self {
-        let known = Known { secrets: None, read: None, tried: None };
-        Self { manager: Some(Manager { client, secret: secret.into() }), known: Mutex::new(known), clock }
+        let cache = Cache { secrets: None, read_at: None, tried_at: None };
+        Self { manager: Some(Manager { client, secret: secret.into() }), cache: Mutex::new(cache), clock }
     }
 
-    /// The secrets of a function: those in the secret that `SECRET_ARN` names, else `local` ones. What is
-    /// in Secrets Manager is read at once; if that fails, the first request tries again.
+    /// A function's secrets: from the secret that `SECRET_ARN` names, or from `local` if the variable is empty. Reads from
+    /// Secrets Manager immediately; if that fails, the first request tries again.
     ///
     /// # Errors
-    /// Those of `local`, where it is asked.
+    /// Those of `local`.
     pub async fn of_function(
         environment: &FunctionEnvironment,
         local: impl FnOnce() -> Result<S, ConfigError>,
@@ -89,10 +89,10 @@ impl<S: Secrets> Keyring<S> {
         Self::of_variable(environment, "SECRET_ARN", local).await
     }
 
-    /// The same where another variable names the secret.
+    /// The same, with the name of another variable.
     ///
     /// # Errors
-    /// Those of `local`, where it is asked.
+    /// Those of `local`.
     pub async fn of_variable(
         environment: &FunctionEnvironment,
         variable: &str,
@@ -105,10 +105,10 @@ impl<S: Secrets> Keyring<S> {
         Ok(keyring)
     }
 
-    /// What `check` says of the secrets; where it refuses, what it says of them read anew.
+    /// Applies `check` to the secrets. If it fails, reads the secrets again and applies `check` once more.
     ///
     /// # Errors
-    /// If they could not be read. Otherwise the inner result is the check's.
+    /// If the secrets could not be read. The inner result is that of `check`.
     pub async fn check<T, E>(&self, check: impl Fn(&S) -> Result<T, E>) -> Result<Result<T, E>, Unreadable> {
         let secrets = self.current().await.ok_or(Unreadable)?;
         let result = check(&secrets);
@@ -121,42 +121,42 @@ impl<S: Secrets> Keyring<S> {
         })
     }
 
-    /// The secrets, read again if they are older than [`KEPT`]; those from before where that fails.
+    /// The secrets. Reads them again if they are older than [`MAX_AGE`]; if that fails, returns the cached ones.
     async fn current(&self) -> Option<Arc<S>> {
-        let mut known = self.known.lock().await;
+        let mut cache = self.cache.lock().await;
         if let Some(manager) = &self.manager {
             let now = self.clock.now();
-            let is_fresh = known.read.is_some_and(|read| now.duration_since(read) < KEPT);
-            let pause = if known.secrets.is_some() { BETWEEN_READINGS } else { BETWEEN_FIRST_READINGS };
-            if !is_fresh && is_over(known.tried, pause, now) {
-                manager.read(&mut known, now).await;
+            let is_fresh = cache.read_at.is_some_and(|read_at| now.duration_since(read_at) < MAX_AGE);
+            let interval = if cache.secrets.is_some() { MIN_READ_INTERVAL } else { MIN_FIRST_READ_INTERVAL };
+            if !is_fresh && is_over(cache.tried_at, interval, now) {
+                manager.read(&mut cache, now).await;
             }
         }
-        known.secrets.clone()
+        cache.secrets.clone()
     }
 
-    /// The secrets read anew, unless that was done just now or fails.
+    /// Reads the secrets again. None if the last attempt is too recent, or the read fails.
     async fn read_again(&self) -> Option<Arc<S>> {
         let manager = self.manager.as_ref()?;
-        let mut known = self.known.lock().await;
+        let mut cache = self.cache.lock().await;
         let now = self.clock.now();
-        let has_read = is_over(known.tried, BETWEEN_READINGS, now) && manager.read(&mut known, now).await;
-        known.secrets.clone().filter(|_| has_read)
+        let has_read = is_over(cache.tried_at, MIN_READ_INTERVAL, now) && manager.read(&mut cache, now).await;
+        cache.secrets.clone().filter(|_| has_read)
     }
 }
 
-fn is_over(tried: Option<Timestamp>, pause: SignedDuration, now: Timestamp) -> bool {
-    tried.is_none_or(|tried| now.duration_since(tried) >= pause)
+fn is_over(tried_at: Option<Timestamp>, interval: SignedDuration, now: Timestamp) -> bool {
+    tried_at.is_none_or(|tried_at| now.duration_since(tried_at) >= interval)
 }
 
 impl Manager {
-    /// Reads the secret. Where that fails, what was known stays.
-    async fn read<S: Secrets>(&self, known: &mut Known<S>, now: Timestamp) -> bool {
-        known.tried = Some(now);
+    /// Reads the secret into the cache. Returns false, and keeps the cached secrets, if that fails.
+    async fn read<S: Secrets>(&self, cache: &mut Cache<S>, now: Timestamp) -> bool {
+        cache.tried_at = Some(now);
         match self.get().await.and_then(|json| S::of_json(&json)) {
             Ok(secrets) => {
-                known.secrets = Some(Arc::new(secrets));
-                known.read = Some(now);
+                cache.secrets = Some(Arc::new(secrets));
+                cache.read_at = Some(now);
                 true
             }
             Err(problem) => {
@@ -169,6 +169,6 @@ impl Manager {
     async fn get(&self) -> Result<String, String> {
         let request = self.client.get_secret_value().secret_id(&self.secret);
         let output = request.send().await.map_err(|error| aws::problem(&error))?;
-        output.secret_string.ok_or_else(|| "it holds no text".to_owned())
+        output.secret_string.ok_or_else(|| "the secret has no SecretString".to_owned())
     }
 }

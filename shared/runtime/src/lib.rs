@@ -1,5 +1,5 @@
-//! What a function needs to be one: requests of API Gateway and replies, authentication, secrets, configuration,
-//! clients of AWS, logs and metrics.
+//! Shared code of the functions: API Gateway requests and responses, authentication, secrets, configuration, AWS clients,
+//! logs and metrics.
 
 pub mod aws;
 pub mod clock;

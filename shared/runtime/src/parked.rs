@@ -1,4 +1,4 @@
-//! An event that the store did not take, as it waits in the queue: compressed, with its receipt.
+//! The queue's message format for parked and set-aside events: the compressed body, with the time of receipt.
 
 use std::io::{Read as _, Write as _};
 
@@ -9,28 +9,28 @@ use serde::{Deserialize, Serialize};
 
 use domain::time;
 
-/// The most bytes of a message of SQS.
+/// Maximum bytes of an SQS message.
 ///
-/// Source: Amazon SQS, message quotas (1 MiB since August 2025); template.yaml sets it for the queue.
+/// Source: Amazon SQS, message quotas (1 MiB since August 2025). template.yaml sets it for the queues.
 pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
 
-/// Maximum size of an event's body. Lambda's own limit is 6 MB, base64 and envelope included.
+/// Maximum bytes of an event's body. Lambda's limit is 6 MB, including base64 and envelope.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// An event with what has to be kept of its delivery.
+/// An event in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parked {
     /// When the webhook received it.
     pub received_at: Timestamp,
-    /// Its type, for those who look into the queue.
+    /// The event's type, for people who inspect the queue.
     pub kind: String,
-    /// Its messageId, likewise.
+    /// The event's messageId, for people who inspect the queue.
     pub message_id: Option<String>,
     /// The raw body.
     pub body: Vec<u8>,
 }
 
-/// An event can't wait in the queue.
+/// The event does not fit into a message.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the event is too large for the queue: {bytes} bytes compressed, at most {MAX_MESSAGE_BYTES}")]
 pub struct TooLarge {
@@ -38,9 +38,9 @@ pub struct TooLarge {
     pub bytes: usize,
 }
 
-/// A message of the queue is no parked event.
+/// A message does not have this format.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the message is no parked event: {0}")]
+#[error("the message is not a parked event: {0}")]
 pub struct NotParked(&'static str);
 
 #[derive(Serialize, Deserialize)]
@@ -54,10 +54,10 @@ struct Message {
 }
 
 impl Parked {
-    /// The message that the event waits as.
+    /// Encodes the event as a message.
     ///
     /// # Errors
-    /// If it is larger than a message can be.
+    /// If the message exceeds [`MAX_MESSAGE_BYTES`].
     pub fn to_message(&self) -> Result<String, TooLarge> {
         let message = Message {
             received_at: time::to_fixed_width(self.received_at),
@@ -69,21 +69,21 @@ impl Parked {
         if text.len() <= MAX_MESSAGE_BYTES { Ok(text) } else { Err(TooLarge { bytes: text.len() }) }
     }
 
-    /// The event that a message holds, with a body of at most `max_bytes`.
+    /// Decodes a message whose event's body has at most `max_bytes`.
     ///
     /// # Errors
-    /// If it holds none.
+    /// If the message has another format, or the body is larger.
     pub fn of_message(text: &str, max_bytes: usize) -> Result<Self, NotParked> {
-        let message: Message = serde_json::from_str(text).map_err(|_| NotParked("it is not JSON with its members"))?;
-        let received_at = time::parse(&message.received_at).map_err(|_| NotParked("`receivedAt` is no date-time"))?;
+        let message: Message = serde_json::from_str(text).map_err(|_| NotParked("not JSON, or a member is missing"))?;
+        let received_at = time::parse(&message.received_at).map_err(|_| NotParked("`receivedAt` is not a date-time"))?;
         let compressed = BASE64_STANDARD.decode(message.body).map_err(|_| NotParked("`body` is not base64"))?;
         let mut body = Vec::new();
-        // One byte more than it may have, to tell.
+        // Reads one byte more than allowed, to detect larger bodies.
         let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
         let read = GzDecoder::new(compressed.as_slice()).take(limit).read_to_end(&mut body);
         read.map_err(|_| NotParked("`body` is not compressed with gzip"))?;
         if body.len() > max_bytes {
-            return Err(NotParked("`body` is larger than an event can be"));
+            return Err(NotParked("`body` exceeds the maximum size of an event"));
         }
         Ok(Self { received_at, kind: message.r#type, message_id: message.message_id, body })
     }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_comes_out_as_it_went_in() {
+    fn events_round_trip_through_messages() {
         for body in [&b""[..], b"{\"type\":\"customer.created\"}", &[0xff; 1_000]] {
             for message_id in [Some("m".to_owned()), None] {
                 let parked = Parked { message_id, ..parked(body) };
@@ -116,8 +116,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_for_a_message_or_for_an_event_is_told() {
-        // Bytes that gzip can't make smaller.
+    fn messages_and_bodies_above_the_maximum_size_are_rejected() {
+        // Bytes that gzip can't compress.
         let mut state = 1_u32;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -132,10 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_no_event_is_told_so() {
-        let whole = parked(b"{}").to_message().unwrap();
-        let cut = whole.replace("H4sI", "AAAA");
-        for text in ["", "{}", "[]", &whole.replace("2026-11-24T", "yesterday "), &cut, &whole.replace("H4sI", "?")] {
+    fn malformed_messages_are_rejected() {
+        let valid = parked(b"{}").to_message().unwrap();
+        let not_gzip = valid.replace("H4sI", "AAAA");
+        for text in ["", "{}", "[]", &valid.replace("2026-11-24T", "yesterday "), &not_gzip, &valid.replace("H4sI", "?")] {
             assert!(Parked::of_message(text, 1_000).is_err(), "{text}");
         }
     }

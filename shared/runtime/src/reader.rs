@@ -1,4 +1,4 @@
-//! Who may read: those with the bearer token, or those that API Gateway's authorizer let through.
+//! Authentication of readers: by a bearer token, or by API Gateway's authorizer.
 
 use lambda_http::{
     Request,
@@ -14,7 +14,7 @@ use crate::{
     secret::Secret,
 };
 
-/// A bearer token, as Secrets Manager holds it: `{"token": "…", "previousToken": ""}`.
+/// A bearer token. In Secrets Manager: `{"token": "…", "previousToken": ""}`.
 #[derive(Debug)]
 pub struct ReaderToken(Secret);
 
@@ -26,26 +26,26 @@ impl Secrets for ReaderToken {
             token: String,
             previous_token: Option<String>,
         }
-        let stored: Stored = serde_json::from_str(json).map_err(|_| "it is not JSON with a text `token`")?;
+        let stored: Stored = serde_json::from_str(json).map_err(|_| "the secret is not JSON with a string `token`")?;
         let secret = Secret::new(&stored.token, stored.previous_token.as_deref());
-        secret.map(Self).map_err(|_| "its `token` is empty".to_owned())
+        secret.map(Self).map_err(|_| "the secret's `token` is empty".to_owned())
     }
 }
 
-/// The header that Stigg's SDKs present their key in.
+/// The header with the API key of Stigg's SDKs.
 const API_KEY: &str = "x-api-key";
 
-/// How a function knows those who may read.
+/// How a function authenticates readers.
 #[derive(Debug)]
 pub enum ReaderAuth {
     /// By the bearer token in the header `Authorization`.
     Token(Keyring<ReaderToken>),
-    /// By what API Gateway's authorizer says in the event. The function looks, so that a route which was
-    /// left without its authorizer lets nobody in.
+    /// By API Gateway's authorizer. The function checks that the event names it, so a route without its authorizer
+    /// rejects all requests.
     Gateway(Authorizer),
 }
 
-/// Why a request may not read. The message is fit for the caller.
+/// Why a reader's request is rejected. The message is sent to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReaderRefusal {
     /// The token is missing or wrong.
@@ -54,27 +54,27 @@ pub enum ReaderRefusal {
     /// The key is wrong.
     #[error("the key in the header X-API-KEY is wrong")]
     ApiKey,
-    /// No authorizer vouched for the request.
-    #[error("API Gateway's authorizer did not vouch for this request")]
-    NotVouched,
-    /// The token that it would have to be compared with is not known.
-    #[error("the function's token could not be read, so nobody can be let in; ask again")]
+    /// API Gateway's authorizer did not accept the request.
+    #[error("API Gateway's authorizer did not authorize this request")]
+    NotAuthorized,
+    /// The function's token can't be read from Secrets Manager.
+    #[error("the function's token could not be read; try again")]
     Unreadable,
 }
 
 impl ReaderRefusal {
-    /// The status to answer with.
+    /// The HTTP status of the response.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::Token | Self::ApiKey | Self::NotVouched => StatusCode::UNAUTHORIZED,
+            Self::Token | Self::ApiKey | Self::NotAuthorized => StatusCode::UNAUTHORIZED,
             Self::Unreadable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
-    /// The outcome in one word, for logs.
+    /// The outcome in logs.
     pub fn label(self) -> &'static str {
         match self {
-            Self::Token | Self::ApiKey | Self::NotVouched => "token_rejected",
+            Self::Token | Self::ApiKey | Self::NotAuthorized => "token_rejected",
             Self::Unreadable => "secret_unreadable",
         }
     }
@@ -87,11 +87,11 @@ impl From<Secret> for ReaderAuth {
 }
 
 impl ReaderAuth {
-    /// As the function's environment says: `READERS_AUTH` is `token`, `jwt` or `iam`. A token is in the
-    /// secret that `SECRET_ARN` names, or in the variable `token` and, during a rotation, `previous`.
+    /// Reads the function's environment. `READERS_AUTH` is `token` (default), `jwt` or `iam`. The token is in the secret
+    /// that `SECRET_ARN` names; if that is empty, in the variable `token` and, during a rotation, `previous`.
     ///
     /// # Errors
-    /// If a variable is missing or has a value that it can't have.
+    /// If a variable is missing or invalid.
     pub async fn of_function(
         environment: &FunctionEnvironment,
         token: &'static str,
@@ -109,18 +109,18 @@ impl ReaderAuth {
         }
     }
 
-    /// Whether the request may read, by a bearer token in `Authorization`.
+    /// Accepts a bearer token in `Authorization`.
     ///
     /// # Errors
-    /// If it may not.
+    /// If the request is rejected.
     pub async fn admits(&self, request: &Request) -> Result<(), ReaderRefusal> {
         self.admits_with(request, None).await
     }
 
-    /// The same, where the token may also be in `X-API-KEY`, as Stigg's SDKs and OpenFeature's providers present it.
+    /// Accepts the token also in `X-API-KEY`, which Stigg's SDKs and OpenFeature's providers send.
     ///
     /// # Errors
-    /// If it may not.
+    /// If the request is rejected.
     pub async fn admits_api_key(&self, request: &Request) -> Result<(), ReaderRefusal> {
         self.admits_with(request, request.headers().get(API_KEY).map(HeaderValue::as_bytes)).await
     }
@@ -138,7 +138,7 @@ impl ReaderAuth {
             }
             Self::Gateway(authorizer) => {
                 let accepted_by = request.extensions().get::<Caller>().and_then(|caller| caller.authorizer);
-                if accepted_by == Some(*authorizer) { Ok(()) } else { Err(ReaderRefusal::NotVouched) }
+                if accepted_by == Some(*authorizer) { Ok(()) } else { Err(ReaderRefusal::NotAuthorized) }
             }
         }
     }
@@ -164,19 +164,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_is_needed_where_tokens_are_asked_for() {
+    async fn token_auth_requires_a_valid_token() {
         let auth = ReaderAuth::from(Secret::new("token", Some("previous")).unwrap());
-        let vouched = json!({"jwt": {"claims": {}, "scopes": null}, "iam": {"userArn": "arn"}});
+        let authorized = json!({"jwt": {"claims": {}, "scopes": null}, "iam": {"userArn": "arn"}});
         for authorization in ["Bearer token", "Bearer previous"] {
             assert_eq!(auth.admits(&request(Some(authorization), Value::Null)).await, Ok(()));
         }
         for authorization in [None, Some("Bearer other"), Some("token")] {
-            assert_eq!(auth.admits(&request(authorization, vouched.clone())).await, Err(ReaderRefusal::Token));
+            assert_eq!(auth.admits(&request(authorization, authorized.clone())).await, Err(ReaderRefusal::Token));
         }
     }
 
     #[tokio::test]
-    async fn an_api_key_is_accepted_only_where_it_may_be_presented() {
+    async fn an_api_key_is_accepted_only_by_admits_api_key() {
         let auth = ReaderAuth::from(Secret::new("token", Some("previous")).unwrap());
         for (key, expected) in [("token", Ok(())), ("previous", Ok(())), ("Bearer token", Err(ReaderRefusal::ApiKey))] {
             let mut request = request(None, Value::Null);
@@ -186,12 +186,12 @@ mod tests {
         }
         assert_eq!(auth.admits_api_key(&request(Some("Bearer token"), Value::Null)).await, Ok(()));
         assert_eq!(auth.admits_api_key(&request(None, Value::Null)).await, Err(ReaderRefusal::Token));
-        let vouched = ReaderAuth::Gateway(Authorizer::Jwt);
-        assert_eq!(vouched.admits_api_key(&request(None, Value::Null)).await, Err(ReaderRefusal::NotVouched));
+        let by_gateway = ReaderAuth::Gateway(Authorizer::Jwt);
+        assert_eq!(by_gateway.admits_api_key(&request(None, Value::Null)).await, Err(ReaderRefusal::NotAuthorized));
     }
 
     #[tokio::test]
-    async fn an_authorizer_of_the_right_kind_must_have_vouched() {
+    async fn gateway_auth_requires_the_configured_authorizer() {
         let jwt = json!({"jwt": {"claims": {"sub": "service"}, "scopes": ["replica/check-access"]}});
         let iam = json!({"iam": {"accessKey": "A", "accountId": "0", "callerId": "c", "userArn": "arn", "userId": "u"}});
         for (authorizer, right, wrong) in [(Authorizer::Jwt, &jwt, &iam), (Authorizer::Iam, &iam, &jwt)] {
@@ -199,13 +199,13 @@ mod tests {
             assert_eq!(auth.admits(&request(None, right.clone())).await, Ok(()), "{authorizer:?}");
             for other in [wrong.clone(), json!({"lambda": {"jwt": "x"}}), json!({}), Value::Null] {
                 let refused = auth.admits(&request(Some("Bearer token"), other.clone())).await;
-                assert_eq!(refused, Err(ReaderRefusal::NotVouched), "{authorizer:?}: {other}");
+                assert_eq!(refused, Err(ReaderRefusal::NotAuthorized), "{authorizer:?}: {other}");
             }
         }
     }
 
     #[test]
-    fn what_the_secret_holds_is_read_and_its_values_are_not_repeated() {
+    fn errors_about_the_secret_do_not_contain_its_values() {
         assert!(ReaderToken::of_json(r#"{"token":"t","previousToken":""}"#).unwrap().0.accepts(b"t"));
         for json in ["", "token-in-plain", r#"{"token":""}"#, r#"{"token":null}"#, r#"{"other":"token-in-plain"}"#] {
             let problem = ReaderToken::of_json(json).unwrap_err();

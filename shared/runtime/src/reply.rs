@@ -8,7 +8,7 @@ use lambda_http::{
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-/// An answer in JSON that no cache keeps.
+/// A JSON response with `Cache-Control: no-store`.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     let body = serde_json::to_string(body).unwrap_or_default();
     let mut response = Response::new(Body::Text(body));
@@ -19,11 +19,12 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     response
 }
 
-/// Gives an answer the digest of its body as its ETag, and makes it a 304 without a body if the caller has that already.
+/// Sets the digest of the response's body as its ETag. If the request's `If-None-Match` matches, turns the response into a
+/// 304 without a body.
 pub fn tag(request: &Request, response: &mut Response<Body>) {
     let digest = Sha256::digest(response.body().as_ref());
     let tag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(digest));
-    // The comparison is weak (RFC 9110, 13.1.2).
+    // Weak comparison: RFC 9110, 13.1.2.
     let is_known =
         |header: &str| header.split(',').any(|known| matches!(known.trim(), "*") || known.trim().trim_start_matches("W/") == tag);
     if request.headers().get_all(header::IF_NONE_MATCH).iter().any(|header| header.to_str().is_ok_and(is_known)) {
@@ -36,14 +37,14 @@ pub fn tag(request: &Request, response: &mut Response<Body>) {
     }
 }
 
-/// An answer to another method than the route's: 405, naming the ones it takes.
+/// A 405 response with the allowed methods in `Allow`.
 pub fn method_not_allowed(allowed: &'static str, body: &impl Serialize) -> Response<Body> {
     let mut response = json(StatusCode::METHOD_NOT_ALLOWED, body);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
-/// An answer to a missing or wrong bearer token: 401, naming the scheme.
+/// A 401 response that requests a bearer token.
 pub fn unauthorized(body: &impl Serialize) -> Response<Body> {
     let mut response = json(StatusCode::UNAUTHORIZED, body);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

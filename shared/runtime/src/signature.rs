@@ -1,4 +1,4 @@
-//! Signatures of webhooks in the Standard Webhooks form: HMAC-SHA256 over id, time and raw body.
+//! Webhook signatures of Standard Webhooks: HMAC-SHA256 over id, timestamp and raw body.
 //!
 //! Source: the specification of Standard Webhooks (symmetric signatures, `v1`).
 
@@ -16,37 +16,36 @@ pub const TIMESTAMP_HEADER: &str = "webhook-timestamp";
 /// The header with the signatures, separated by spaces: `v1,<base64>`.
 pub const SIGNATURE_HEADER: &str = "webhook-signature";
 
-/// How far the time of sending may lie from the present, in both directions: what was recorded can't be
-/// sent again later.
+/// Maximum difference between the time of sending and now, in both directions. Prevents replay of recorded messages.
 pub const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// The fewest bytes of a key, as the specification has it.
+/// Minimum length of a key in the specification.
 const MIN_KEY_BYTES: usize = 24;
 
-/// A key that signs and verifies: `whsec_` and base64.
+/// A symmetric key. Its text is `whsec_` and base64.
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
-/// A text is no key. The message does not repeat it.
+/// A text is not a key. The message does not contain the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be whsec_ followed by at least {MIN_KEY_BYTES} bytes in base64")]
 pub struct KeyError;
 
-/// Why a signature is refused. The message is fit for the sender.
+/// Why a message is rejected. The error text is sent to the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// A header is missing, or its value can't be read.
-    #[error("the header {0} is missing or can't be read: a signature is required")]
+    /// A header is missing or invalid.
+    #[error("the header {0} is missing or invalid: a signature is required")]
     Header(&'static str),
-    /// It was not sent just now.
-    #[error("the header {TIMESTAMP_HEADER} lies more than five minutes from now")]
+    /// The time of sending differs from now by more than [`TOLERANCE`].
+    #[error("the time in the header {TIMESTAMP_HEADER} is more than five minutes from now")]
     Time,
-    /// No signature is of a key that is accepted.
-    #[error("no signature in the header {SIGNATURE_HEADER} is of this endpoint's key")]
+    /// No signature matches an accepted key.
+    #[error("no signature in the header {SIGNATURE_HEADER} matches this endpoint's key")]
     Mismatch,
 }
 
-/// The headers of a signed message, as far as they are there.
+/// The headers of a signed message. A missing header is None.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedHeaders<'a> {
     /// `webhook-id`
@@ -58,17 +57,17 @@ pub struct SignedHeaders<'a> {
 }
 
 impl SigningKey {
-    /// Reads a key.
+    /// Parses a key.
     ///
     /// # Errors
-    /// If the text is none.
+    /// If the text is not a key.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let base64 = text.strip_prefix("whsec_").ok_or(KeyError)?;
         let key = BASE64_STANDARD.decode(base64).ok().filter(|key| key.len() >= MIN_KEY_BYTES).ok_or(KeyError)?;
         Hmac::new_from_slice(&key).map(Self).map_err(|_| KeyError)
     }
 
-    /// The signature of a message, as it stands in the header.
+    /// The signature of a message, in the header's format.
     pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         let signature = self.mac(id, &timestamp.to_string(), body).finalize().into_bytes();
         format!("v1,{}", BASE64_STANDARD.encode(signature))
@@ -89,25 +88,24 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The keys that are accepted: the current one, and the previous one during a rotation.
+/// The accepted keys: the current one and, during a rotation, the previous one.
 #[derive(Clone, Debug)]
 pub struct SigningKeys(Vec<SigningKey>);
 
 impl SigningKeys {
-    /// Accepts `current`, and `previous` unless that is absent or empty.
+    /// Accepts `current`, and `previous` unless it is None or empty.
     ///
     /// # Errors
-    /// If one of them is no key.
+    /// If one of them is not a key.
     pub fn new(current: &str, previous: Option<&str>) -> Result<Self, KeyError> {
         let keys = [Some(current), previous.filter(|key| !key.is_empty())];
         keys.into_iter().flatten().map(SigningKey::parse).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Holds the raw body of a message received at `now` against its signatures. Takes the same time
-    /// whichever key or byte differs.
+    /// Verifies the signatures of a message received at `now`, in constant time.
     ///
     /// # Errors
-    /// If none of them is of an accepted key, or the message was not sent just now.
+    /// If no signature matches an accepted key, or the time of sending differs from `now` by more than [`TOLERANCE`].
     pub fn verify(&self, headers: SignedHeaders<'_>, body: &[u8], now: Timestamp) -> Result<(), SignatureError> {
         let id = headers.id.filter(|id| !id.is_empty()).ok_or(SignatureError::Header(ID_HEADER))?;
         let timestamp = headers.timestamp.ok_or(SignatureError::Header(TIMESTAMP_HEADER))?;
@@ -132,7 +130,7 @@ impl SigningKeys {
 mod tests {
     use super::*;
 
-    /// The vector that the libraries of Standard Webhooks publish.
+    /// The test vector of the Standard Webhooks libraries.
     const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
     const TIMESTAMP: &str = "1614265330";
@@ -149,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn the_published_vector_is_signed_and_accepted() {
+    fn the_published_test_vector_is_signed_and_verified() {
         assert_eq!(SigningKey::parse(KEY).unwrap().sign(ID, TIMESTAMP.parse().unwrap(), BODY), SIGNATURE);
         let keys = SigningKeys::new(KEY, None).unwrap();
         assert_eq!(keys.verify(headers(SIGNATURE), BODY, sent()), Ok(()));
     }
 
     #[test]
-    fn one_of_several_signatures_and_either_key_of_a_rotation_do() {
+    fn one_matching_signature_and_either_key_of_a_rotation_suffice() {
         let others = format!("v1,AAAA v1a,{} v2,x {SIGNATURE} v1,", &SIGNATURE[3..]);
         for keys in
             [SigningKeys::new(KEY, Some("")), SigningKeys::new(OTHER_KEY, Some(KEY)), SigningKeys::new(KEY, Some(OTHER_KEY))]
@@ -166,28 +164,28 @@ mod tests {
     }
 
     #[test]
-    fn whatever_differs_is_refused() {
+    fn any_altered_part_is_rejected() {
         let keys = SigningKeys::new(KEY, None).unwrap();
-        let whole = headers(SIGNATURE);
+        let valid = headers(SIGNATURE);
         for (headers, body, expected) in [
-            (whole, &BODY[1..], SignatureError::Mismatch),
-            (SignedHeaders { id: Some("msg_other"), ..whole }, BODY, SignatureError::Mismatch),
-            (SignedHeaders { timestamp: Some("1614265331"), ..whole }, BODY, SignatureError::Mismatch),
+            (valid, &BODY[1..], SignatureError::Mismatch),
+            (SignedHeaders { id: Some("msg_other"), ..valid }, BODY, SignatureError::Mismatch),
+            (SignedHeaders { timestamp: Some("1614265331"), ..valid }, BODY, SignatureError::Mismatch),
             (headers("v1,"), BODY, SignatureError::Mismatch),
             (headers(&SIGNATURE[3..]), BODY, SignatureError::Mismatch),
             (headers(&SIGNATURE.replace("v1,", "v1a,")), BODY, SignatureError::Mismatch),
-            (SignedHeaders { id: None, ..whole }, BODY, SignatureError::Header(ID_HEADER)),
-            (SignedHeaders { timestamp: Some("now"), ..whole }, BODY, SignatureError::Header(TIMESTAMP_HEADER)),
-            (SignedHeaders { timestamp: Some("99999999999999999"), ..whole }, BODY, SignatureError::Header(TIMESTAMP_HEADER)),
-            (SignedHeaders { signature: None, ..whole }, BODY, SignatureError::Header(SIGNATURE_HEADER)),
+            (SignedHeaders { id: None, ..valid }, BODY, SignatureError::Header(ID_HEADER)),
+            (SignedHeaders { timestamp: Some("now"), ..valid }, BODY, SignatureError::Header(TIMESTAMP_HEADER)),
+            (SignedHeaders { timestamp: Some("99999999999999999"), ..valid }, BODY, SignatureError::Header(TIMESTAMP_HEADER)),
+            (SignedHeaders { signature: None, ..valid }, BODY, SignatureError::Header(SIGNATURE_HEADER)),
         ] {
             assert_eq!(keys.verify(headers, body, sent()), Err(expected), "{headers:?}");
         }
-        assert_eq!(SigningKeys::new(OTHER_KEY, None).unwrap().verify(whole, BODY, sent()), Err(SignatureError::Mismatch));
+        assert_eq!(SigningKeys::new(OTHER_KEY, None).unwrap().verify(valid, BODY, sent()), Err(SignatureError::Mismatch));
     }
 
     #[test]
-    fn five_minutes_are_tolerated_in_both_directions_and_no_more() {
+    fn times_up_to_five_minutes_from_now_are_accepted_in_both_directions() {
         let keys = SigningKeys::new(KEY, None).unwrap();
         let at = |seconds| keys.verify(headers(SIGNATURE), BODY, sent() + SignedDuration::from_secs(seconds));
         assert_eq!((at(300), at(-300)), (Ok(()), Ok(())));
@@ -195,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_its_prefix_and_24_bytes_and_is_never_printed() {
+    fn keys_require_the_prefix_and_24_bytes_and_debug_output_is_redacted() {
         for text in ["", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa==", "whsec_?"] {
             assert_eq!(SigningKey::parse(text).err(), Some(KeyError), "{text}");
         }

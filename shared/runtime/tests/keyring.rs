@@ -1,5 +1,4 @@
-//! The secrets of a function, read from Secrets Manager: how often, and what a rotation or an outage
-//! does to those who present them.
+//! A function's secrets from Secrets Manager: number of reads, rotation, and outages.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::{
@@ -25,13 +24,14 @@ impl Secrets for Token {
     }
 }
 
-struct Watched {
+/// A keyring with a fake Secrets Manager and a test clock.
+struct TestKeyring {
     manager: SecretsManager,
     keyring: Keyring<Token>,
     seconds: Arc<AtomicI64>,
 }
 
-impl Watched {
+impl TestKeyring {
     async fn start() -> Self {
         let manager = SecretsManager::start(&json!({"token": "one"})).await.unwrap();
         let seconds = Arc::new(AtomicI64::new(1_000_000));
@@ -41,7 +41,7 @@ impl Watched {
         Self { manager, keyring, seconds }
     }
 
-    fn pass(&self, seconds: i64) {
+    fn advance(&self, seconds: i64) {
         self.seconds.fetch_add(seconds, Ordering::SeqCst);
     }
 
@@ -52,72 +52,72 @@ impl Watched {
 }
 
 #[tokio::test]
-async fn a_secret_is_read_once_in_five_minutes() {
-    let watched = Watched::start().await;
+async fn a_secret_is_read_once_every_five_minutes() {
+    let keyring = TestKeyring::start().await;
     for _ in 0..10 {
-        assert_eq!(watched.accepts("one").await, Ok(true));
+        assert_eq!(keyring.accepts("one").await, Ok(true));
     }
-    watched.pass(299);
-    assert_eq!((watched.accepts("one").await, watched.manager.reads()), (Ok(true), 1));
-    watched.pass(1);
-    assert_eq!((watched.accepts("one").await, watched.manager.reads()), (Ok(true), 2));
+    keyring.advance(299);
+    assert_eq!((keyring.accepts("one").await, keyring.manager.reads()), (Ok(true), 1));
+    keyring.advance(1);
+    assert_eq!((keyring.accepts("one").await, keyring.manager.reads()), (Ok(true), 2));
 }
 
 #[tokio::test]
-async fn a_new_value_is_accepted_half_a_minute_after_the_last_reading() {
-    let watched = Watched::start().await;
-    assert_eq!(watched.accepts("one").await, Ok(true));
-    watched.manager.put(Some(&json!({"token": "two", "previous": "one"})));
-    watched.pass(29);
-    assert_eq!((watched.accepts("two").await, watched.manager.reads()), (Ok(false), 1));
-    watched.pass(1);
-    assert_eq!((watched.accepts("two").await, watched.manager.reads()), (Ok(true), 2));
-    assert_eq!(watched.accepts("one").await, Ok(true));
+async fn a_new_value_is_accepted_30_seconds_after_the_last_read() {
+    let keyring = TestKeyring::start().await;
+    assert_eq!(keyring.accepts("one").await, Ok(true));
+    keyring.manager.put(Some(&json!({"token": "two", "previous": "one"})));
+    keyring.advance(29);
+    assert_eq!((keyring.accepts("two").await, keyring.manager.reads()), (Ok(false), 1));
+    keyring.advance(1);
+    assert_eq!((keyring.accepts("two").await, keyring.manager.reads()), (Ok(true), 2));
+    assert_eq!(keyring.accepts("one").await, Ok(true));
 }
 
 #[tokio::test]
-async fn a_value_that_was_taken_away_is_refused_five_minutes_later() {
-    let watched = Watched::start().await;
-    assert_eq!(watched.accepts("one").await, Ok(true));
-    watched.manager.put(Some(&json!({"token": "two"})));
-    assert_eq!(watched.accepts("one").await, Ok(true));
-    watched.pass(300);
-    assert_eq!(watched.accepts("one").await, Ok(false));
+async fn a_removed_value_is_rejected_after_five_minutes() {
+    let keyring = TestKeyring::start().await;
+    assert_eq!(keyring.accepts("one").await, Ok(true));
+    keyring.manager.put(Some(&json!({"token": "two"})));
+    assert_eq!(keyring.accepts("one").await, Ok(true));
+    keyring.advance(300);
+    assert_eq!(keyring.accepts("one").await, Ok(false));
 }
 
 #[tokio::test]
-async fn strangers_run_up_no_calls() {
-    let watched = Watched::start().await;
+async fn wrong_secrets_cause_at_most_one_read_in_30_seconds() {
+    let keyring = TestKeyring::start().await;
     for second in 0..60 {
         for _ in 0..20 {
-            assert_eq!(watched.accepts("guess").await, Ok(false), "second {second}");
+            assert_eq!(keyring.accepts("guess").await, Ok(false), "second {second}");
         }
-        watched.pass(1);
+        keyring.advance(1);
     }
-    assert_eq!(watched.manager.reads(), 2);
+    assert_eq!(keyring.manager.reads(), 2);
 }
 
 #[tokio::test]
-async fn what_was_read_holds_while_secrets_manager_fails() {
-    let watched = Watched::start().await;
-    assert_eq!(watched.accepts("one").await, Ok(true));
-    watched.manager.put(None);
+async fn cached_secrets_are_used_while_secrets_manager_fails() {
+    let keyring = TestKeyring::start().await;
+    assert_eq!(keyring.accepts("one").await, Ok(true));
+    keyring.manager.put(None);
     for _ in 0..10 {
-        watched.pass(300);
-        assert_eq!((watched.accepts("one").await, watched.accepts("guess").await), (Ok(true), Ok(false)));
+        keyring.advance(300);
+        assert_eq!((keyring.accepts("one").await, keyring.accepts("guess").await), (Ok(true), Ok(false)));
     }
-    watched.manager.put(Some(&json!("not what it should be")));
-    watched.pass(300);
-    assert_eq!(watched.accepts("one").await, Ok(true));
+    keyring.manager.put(Some(&json!("not an object")));
+    keyring.advance(300);
+    assert_eq!(keyring.accepts("one").await, Ok(true));
 }
 
 #[tokio::test]
-async fn nobody_is_let_in_before_the_first_reading_and_it_is_tried_again_soon() {
-    let watched = Watched::start().await;
-    watched.manager.put(None);
-    assert_eq!((watched.accepts("one").await, watched.accepts("one").await), (Err(Unreadable), Err(Unreadable)));
-    assert_eq!(watched.manager.reads(), 1);
-    watched.manager.put(Some(&json!({"token": "one"})));
-    watched.pass(1);
-    assert_eq!((watched.accepts("one").await, watched.manager.reads()), (Ok(true), 2));
+async fn callers_are_rejected_until_the_first_read_succeeds_and_it_is_retried_after_a_second() {
+    let keyring = TestKeyring::start().await;
+    keyring.manager.put(None);
+    assert_eq!((keyring.accepts("one").await, keyring.accepts("one").await), (Err(Unreadable), Err(Unreadable)));
+    assert_eq!(keyring.manager.reads(), 1);
+    keyring.manager.put(Some(&json!({"token": "one"})));
+    keyring.advance(1);
+    assert_eq!((keyring.accepts("one").await, keyring.manager.reads()), (Ok(true), 2));
 }

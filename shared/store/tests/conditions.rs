@@ -1,4 +1,4 @@
-//! The store on the embedded DynamoDB: the cost of events and checks, what deletions leave behind, delayed writes and
+//! The store on the embedded DynamoDB: the cost of events and checks, the remains of deletions, delayed writes, and
 //! interruptions.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -70,41 +70,43 @@ async fn events_cost_the_requests_and_units_that_docs_cost_assumes() {
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let trial_expired = json!({"type": "subscription.trial_expired", "id": "s", "status": "ACTIVE"});
     let expired = json!({"type": "subscription.expired", "id": "s", "status": "ACTIVE", "startDate": "2026-01-01T00:00:00Z"});
-    let mut rows = Vec::new();
+    let mut differences = Vec::new();
     for (what, n, event, expected) in [
-        // an item, and an entry in each of four indexes
+        // The item, and an entry in each of four indexes.
         ("customer.created", 1, customer("created"), (1, 5.0)),
         ("customer.updated", 2, customer("updated"), (1, 1.0)),
-        // the pointer, the customer, the subscription with an entry in each of three indexes
+        // The pointer, the customer, and the subscription with an entry in each of three indexes.
         ("subscription.created", 3, subscription("created", "IN_TRIAL"), (3, 6.0)),
-        // the subscription, the customer
+        // The subscription and the customer.
         ("subscription.updated", 4, subscription("updated", "ACTIVE"), (2, 2.0)),
-        // the list and the embedded customer, in one item
+        // The list and the embedded customer are in one item.
         ("entitlements.updated, 1 feature", 5, list(None, &["f0"]), (1, 1.0)),
         ("entitlements.updated, 50 features", 6, list(None, &many), (1, 2.0)),
-        // an update that fails because there is no item, the item, a read of the customer, the confirmation, the customer
+        // An update that fails because the item is missing, the item, a read of the customer, the removal of the item's
+        // expiry, and the customer.
         ("entitlements.updated, new resource", 7, list(Some("r"), &["f0"]), (5, 5.0)),
         ("entitlements.updated, resource, 1 feature", 8, list(Some("r"), &["f0"]), (2, 3.0)),
         ("measurement.reported", 9, measurement("f0"), (1, 1.0)),
         ("subscription.canceled", 10, subscription("canceled", "CANCELED"), (1, 1.0)),
         ("subscription.trial_expired", 11, trial_expired, (1, 1.0)),
         ("subscription.expired", 12, expired, (1, 1.0)),
-        // two reads and the tombstone with four entries in indexes, the resource, usage, the subscription with three
-        // entries and its pointer
+        // Two reads, the tombstone with four index entries, the resource, usage, the subscription with three index entries,
+        // and its pointer.
         ("customer.deleted", 13, customer("deleted"), (8, 16.0)),
     ] {
-        let spent = cost(store, n, event).await;
-        println!("{what}: {} requests, {} capacity units", spent.0, spent.1);
-        if spent != expected {
-            rows.push(format!("{what}: {spent:?} instead of {expected:?}"));
+        let actual = cost(store, n, event).await;
+        println!("{what}: {} requests, {} capacity units", actual.0, actual.1);
+        if actual != expected {
+            differences.push(format!("{what}: {actual:?} instead of {expected:?}"));
         }
     }
-    assert!(rows.is_empty(), "{rows:#?}");
+    assert!(differences.is_empty(), "{differences:#?}");
 }
 
 #[tokio::test]
-async fn a_check_is_one_request_however_many_entitlements_there_are() {
-    for (count, own, of_resource) in [(5, 1.0, 1.5), (20, 1.0, 1.5), (100, 1.0, 1.5)] {
+async fn a_check_is_one_request_for_any_number_of_entitlements() {
+    let (customer_level, with_resource) = (1.0, 1.5);
+    for count in [5, 20, 100] {
         let embedded = Embedded::in_memory().await.unwrap();
         applied(&embedded.store, 1, customer("created")).await;
         let features: Vec<String> = (0..count).map(|n| format!("f{n}")).collect();
@@ -112,14 +114,14 @@ async fn a_check_is_one_request_however_many_entitlements_there_are() {
         applied(&embedded.store, 2, list(None, &features)).await;
         applied(&embedded.store, 2, list(Some("r"), &features)).await;
         applied(&embedded.store, 3, measurement("f0")).await;
-        for (resource, capacity) in [(None, own), (Some("r"), of_resource)] {
+        for (resource, max_capacity) in [(None, customer_level), (Some("r"), with_resource)] {
             let store = embedded.store.with_cost_tracking();
             let view = store.access_view(&check("f0", resource)).await.unwrap();
             assert!(view.entitlement.is_some());
-            let spent = store.cost();
-            assert_eq!(spent.requests, 1);
-            assert!(spent.capacity <= capacity, "{count} entitlements: {spent:?}");
-            // So is a check that is denied.
+            let cost = store.cost();
+            assert_eq!(cost.requests, 1);
+            assert!(cost.capacity <= max_capacity, "{count} entitlements: {cost:?}");
+            // A denied check is one request too.
             let store = embedded.store.with_cost_tracking();
             assert_eq!(store.access_view(&check("absent", resource)).await.unwrap().entitlement, None);
             assert_eq!(store.cost().requests, 1);
@@ -127,7 +129,7 @@ async fn a_check_is_one_request_however_many_entitlements_there_are() {
     }
 }
 
-/// By construction: a list is one register in one item, written by one request.
+/// A list is one register in one item, written by one request.
 #[tokio::test]
 async fn readers_never_see_a_part_of_a_list() {
     let embedded = Embedded::in_memory().await.unwrap();
@@ -138,25 +140,25 @@ async fn readers_never_see_a_part_of_a_list() {
     applied(&embedded.store, 2, list(None, &old)).await;
     let reader = embedded.store.clone();
     let (old_list, new_list) = (old.join(","), new.join(","));
-    let seen = tokio::spawn(async move {
-        let mut seen = Vec::new();
-        while seen.last() != Some(&new_list) && seen.len() < 10_000 {
+    let reads = tokio::spawn(async move {
+        let mut reads = Vec::new();
+        while reads.last() != Some(&new_list) && reads.len() < 10_000 {
             let row = reader.customers(&[id("c")], Projection::Entitlements).await.unwrap().pop().unwrap();
             let list = row.scope.visible_list(None).unwrap();
-            seen.push(list.value.iter().map(|(feature, _)| feature).collect::<Vec<_>>().join(","));
+            reads.push(list.value.iter().map(|(feature, _)| feature).collect::<Vec<_>>().join(","));
         }
-        seen
+        reads
     });
     applied(&embedded.store, 3, list(None, &new)).await;
-    let mut seen = seen.await.unwrap();
-    seen.dedup();
-    assert!(seen == [old_list, new.join(",")] || seen == [new.join(",")], "{} lists", seen.len());
-    let requests = proxied(&embedded, 0).await;
-    assert!(write(&requests.store, 4, list(None, &old)).await.is_err());
+    let mut reads = reads.await.unwrap();
+    reads.dedup();
+    assert!(reads == [old_list, new.join(",")] || reads == [new.join(",")], "{} lists", reads.len());
+    let unavailable = proxied(&embedded, 0).await;
+    assert!(write(&unavailable.store, 4, list(None, &old)).await.is_err());
     assert_eq!(embedded.store.access_view(&check("f250", None)).await.unwrap().list, Some(200));
 }
 
-/// The capacity of the frequent requests depends on these items' size. The list and usage have their documented length.
+/// The capacity of frequent requests depends on the size of these items. The list and the usage have Stigg's documented form.
 #[tokio::test]
 async fn hot_items_keep_their_byte_budgets() {
     let embedded = Embedded::in_memory().await.unwrap();
@@ -251,7 +253,7 @@ async fn late_events_from_before_a_deletion_leave_only_tombstones() {
 
 /// The deletion is interrupted after the tombstone. Then the subscription's event and the deletion are delivered again.
 #[tokio::test]
-async fn a_redelivered_event_keeps_the_pointer_of_a_subscription_that_is_not_swept_yet() {
+async fn a_redelivered_event_keeps_the_pointer_of_an_unswept_subscription() {
     let embedded = Embedded::in_memory().await.unwrap();
     let store = &embedded.store;
     applied(store, 1, customer("created")).await;
@@ -308,7 +310,7 @@ async fn delayed_writes_do_not_resurrect_anything_after_a_deletion() {
         resource_measurement,
     ];
     let late = events.iter().flat_map(|event| (0..6).map(move |held| delayed_write(event.clone(), held)));
-    // Each has a DynamoDB of its own: all at once they would run into the client's timeouts.
+    // Each has its own DynamoDB. With more than six at once, the client times out.
     let writes: usize = stream::iter(late).buffer_unordered(6).collect::<Vec<_>>().await.into_iter().sum();
     println!("{writes} delayed writes");
     assert!(writes > 12);
@@ -356,10 +358,10 @@ async fn a_delayed_removal_does_not_remove_a_newer_waiting_mark() {
     let proxied = proxied(&embedded, usize::MAX).await;
     let is_held = Arc::new(AtomicBool::new(false));
     let held = is_held.clone();
-    proxied.proxy.fail(move |operation, asked| {
+    proxied.proxy.fail(move |operation, request| {
         let is_removal = operation == "UpdateItem"
-            && asked["UpdateExpression"].to_string().contains("REMOVE")
-            && asked["ExpressionAttributeNames"].to_string().contains("\"waiting\"");
+            && request["UpdateExpression"].to_string().contains("REMOVE")
+            && request["ExpressionAttributeNames"].to_string().contains("\"waiting\"");
         held.fetch_or(is_removal, Ordering::SeqCst);
         is_removal.then_some(Fault::Late(Duration::from_millis(1_000)))
     });
@@ -380,7 +382,7 @@ async fn a_delayed_removal_does_not_remove_a_newer_waiting_mark() {
 
 /// Each event is interrupted after any number of requests.
 #[tokio::test]
-async fn a_redelivery_completes_an_event_that_was_interrupted_at_any_request() {
+async fn a_redelivery_completes_an_event_interrupted_at_any_request() {
     let history = [
         (1, customer("created")),
         (2, subscription("created", "ACTIVE")),
@@ -466,36 +468,36 @@ async fn empty_and_too_long_emails_are_not_index_keys_and_do_not_fail_the_event(
     assert_eq!(day(1).time(), at(1));
 }
 
-/// The deletion of a subscription that Stigg does not know, cut off after any number of requests.
+/// Deletes a subscription that Stigg does not know. The first attempt is interrupted after any number of requests.
 #[tokio::test]
-async fn a_subscriptions_deletion_is_completed_by_the_same_again_and_loses_against_newer_events() {
-    for passes in 0..5 {
+async fn a_repeated_deletion_of_a_subscription_completes_it_and_newer_events_win() {
+    for successes in 0..5 {
         let embedded = Embedded::in_memory().await.unwrap();
         let store = &embedded.store;
         applied(store, 1, customer("created")).await;
         applied(store, 2, subscription("created", "ACTIVE")).await;
         let (subscription_id, customer_id) = (id("s"), id("c"));
         let delete = async |store: &Store| store.delete_subscription(&subscription_id, &customer_id, &day(5), at(5)).await;
-        let held = async || store.stored_customer(&customer_id).await.unwrap().unwrap().subscriptions;
+        let stored = async || store.stored_customer(&customer_id).await.unwrap().unwrap().subscriptions;
 
-        let _ = delete(&proxied(&embedded, passes).await.store).await;
+        let _ = delete(&proxied(&embedded, successes).await.store).await;
         let _ = delete(store).await.unwrap();
-        assert_eq!(held().await.len(), 0, "after {passes} requests");
+        assert_eq!(stored().await.len(), 0, "after {successes} requests");
         assert_eq!(write(store, 4, subscription("canceled", "CANCELED")).await.unwrap(), Outcome::Stale);
         assert_eq!(write(store, 4, json!({"type": "subscription.expired", "id": "s"})).await.unwrap(), Outcome::Stale);
-        assert_eq!(held().await.len(), 0, "a late event leaves nothing");
+        assert_eq!(stored().await.len(), 0, "a late event is stored");
         applied(store, 6, subscription("updated", "ACTIVE")).await;
-        assert!(matches!(&held().await[..], [held] if held.is_listed));
+        assert!(matches!(&stored().await[..], [subscription] if subscription.is_listed));
         assert_eq!(delete(store).await.unwrap(), Outcome::Stale);
-        assert!(matches!(&held().await[..], [held] if held.is_listed), "what is newer stays");
+        assert!(matches!(&stored().await[..], [subscription] if subscription.is_listed), "a newer event is deleted");
         let other = id("other");
         assert_eq!(store.delete_subscription(&subscription_id, &other, &day(7), at(7)).await.unwrap(), Outcome::Stale);
-        assert!(matches!(&held().await[..], [held] if held.is_listed), "it is another customer's");
+        assert!(matches!(&stored().await[..], [subscription] if subscription.is_listed), "another customer's is deleted");
     }
 }
 
 #[tokio::test]
-async fn the_first_environment_stays_until_it_is_replaced_and_no_customer_shares_its_item() {
+async fn the_first_environment_is_kept_until_it_is_replaced_and_no_customer_shares_its_item() {
     let embedded = Embedded::in_memory().await.unwrap();
     let store = &embedded.store;
     let (first, second) = (id("first"), id("second"));
@@ -511,7 +513,7 @@ async fn the_first_environment_stays_until_it_is_replaced_and_no_customer_shares
     store.replace_environment_id(None).await.unwrap();
     assert_eq!(store.environment().await.unwrap(), Environment { environment_id: None, witnesses: Some(witnesses) });
     assert!(Id::try_from("\0").is_err());
-    // A customer with the item's name as its id is one like any other.
+    // A customer may have the item's name as its id.
     applied(store, 1, json!({"type": "customer.created", "id": "ENVIRONMENT"})).await;
     assert_eq!(store.remember_environment_id(&first).await.unwrap(), first);
 }

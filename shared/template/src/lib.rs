@@ -1,4 +1,4 @@
-//! What is deployed, as data: template.yaml and its tables, the sample events, and the defaults of the local stack.
+//! The SAM template and its tables, the sample events, and the local stack's defaults, compiled into the programs.
 
 pub mod local;
 pub mod sample;
@@ -9,35 +9,35 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use yaml_serde::Value;
 
-/// The template that `sam deploy` deploys, as it was when this program was built.
+/// template.yaml at build time.
 pub const TEMPLATE: &str = include_str!("../../../template.yaml");
 
-/// A template's resources, by their logical ids.
+/// The resources of a CloudFormation template.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Template {
     resources: BTreeMap<String, Resource>,
 }
 
-/// A resource, with its intrinsic functions as they are written.
+/// A resource. Intrinsic functions are not evaluated.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Resource {
+struct Resource {
     r#type: String,
     #[serde(default)]
     properties: Value,
 }
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// If it is no template.
+    /// If the text is not a template.
     pub fn read(text: &str) -> Result<Self, yaml_serde::Error> {
         yaml_serde::from_str(text)
     }
 
-    /// The resources of a type, with their properties.
+    /// The logical ids and properties of all resources of a type.
     pub fn of_type(&self, kind: &str) -> impl Iterator<Item = (&str, &Value)> {
         let resources = self.resources.iter().filter(move |(_, resource)| resource.r#type == kind);
         resources.map(|(name, resource)| (name.as_str(), &resource.properties))

@@ -1,20 +1,20 @@
-//! The defaults of the local stack, by which the commands find it and are let in.
+//! The local stack's defaults, shared with the commands that connect to it.
 
 use url::Url;
 
-/// What events present in the header `Stigg-Webhooks-Secret`.
+/// The value of the header `Stigg-Webhooks-Secret`.
 pub const WEBHOOK_SECRET: &str = "local-secret";
 
-/// The token of all readers.
+/// The bearer token of all readers.
 pub const API_TOKEN: &str = "local-token";
 
-/// What the tables' names begin with; events/env.json has the same.
+/// Prefix of the tables' names. events/env.json has the same.
 pub const TABLE_PREFIX: &str = "byos-";
 
-/// The response header that tells the commands where the local stack's DynamoDB is.
+/// The response header with the endpoint of the local stack's DynamoDB.
 pub const DYNAMODB_HEADER: &str = "byos-dynamodb";
 
-/// Whether an address is one of this machine's.
+/// Whether a URL's host is this machine.
 pub fn is_local(address: &str) -> bool {
     Url::parse(address).ok().and_then(|url| url.host_str().map(is_local_host)).unwrap_or(false)
 }
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_local() {
+    fn only_loopback_hosts_are_local() {
         for local in ["http://127.0.0.1:8000", "http://localhost", "http://[::1]:1", "http://127.9.9.9/x"] {
             assert!(is_local(local), "{local}");
         }

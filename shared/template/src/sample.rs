@@ -1,13 +1,13 @@
-//! The events of events/: one coherent story for trying the replica, and for the tests.
+//! The sample events in events/, for the local stack and the tests.
 
 use include_dir::{Dir, include_dir};
 use serde_json::Value;
 
-/// The folder, as it was when this program was built.
+/// The folder at build time.
 static EVENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../events");
 
-/// The API Gateway events of a route (`webhook`, `check-access` or `graphql`) with their files' names,
-/// in the order of these, which tells the story.
+/// The API Gateway events of a route (`webhook`, `check-access` or `graphql`) with their file names, sorted by name. The
+/// webhook's events must be delivered in this order.
 pub fn events(route: &str) -> Vec<(String, Value)> {
     let files = EVENTS.get_dir(route).into_iter().flat_map(Dir::files);
     let mut events: Vec<(String, Value)> = files

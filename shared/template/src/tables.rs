@@ -1,4 +1,4 @@
-//! The tables, created from template.yaml itself, so that local and deployed can't drift.
+//! Creates the tables that template.yaml defines, so the local stack has the same tables as a deployed one.
 
 mod described;
 
@@ -20,18 +20,18 @@ use crate::{TEMPLATE, Template, local::TABLE_PREFIX};
 /// The tables could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum TablesError {
-    /// The template is not what this program expects.
+    /// The template could not be parsed.
     #[error("template.yaml: {0}")]
     Template(#[from] yaml_serde::Error),
-    /// The template has no such table.
+    /// The template does not define the table.
     #[error("template.yaml has no table {0}")]
     Missing(&'static str),
-    /// DynamoDB did not take a table.
+    /// DynamoDB rejected the table, or did not respond.
     #[error("the table {table} could not be created: {reason}")]
     Create {
-        /// Its name.
+        /// The table's name.
         table: String,
-        /// What DynamoDB says.
+        /// DynamoDB's error.
         reason: String,
     },
 }
@@ -82,28 +82,28 @@ struct TimeToLive {
     enabled: bool,
 }
 
-/// The tables of a template, by their logical ids.
+/// The tables of a template, by logical id.
 ///
 /// # Errors
-/// If it is no template, or a table is not written in plain values.
+/// If the text is not a template, or a table's definition uses intrinsic functions.
 pub fn read(template: &str) -> Result<BTreeMap<String, Table>, TablesError> {
     let template = Template::read(template)?;
     let tables = template.of_type("AWS::DynamoDB::Table");
     tables.map(|(name, properties)| Ok((name.to_owned(), yaml_serde::from_value(properties.clone())?))).collect()
 }
 
-/// What the tables are called locally.
+/// The names of the local stack's tables.
 pub fn local_names() -> Tables {
     names(TABLE_PREFIX)
 }
 
-/// What they are called with another prefix.
+/// Table names with this prefix.
 pub fn names(prefix: &str) -> Tables {
     let name = |table: &str| format!("{prefix}{table}");
     Tables { customers: name("customers"), subscriptions: name("subscriptions"), receipts: name("receipts") }
 }
 
-/// Creates the template's tables where they are not there yet.
+/// Creates the template's tables, except those that exist.
 ///
 /// # Errors
 /// See [`TablesError`].

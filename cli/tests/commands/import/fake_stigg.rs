@@ -1,4 +1,4 @@
-//! A fake of Stigg's API: answers in the documented shapes, over HTTP.
+//! A fake of Stigg's API over HTTP, with the documented response formats.
 
 use std::{
     collections::HashMap,
@@ -10,10 +10,10 @@ use byos::stigg::Options;
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::any};
 
-/// A request, taken apart.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedRequest {
-    /// The parts of its path, decoded.
+    /// The decoded segments of the path.
     pub(crate) path: Vec<String>,
     pub(crate) query: HashMap<String, String>,
     pub(crate) key: String,
@@ -21,11 +21,7 @@ pub(crate) struct RecordedRequest {
 
 impl RecordedRequest {
     fn of(request: &Request) -> Self {
-        // What `Url` keeps encoded is decoded as a query would be, `+` apart, which a path does not encode.
-        let decode = |part: &str| {
-            let decoded: Vec<_> = url_decode(part);
-            String::from_utf8(decoded).unwrap()
-        };
+        let decode = |segment: &str| String::from_utf8(percent_decode(segment)).unwrap();
         Self {
             path: request.url.path_segments().unwrap().map(decode).collect(),
             query: request.url.query_pairs().into_owned().collect(),
@@ -38,8 +34,9 @@ impl RecordedRequest {
     }
 }
 
-fn url_decode(part: &str) -> Vec<u8> {
-    let mut bytes = part.bytes();
+/// Unlike in a query, `+` is a plus in a path.
+fn percent_decode(segment: &str) -> Vec<u8> {
+    let mut bytes = segment.bytes();
     let mut decoded = Vec::new();
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
@@ -67,7 +64,6 @@ impl Respond for Responder {
     }
 }
 
-/// The server.
 pub(crate) struct FakeStigg {
     pub(crate) server: MockServer,
     requests: Arc<Mutex<Vec<RecordedRequest>>>,
@@ -82,12 +78,12 @@ impl FakeStigg {
         Self { server, requests }
     }
 
-    /// What was asked so far.
+    /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// The options to read it with: no limit, and short waits.
+    /// Client options with no rate limit and a short back-off.
     pub(crate) fn options(&self) -> Options {
         let url: reqwest::Url = self.server.uri().parse().unwrap();
         Options {
@@ -102,28 +98,27 @@ impl FakeStigg {
     }
 }
 
-/// Which of the documented forms pages have.
+/// The documented formats of pages.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Form {
+pub(crate) enum PageFormat {
     Pagination,
     HasMore,
     CursorInRecords,
 }
 
-/// What Stigg has.
+/// Stigg's records.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Data {
     pub(crate) customers: Vec<Value>,
     pub(crate) subscriptions: Vec<Value>,
     pub(crate) plans: Vec<Value>,
-    /// By customer and resource; a customer without one has an empty state.
+    /// By customer and resource. A customer without an entry has an empty state.
     pub(crate) states: HashMap<(String, Option<String>), Value>,
 }
 
 impl Data {
-    /// Answers as Stigg would.
-    pub(crate) fn answer(&self, request: &RecordedRequest, form: Form, page_size: usize) -> ResponseTemplate {
-        // A clock far ahead, so that what is read is dated to the millisecond by this machine's.
+    pub(crate) fn answer(&self, request: &RecordedRequest, format: PageFormat, page_size: usize) -> ResponseTemplate {
+        // A `Date` far ahead. Then the client dates records by its own clock, to the millisecond.
         let dated = |status: u16| ResponseTemplate::new(status).insert_header("date", "Fri, 01 Jan 2100 00:00:00 GMT");
         let ok = |body: Value| dated(200).set_body_json(body);
         let one = |records: &[Value], id: &str| match records.iter().find(|record| record["id"] == id) {
@@ -131,44 +126,44 @@ impl Data {
             None => dated(404).set_body_json(json!({"message": "not found"})),
         };
         match request.path()[..] {
-            ["api", "v1", "customers"] => ok(page(&self.customers, request, form, page_size)),
+            ["api", "v1", "customers"] => ok(page(&self.customers, request, format, page_size)),
             ["api", "v1", "customers", id] => one(&self.customers, id),
             ["api", "v1", "subscriptions"] => {
-                let wanted = request.query.get("customerId");
+                let customer_id = request.query.get("customerId");
                 let records: Vec<Value> = self
                     .subscriptions
                     .iter()
-                    .filter(|record| wanted.is_none_or(|wanted| record["customerId"] == **wanted))
+                    .filter(|record| customer_id.is_none_or(|customer_id| record["customerId"] == **customer_id))
                     .cloned()
                     .collect();
-                ok(page(&records, request, form, page_size))
+                ok(page(&records, request, format, page_size))
             }
             ["api", "v1", "subscriptions", id] => one(&self.subscriptions, id),
             ["api", "v1", "plans", id] => one(&self.plans, id),
             ["v1", "c", customer, "entitlements-state.json"] => {
                 let scope = (customer.to_owned(), request.query.get("resourceId").cloned());
                 match self.states.get(&scope) {
-                    Some(said) => ok(said.clone()),
+                    Some(state) => ok(state.clone()),
                     None if scope.1.is_none() && self.customers.iter().any(|record| record["id"] == customer) => {
-                        let mut none = state(Vec::new(), Vec::new());
-                        none["accessDeniedReason"] = "NoActiveSubscription".into();
-                        ok(none)
+                        let mut empty = state(Vec::new(), Vec::new());
+                        empty["accessDeniedReason"] = "NoActiveSubscription".into();
+                        ok(empty)
                     }
                     None => dated(404),
                 }
             }
-            _ => panic!("no such endpoint: {request:?}"),
+            _ => panic!("unknown endpoint: {request:?}"),
         }
     }
 }
 
-fn page(records: &[Value], request: &RecordedRequest, form: Form, size: usize) -> Value {
-    let parameter = match form {
-        Form::Pagination => "after",
-        Form::HasMore | Form::CursorInRecords => "starting_after",
+fn page(records: &[Value], request: &RecordedRequest, format: PageFormat, size: usize) -> Value {
+    let parameter = match format {
+        PageFormat::Pagination => "after",
+        PageFormat::HasMore | PageFormat::CursorInRecords => "starting_after",
     };
     assert!(request.query.keys().all(|name| [parameter, "limit", "customerId"].contains(&name.as_str())), "{request:?}");
-    // a cursor that nobody can guess; it holds its place when records come and go
+    // The prefix ensures that clients use the cursor as returned. The cursor stays valid if records are added or removed.
     let start = request.query.get(parameter).map_or(0, |cursor| {
         let last = cursor.strip_prefix("cursor=/+").unwrap();
         match records.iter().position(|record| record["id"] == last) {
@@ -180,10 +175,10 @@ fn page(records: &[Value], request: &RecordedRequest, form: Form, size: usize) -
     let cursor_at = |record: &Value| format!("cursor=/+{}", record["id"].as_str().unwrap_or_default());
     let cursor = (end < records.len()).then(|| cursor_at(&records[end - 1]));
     let mut data = records[start..end].to_vec();
-    match form {
-        Form::Pagination => json!({"data": data, "pagination": {"next": cursor, "prev": null}}),
-        Form::HasMore => json!({"data": data, "has_more": cursor.is_some(), "next_cursor": cursor}),
-        Form::CursorInRecords => {
+    match format {
+        PageFormat::Pagination => json!({"data": data, "pagination": {"next": cursor, "prev": null}}),
+        PageFormat::HasMore => json!({"data": data, "has_more": cursor.is_some(), "next_cursor": cursor}),
+        PageFormat::CursorInRecords => {
             for record in &mut data {
                 record["cursor_id"] = cursor_at(record).into();
             }
@@ -207,14 +202,14 @@ pub(crate) fn subscription(id: &str, customer_id: &str) -> Value {
            "paymentCollection": "NOT_REQUIRED", "addons": [{"id": "addon-a", "quantity": 2}], "metadata": {}})
 }
 
-/// A state with one entitlement and one wallet, which Stigg's own models accept: cli/audit/models.py.
-fn documented() -> Value {
+/// A state with one entitlement and one wallet. cli/audit/models.py validates it with Stigg's own models.
+fn documented_state() -> Value {
     serde_json::from_str(include_str!("state.json")).unwrap()
 }
 
 /// A state with these entitlements and wallets.
 pub(crate) fn state(entitlements: Vec<Value>, wallets: Vec<Value>) -> Value {
-    let mut state = documented();
+    let mut state = documented_state();
     let mut both = entitlements.clone();
     both.iter_mut().for_each(|entitlement| entitlement["__typename"] = "FeatureEntitlement".into());
     both.extend(wallets);
@@ -222,15 +217,14 @@ pub(crate) fn state(entitlements: Vec<Value>, wallets: Vec<Value>) -> Value {
     state
 }
 
-/// An entitlement of a state.
 pub(crate) fn entitlement(feature: &str, limit: u32, usage: u32) -> Value {
-    let mut entitlement = documented()["entitlements"][0].take();
+    let mut entitlement = documented_state()["entitlements"][0].take();
     (entitlement["usageLimit"], entitlement["currentUsage"]) = (limit.into(), usage.into());
     (entitlement["feature"]["refId"], entitlement["feature"]["displayName"]) = (feature.into(), feature.into());
     entitlement
 }
 
-/// An entitlement that is paid with these credits.
+/// An entitlement that consumes credits of this currency.
 pub(crate) fn paid_with(currency: &str, feature: &str) -> Value {
     let mut entitlement = entitlement(feature, 0, 0);
     entitlement["usageLimit"] = Value::Null;
@@ -238,15 +232,15 @@ pub(crate) fn paid_with(currency: &str, feature: &str) -> Value {
     entitlement
 }
 
-/// A customer's credits.
+/// A customer's credits of a currency.
 pub(crate) fn wallet(currency: &str, granted: u32, used: u32) -> Value {
-    let mut wallet = documented()["entitlementsV2"][0].take();
+    let mut wallet = documented_state()["entitlementsV2"][0].take();
     (wallet["usageLimit"], wallet["currentUsage"]) = (granted.into(), used.into());
     wallet["currency"]["currencyId"] = currency.into();
     wallet
 }
 
-/// So many customers with a subscription and two entitlements each.
+/// `count` customers with a subscription and two entitlements each.
 pub(crate) fn data(count: usize) -> Data {
     let ids: Vec<String> = (0..count).map(|n| format!("customer/{n:04}")).collect();
     let state = state(vec![entitlement("seats", 5, 2), entitlement("calls", 100, 100)], Vec::new());

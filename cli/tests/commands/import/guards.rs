@@ -1,4 +1,4 @@
-//! What keeps `byos import` and `byos reconcile --fix` from writing with another environment's key, through the binary.
+//! The guards of `byos import` and `byos reconcile --fix` against another environment's API key and against mass deletions.
 
 use domain::{
     access::{AccessRequest, decide},
@@ -9,9 +9,9 @@ use runtime::clock::Clock;
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
-use super::fake_stigg::{Data, FakeStigg, Form, customer, data, entitlement, state, subscription};
+use super::fake_stigg::{Data, FakeStigg, PageFormat, customer, data, entitlement, state, subscription};
 
-/// A replica and the folder that commands run in.
+/// A replica, and the working folder of the commands.
 struct Replica {
     embedded: Embedded,
     folder: tempfile::TempDir,
@@ -35,8 +35,7 @@ impl Output {
 }
 
 impl Replica {
-    /// One that holds what this import brought.
-    async fn of(data: &Data) -> Self {
+    async fn with_imported(data: &Data) -> Self {
         let replica = Self { embedded: Embedded::in_memory().await.unwrap(), folder: tempfile::tempdir().unwrap() };
         let output = replica.byos(&serve(data).await, &["import"]).await;
         assert_eq!(output.code, 0, "{output:?}");
@@ -76,14 +75,14 @@ impl Replica {
         decide(&view, &request, Clock::system().now()).has_access()
     }
 
-    /// The same without what is remembered of the environment.
+    /// [`Self::everything`] without the stored environment.
     async fn data(&self) -> Vec<String> {
         let mut items = self.everything().await;
         items.retain(|item| !item.contains(r#"S("ENVIRONMENT")"#));
         items
     }
 
-    /// Every item of every table, to tell whether a command wrote anything.
+    /// All items of all tables, to detect writes.
     async fn everything(&self) -> Vec<String> {
         let tables = self.embedded.store.tables();
         let mut items = Vec::new();
@@ -101,16 +100,16 @@ impl Replica {
 
 async fn serve(data: &Data) -> FakeStigg {
     let data = data.clone();
-    FakeStigg::start(move |request| data.answer(request, Form::Pagination, 10)).await
+    FakeStigg::start(move |request| data.answer(request, PageFormat::Pagination, 10)).await
 }
 
-/// What every customer is entitled to in the other environment.
+/// A customer's entitlements in the other environment: higher limits.
 fn generous() -> Value {
     state(vec![entitlement("seats", 5_000, 0), entitlement("calls", 5_000, 0)], Vec::new())
 }
 
-/// Another environment with the same ids: some of them archived there, everybody else entitled to more.
-fn elsewhere(count: usize, archived: usize) -> Data {
+/// Another environment with the same ids, some archived customers, and higher limits.
+fn other_environment(count: usize, archived: usize) -> Data {
     let mut other = data(count);
     for record in &mut other.customers {
         record["createdAt"] = "2025-06-01T12:00:00.000Z".into();
@@ -118,11 +117,11 @@ fn elsewhere(count: usize, archived: usize) -> Data {
     for record in &mut other.customers[..archived] {
         record["archivedAt"] = "2026-02-01T00:00:00.000Z".into();
     }
-    other.states.values_mut().for_each(|held| *held = generous());
+    other.states.values_mut().for_each(|state| *state = generous());
     other
 }
 
-/// The same environment, in which so many customers were archived and one was renamed.
+/// The same environment after customers were archived and one was renamed.
 fn archived(count: usize, archived: usize) -> Data {
     let mut data = data(count);
     for record in &mut data.customers[..archived] {
@@ -133,10 +132,10 @@ fn archived(count: usize, archived: usize) -> Data {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_of_an_environment_with_the_same_ids_writes_nothing() {
-    let replica = Replica::of(&data(40)).await;
+async fn another_environments_key_with_the_same_ids_writes_nothing() {
+    let replica = Replica::with_imported(&data(40)).await;
     let before = replica.everything().await;
-    let api = serve(&elsewhere(40, 30)).await;
+    let api = serve(&other_environment(40, 30)).await;
     for arguments in
         [&["reconcile", "--fix"][..], &["reconcile", "--fix", "--customer", "customer/0035"], &["reconcile"], &["import"]]
     {
@@ -145,21 +144,21 @@ async fn a_key_of_an_environment_with_the_same_ids_writes_nothing() {
         assert_eq!(output.code, 1, "{arguments:?}: {output:?}");
         assert!(output.err.contains("another environment") && output.err.contains("--accept-environment"), "{output:?}");
     }
-    // Whoever means it can do it, within the other guard.
+    // --accept-environment overrides this guard, but not the guard against mass deletions.
     let output = replica.byos(&api, &["reconcile", "--fix", "--accept-environment"]).await;
     assert_eq!((output.code, &output.summary()["mended"]), (3, &json!(0)), "{output:?}");
     assert!(output.err.contains("--max-deletions 30"), "{output:?}");
     let output = replica.byos(&api, &["reconcile", "--fix", "--accept-environment", "--max-deletions", "30"]).await;
     assert_eq!(output.code, 0, "{output:?}");
     assert!(!replica.has_access(0, "seats").await && replica.has_access(39, "calls").await);
-    // From now on that is the replica's environment.
+    // Then the replica belongs to that environment.
     assert_eq!(replica.byos(&api, &["reconcile"]).await.code, 0);
     assert_eq!(replica.byos(&serve(&data(40)).await, &["reconcile"]).await.code, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deletions_beyond_the_share_block_every_write_of_a_reconciliation() {
-    let replica = Replica::of(&data(40)).await;
+async fn reconcile_writes_nothing_if_deletions_exceed_the_share() {
+    let replica = Replica::with_imported(&data(40)).await;
     let before = replica.everything().await;
     // 5 % of 40 are 2.
     let api = serve(&archived(40, 3)).await;
@@ -174,15 +173,15 @@ async fn deletions_beyond_the_share_block_every_write_of_a_reconciliation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_few_deletions_are_written_however_small_the_replica_is() {
-    let replica = Replica::of(&data(4)).await;
+async fn a_few_deletions_are_written_even_in_a_small_replica() {
+    let replica = Replica::with_imported(&data(4)).await;
     let output = replica.byos(&serve(&archived(4, 2)).await, &["reconcile", "--fix"]).await;
     assert_eq!((output.code, &output.summary()["mended"]), (0, &json!(3)), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_that_would_lose_many_customers_writes_nothing() {
-    let replica = Replica::of(&data(40)).await;
+async fn an_import_that_would_delete_many_customers_writes_nothing() {
+    let replica = Replica::with_imported(&data(40)).await;
     let api = serve(&archived(40, 3)).await;
     let before = replica.everything().await;
     let output = replica.byos(&api, &["import"]).await;
@@ -195,10 +194,10 @@ async fn an_import_that_would_lose_many_customers_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_only_events_filled_is_guarded_by_the_share_alone() {
+async fn a_replica_that_was_never_imported_is_protected_by_the_share() {
     let replica = Replica { embedded: Embedded::in_memory().await.unwrap(), folder: tempfile::tempdir().unwrap() };
     for n in 0..4 {
-        hear(
+        apply_event(
             &replica,
             &json!({"type": "customer.created", "id": format!("customer/{n:04}"), "timestamp": "2026-01-01T00:00:00Z"}),
         )
@@ -214,9 +213,9 @@ async fn a_replica_that_only_events_filled_is_guarded_by_the_share_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_404_deletes_no_customer_unless_another_known_id_was_found() {
-    let replica = Replica::of(&data(2)).await;
+    let replica = Replica::with_imported(&data(2)).await;
     let before = replica.everything().await;
-    // Pages are empty and every record is a 404, as behind a wrong address.
+    // Pages are empty and every record is a 404, as with a wrong address.
     let empty = serve(&Data::default()).await;
     for arguments in [
         &["reconcile", "--fix", "--accept-environment"][..],
@@ -227,7 +226,7 @@ async fn a_404_deletes_no_customer_unless_another_known_id_was_found() {
         assert!(output.out.contains("404"), "{output:?}");
         assert_eq!(replica.everything().await, before, "{output:?}");
     }
-    // With one that is known the other one's 404 counts.
+    // If one known customer is found, the other one's 404 counts.
     let mut one = data(2);
     one.customers.remove(0);
     let output = replica.byos(&serve(&one).await, &["reconcile", "--fix", "--customer", "customer/0000"]).await;
@@ -238,28 +237,28 @@ async fn a_404_deletes_no_customer_unless_another_known_id_was_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_that_stigg_does_not_know_gets_a_tombstone() {
     let mut all = data(3);
-    let replica = Replica::of(&all).await;
+    let replica = Replica::with_imported(&all).await;
     all.subscriptions.remove(0);
     let api = serve(&all).await;
     let output = replica.byos(&api, &["reconcile", "--fix"]).await;
     assert_eq!((output.code, &output.summary()["extra"], &output.summary()["mended"]), (0, &json!(1), &json!(1)), "{output:?}");
     let output = replica.byos(&api, &["reconcile", "--fix"]).await;
     assert_eq!((output.code, &output.summary()["extra"]), (0, &json!(0)), "{output:?}");
-    // What is older stays away, and what is newer comes back.
+    // An older event is ignored, and a newer one makes the subscription visible again.
     let event = |time: &str| {
         json!({"type": "subscription.updated", "id": "subscription of customer/0000", "timestamp": time, "status": "ACTIVE",
                "startDate": "2026-01-01T00:00:00Z", "customer": {"id": "customer/0000"}, "plan": {"id": "plan-a", "name": "Plan A"}})
     };
-    hear(&replica, &event("2026-01-02T00:00:00Z")).await;
+    apply_event(&replica, &event("2026-01-02T00:00:00Z")).await;
     assert_eq!(replica.byos(&api, &["reconcile"]).await.code, 0);
-    hear(&replica, &event(&jiff::Timestamp::now().to_string())).await;
+    apply_event(&replica, &event(&jiff::Timestamp::now().to_string())).await;
     assert_eq!(replica.byos(&api, &["reconcile"]).await.code, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn subscriptions_of_many_customers_are_not_deleted_either() {
+async fn reconcile_does_not_delete_subscriptions_of_many_customers() {
     let mut all = data(40);
-    let replica = Replica::of(&all).await;
+    let replica = Replica::with_imported(&all).await;
     let before = replica.everything().await;
     all.subscriptions.drain(..3);
     let output = replica.byos(&serve(&all).await, &["reconcile", "--fix"]).await;
@@ -270,14 +269,13 @@ async fn subscriptions_of_many_customers_are_not_deleted_either() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscriptions_404_counts_only_if_another_one_was_found() {
     let all = data(2);
-    let replica = Replica::of(&all).await;
+    let replica = Replica::with_imported(&all).await;
     let before = replica.data().await;
     let api = FakeStigg::start(move |request| match request.path()[..] {
         ["api", "v1", "subscriptions", ..] if request.path.len() == 4 => ResponseTemplate::new(404),
-        ["api", "v1", "subscriptions"] => {
-            Data { subscriptions: vec![subscription("other", "nobody")], ..Data::default() }.answer(request, Form::Pagination, 10)
-        }
-        _ => all.answer(request, Form::Pagination, 10),
+        ["api", "v1", "subscriptions"] => Data { subscriptions: vec![subscription("other", "nobody")], ..Data::default() }
+            .answer(request, PageFormat::Pagination, 10),
+        _ => all.answer(request, PageFormat::Pagination, 10),
     })
     .await;
     let output = replica.byos(&api, &["reconcile", "--fix"]).await;
@@ -285,8 +283,7 @@ async fn a_subscriptions_404_counts_only_if_another_one_was_found() {
     assert_eq!(replica.data().await, before);
 }
 
-/// An event that Stigg's webhook sent.
-async fn hear(replica: &Replica, event: &Value) {
+async fn apply_event(replica: &Replica, event: &Value) {
     let body = event.to_string();
     let domain::event::Received::Handled(handled) = domain::event::parse(body.as_bytes()).unwrap() else {
         panic!("ignored: {body}")

@@ -1,7 +1,7 @@
-//! Importing from Stigg's API and reconciling with it, against a fake API with the documented response shapes.
+//! `byos import` and `byos reconcile`, against a fake of Stigg's API.
 
 mod fake_stigg;
 mod guards;
+mod history;
 mod property;
 mod scenarios;
-mod world;

@@ -1,5 +1,5 @@
-//! Import at any moment of a random history, with webhooks in flight, and it ends in the state of the
-//! whole history; lose any events, and a reconciliation that mends ends there too.
+//! Property tests with random histories: an import at any time, concurrent with events, converges to the state of the
+//! complete history; after lost events, `reconcile --fix` does too.
 
 use std::{
     collections::BTreeSet,
@@ -28,33 +28,33 @@ use runtime::clock::Clock;
 use serde_json::Value;
 
 use super::{
-    fake_stigg::{FakeStigg, Form, RecordedRequest},
-    world::{STEP, data_at, moment, realistic},
+    fake_stigg::{FakeStigg, PageFormat, RecordedRequest},
+    history::{STEP, data_at, moment, realistic},
 };
 use testkit::{
     histories::{Replica, model_view},
     model::{self, BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time},
 };
 
-/// By how many seconds the fake's responses may lag, and the lag that the import assumes.
+/// Maximum age in seconds of the fake's responses, and the lag that the import assumes.
 const LAG: u32 = 15;
 
-/// A history, and how an import falls into it.
+/// A history, and the timing of an import during it.
 #[derive(Clone, Debug)]
 struct Case {
     events: Vec<Event>,
-    /// The webhook is connected after so many events: it never tells of them.
+    /// The webhook is connected after this number of events, which it never sends.
     connected: usize,
-    /// For each event, the request of the import that it is delivered at, if it has happened by then.
+    /// For each event, the request of the import during which it is delivered, if it has happened by then.
     delivered_at: Vec<usize>,
-    /// Events that come again at the end.
+    /// Events that are redelivered at the end.
     repeated: Vec<usize>,
-    /// The order in which they come that come at once.
+    /// The order of events that are delivered at the same time.
     order: Vec<usize>,
-    /// How long each request takes to arrive, and how old its answer is then.
+    /// For each request, its duration and the age of its response, in milliseconds.
     requests: Vec<(i64, i64)>,
     concurrency: u16,
-    /// Events that are lost, for the reconciliation.
+    /// Events that are lost before the reconciliation.
     lost: Vec<bool>,
 }
 
@@ -109,17 +109,17 @@ fn case() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Stigg, its clock, and a replica that its events come to.
-struct World {
+/// A case with its fake of Stigg, its clock and its replica.
+struct CaseRun {
     case: Case,
     replica: Arc<Replica>,
     now: Arc<AtomicI64>,
     delivered: Arc<Mutex<BTreeSet<usize>>>,
 }
 
-impl World {
+impl CaseRun {
     async fn of(case: &Case) -> Self {
-        // What the webhook never told of lies before all that the import is shown.
+        // The events before the connection are older than the oldest response of the import.
         let now = STEP * i64::try_from(case.connected).unwrap() + i64::from(LAG) * 1_000;
         Self {
             case: case.clone(),
@@ -129,7 +129,7 @@ impl World {
         }
     }
 
-    /// Stigg's API. With each request time goes on, and events are delivered before it is answered.
+    /// Stigg's API. Each request advances the clock, and delivers due events before it is answered.
     async fn api(&self) -> FakeStigg {
         let (to_deliver, deliveries) = mpsc::channel::<(Vec<Event>, mpsc::Sender<()>)>();
         let replica = self.replica.clone();
@@ -146,14 +146,14 @@ impl World {
         });
         let (case, now, delivered) = (self.case.clone(), self.now.clone(), self.delivered.clone());
         let (requests, to_deliver) = (AtomicUsize::new(0), Mutex::new(to_deliver));
-        FakeStigg::start(move |asked: &RecordedRequest| {
-            let request = requests.fetch_add(1, Ordering::SeqCst);
-            let (late, age) = case.requests[request % case.requests.len()];
-            let now = now.fetch_add(late, Ordering::SeqCst) + late;
+        FakeStigg::start(move |request: &RecordedRequest| {
+            let number = requests.fetch_add(1, Ordering::SeqCst);
+            let (duration, age) = case.requests[number % case.requests.len()];
+            let now = now.fetch_add(duration, Ordering::SeqCst) + duration;
             let due: Vec<Event> = {
                 let mut delivered = delivered.lock().unwrap();
                 let is_due =
-                    |index: &usize| *index >= case.connected && case.delivered_at[*index] <= request && moment(*index) <= now;
+                    |index: &usize| *index >= case.connected && case.delivered_at[*index] <= number && moment(*index) <= now;
                 let due: Vec<usize> =
                     case.order.iter().copied().filter(|index| is_due(index) && delivered.insert(*index)).collect();
                 due.into_iter().map(|index| case.events[index].clone()).collect()
@@ -162,10 +162,10 @@ impl World {
             to_deliver.lock().unwrap().send((due, done)).unwrap();
             wait.recv().unwrap();
             let data = data_at(&case.events, now - age);
-            let size = if asked.path.last().is_some_and(|last| last == "customers") { 1 } else { 100 };
+            let size = if request.path.last().is_some_and(|last| last == "customers") { 1 } else { 100 };
             let date = Timestamp::from_millisecond(BASE + now).unwrap();
             let date = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
-            data.answer(asked, Form::Pagination, size).insert_header("date", date)
+            data.answer(request, PageFormat::Pagination, size).insert_header("date", date)
         })
         .await
     }
@@ -187,11 +187,11 @@ impl World {
         import::run(&synchronizer, &mut checkpoint, options.concurrency.into(), None, &mut report).await.unwrap();
     }
 
-    /// All events that have not come yet, and some that have, except those lost.
+    /// Delivers all events that are not delivered yet, and redelivers some, except lost ones.
     async fn deliver_the_rest(&self, is_lost: impl Fn(usize) -> bool) {
         let delivered = self.delivered.lock().unwrap().clone();
-        let late = self.case.order.iter().filter(|index| !delivered.contains(index));
-        for index in late.chain(&self.case.repeated).filter(|index| **index >= self.case.connected && !is_lost(**index)) {
+        let undelivered = self.case.order.iter().filter(|index| !delivered.contains(index));
+        for index in undelivered.chain(&self.case.repeated).filter(|index| **index >= self.case.connected && !is_lost(**index)) {
             self.replica.deliver(&self.case.events[*index], delivered.contains(index)).await;
         }
     }
@@ -207,30 +207,30 @@ impl World {
     }
 
     async fn answers(&self) -> Value {
-        known(model_view(&self.replica.answers().await))
+        without_archived(model_view(&self.replica.answers().await))
     }
 }
 
-/// Whether a customer was archived or never known is forgotten after a while, and denied both ways.
-fn known(answers: Value) -> Value {
+/// Treats unknown customers as archived ones: their tombstones expire, and both are denied.
+fn without_archived(answers: Value) -> Value {
     serde_json::from_str(&answers.to_string().replace("CustomerNotFound", "CustomerIsArchived")).unwrap()
 }
 
 fn expected(case: &Case) -> Value {
-    known(model::answers(&case.events))
+    without_archived(model::answers(&case.events))
 }
 
-/// As for the histories of the test of convergence: the same each time, or new ones.
+/// Runs `count` cases, the same ones each time; with BYOS_HISTORIES, that number of new ones.
 fn for_each_case(count: u32, check: impl AsyncFn(Case) -> Result<(), TestCaseError>) {
-    let wanted = std::env::var("BYOS_HISTORIES").ok().and_then(|count| count.parse().ok());
+    let histories = std::env::var("BYOS_HISTORIES").ok().and_then(|count| count.parse().ok());
     let config = ProptestConfig {
-        cases: wanted.unwrap_or_else(|| testkit::histories::count(count)),
+        cases: histories.unwrap_or_else(|| testkit::histories::count(count)),
         failure_persistence: None,
         max_shrink_iters: 300,
         ..ProptestConfig::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut runner = match wanted {
+    let mut runner = match histories {
         Some(_) => TestRunner::new(config),
         None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
     };
@@ -240,14 +240,14 @@ fn for_each_case(count: u32, check: impl AsyncFn(Case) -> Result<(), TestCaseErr
 }
 
 #[test]
-fn import_at_any_point_of_a_history_ends_in_the_state_of_the_complete_history() {
+fn an_import_at_any_time_converges_to_the_state_of_the_complete_history() {
     for_each_case(80, async |case| {
-        let world = World::of(&case).await;
-        world.import().await;
-        world.deliver_the_rest(|_| false).await;
-        prop_assert_eq!(world.answers().await, expected(&case), "after the import and all events");
-        let totals = world.reconcile(false).await;
-        prop_assert_eq!((totals.left(), totals.usage_drift), (0, 0), "reconciled: {:?}", totals);
+        let run = CaseRun::of(&case).await;
+        run.import().await;
+        run.deliver_the_rest(|_| false).await;
+        prop_assert_eq!(run.answers().await, expected(&case), "after the import and all events");
+        let totals = run.reconcile(false).await;
+        prop_assert_eq!((totals.left(), totals.usage_drift), (0, 0), "reconcile after the import: {:?}", totals);
         Ok(())
     });
 }
@@ -255,22 +255,21 @@ fn import_at_any_point_of_a_history_ends_in_the_state_of_the_complete_history() 
 #[test]
 fn reconcile_fix_restores_the_state_of_the_complete_history_after_lost_events() {
     for_each_case(80, async |case| {
-        let world = World::of(&Case { delivered_at: vec![usize::MAX; case.events.len()], ..case.clone() }).await;
-        // Of a customer who is archived and created anew, what was before could not be told from what
-        // is, were the event between lost.
-        let is_between = |index: usize| {
+        let run = CaseRun::of(&Case { delivered_at: vec![usize::MAX; case.events.len()], ..case.clone() }).await;
+        // If the deletion of a customer that is created again is lost, data from before it can't be recognized as deleted.
+        let precedes_recreation = |index: usize| {
             let event = &case.events[index];
             event.kind == Kind::CustomerDeleted
                 && case.events[index..]
                     .iter()
                     .any(|later| later.customer == event.customer && later.kind == Kind::CustomerCreated)
         };
-        world.deliver_the_rest(|index| case.lost[index] && !is_between(index)).await;
-        let first = world.reconcile(true).await;
+        run.deliver_the_rest(|index| case.lost[index] && !precedes_recreation(index)).await;
+        let first = run.reconcile(true).await;
         prop_assert_eq!(first.left(), 0, "{:?}", first);
-        prop_assert_eq!(world.answers().await, expected(&case), "after {:?}", first);
-        let second = world.reconcile(false).await;
-        prop_assert_eq!((second.missing, second.extra, second.differing), (0, 0, 0), "reconciled again: {:?}", second);
+        prop_assert_eq!(run.answers().await, expected(&case), "after {:?}", first);
+        let second = run.reconcile(false).await;
+        prop_assert_eq!((second.missing, second.extra, second.differing), (0, 0, 0), "second reconcile: {:?}", second);
         Ok(())
     });
 }

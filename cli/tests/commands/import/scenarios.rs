@@ -1,4 +1,4 @@
-//! What Stigg's API does to an import, and what a reconciliation makes of what it finds.
+//! Scenarios of import and reconcile: page formats, errors of Stigg's API, interrupted runs, and differences.
 
 use std::{
     collections::HashMap,
@@ -32,14 +32,14 @@ use testkit::printed::Captured;
 use wiremock::ResponseTemplate;
 
 use super::fake_stigg::{
-    Data, FakeStigg, Form, RecordedRequest, customer, data, entitlement, paid_with, state, subscription, wallet,
+    Data, FakeStigg, PageFormat, RecordedRequest, customer, data, entitlement, paid_with, state, subscription, wallet,
 };
 
 fn id(text: &str) -> Id {
     Id::try_from(text).unwrap()
 }
 
-/// What a command printed, as JSON line by line.
+/// A command's output: JSON lines.
 struct Printed(Vec<Value>);
 
 impl Printed {
@@ -56,7 +56,7 @@ impl Printed {
     }
 }
 
-/// A replica, and a folder for the checkpoint.
+/// A replica, and the folder of the import's state.
 struct TestReplica {
     embedded: Embedded,
     folder: tempfile::TempDir,
@@ -112,15 +112,14 @@ impl TestReplica {
         (totals, Printed::of(&printed))
     }
 
-    /// An event that Stigg's webhook sent.
-    async fn hear(&self, event: Value) {
+    async fn apply_event(&self, event: Value) {
         let body = event.to_string();
         let Received::Handled(handled) = event::parse(body.as_bytes()).unwrap() else { panic!("ignored: {body}") };
         let now = jiff::Timestamp::now();
         let _ = apply(&self.embedded.store, &handled.envelope, &handled.event, now.into()).await.unwrap();
     }
 
-    /// The decision on a feature: why it is denied, and the usage and limit that were decided on.
+    /// The decision of a check that requests a usage of 1.
     async fn check(&self, customer: &str, feature: &str, resource: Option<&str>) -> Value {
         let request = AccessRequest {
             customer_id: id(customer),
@@ -146,23 +145,23 @@ impl TestReplica {
     }
 }
 
-async fn serve(data: &Data, form: Form, page_size: usize) -> FakeStigg {
+async fn serve(data: &Data, format: PageFormat, page_size: usize) -> FakeStigg {
     let data = data.clone();
-    FakeStigg::start(move |request| data.answer(request, form, page_size)).await
+    FakeStigg::start(move |request| data.answer(request, format, page_size)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_form_of_pages_is_imported_completely_and_a_second_import_writes_nothing() {
-    for form in [Form::Pagination, Form::HasMore, Form::CursorInRecords] {
+async fn all_page_formats_are_imported_completely_and_a_second_import_writes_nothing() {
+    for format in [PageFormat::Pagination, PageFormat::HasMore, PageFormat::CursorInRecords] {
         let replica = TestReplica::new().await;
-        let api = serve(&data(23), form, 10).await;
+        let api = serve(&data(23), format, 10).await;
         let (counts, printed) = replica.import(&api.options()).await;
         let expected = Counts { customers: 23, subscriptions: 23, lists: 23, writes: 23 * 5, skipped: 0 };
-        assert_eq!(counts, expected, "{form:?}: {:?}", printed.lines());
+        assert_eq!(counts, expected, "{format:?}: {:?}", printed.lines());
         assert!(api.requests().iter().all(|request| request.key == "the-key"));
-        // two kinds of pages, a state each, and the plan once; one page more where only an empty one ends it
-        let pages = if matches!(form, Form::CursorInRecords) { 8 } else { 6 };
-        assert_eq!(api.requests().len(), pages + 23 + 1, "{form:?}");
+        // Two lists of pages, a state per customer, and the plan once. A format without an end mark needs one more page per list.
+        let pages = if matches!(format, PageFormat::CursorInRecords) { 8 } else { 6 };
+        assert_eq!(api.requests().len(), pages + 23 + 1, "{format:?}");
         let summary = &printed.of_kind("summary")[0];
         assert_eq!((&summary["calls"], &summary["customers"]), (&json!(pages + 24), &json!(23)));
         assert!(!replica.state().exists());
@@ -182,33 +181,33 @@ async fn each_form_of_pages_is_imported_completely_and_a_second_import_writes_no
         assert_eq!(subscription.created_at.as_deref(), Some("2026-01-01T00:00:01.000Z"));
 
         let (again, _) = replica.import(&api.options()).await;
-        assert_eq!(again, Counts { writes: 0, ..expected }, "{form:?}");
+        assert_eq!(again, Counts { writes: 0, ..expected }, "{format:?}");
     }
 }
 
-/// Fails every third request in one of these ways before it answers.
-fn troubled(
+/// Answers the first attempt of each request with `failure`, and later attempts normally.
+fn failing(
     data: Data,
-    ways: fn(usize) -> Option<ResponseTemplate>,
+    failure: fn(usize) -> Option<ResponseTemplate>,
 ) -> impl Fn(&RecordedRequest) -> ResponseTemplate + Send + Sync {
-    let seen: Mutex<HashMap<String, usize>> = Mutex::default();
+    let attempts: Mutex<HashMap<String, usize>> = Mutex::default();
     let next = AtomicUsize::new(0);
     move |request| {
-        let count = {
-            let mut seen = seen.lock().unwrap();
-            let count = seen.entry(format!("{:?}{:?}", request.path, request.query.get("after"))).or_default();
-            *count += 1;
-            *count
+        let attempt = {
+            let mut attempts = attempts.lock().unwrap();
+            let attempt = attempts.entry(format!("{:?}{:?}", request.path, request.query.get("after"))).or_default();
+            *attempt += 1;
+            *attempt
         };
-        let trouble = if count == 1 { ways(next.fetch_add(1, Ordering::SeqCst)) } else { None };
-        trouble.unwrap_or_else(|| data.answer(request, Form::Pagination, 10))
+        let response = if attempt == 1 { failure(next.fetch_add(1, Ordering::SeqCst)) } else { None };
+        response.unwrap_or_else(|| data.answer(request, PageFormat::Pagination, 10))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_throttled_and_timed_out_requests_are_retried() {
     let replica = TestReplica::new().await;
-    let api = FakeStigg::start(troubled(data(23), |n| match n % 6 {
+    let api = FakeStigg::start(failing(data(23), |n| match n % 6 {
         0 => Some(ResponseTemplate::new(500)),
         1 => Some(ResponseTemplate::new(429).insert_header("retry-after", "0")),
         2 => Some(ResponseTemplate::new(503).set_body_string("<html>")),
@@ -224,18 +223,18 @@ async fn failed_throttled_and_timed_out_requests_are_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_asks_to_wait_holds_all_requests_for_that_long() {
+async fn a_retry_after_header_pauses_all_requests() {
     let replica = TestReplica::new().await;
     let first = Mutex::new(true);
     let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
-    let (data, seen) = (data(8), times.clone());
+    let (data, recorded) = (data(8), times.clone());
     let api = FakeStigg::start(move |request| {
-        seen.lock().unwrap().push(Instant::now());
+        recorded.lock().unwrap().push(Instant::now());
         let is_state = request.path.last().is_some_and(|last| last.ends_with(".json"));
         if is_state && std::mem::take(&mut *first.lock().unwrap()) {
             return ResponseTemplate::new(429).insert_header("retry-after", "1");
         }
-        data.answer(request, Form::Pagination, 10)
+        data.answer(request, PageFormat::Pagination, 10)
     })
     .await;
     replica.import(&Options { concurrency: 2, ..api.options() }).await;
@@ -243,24 +242,24 @@ async fn an_answer_that_asks_to_wait_holds_all_requests_for_that_long() {
     let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let longest = gaps.iter().max().unwrap();
     assert!(*longest >= Duration::from_millis(900), "{gaps:?}");
-    // of two at once, at most the other was on its way already
+    // At most the other one of two concurrent requests was already sent.
     let at = gaps.iter().position(|gap| gap == longest).unwrap();
     assert!(at <= 2, "{gaps:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_keep_to_the_rate() {
+async fn requests_are_rate_limited() {
     let replica = TestReplica::new().await;
-    let api = serve(&data(60), Form::Pagination, 100).await;
+    let api = serve(&data(60), PageFormat::Pagination, 100).await;
     let start = Instant::now();
     replica.import(&Options { rate: 20, ..api.options() }).await;
-    // 63 requests: 20 at once, the others at 20 a second
+    // 63 requests: a burst of 20, the others at 20 per second.
     assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
     assert_eq!(api.requests().len(), 63);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_can_not_be_taken_is_named_and_passed_over() {
+async fn invalid_records_are_skipped_and_reported() {
     let replica = TestReplica::new().await;
     let mut data = data(6);
     data.customers[0] = json!({"name": "no id"});
@@ -272,8 +271,8 @@ async fn a_record_that_can_not_be_taken_is_named_and_passed_over() {
     state["entitlements"][0]["feature"].as_object_mut().unwrap().remove("meterType");
     let broken = Arc::new(data.clone());
     let api = FakeStigg::start(move |request| {
-        let is_poison = request.path.get(2).is_some_and(|id| id == "customer/0003") && request.path[0] == "v1";
-        if is_poison { ResponseTemplate::new(500) } else { broken.answer(request, Form::Pagination, 10) }
+        let always_fails = request.path.get(2).is_some_and(|id| id == "customer/0003") && request.path[0] == "v1";
+        if always_fails { ResponseTemplate::new(500) } else { broken.answer(request, PageFormat::Pagination, 10) }
     })
     .await;
     let (counts, printed) = replica.import(&api.options()).await;
@@ -294,12 +293,12 @@ async fn a_record_that_can_not_be_taken_is_named_and_passed_over() {
     has("subscription", "subscription of customer/0002".into(), "`planId` is missing");
     has("subscription", "subscription of customer/0003".into(), "`startDate`");
     assert_eq!((skipped.len(), counts.skipped), (6, 6), "{skipped:#?}");
-    // A name decides nothing.
+    // An invalid name is not an error, since it does not affect decisions.
     let nameless = replica.embedded.store.customers(&[id("customer/0001")], Projection::Profiles).await.unwrap().pop().unwrap();
     assert_eq!(nameless.registers.visible().unwrap().profile.name, None);
     assert_eq!(replica.check("customer/0001", "seats", None).await["hasAccess"], true);
     assert_eq!((counts.customers, counts.subscriptions), (6, 6));
-    // nobody is decided on by half of a list
+    // An invalid list is not written in part.
     assert_eq!(replica.check("customer/0004", "seats", None).await["accessDeniedReason"], "NoActiveSubscription");
     assert_eq!(replica.check("customer/0002", "seats", None).await["hasAccess"], true);
     assert!(replica.subscription("subscription of customer/0004").await.is_some());
@@ -307,13 +306,17 @@ async fn a_record_that_can_not_be_taken_is_named_and_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_that_was_cut_off_goes_on_at_the_page_it_was_at() {
+async fn an_interrupted_import_resumes_at_its_last_page() {
     let replica = TestReplica::new().await;
     let (data, is_down) = (data(35), Arc::new(Mutex::new(true)));
     let down = is_down.clone();
     let api = FakeStigg::start(move |request| {
-        let is_third = request.path() == ["v1", "c", "customer/0025", "entitlements-state.json"];
-        if is_third && *down.lock().unwrap() { ResponseTemplate::new(401) } else { data.answer(request, Form::HasMore, 10) }
+        let is_on_third_page = request.path() == ["v1", "c", "customer/0025", "entitlements-state.json"];
+        if is_on_third_page && *down.lock().unwrap() {
+            ResponseTemplate::new(401)
+        } else {
+            data.answer(request, PageFormat::HasMore, 10)
+        }
     })
     .await;
     let (failed, _) = replica.try_import(&api.options(), false).await;
@@ -327,20 +330,20 @@ async fn an_import_that_was_cut_off_goes_on_at_the_page_it_was_at() {
     let (counts, _) = replica.try_import(&api.options(), true).await;
     let counts = counts.unwrap();
     assert_eq!((counts.customers, counts.subscriptions, counts.lists, counts.skipped), (35, 35, 35, 0));
-    let request = &api.requests()[before..];
-    assert_eq!(request[0].query.get("starting_after").map(String::as_str), Some("cursor=/+customer/0019"));
-    assert!(!request.iter().any(|request| request.path.get(2).is_some_and(|id| id == "customer/0019")));
+    let requests = &api.requests()[before..];
+    assert_eq!(requests[0].query.get("starting_after").map(String::as_str), Some("cursor=/+customer/0019"));
+    assert!(!requests.iter().any(|request| request.path.get(2).is_some_and(|id| id == "customer/0019")));
     assert!(replica.subscription("subscription of customer/0034").await.is_some());
     assert!(!replica.state().exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_ends_an_import_instead_of_passing_over_everybody() {
+async fn an_outage_ends_the_import_instead_of_skipping_all_records() {
     let replica = TestReplica::new().await;
     let data = data(60);
     let api = FakeStigg::start(move |request| match request.path[0].as_str() {
         "v1" => ResponseTemplate::new(502),
-        _ => data.answer(request, Form::Pagination, 100),
+        _ => data.answer(request, PageFormat::Pagination, 100),
     })
     .await;
     let (failed, printed) = replica.try_import(&Options { backoff: Duration::ZERO, ..api.options() }, false).await;
@@ -350,15 +353,15 @@ async fn an_outage_ends_an_import_instead_of_passing_over_everybody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_customers_own_record_shows_it_alive() {
+async fn only_a_customers_own_record_makes_it_live() {
     let replica = TestReplica::new().await;
     let mut data = data(2);
-    // Live in the replica, archived in Stigg, which keeps the subscription of an archived customer unchanged.
-    replica.hear(json!({"type": "customer.updated", "id": "customer/0000", "timestamp": "2026-01-05T00:00:00Z"})).await;
+    // Live in the replica, archived in Stigg. Stigg keeps the subscriptions of archived customers.
+    replica.apply_event(json!({"type": "customer.updated", "id": "customer/0000", "timestamp": "2026-01-05T00:00:00Z"})).await;
     data.customers[0]["archivedAt"] = "2026-02-01T00:00:00.000Z".into();
     data.customers.push(json!({"id": "never known", "archivedAt": "2026-02-01T00:00:00.000Z"}));
     data.subscriptions.push(subscription("of nobody", "never known"));
-    let api = serve(&data, Form::Pagination, 10).await;
+    let api = serve(&data, PageFormat::Pagination, 10).await;
     let (counts, _) = replica.import(&api.options()).await;
     assert_eq!(counts.skipped, 0);
     assert_eq!(replica.check("customer/0000", "seats", None).await["accessDeniedReason"], "CustomerIsArchived");
@@ -371,23 +374,23 @@ async fn only_a_customers_own_record_shows_it_alive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_customer_who_is_archived_during_the_import_is_not_brought_back_by_what_hangs_on_it() {
+async fn dependents_do_not_resurrect_a_customer_that_is_archived_during_the_import() {
     let replica = TestReplica::new().await;
     let mut data = data(1);
     data.subscriptions[0]["resourceId"] = "site".into();
     let state = state(vec![entitlement("seats", 50, 7)], Vec::new());
     data.states.insert(("customer/0000".to_owned(), Some("site".to_owned())), state);
-    // archived between the customers' page and the subscriptions', which stay as they were
+    // Archived after the customers are read and before the subscriptions are read. The subscriptions do not change.
     let archived_at: Arc<Mutex<Option<jiff::Timestamp>>> = Arc::default();
     let moment = archived_at.clone();
     let api = FakeStigg::start(move |request| {
         if request.path() == ["api", "v1", "subscriptions"] {
             *moment.lock().unwrap() = Some(jiff::Timestamp::now() - Duration::from_secs(2));
         }
-        data.answer(request, Form::Pagination, 10)
+        data.answer(request, PageFormat::Pagination, 10)
     })
     .await;
-    // the customers' page is as old as its Date says, and the lag takes the others after the archiving
+    // The customers are read with a lag of 60 seconds, so their versions are older than the archiving.
     let options = Options { lag: 0, ..api.options() };
     let synchronizer = replica.synchronizer(&options, Mode::Import);
     let mut checkpoint = Checkpoint::open(&replica.state(), false, "stigg", "table").unwrap();
@@ -398,12 +401,12 @@ async fn a_customer_who_is_archived_during_the_import_is_not_brought_back_by_wha
     let archived_at = archived_at.lock().unwrap().unwrap();
     let customer = replica.embedded.store.customers(&[id("customer/0000")], Projection::Profiles).await.unwrap().pop().unwrap();
     assert_eq!(customer.registers.state(), CustomerState::Live);
-    replica.hear(json!({"type": "customer.deleted", "id": "customer/0000", "timestamp": archived_at})).await;
+    replica.apply_event(json!({"type": "customer.deleted", "id": "customer/0000", "timestamp": archived_at})).await;
     assert_eq!(replica.check("customer/0000", "seats", Some("site")).await["accessDeniedReason"], "CustomerIsArchived");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resource_has_its_own_list_and_an_older_state_is_understood() {
+async fn a_resource_has_its_own_list_and_the_older_format_of_states_is_supported() {
     let replica = TestReplica::new().await;
     let mut data = data(1);
     let mut of_site = subscription("for a site", "customer/0000");
@@ -412,49 +415,49 @@ async fn a_resource_has_its_own_list_and_an_older_state_is_understood() {
     data.subscriptions[2]["id"] = "for the same site".into();
     let state = json!({"data": {"entitlementsState": state(vec![entitlement("seats", 50, 7)], Vec::new())}});
     data.states.insert(("customer/0000".to_owned(), Some("site/1".to_owned())), state);
-    let api = serve(&data, Form::Pagination, 10).await;
+    let api = serve(&data, PageFormat::Pagination, 10).await;
     let (counts, _) = replica.import(&api.options()).await;
     assert_eq!((counts.lists, counts.skipped), (2, 0));
     let check = replica.check("customer/0000", "seats", Some("site/1")).await;
     assert_eq!((&check["usageLimit"], &check["currentUsage"]), (&json!(50), &json!(7)));
     assert_eq!(replica.check("customer/0000", "seats", None).await["usageLimit"], 5);
-    // its customer is not shown alive by the list: a deletion from before the import is the end of it
-    replica.hear(json!({"type": "customer.deleted", "id": "customer/0000", "timestamp": jiff::Timestamp::now()})).await;
+    // The imported list does not make the customer live, so a deletion that arrives later archives it.
+    replica.apply_event(json!({"type": "customer.deleted", "id": "customer/0000", "timestamp": jiff::Timestamp::now()})).await;
     let row = replica.embedded.store.customers(&[id("customer/0000")], Projection::Profiles).await.unwrap().pop().unwrap();
     assert_eq!(row.registers.state(), CustomerState::Archived);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resource_that_stigg_knows_no_more_is_entitled_to_nothing() {
+async fn a_resource_that_stigg_no_longer_knows_loses_its_entitlements() {
     let replica = TestReplica::new().await;
     let mut data = data(1);
     data.subscriptions[0]["resourceId"] = "site".into();
     let scope = ("customer/0000".to_owned(), Some("site".to_owned()));
     data.states.insert(scope.clone(), state(vec![entitlement("seats", 50, 7)], Vec::new()));
-    replica.import(&serve(&data, Form::Pagination, 10).await.options()).await;
+    replica.import(&serve(&data, PageFormat::Pagination, 10).await.options()).await;
     data.states.remove(&scope);
-    let api = serve(&data, Form::Pagination, 10).await;
+    let api = serve(&data, PageFormat::Pagination, 10).await;
     let (totals, printed) = replica.reconcile(&api.options(), true).await;
     assert_eq!((totals.extra, totals.fixed, totals.skipped), (1, 1, 0), "{:?}", printed.lines());
     assert_eq!(replica.check("customer/0000", "seats", Some("site")).await["hasAccess"], false);
     let (totals, printed) = replica.reconcile(&api.options(), true).await;
     assert_eq!((totals.left(), totals.fixed, totals.skipped), (0, 0, 0), "{:?}", printed.lines());
-    // one that the replica never knew is no matter
+    // A resource that the replica never knew is ignored.
     let other = TestReplica::new().await;
     assert_eq!(other.import(&api.options()).await.0.skipped, 0);
     assert_eq!(other.check("customer/0000", "seats", Some("site")).await["accessDeniedReason"], "CustomerResourceNotFound");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_only_events_tell_stays() {
+async fn fields_that_only_events_carry_are_kept() {
     let replica = TestReplica::new().await;
-    replica.hear(json!({"type": "customer.created", "id": "customer/0000", "timestamp": "2026-01-01T00:00:00Z", "name": "Old", "crmId": "crm"})).await;
-    replica.hear(json!({"type": "subscription.created", "id": "subscription of customer/0000", "timestamp": "2026-01-01T00:00:00Z",
+    replica.apply_event(json!({"type": "customer.created", "id": "customer/0000", "timestamp": "2026-01-01T00:00:00Z", "name": "Old", "crmId": "crm"})).await;
+    replica.apply_event(json!({"type": "subscription.created", "id": "subscription of customer/0000", "timestamp": "2026-01-01T00:00:00Z",
                      "status": "IN_TRIAL", "startDate": "2026-01-01T00:00:00Z", "billingPeriod": "MONTHLY", "customer": {"id": "customer/0000"},
                      "plan": {"id": "plan-a", "name": "Its name then"}, "addons": [{"id": "addon-a", "name": "Add-on A", "quantity": 1}]})).await;
     let mut data = data(1);
     data.plans.clear();
-    let api = serve(&data, Form::Pagination, 10).await;
+    let api = serve(&data, PageFormat::Pagination, 10).await;
     replica.import(&api.options()).await;
     let customer = replica.customer("customer/0000").await.unwrap();
     assert_eq!((customer.profile.name.as_deref(), json!(customer.profile.crm_id)), (Some("Name of customer/0000"), json!("crm")));
@@ -469,7 +472,7 @@ async fn what_only_events_tell_stays() {
 async fn reconcile_reports_and_fixes_missing_extra_and_different_data() {
     let replica = TestReplica::new().await;
     let mut data = data(5);
-    let api = serve(&data, Form::Pagination, 2).await;
+    let api = serve(&data, PageFormat::Pagination, 2).await;
     replica.import(&api.options()).await;
     let (totals, printed) = replica.reconcile(&api.options(), false).await;
     assert_eq!(totals, Totals { customers: 5, subscriptions: 5, lists: 5, ..Totals::default() }, "{:?}", printed.lines());
@@ -482,20 +485,20 @@ async fn reconcile_reports_and_fixes_missing_extra_and_different_data() {
     state["entitlements"][0]["usageLimit"] = 6.into();
     state["entitlements"][1]["feature"]["refId"] = "other".into();
     data.customers.remove(3);
-    let api = serve(&data, Form::Pagination, 2).await;
+    let api = serve(&data, PageFormat::Pagination, 2).await;
     let (totals, printed) = replica.reconcile(&api.options(), false).await;
     assert_eq!((totals.missing, totals.extra, totals.differing, totals.fixed), (2, 3, 3, 0), "{:#?}", printed.lines());
-    let told = |printed: &Printed| -> Vec<String> {
-        let mut told: Vec<String> = printed
+    let differences = |printed: &Printed| -> Vec<String> {
+        let mut differences: Vec<String> = printed
             .of_kind("difference")
             .iter()
             .map(|line| {
-                let of = ["customerId", "part", "featureId", "subscriptionId", "difference", "field", "mended"];
-                of.iter().filter_map(|name| line[*name].as_str()).collect::<Vec<_>>().join(" ")
+                let members = ["customerId", "part", "featureId", "subscriptionId", "difference", "field", "mended"];
+                members.iter().filter_map(|name| line[*name].as_str()).collect::<Vec<_>>().join(" ")
             })
             .collect();
-        told.sort();
-        told
+        differences.sort();
+        differences
     };
     let expected = |mended: &str| {
         [
@@ -509,7 +512,7 @@ async fn reconcile_reports_and_fixes_missing_extra_and_different_data() {
             format!("new customer missing {mended}"),
         ]
     };
-    assert_eq!(told(&printed), expected("no"));
+    assert_eq!(differences(&printed), expected("no"));
     let all = printed.lines().iter().map(Value::to_string).collect::<String>();
     assert!(!all.contains("Renamed"), "{all}");
     let (_, printed) = replica.reconcile_with(&api.options(), false, 100, Some("customer/0000"), true).await;
@@ -517,7 +520,7 @@ async fn reconcile_reports_and_fixes_missing_extra_and_different_data() {
     assert_eq!((&difference["stigg"], &difference["replica"]), (&json!("Renamed"), &json!("Name of customer/0000")));
 
     let (totals, printed) = replica.reconcile(&api.options(), true).await;
-    assert_eq!((told(&printed), totals.fixed, totals.left()), (expected("yes").to_vec(), 8, 0));
+    assert_eq!((differences(&printed), totals.fixed, totals.left()), (expected("yes").to_vec(), 8, 0));
     let (totals, printed) = replica.reconcile(&api.options(), false).await;
     assert_eq!((totals.left(), totals.extra), (0, 0), "{:?}", printed.lines());
     assert_eq!(replica.check("customer/0003", "seats", None).await["accessDeniedReason"], "CustomerIsArchived");
@@ -525,30 +528,30 @@ async fn reconcile_reports_and_fixes_missing_extra_and_different_data() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn usage_on_its_way_is_no_difference_and_a_measurement_that_was_missed_is() {
+async fn recent_usage_is_drift_and_a_missed_measurement_is_a_difference() {
     let replica = TestReplica::new().await;
     let mut data = data(1);
-    replica.import(&serve(&data, Form::Pagination, 10).await.options()).await;
+    replica.import(&serve(&data, PageFormat::Pagination, 10).await.options()).await;
     let scope = ("customer/0000".to_owned(), None);
     data.states.get_mut(&scope).unwrap()["entitlements"][0]["currentUsage"] = 4.into();
     for (updated_at, drift, differing) in [(Value::Null, 1, 0), (json!(jiff::Timestamp::now() + Duration::from_secs(60)), 1, 0)] {
         data.states.get_mut(&scope).unwrap()["entitlements"][0]["usageUpdatedAt"] = updated_at.clone();
-        let api = serve(&data, Form::Pagination, 10).await;
+        let api = serve(&data, PageFormat::Pagination, 10).await;
         let (totals, printed) = replica.reconcile(&api.options(), true).await;
         assert_eq!((totals.usage_drift, totals.differing), (drift, differing), "{updated_at}: {:?}", printed.lines());
         assert_eq!(replica.check("customer/0000", "seats", None).await["currentUsage"], 2);
     }
     data.states.get_mut(&scope).unwrap()["entitlements"][0]["usageUpdatedAt"] = json!(jiff::Timestamp::now());
     tokio::time::sleep(Duration::from_millis(1_100)).await;
-    let api = serve(&data, Form::Pagination, 10).await;
+    let api = serve(&data, PageFormat::Pagination, 10).await;
     let (totals, printed) = replica.reconcile(&api.options(), true).await;
     assert_eq!((totals.usage_drift, totals.differing, totals.fixed), (0, 1, 1), "{:?}", printed.lines());
     assert_eq!(replica.check("customer/0000", "seats", None).await["currentUsage"], 4);
 
-    // an import takes over what it reads in any case
+    // An import writes all usage that it reads.
     let state = data.states.get_mut(&scope).unwrap();
     (state["entitlements"][0]["currentUsage"], state["entitlements"][0]["usageUpdatedAt"]) = (3.into(), Value::Null);
-    replica.import(&serve(&data, Form::Pagination, 10).await.options()).await;
+    replica.import(&serve(&data, PageFormat::Pagination, 10).await.options()).await;
     assert_eq!(replica.check("customer/0000", "seats", None).await["currentUsage"], 3);
 }
 
@@ -562,7 +565,7 @@ async fn a_customer_with_credits_is_imported_completely_and_its_balance_is_fixed
         state(entitlements, vec![wallet("other", 100, 100), wallet("tokens", 100, used)])
     };
     data.states.insert(scope.clone(), with_credits(30));
-    let (counts, _) = replica.import(&serve(&data, Form::Pagination, 10).await.options()).await;
+    let (counts, _) = replica.import(&serve(&data, PageFormat::Pagination, 10).await.options()).await;
     assert_eq!((counts.lists, counts.skipped), (1, 0));
     let check = async |feature: &str| {
         let check = replica.check("customer/0000", feature, None).await;
@@ -576,44 +579,43 @@ async fn a_customer_with_credits_is_imported_completely_and_its_balance_is_fixed
     used_up["entitlementsV2"][4]["usageUpdatedAt"] = json!(jiff::Timestamp::now());
     data.states.insert(scope, used_up);
     tokio::time::sleep(Duration::from_millis(1_100)).await;
-    let (totals, printed) = replica.reconcile(&serve(&data, Form::Pagination, 10).await.options(), true).await;
+    let (totals, printed) = replica.reconcile(&serve(&data, PageFormat::Pagination, 10).await.options(), true).await;
     assert_eq!((totals.differing, totals.fixed, totals.skipped), (1, 1, 0), "{:?}", printed.lines());
     assert_eq!(check("answers").await, json!([false, "InsufficientCredits", 0]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_on_its_way_at_the_first_look_is_no_difference() {
+async fn a_difference_that_an_event_resolves_before_the_second_comparison_is_not_reported() {
     let replica = Arc::new(TestReplica::new().await);
     let mut data = data(2);
-    replica.import(&serve(&data, Form::Pagination, 10).await.options()).await;
+    replica.import(&serve(&data, PageFormat::Pagination, 10).await.options()).await;
     data.customers[0]["name"] = "Renamed".into();
-    let (ask, request) = std::sync::mpsc::channel::<std::sync::mpsc::Sender<()>>();
+    let (deliver, deliveries) = std::sync::mpsc::channel::<std::sync::mpsc::Sender<()>>();
     let (webhook, runtime) = (replica.clone(), tokio::runtime::Handle::current());
     std::thread::spawn(move || {
-        for done in request {
+        for done in deliveries {
             let event = json!({"type": "customer.updated", "id": "customer/0000", "timestamp": jiff::Timestamp::now(), "name": "Renamed",
                                "email": "customer/0000@example.com", "billingId": "cus_customer/0000", "metadata": {"of": "customer/0000"}});
-            runtime.block_on(webhook.hear(event));
+            runtime.block_on(webhook.apply_event(event));
             done.send(()).unwrap();
         }
     });
-    let ask = Mutex::new(ask);
+    let deliver = Mutex::new(deliver);
     let api = FakeStigg::start(move |request| {
         if request.path() == ["api", "v1", "customers", "customer/0000"] {
             let (done, wait) = std::sync::mpsc::channel();
-            ask.lock().unwrap().send(done).unwrap();
+            deliver.lock().unwrap().send(done).unwrap();
             wait.recv().unwrap();
         }
-        data.answer(request, Form::Pagination, 10)
+        data.answer(request, PageFormat::Pagination, 10)
     })
     .await;
     let (totals, printed) = replica.reconcile(&api.options(), false).await;
     assert_eq!(totals.left(), 0, "{:?}", printed.lines());
-    // it did look twice
+    // The second comparison reads the single record.
     assert!(api.requests().iter().any(|request| request.path() == ["api", "v1", "customers", "customer/0000"]));
 }
 
-/// Runs the binary itself.
 fn byos(api: &FakeStigg, replica: &TestReplica, folder: &Path, arguments: &[&str]) -> std::process::Output {
     let uri = api.server.uri();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_byos"));
@@ -632,14 +634,14 @@ async fn exit_codes_of_import_and_reconcile_report_the_result() {
     let mut data = data(3);
     let (good, requests) = (data.clone(), AtomicUsize::new(0));
     let api = FakeStigg::start(move |request| match requests.fetch_add(1, Ordering::SeqCst) {
-        // The first one is the guard's, before the import begins.
+        // Request 0 is the guard's, before the import begins.
         1 => ResponseTemplate::new(403),
-        _ => good.answer(request, Form::Pagination, 10),
+        _ => good.answer(request, PageFormat::Pagination, 10),
     });
     let api = Arc::new(api.await);
     data.customers[0]["name"] = "Renamed".into();
     data.customers[1] = json!({"name": "no id"});
-    let changed = Arc::new(serve(&data, Form::Pagination, 10).await);
+    let changed = Arc::new(serve(&data, PageFormat::Pagination, 10).await);
     let runs = tokio::task::spawn_blocking(move || {
         let folder = replica.folder.path().to_owned();
         let run = |api: &FakeStigg, arguments: &[&str]| {

@@ -1,5 +1,5 @@
-//! Hostile checks to the real binary: each is refused with what is wrong with it, or decided by what is
-//! stored; nothing is granted by being odd, and the same process answers to the end.
+//! Hostile requests to the binary: each is rejected with a clear error, or decided by the stored data. No malformed request
+//! is granted, and the process survives all of them.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ async fn start(embedded: &Embedded, token: &str, level: &str) -> Lambda {
     Lambda::start(Path::new(env!("CARGO_BIN_EXE_check-access")), variables).await.unwrap()
 }
 
-/// The check of the story that is granted, by a feature of type BOOLEAN.
+/// A sample check that is granted. Its feature is of type BOOLEAN.
 fn granted() -> Value {
     sample::events("check-access").into_iter().find(|(name, _)| name == "granted-boolean.json").unwrap().1
 }
@@ -40,13 +40,13 @@ async fn seeded() -> Embedded {
 }
 
 #[tokio::test]
-async fn a_hostile_check_is_refused_or_denied() {
+async fn hostile_checks_are_rejected_or_denied() {
     let embedded = seeded().await;
     let lambda = start(&embedded, "local-token", "info").await;
-    let asked: Value = serde_json::from_str(granted()["body"].as_str().unwrap()).unwrap();
-    let (customer, feature) = (asked["customerId"].as_str().unwrap(), asked["featureId"].as_str().unwrap());
+    let check: Value = serde_json::from_str(granted()["body"].as_str().unwrap()).unwrap();
+    let (customer, feature) = (check["customerId"].as_str().unwrap(), check["featureId"].as_str().unwrap());
     let with = |members: Value| {
-        let mut body = asked.clone();
+        let mut body = check.clone();
         body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
         body.to_string()
     };
@@ -76,11 +76,11 @@ async fn a_hostile_check_is_refused_or_denied() {
         (with(json!({"requestedValues": [null]})), "`requestedValues[0]` must be a string"),
     ] {
         let answer = lambda.invoke(&with_body(body.clone())).await.unwrap();
-        let said: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
-        let error_said = said["error"].as_str().unwrap();
-        assert_eq!(answer["statusCode"], 400, "{}: {said}", body.get(..200).unwrap_or(&body));
-        assert!(error_said.starts_with(error) && error_said.len() < 200, "{}: {said}", body.get(..200).unwrap_or(&body));
-        assert_eq!(said.get("hasAccess"), None);
+        let reply: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+        let message = reply["error"].as_str().unwrap();
+        assert_eq!(answer["statusCode"], 400, "{}: {reply}", body.get(..200).unwrap_or(&body));
+        assert!(message.starts_with(error) && message.len() < 200, "{}: {reply}", body.get(..200).unwrap_or(&body));
+        assert_eq!(reply.get("hasAccess"), None);
     }
     let too_long = with(json!({"requestedValues": vec![long.as_str(); 20]}));
     assert_eq!(lambda.invoke(&with_body(too_long)).await.unwrap()["statusCode"], 413);
@@ -101,12 +101,12 @@ async fn a_hostile_check_is_refused_or_denied() {
         json!({"resourceId": "x".repeat(500), "featureId": "x".repeat(500), "customerId": "x".repeat(500)}),
     ] {
         let answer = lambda.invoke(&with_body(with(denied.clone()))).await.unwrap();
-        let said: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
-        assert_eq!((&answer["statusCode"], &said["hasAccess"]), (&json!(403), &json!(false)), "{denied}: {said}");
+        let decision: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+        assert_eq!((&answer["statusCode"], &decision["hasAccess"]), (&json!(403), &json!(false)), "{denied}: {decision}");
     }
-    // Of a member that comes twice the last one counts.
-    let twice = raw(r#","customerId":"nobody""#);
-    assert_eq!(lambda.invoke(&with_body(twice)).await.unwrap()["statusCode"], 403);
+    // The last value of a duplicate member counts.
+    let duplicate = raw(r#","customerId":"nobody""#);
+    assert_eq!(lambda.invoke(&with_body(duplicate)).await.unwrap()["statusCode"], 403);
 
     assert_eq!(lambda.invoke(&granted()).await.unwrap()["statusCode"], 200);
     let log = lambda.stop().await.unwrap();
@@ -114,10 +114,10 @@ async fn a_hostile_check_is_refused_or_denied() {
 }
 
 #[tokio::test]
-async fn a_hostile_path_or_query_is_refused_or_shows_nothing() {
+async fn hostile_paths_and_queries_are_rejected_or_match_no_customer() {
     let embedded = seeded().await;
     let lambda = start(&embedded, "local-token", "info").await;
-    let asked = |method: &str, path: &str, query: &str| {
+    let request = |method: &str, path: &str, query: &str| {
         let mut event = with_body("");
         (event["rawPath"], event["rawQueryString"]) = (path.into(), query.into());
         (event["requestContext"]["http"]["method"], event["requestContext"]["http"]["path"]) = (method.into(), path.into());
@@ -165,20 +165,20 @@ async fn a_hostile_path_or_query_is_refused_or_shows_nothing() {
         ("/v1/c/customer-alder/subscriptions.json", &many(101), 400),
         ("/v1/c/customer-alder/subscriptions.json", &many(10_000), 400),
     ] {
-        let answer = lambda.invoke(&asked("GET", path, query)).await.unwrap();
-        let said: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
-        assert_eq!(answer["statusCode"], status, "{path}: {said}");
-        assert_eq!(said["error"].is_string(), status != 200, "{path}: {said}");
-        // None of them is the customer that the replica knows.
-        let shown = said["data"].as_object().map(|data| data.values().next().unwrap().clone()).unwrap_or_default();
-        let listed = said["data"].get("entitlements").or(shown.get("entitlements")).unwrap_or(&shown);
-        assert_ne!(said["data"]["isGranted"], true, "{path}: {said}");
-        assert!(listed.as_array().is_none_or(Vec::is_empty), "{path}: {said}");
+        let answer = lambda.invoke(&request("GET", path, query)).await.unwrap();
+        let reply: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+        assert_eq!(answer["statusCode"], status, "{path}: {reply}");
+        assert_eq!(reply["error"].is_string(), status != 200, "{path}: {reply}");
+        // No path names an existing customer.
+        let member = reply["data"].as_object().map(|data| data.values().next().unwrap().clone()).unwrap_or_default();
+        let entitlements = reply["data"].get("entitlements").or(member.get("entitlements")).unwrap_or(&member);
+        assert_ne!(reply["data"]["isGranted"], true, "{path}: {reply}");
+        assert!(entitlements.as_array().is_none_or(Vec::is_empty), "{path}: {reply}");
     }
-    let flag = lambda.invoke(&asked("POST", &format!("/ofrep/v1/evaluate/flags/{long}"), "")).await.unwrap();
+    let flag = lambda.invoke(&request("POST", &format!("/ofrep/v1/evaluate/flags/{long}"), "")).await.unwrap();
     assert_eq!(flag["statusCode"], 400, "{flag}");
     for method in ["PUT", "DELETE", "HEAD", "OPTIONS", "POST"] {
-        let answer = lambda.invoke(&asked(method, "/v1/c/customer-alder/entitlements.json", "")).await.unwrap();
+        let answer = lambda.invoke(&request(method, "/v1/c/customer-alder/entitlements.json", "")).await.unwrap();
         assert_eq!((&answer["statusCode"], &answer["headers"]["allow"]), (&json!(405), &json!("GET")), "{method}");
     }
     assert_eq!(lambda.invoke(&granted()).await.unwrap()["statusCode"], 200);
@@ -187,7 +187,7 @@ async fn a_hostile_path_or_query_is_refused_or_shows_nothing() {
 }
 
 #[tokio::test]
-async fn nothing_secret_is_printed_at_any_level_of_logs() {
+async fn logs_contain_no_secret_or_body_at_any_level() {
     let embedded = seeded().await;
     for level in ["error", "info", "debug", "trace", "trace,lambda_runtime=trace,aws_smithy_runtime=trace,hyper=trace"] {
         let lambda = start(&embedded, "m4rk-token", level).await;
@@ -214,7 +214,7 @@ async fn nothing_secret_is_printed_at_any_level_of_logs() {
         let log = lambda.stop().await.unwrap();
         assert_eq!(log.is_empty(), level == "error", "{level}: {log}");
         for marker in ["m4rk-token", "m4rk-guess", "m4rk-value"] {
-            assert!(!log.contains(marker), "{level}: the log holds {marker}");
+            assert!(!log.contains(marker), "{level}: the log contains {marker}");
         }
     }
 }

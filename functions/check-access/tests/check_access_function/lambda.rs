@@ -1,4 +1,4 @@
-//! The real binary, driven over Lambda's Runtime API with the files of events/.
+//! Runs the binary against a fake Lambda Runtime API, with the sample events.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -24,18 +24,18 @@ async fn start_with(endpoint: &str, token: &str, settings: &[(&str, &str)]) -> L
 
 fn variables(endpoint: &str, token: &str, settings: &[(&str, &str)]) -> Vec<(String, String)> {
     let tables = template::tables::local_names();
-    let own = [
+    let common = [
         ("CUSTOMERS_TABLE", tables.customers.as_str()),
         ("SUBSCRIPTIONS_TABLE", tables.subscriptions.as_str()),
         ("DYNAMODB_ENDPOINT", endpoint),
         ("CHECK_ACCESS_API_TOKEN", token),
         ("METRICS_NAMESPACE", "byos-stigg"),
     ];
-    own.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    common.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 #[tokio::test]
-async fn every_check_of_the_story_is_decided_as_its_file_is_named() {
+async fn sample_checks_are_granted_or_denied_as_their_file_names_say() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
     stack.seed("local-secret").await.unwrap();
@@ -67,9 +67,9 @@ async fn a_function_with_an_empty_token_does_not_start() {
     assert!(!succeeded && printed.contains("CHECK_ACCESS_API_TOKEN"), "{printed}");
 }
 
-/// Without a token: the permission to invoke the function is the authorization.
+/// A direct invocation needs no token: the permission to invoke the function authorizes it.
 #[tokio::test]
-async fn plain_checks_are_decided_as_over_http() {
+async fn direct_invocations_have_the_same_decisions_as_http_requests() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
     stack.seed("local-secret").await.unwrap();
@@ -95,7 +95,7 @@ async fn plain_checks_are_decided_as_over_http() {
     }
 }
 
-/// An authorizer's event, as API Gateway documents it.
+/// An event for a Lambda authorizer, in API Gateway's documented format.
 fn authorizer_event(headers: Value, path_parameters: Value) -> Value {
     json!({
         "version": "2.0", "type": "REQUEST", "routeArn": "arn:aws:execute-api:eu-central-1:123456789012:abcdef123/$default/GET/use",
@@ -107,25 +107,25 @@ fn authorizer_event(headers: Value, path_parameters: Value) -> Value {
     })
 }
 
-/// A customer's id, signed.
+/// The value of the header X-CUSTOMER-KEY: a customer's id and its signature.
 fn customer_key(customer: &str) -> String {
     use hmac::{KeyInit as _, Mac as _};
     let mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"signing-secret").unwrap().chain_update(customer);
     format!("HMAC-SHA256 {customer}:{}", hex::encode(mac.finalize().into_bytes()))
 }
 
-const SIGNED: [(&str, &str); 3] = [
+const AUTHORIZER_BY_CUSTOMER_KEY: [(&str, &str); 3] = [
     ("AUTHORIZER_CUSTOMER", "$customerKey"),
     ("AUTHORIZER_FEATURE", "$request.path.feature"),
     ("CUSTOMER_KEY_SECRET", "signing-secret"),
 ];
 
 #[tokio::test]
-async fn an_authorizer_lets_through_what_a_check_grants_the_signed_customer_and_nothing_else() {
+async fn the_authorizer_allows_a_request_exactly_if_a_check_grants_it_to_the_signed_customer() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
     stack.seed("local-secret").await.unwrap();
-    let lambda = start_with(&embedded.endpoint, "local-token", &SIGNED).await;
+    let lambda = start_with(&embedded.endpoint, "local-token", &AUTHORIZER_BY_CUSTOMER_KEY).await;
     let (mut granted, mut denied) = (0, 0);
     for (name, event) in sample::events("check-access") {
         let check: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
@@ -142,7 +142,7 @@ async fn an_authorizer_lets_through_what_a_check_grants_the_signed_customer_and_
         );
         assert!(!context.as_object().unwrap().values().any(Value::is_null), "{answer}");
         *(if decision["hasAccess"] == true { &mut granted } else { &mut denied }) += 1;
-        // Without identity sources the member is null.
+        // API Gateway sends null if no identity source is configured.
         event["identitySource"] = Value::Null;
         assert_eq!(lambda.invoke(&event).await.unwrap(), answer);
     }
@@ -170,7 +170,7 @@ async fn an_authorizer_lets_through_what_a_check_grants_the_signed_customer_and_
 }
 
 #[tokio::test]
-async fn an_authorizer_takes_the_parts_of_a_check_from_where_its_settings_say() {
+async fn the_authorizer_reads_a_check_from_the_configured_parts_of_the_request() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
     stack.seed("local-secret").await.unwrap();
@@ -200,32 +200,33 @@ async fn an_authorizer_takes_the_parts_of_a_check_from_where_its_settings_say() 
     assert_eq!(answer["context"]["accessDeniedReason"], "RequestedUsageExceedingLimit", "{answer}");
 }
 
-/// One that is not configured, or whose store fails.
 #[tokio::test]
-async fn an_authorizer_that_can_not_decide_denies() {
+async fn the_authorizer_denies_if_it_is_not_configured_or_the_store_fails() {
     let embedded = Embedded::in_memory().await.unwrap();
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let hanging = format!("http://{}", silent.local_addr().unwrap());
     let event = authorizer_event(json!({"x-customer-key": customer_key("customer-alder")}), json!({"feature": "feature-sso"}));
     for (endpoint, settings, error) in [
         (embedded.endpoint.as_str(), &[] as &[_], "no authorizer is configured"),
-        ("http://127.0.0.1:1", &SIGNED, "the replica's store did not answer"),
-        (&hanging, &SIGNED, "the replica's store did not answer"),
+        ("http://127.0.0.1:1", &AUTHORIZER_BY_CUSTOMER_KEY, "the replica's store did not answer"),
+        (&hanging, &AUTHORIZER_BY_CUSTOMER_KEY, "the replica's store did not answer"),
     ] {
         let answer = start_with(endpoint, "local-token", settings).await.invoke(&event).await.unwrap();
         assert_eq!(answer["isAuthorized"], false, "{answer}");
         assert!(answer["context"]["error"].as_str().unwrap().starts_with(error), "{answer}");
     }
-    for settings in [&SIGNED[..2], &[("BROWSER_ORIGINS", "https://app.example.com")], &[("BROWSER_ORIGINS", "*")]] {
+    for settings in
+        [&AUTHORIZER_BY_CUSTOMER_KEY[..2], &[("BROWSER_ORIGINS", "https://app.example.com")], &[("BROWSER_ORIGINS", "*")]]
+    {
         let (succeeded, printed) = start_with(&embedded.endpoint, "local-token", settings).await.ended().await.unwrap();
         let variable = if settings[0].1 == "*" { "BROWSER_ORIGINS" } else { "CUSTOMER_KEY_SECRET_ARN" };
         assert!(!succeeded && printed.contains(variable), "{settings:?}: {printed}");
     }
 }
 
-/// Neither a store that refuses connections nor one that never answers makes a check grant.
+/// The store refuses connections, or accepts them and never answers.
 #[tokio::test]
-async fn a_store_that_does_not_answer_is_a_503_and_never_a_yes() {
+async fn checks_without_a_store_are_a_503_without_a_decision() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let hanging = format!("http://{}", silent.local_addr().unwrap());
     for endpoint in ["http://127.0.0.1:1", &hanging] {
@@ -243,7 +244,7 @@ async fn a_store_that_does_not_answer_is_a_503_and_never_a_yes() {
 }
 
 #[tokio::test]
-async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_on() {
+async fn malformed_events_are_answered_and_the_process_survives() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
     stack.seed("local-secret").await.unwrap();
@@ -261,10 +262,10 @@ async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_
     assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
 }
 
-/// The decisions in an answer's body, by reason.
+/// Counts the decisions in a response's body by reason.
 fn count(body: &Value, decisions: &mut BTreeMap<String, f64>) {
     match body {
-        Value::Array(parts) => parts.iter().for_each(|part| count(part, decisions)),
+        Value::Array(items) => items.iter().for_each(|item| count(item, decisions)),
         Value::Object(members) => {
             let granted = members.get("hasAccess").or(members.get("isGranted")).or(members.get("value"));
             if let Some(granted) = granted.and_then(Value::as_bool) {
@@ -280,7 +281,7 @@ fn count(body: &Value, decisions: &mut BTreeMap<String, f64>) {
 }
 
 #[tokio::test]
-async fn decisions_of_every_route_are_counted_by_reason_and_none_is_lost_at_shutdown() {
+async fn all_routes_count_decisions_by_reason_and_shutdown_loses_none() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
     stack.seed("local-secret").await.unwrap();
@@ -323,12 +324,11 @@ async fn decisions_of_every_route_are_counted_by_reason_and_none_is_lost_at_shut
     let printed = Printed::parse(&lambda.shut_down().await.unwrap()).unwrap();
     assert_eq!(printed.sums("Decisions"), expected);
     let logged = printed.requests.iter().filter(|line| line["outcome"] == "granted").count();
-    assert_eq!(logged, 3, "of some 250 the first, the 101st and the 201st");
+    assert_eq!(logged, 3, "one in 100 of about 250 is logged");
 }
 
-/// The bound of what a crash loses: what was counted since the last write.
 #[tokio::test]
-async fn a_process_that_is_killed_loses_what_it_had_not_written() {
+async fn a_killed_process_loses_only_counts_since_the_last_write() {
     let embedded = Embedded::in_memory().await.unwrap();
     let lambda = start(&embedded, "local-token").await;
     let check = json!({"customerId": "c", "featureId": "f"});
@@ -340,9 +340,9 @@ async fn a_process_that_is_killed_loses_what_it_had_not_written() {
     assert!((1.0..3.0).contains(&denied), "{denied}");
 }
 
-/// Where Lambda's Extensions API is missing, as in emulators, the function works without it.
+/// Emulators of Lambda have no Extensions API.
 #[tokio::test]
-async fn a_function_that_can_register_no_extension_answers_all_the_same() {
+async fn the_function_works_without_the_extensions_api() {
     let embedded = Embedded::in_memory().await.unwrap();
     let variables = variables(&embedded.endpoint, "local-token", &[]);
     let lambda = Lambda::start_without_extensions(Path::new(BINARY), variables).await.unwrap();
@@ -352,6 +352,6 @@ async fn a_function_that_can_register_no_extension_answers_all_the_same() {
     let process = lambda.process_id().unwrap().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
     let (succeeded, log) = lambda.ended().await.unwrap();
-    assert!(succeeded && log.contains("no extension could be registered: 404"), "{log}");
+    assert!(succeeded && log.contains("the extension could not be registered: 404"), "{log}");
     assert_eq!(Printed::parse(&log).unwrap().sums("Decisions")["Denied"], 2.0);
 }

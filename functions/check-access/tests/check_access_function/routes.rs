@@ -1,4 +1,4 @@
-//! Every route decides as `/check-access` does, on any state and under faults of the store.
+//! All routes have the same decisions as `/check-access`, for random data and store faults.
 
 use std::sync::{
     Arc,
@@ -19,7 +19,7 @@ use testkit::proxy::{Fault, Proxy};
 const FEATURES: [&str; 5] = ["f", "g", "g.limit", "a#b", "é"];
 const RESOURCES: [Option<&str>; 3] = [None, Some("r"), Some("unknown")];
 
-/// A balance register of the customer level, written without an event.
+/// Pseudo-event that writes a balance register of the customer level.
 const BALANCE: &str = "balance";
 
 fn stack(store: store::Store) -> Stack {
@@ -38,12 +38,11 @@ async fn get(stack: &Stack, path: &str) -> (u64, Value) {
     (answer["statusCode"].as_u64().unwrap(), serde_json::from_str(answer["body"].as_str().unwrap()).unwrap())
 }
 
-/// The query of a request about a resource.
-fn of_resource(resource: Option<&str>) -> String {
+fn resource_query(resource: Option<&str>) -> String {
     resource.map(|resource| format!("resourceId={resource}&")).unwrap_or_default()
 }
 
-/// An entitlement of any type, with and without limits, credits and a period that is over.
+/// Entitlements of all types, with and without limit, credits, and an expired period.
 fn entitlement() -> impl Strategy<Value = Value> {
     let type_and_meter = prop::sample::select(vec![
         ("BOOLEAN", Value::Null),
@@ -68,7 +67,8 @@ fn entitlement() -> impl Strategy<Value = Value> {
     )
 }
 
-/// Lists of both scopes, a measurement, a balance, and whether the customer is deleted after or before them.
+/// Random events: lists of both scopes, a measurement, a balance, and a deletion before or after them. The number is the
+/// event's day.
 fn events() -> impl Strategy<Value = Vec<(u8, Value)>> {
     let list = || prop::option::weighted(0.9, prop::collection::vec(entitlement(), 0..7));
     (
@@ -115,14 +115,14 @@ fn check() -> impl Strategy<Value = Value> {
         .prop_map(|(feature, usage, values)| json!({"featureId": feature, "requestedUsage": usage, "requestedValues": values}))
 }
 
-/// Batches and Stigg's Edge API, with reads that are torn or incomplete, beside single checks with whole reads.
+/// Batches, Edge API and REST API read through a proxy with torn and incomplete reads. Single checks read without it.
 #[test]
-fn every_route_decides_as_single_checks_do() {
+fn all_routes_have_the_same_decisions_as_single_checks() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let embedded = runtime.block_on(Embedded::in_memory()).unwrap();
     let proxy = runtime.block_on(Proxy::start(&embedded.endpoint, 0, None)).unwrap();
-    let whole = stack(embedded.store.clone());
-    let behind = stack(store::Store::new(runtime::aws::local_dynamodb(&proxy.endpoint), embedded.store.tables().clone()));
+    let direct = stack(embedded.store.clone());
+    let proxied = stack(store::Store::new(runtime::aws::local_dynamodb(&proxy.endpoint), embedded.store.tables().clone()));
     let customers = AtomicU32::new(0);
     let granted = AtomicU32::new(0);
     let strategy = (events(), prop::sample::select(RESOURCES.to_vec()), prop::collection::vec(check(), 2..8));
@@ -146,7 +146,7 @@ fn every_route_decides_as_single_checks_do() {
                 let single = async |check: &Value| {
                     let mut body = check.clone();
                     (body["customerId"], body["resourceId"]) = (json!(customer), json!(resource));
-                    let (status, decision) = post(&whole, "/check-access", &body).await;
+                    let (status, decision) = post(&direct, "/check-access", &body).await;
                     assert_eq!(status, if decision["hasAccess"] == true { 200 } else { 403 }, "{decision}");
                     decision
                 };
@@ -161,8 +161,8 @@ fn every_route_decides_as_single_checks_do() {
                 some["checks"] = checks.into();
                 for fault in [None, Some(Fault::HalfProcessed), Some(Fault::Torn)] {
                     fault.map_or_else(|| proxy.heal(), |fault| proxy.fail_with(fault));
-                    prop_assert_eq!(post(&behind, "/check-access/batch", &some).await, (200, json!({ "decisions": expected })));
-                    let (status, answer) = post(&behind, "/check-access/batch", &all).await;
+                    prop_assert_eq!(post(&proxied, "/check-access/batch", &some).await, (200, json!({ "decisions": expected })));
+                    let (status, answer) = post(&proxied, "/check-access/batch", &all).await;
                     prop_assert_eq!(status, 200);
                     for decision in answer["decisions"].as_array().unwrap() {
                         prop_assert_eq!(decision, &single(&json!({"featureId": decision["featureId"]})).await);
@@ -170,20 +170,20 @@ fn every_route_decides_as_single_checks_do() {
                     let features: Vec<_> = answer["decisions"].as_array().unwrap().iter().map(|one| &one["featureId"]).collect();
                     for feature in FEATURES {
                         let is_granted = single(&json!({"featureId": feature})).await["hasAccess"] == true;
-                        prop_assert!(!is_granted || features.contains(&&json!(feature)), "{} is left out of {}", feature, answer);
+                        prop_assert!(!is_granted || features.contains(&&json!(feature)), "{} is missing in {}", feature, answer);
                     }
-                    let query = of_resource(resource);
-                    let (_, list) = get(&behind, &format!("/v1/c/{customer}/entitlements.json?{query}")).await;
-                    let (_, state) = get(&behind, &format!("/v1/c/{customer}/entitlements-state.json?{query}")).await;
+                    let query = resource_query(resource);
+                    let (_, list) = get(&proxied, &format!("/v1/c/{customer}/entitlements.json?{query}")).await;
+                    let (_, state) = get(&proxied, &format!("/v1/c/{customer}/entitlements-state.json?{query}")).await;
                     let state = &state["data"]["entitlementsState"];
                     prop_assert_eq!(&state["entitlements"], &list["data"]["entitlements"]);
-                    let whole_scope = single(&json!({"featureId": "unknown"})).await["accessDeniedReason"].clone();
+                    let scope_reason = single(&json!({"featureId": "unknown"})).await["accessDeniedReason"].clone();
                     match &state["accessDeniedReason"] {
-                        Value::Null => prop_assert_eq!(whole_scope, "NoFeatureEntitlementInSubscription"),
+                        Value::Null => prop_assert_eq!(scope_reason, "NoFeatureEntitlementInSubscription"),
                         reason if *reason == "NoActiveSubscription" => {
-                            prop_assert!(whole_scope == *reason || whole_scope == "CustomerResourceNotFound");
+                            prop_assert!(scope_reason == *reason || scope_reason == "CustomerResourceNotFound");
                         }
-                        reason => prop_assert_eq!(&whole_scope, reason),
+                        reason => prop_assert_eq!(&scope_reason, reason),
                     }
                     let mut listed = Vec::new();
                     for shown in list["data"]["entitlements"].as_array().unwrap() {
@@ -200,12 +200,12 @@ fn every_route_decides_as_single_checks_do() {
                         listed.push(shown["feature"]["refId"].clone());
                     }
                     for decision in answer["decisions"].as_array().unwrap() {
-                        prop_assert!(listed.contains(&decision["featureId"]), "{} is left out", decision);
+                        prop_assert!(listed.contains(&decision["featureId"]), "{} is missing", decision);
                     }
-                    // They read as the Edge API does.
+                    // The REST API uses the same read as the Edge API, so it is tested without faults only.
                     if fault.is_none() {
                         let rest = format!("/api/v1/customers/{customer}/entitlements");
-                        let (status, answer) = get(&behind, &format!("{rest}?{query}")).await;
+                        let (status, answer) = get(&proxied, &format!("{rest}?{query}")).await;
                         prop_assert_eq!((status, &answer["data"]["accessDeniedReason"]), (200, &state["accessDeniedReason"]));
                         let of_type = |kind: &str| {
                             let all = answer["data"]["entitlements"].as_array().unwrap().iter();
@@ -220,27 +220,27 @@ fn every_route_decides_as_single_checks_do() {
                         prop_assert_eq!(of_type("FEATURE").len(), listed.len());
                         for credit in of_type("CREDIT") {
                             let currency = credit["currency"]["currencyId"].as_str().unwrap();
-                            let (status, one) = get(&behind, &format!("{rest}/check?{query}currencyId={currency}")).await;
+                            let (status, one) = get(&proxied, &format!("{rest}/check?{query}currencyId={currency}")).await;
                             prop_assert_eq!((status, &one["data"]), (200, &credit));
                             let (_, one) =
-                                get(&behind, &format!("{rest}/check?{query}currencyId={currency}&requestedUsage=3")).await;
+                                get(&proxied, &format!("{rest}/check?{query}currencyId={currency}&requestedUsage=3")).await;
                             prop_assert!(
                                 one["data"]["isGranted"] == false || list.to_string().contains(r#""hasSoftLimit":true"#),
                                 "{}",
                                 one
                             );
                         }
-                        let (_, none) = get(&behind, &format!("{rest}/check?{query}currencyId=unknown")).await;
+                        let (_, none) = get(&proxied, &format!("{rest}/check?{query}currencyId=unknown")).await;
                         prop_assert_eq!(&none["data"]["isGranted"], false);
                         for check in some["checks"].as_array().unwrap() {
                             let feature = check["featureId"].as_str().unwrap().replace('#', "%23").replace('é', "%C3%A9");
                             let usage = check["requestedUsage"].as_u64().unwrap_or(0);
                             let values = check["requestedValues"].as_array().map(Vec::as_slice).unwrap_or_default();
                             let values = values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",");
-                            let asked = format!(
+                            let path = format!(
                                 "{rest}/check?{query}featureId={feature}&requestedUsage={usage}&requestedValues={values}"
                             );
-                            let (status, one) = get(&behind, &asked).await;
+                            let (status, one) = get(&proxied, &path).await;
                             let decision = single(check).await;
                             let (one, expected) = (&one["data"], &decision);
                             prop_assert_eq!(status, 200);
@@ -255,7 +255,7 @@ fn every_route_decides_as_single_checks_do() {
                         let usage = check["requestedUsage"].as_u64().unwrap_or(0);
                         let path =
                             format!("/v1/c/{customer}/entitlements.json?{query}featureId={feature}&requestedUsage={usage}.0");
-                        let (status, one) = get(&behind, &path).await;
+                        let (status, one) = get(&proxied, &path).await;
                         let decision = single(&json!({"featureId": check["featureId"], "requestedUsage": usage})).await;
                         let one = &one["data"]["entitlement"];
                         prop_assert_eq!(status, 200);
@@ -270,12 +270,12 @@ fn every_route_decides_as_single_checks_do() {
         },
     );
     result.unwrap();
-    println!("{} single checks granted", granted.load(Ordering::SeqCst));
+    println!("{} single checks are granted", granted.load(Ordering::SeqCst));
     assert!(granted.into_inner() > 10);
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_a_503_on_every_route_and_never_a_decision() {
+async fn a_failing_store_is_a_503_without_a_decision_on_all_routes() {
     let embedded = Embedded::in_memory().await.unwrap();
     let proxy = Proxy::start(&embedded.endpoint, 0, None).await.unwrap();
     let stack = stack(store::Store::new(runtime::aws::local_dynamodb(&proxy.endpoint), embedded.store.tables().clone()));
@@ -306,9 +306,8 @@ async fn a_store_that_fails_is_a_503_on_every_route_and_never_a_decision() {
     }
 }
 
-/// An archived customer's subscriptions are not shown, nor those of another status or resource.
 #[tokio::test]
-async fn active_subscriptions_are_listed_by_resource_until_the_customer_is_deleted() {
+async fn only_active_subscriptions_of_the_resource_are_listed_until_the_customer_is_deleted() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = stack(embedded.store.clone());
     let subscription = |id: &str, status: &str, resource: Value| {
@@ -344,7 +343,7 @@ async fn active_subscriptions_are_listed_by_resource_until_the_customer_is_delet
 }
 
 #[tokio::test]
-async fn credits_are_shown_by_currency_and_descriptions_as_stored() {
+async fn entitlements_state_has_credits_by_currency_and_stored_descriptions() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = stack(embedded.store.clone());
     let credits = json!({"creditCurrency": {"id": "credits", "name": "Credits"}, "totalGranted": 10, "remainingBalance": 4});
@@ -377,7 +376,7 @@ async fn evaluate(stack: &Stack, key: &str, context: Value) -> (u64, Value) {
 }
 
 #[tokio::test]
-async fn a_key_of_openfeature_always_has_one_type_and_a_denial_is_false() {
+async fn an_openfeature_key_has_one_type_and_a_denial_is_false() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = stack(embedded.store.clone());
     let feature = |id: &str, kind: &str, meter: Value| json!({"id": id, "featureType": kind, "meterType": meter});
@@ -446,14 +445,14 @@ async fn a_key_of_openfeature_always_has_one_type_and_a_denial_is_false() {
 }
 
 #[tokio::test]
-async fn unchanged_flags_are_a_304_and_changed_ones_are_not() {
+async fn only_unchanged_flags_are_a_304() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = stack(embedded.store.clone());
     let list = |id: &str| {
         json!({"type": "entitlements.updated", "customer": {"id": "c"}, "resource": null,
                "entitlements": [{"feature": {"id": id, "featureType": "BOOLEAN"}}]})
     };
-    let ask = async |known: Option<&str>| {
+    let evaluate_flags = async |known: Option<&str>| {
         let request = Request::post("/ofrep/v1/evaluate/flags").header("x-api-key", "token");
         let request = known.into_iter().fold(request, |request, known| request.header("if-none-match", known));
         let body = json!({"context": {"targetingKey": "c"}}).to_string();
@@ -461,23 +460,23 @@ async fn unchanged_flags_are_a_304_and_changed_ones_are_not() {
         (answer["statusCode"].as_u64().unwrap(), answer["headers"]["etag"].as_str().unwrap().to_owned(), answer["body"].clone())
     };
     testkit::store::applied(&embedded.store, 2, list("f")).await;
-    let (status, tag, _) = ask(None).await;
+    let (status, tag, _) = evaluate_flags(None).await;
     assert_eq!(status, 200);
     for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
-        assert_eq!(ask(Some(&known)).await, (304, tag.clone(), Value::Null), "{known}");
+        assert_eq!(evaluate_flags(Some(&known)).await, (304, tag.clone(), Value::Null), "{known}");
     }
-    assert_eq!(ask(Some("\"x\"")).await.0, 200);
+    assert_eq!(evaluate_flags(Some("\"x\"")).await.0, 200);
     testkit::store::applied(&embedded.store, 3, list("g")).await;
-    let (status, newer, _) = ask(Some(&tag)).await;
+    let (status, newer, _) = evaluate_flags(Some(&tag)).await;
     assert_eq!(status, 200);
     assert_ne!(newer, tag);
 }
 
 #[tokio::test]
-async fn a_request_that_no_document_answers_is_a_clear_4xx() {
+async fn unsupported_requests_are_a_4xx_with_a_reason() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = stack(embedded.store.clone());
-    for (path, expected, says) in [
+    for (path, expected, message) in [
         ("/v1/paywall.json?fetchAllCountriesPrices=false", 404, "product catalog"),
         ("/v1/p/product/paywall.json", 404, "product catalog"),
         ("/v1/c/c/other.json", 404, "nothing at this path"),
@@ -494,26 +493,26 @@ async fn a_request_that_no_document_answers_is_a_clear_4xx() {
     ] {
         let (status, answer) = get(&stack, path).await;
         assert_eq!(status, expected, "{path}: {answer}");
-        assert!(answer["error"].as_str().unwrap().contains(says), "{path}: {answer}");
+        assert!(answer["error"].as_str().unwrap().contains(message), "{path}: {answer}");
     }
     assert_eq!(get(&stack, "/v1/config/server-sdk-configuration.json").await, (200, json!({"data": {}})));
 }
 
-/// The store, and the operations that it is asked for.
-async fn noting(embedded: &Embedded) -> (store::Store, Arc<std::sync::Mutex<Vec<String>>>) {
-    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let noted = asked.clone();
+/// A store that records its DynamoDB operations.
+async fn recording(embedded: &Embedded) -> (store::Store, Arc<std::sync::Mutex<Vec<String>>>) {
+    let operations = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let recorded = operations.clone();
     let rewrite = move |operation: &str, _: &Value, answer: Value| {
-        noted.lock().unwrap().push(operation.to_owned());
+        recorded.lock().unwrap().push(operation.to_owned());
         answer
     };
-    (testkit::store::proxied_with_rewrite(embedded, usize::MAX, Arc::new(rewrite)).await.store, asked)
+    (testkit::store::proxied_with_rewrite(embedded, usize::MAX, Arc::new(rewrite)).await.store, operations)
 }
 
 #[tokio::test]
-async fn an_invocation_with_a_list_reads_each_scope_once() {
+async fn an_invocation_with_a_list_of_checks_reads_each_scope_once() {
     let embedded = Embedded::in_memory().await.unwrap();
-    let (store, asked) = noting(&embedded).await;
+    let (store, operations) = recording(&embedded).await;
     let token = runtime::secret::Secret::new("token", None).unwrap();
     let function = CheckAccess::new(store, token, Clock::of(|| testkit::store::at(20)));
     let check = |n: usize| {
@@ -532,11 +531,12 @@ async fn an_invocation_with_a_list_reads_each_scope_once() {
             assert_eq!(decision[id], check[id], "{decision}");
         }
     }
-    assert_eq!((decisions.as_array().unwrap().len(), &*asked.lock().unwrap()), (100, &vec!["BatchGetItem".to_owned(); 4]));
+    assert_eq!(decisions.as_array().unwrap().len(), 100);
+    assert_eq!(*operations.lock().unwrap(), ["BatchGetItem"; 4]);
 }
 
-/// A page's request with these headers: status, headers in lower case, and body.
-async fn page(stack: &Stack, method: &str, path: &str, headers: &[(&str, &str)]) -> (u64, Value, Value) {
+/// Sends a browser's request. Returns the status, the headers and the body.
+async fn from_browser(stack: &Stack, method: &str, path: &str, headers: &[(&str, &str)]) -> (u64, Value, Value) {
     let request =
         headers.iter().fold(Request::builder().method(method).uri(path), |request, (name, value)| request.header(*name, *value));
     let answer = stack.gateway.invoke(event_of(request.body(Default::default()).unwrap())).await.unwrap();
@@ -558,7 +558,7 @@ async fn for_browsers(embedded: &Embedded) -> Stack {
     Stack::with_options(embedded.store.clone(), "secret", "token", clock, graphql::Options::default(), options).unwrap()
 }
 
-/// The key that signs a customer, as the SDK sends it.
+/// The value of the header X-CUSTOMER-KEY: a customer's id and its signature.
 fn customer_key(customer: &str) -> String {
     use hmac::{KeyInit as _, Mac as _};
     let mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"signing-secret").unwrap().chain_update(customer);
@@ -566,7 +566,7 @@ fn customer_key(customer: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_browser_sees_the_customer_that_it_has_a_signature_of_and_no_other() {
+async fn a_browser_can_read_only_the_customer_whose_signature_it_has() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = for_browsers(&embedded).await;
     let key = &*customer_key("c");
@@ -580,7 +580,7 @@ async fn a_browser_sees_the_customer_that_it_has_a_signature_of_and_no_other() {
             ("c", &[("x-api-key", "token")], 401),
             ("c", &[("authorization", "Bearer token")], 401),
         ] {
-            let (status, _, body) = page(&stack, "GET", &format!("/browser/v1/c/{customer}/{document}"), headers).await;
+            let (status, _, body) = from_browser(&stack, "GET", &format!("/browser/v1/c/{customer}/{document}"), headers).await;
             assert_eq!(
                 (status, body["data"].is_object()),
                 (expected, expected == 200),
@@ -588,21 +588,21 @@ async fn a_browser_sees_the_customer_that_it_has_a_signature_of_and_no_other() {
             );
         }
     }
-    let (_, _, body) = page(&stack, "GET", "/browser/v1/c/c/entitlements.json", &[("x-customer-key", key)]).await;
+    let (_, _, body) = from_browser(&stack, "GET", "/browser/v1/c/c/entitlements.json", &[("x-customer-key", key)]).await;
     let (_, by_token) = get(&stack, "/v1/c/c/entitlements.json").await;
     assert_eq!(body, by_token);
-    // A signature opens no other route, and nothing at all where browsers are off.
+    // A signature is accepted on no other route, and not if browsers are not enabled.
     for path in ["/v1/c/c/entitlements.json", "/browser/check-access", "/browser/api/v1/customers/c/entitlements"] {
-        assert_eq!(page(&stack, "GET", path, &[("x-customer-key", key)]).await.0, 401, "{path}");
+        assert_eq!(from_browser(&stack, "GET", path, &[("x-customer-key", key)]).await.0, 401, "{path}");
     }
     let off = self::stack(embedded.store.clone());
-    assert_eq!(page(&off, "GET", "/browser/v1/c/c/entitlements.json", &[("x-customer-key", key)]).await.0, 401);
-    assert_eq!(page(&off, "OPTIONS", "/browser/v1/c/c/entitlements.json", &[("origin", ORIGIN)]).await.0, 401);
+    assert_eq!(from_browser(&off, "GET", "/browser/v1/c/c/entitlements.json", &[("x-customer-key", key)]).await.0, 401);
+    assert_eq!(from_browser(&off, "OPTIONS", "/browser/v1/c/c/entitlements.json", &[("origin", ORIGIN)]).await.0, 401);
 }
 
-/// Stigg's JavaScript SDK does not read that an entitlement is denied.
+/// Stigg's JavaScript SDK ignores `isGranted`, so it would grant a denied entitlement in the list.
 #[tokio::test]
-async fn a_browser_is_not_shown_a_denied_entitlement_that_its_sdk_would_grant() {
+async fn lists_for_browsers_omit_denied_entitlements() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = for_browsers(&embedded).await;
     let paid = |id: &str, left: i32| {
@@ -618,14 +618,14 @@ async fn a_browser_is_not_shown_a_denied_entitlement_that_its_sdk_would_grant() 
         entitlements.map(|one| one["feature"]["refId"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let key = customer_key("c");
-    let (_, _, shown) = page(&stack, "GET", "/browser/v1/c/c/entitlements.json", &[("x-customer-key", &key)]).await;
+    let (_, _, shown) = from_browser(&stack, "GET", "/browser/v1/c/c/entitlements.json", &[("x-customer-key", &key)]).await;
     assert_eq!(ids(&shown), ["f", "left"]);
     let (_, by_token) = get(&stack, "/v1/c/c/entitlements.json").await;
     assert_eq!(ids(&by_token), ["f", "later", "left", "used up"]);
 }
 
 #[tokio::test]
-async fn a_page_of_a_named_origin_may_read_every_answer_and_a_page_of_another_none() {
+async fn only_pages_of_configured_origins_may_read_responses() {
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = for_browsers(&embedded).await;
     let key = &*customer_key("c");
@@ -638,12 +638,12 @@ async fn a_page_of_a_named_origin_may_read_every_answer_and_a_page_of_another_no
             ("GET", "/browser/v1/config/client-sdk-configuration.json", "", 200),
             ("GET", "/browser/v1/c/c/other.json", "", 404),
         ] {
-            let (status, headers, _) = page(&stack, method, path, &[("origin", origin), ("x-customer-key", key)]).await;
+            let (status, headers, _) = from_browser(&stack, method, path, &[("origin", origin), ("x-customer-key", key)]).await;
             assert_eq!((status, &headers["access-control-allow-origin"]), (expected, &allowed), "{origin} {method} {path}");
             assert_eq!(headers["vary"], "origin");
         }
     }
-    let (_, headers, _) = page(&stack, "OPTIONS", "/browser/v1/c/c/entitlements.json", &[("origin", ORIGIN)]).await;
+    let (_, headers, _) = from_browser(&stack, "OPTIONS", "/browser/v1/c/c/entitlements.json", &[("origin", ORIGIN)]).await;
     let allowed = headers["access-control-allow-headers"].as_str().unwrap();
     for header in ["x-api-key", "x-api-version", "x-customer-key", "source"] {
         assert!(allowed.split(", ").any(|one| one == header), "{allowed}");
@@ -654,17 +654,17 @@ async fn a_page_of_a_named_origin_may_read_every_answer_and_a_page_of_another_no
 #[tokio::test]
 async fn a_batch_is_one_request_to_dynamodb() {
     let embedded = Embedded::in_memory().await.unwrap();
-    let (store, asked) = noting(&embedded).await;
+    let (store, operations) = recording(&embedded).await;
     let stack = stack(store);
     let checks: Vec<_> = (0..100).map(|n| json!({"featureId": format!("f{n}"), "requestedUsage": n})).collect();
     let body = json!({"customerId": "c", "resourceId": "r", "checks": checks});
     let (status, answer) = post(&stack, "/check-access/batch", &body).await;
     assert_eq!((status, answer["decisions"].as_array().unwrap().len()), (200, 100));
-    assert_eq!(*asked.lock().unwrap(), ["BatchGetItem"]);
+    assert_eq!(*operations.lock().unwrap(), ["BatchGetItem"]);
 }
 
 #[tokio::test]
-async fn a_batch_of_more_than_a_hundred_checks_is_rejected() {
+async fn a_batch_of_more_than_100_checks_is_rejected() {
     let embedded = Embedded::in_memory().await.unwrap();
     let body = json!({"customerId": "c", "checks": vec![json!({"featureId": "f"}); 1_000]});
     let (status, answer) = post(&stack(embedded.store.clone()), "/check-access/batch", &body).await;

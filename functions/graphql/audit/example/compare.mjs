@@ -11,7 +11,7 @@ import PgSimplifyInflector from '@graphile-contrib/pg-simplify-inflector';
 import graphileBuild from 'graphile-build';
 import pg from 'pg';
 import { postgraphile } from 'postgraphile';
-import { ask, fill, generator, rows } from '../random.mjs';
+import { sendQuery, fill, generator, rows } from '../random.mjs';
 import { freePort, start } from './postgres.mjs';
 
 const url = process.env.GRAPHQL_URL ?? 'http://127.0.0.1:8080/graphql';
@@ -149,7 +149,7 @@ async function readPages(endpoint, endpointToken, list, order, size, forward) {
   const text = `query($cursor: Cursor) { ${list}(orderBy: ${order}, ${count}: ${size}, ${from}: $cursor) { nodes { ${KEY[list]} } pageInfo { hasNextPage hasPreviousPage ${end} } } }`;
   const pages = [];
   for (let cursor = null; pages.length < 1_000; ) {
-    const answer = await ask(endpoint, { query: text, variables: { cursor } }, endpointToken);
+    const answer = await sendQuery(endpoint, { query: text, variables: { cursor } }, endpointToken);
     if (answer.errors) throw new Error(`${text}: ${JSON.stringify(answer.errors)}`);
     const { nodes, pageInfo } = answer.data[list];
     pages.push({ nodes: nodes.map((node) => node[KEY[list]]), next: pageInfo.hasNextPage, previous: pageInfo.hasPreviousPage });
@@ -162,11 +162,11 @@ async function readPages(endpoint, endpointToken, list, order, size, forward) {
 /** The rows between the cursors of two rows, from either endpoint. */
 async function between(endpoint, endpointToken, list, order, args, ends) {
   const cursors = `{ ${list}(orderBy: ${order}) { edges { cursor node { ${KEY[list]} } } } }`;
-  const { edges } = (await ask(endpoint, { query: cursors }, endpointToken)).data[list];
+  const { edges } = (await sendQuery(endpoint, { query: cursors }, endpointToken)).data[list];
   const cursorOf = (key) => edges.find(({ node }) => node[KEY[list]] === key)?.cursor;
   const variables = { after: ends.after && cursorOf(ends.after), before: ends.before && cursorOf(ends.before) };
   const text = `query($after: Cursor, $before: Cursor) { ${list}(orderBy: ${order}, after: $after, before: $before${args}) { nodes { ${KEY[list]} } totalCount pageInfo { hasNextPage hasPreviousPage } } }`;
-  return ask(endpoint, { query: text, variables }, endpointToken);
+  return sendQuery(endpoint, { query: text, variables }, endpointToken);
 }
 
 // ---- The comparison
@@ -194,7 +194,7 @@ try {
   let failed = 0;
   for (let n = 0; n < count; n += 1) {
     const one = query(all);
-    const [ours, theirs] = [await ask(url, { query: one }, token), await ask(example, { query: one })];
+    const [ours, theirs] = [await sendQuery(url, { query: one }, token), await sendQuery(example, { query: one })];
     if (ours.errors?.some(({ extensions }) => extensions.code === 'QUERY_TOO_COMPLEX')) continue; // DIFFERENCE: a limit
     failed += theirs.errors ? 1 : 0;
     if (text(ours.data) !== text(theirs.data) || Boolean(ours.errors) !== Boolean(theirs.errors)) differ(one, ours, theirs);

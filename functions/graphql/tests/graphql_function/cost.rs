@@ -30,10 +30,10 @@ async fn filled(customers: usize, subscriptions: usize) -> Stack {
 /// The data, the DynamoDB requests and the capacity units.
 async fn cost(stack: &Stack, query: &str, variables: Value) -> (Value, u32, f64) {
     let body = json!({"query": query, "variables": variables}).to_string();
-    let (response, spent) = stack.graphql.handle_with_cost(post(&body)).await;
+    let (response, cost) = stack.graphql.handle_with_cost(post(&body)).await;
     let answer = body_of(&response);
     assert_eq!(answer.get("errors"), None, "{query}");
-    (answer["data"].clone(), spent.requests, spent.capacity)
+    (answer["data"].clone(), cost.requests, cost.capacity)
 }
 
 #[tokio::test]
@@ -116,10 +116,11 @@ async fn subscriptions_of_a_page_in_another_order_cost_one_request_per_customer(
 #[tokio::test]
 async fn concurrent_queries_have_separate_costs() {
     let stack = Arc::new(filled(5, 1).await);
-    let ask = |query: &'static str| {
+    let requests = |query: &'static str| {
         let stack = Arc::clone(&stack);
         tokio::spawn(async move { cost(&stack, query, Value::Null).await.1 })
     };
-    let (one, other) = (ask("{ customers { totalCount } }"), ask("{ customer(customerId: \"customer-001\") { name } }"));
+    let (one, other) =
+        (requests("{ customers { totalCount } }"), requests("{ customer(customerId: \"customer-001\") { name } }"));
     assert_eq!((one.await.unwrap(), other.await.unwrap()), (SHARDS, 1));
 }

@@ -62,7 +62,7 @@ async fn page_through(order: &str, forward: bool, page: usize, before: &[u8], be
          pageInfo {{ {end} {more} }} }} }}"
     );
     let mut cursor = Value::Null;
-    let mut seen: Vec<String> = Vec::new();
+    let mut returned: Vec<String> = Vec::new();
     let mut at = 1_000;
     for step in 0.. {
         let data = stack.data(&query, json!({"cursor": cursor})).await["customers"].clone();
@@ -71,7 +71,7 @@ async fn page_through(order: &str, forward: bool, page: usize, before: &[u8], be
         if !forward {
             ids.reverse();
         }
-        seen.extend(ids);
+        returned.extend(ids);
         if data["pageInfo"][more] == json!(false) {
             break;
         }
@@ -88,12 +88,12 @@ async fn page_through(order: &str, forward: bool, page: usize, before: &[u8], be
         }
     }
     for (customer, _) in &unchanged {
-        let times = seen.iter().filter(|seen| *seen == customer).count();
-        assert_eq!(times, 1, "{customer} did not change and was returned {times} times in {seen:?}");
+        let times = returned.iter().filter(|id| *id == customer).count();
+        assert_eq!(times, 1, "{customer} did not change and was returned {times} times in {returned:?}");
     }
 }
 
-/// As many as BYOS_HISTORIES says, up to 200.
+/// BYOS_HISTORIES, up to 200 (default 8).
 fn cases() -> u32 {
     let histories = std::env::var("BYOS_HISTORIES").ok().and_then(|count| count.parse().ok());
     histories.map_or(8, |histories: u32| histories.min(200))

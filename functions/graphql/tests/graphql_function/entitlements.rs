@@ -139,8 +139,8 @@ async fn a_customer_with_its_entitlements_is_one_dynamodb_request() {
     stack.list("c", None, 1, &[metered("a", json!({})), metered("b", json!({}))]).await;
     stack.usage("c", "a", 2, json!({"currentUsage": 7})).await;
     let body = json!({"query": "{ customer(customerId: \"c\") { entitlements entitlementList { currentUsage } } }"}).to_string();
-    let (response, spent) = stack.graphql.handle_with_cost(post(&body)).await;
-    assert_eq!(spent.requests, 1);
+    let (response, cost) = stack.graphql.handle_with_cost(post(&body)).await;
+    assert_eq!(cost.requests, 1);
     let answer: Value = serde_json::from_slice(response.body()).unwrap();
     assert_eq!(answer["data"]["customer"]["entitlements"][0]["currentUsage"], 7, "{answer}");
     assert_eq!(answer["data"]["customer"]["entitlementList"][0]["currentUsage"], 7.0, "{answer}");

@@ -49,9 +49,9 @@ async fn a_failing_store_is_an_error_without_data_and_the_function_recovers() {
             proxy.fail_with(fault);
             let started = Instant::now();
             let failed = query(&lambda, ALL).await;
-            let took = started.elapsed();
-            println!("{}: {} after {took:.1?}", fault.name(), failed["errors"][0]["extensions"]["code"]);
-            assert!(took < TIMEOUT, "{} took {took:?}", fault.name());
+            let duration = started.elapsed();
+            println!("{}: {} after {duration:.1?}", fault.name(), failed["errors"][0]["extensions"]["code"]);
+            assert!(duration < TIMEOUT, "{} took {duration:?}", fault.name());
             assert!(failed["errors"].is_array() && failed["data"]["customers"]["nodes"].is_null(), "{}: {failed}", fault.name());
             proxy.heal();
             assert_eq!(query(&lambda, ALL).await, complete, "{}", fault.name());
@@ -85,9 +85,9 @@ async fn a_slow_store_is_an_error_or_a_complete_answer_in_time() {
         proxy.fail_with(Fault::Slow(third(delay)));
         let started = Instant::now();
         let response = graphql.handle(post(&request)).await;
-        let (took, body) = (started.elapsed(), body_of(&response));
-        println!("delayed by {:?}: {} after {took:.1?}", third(delay), response.status());
-        assert!(took < third(TIMEOUT), "{took:?}");
+        let (duration, body) = (started.elapsed(), body_of(&response));
+        println!("delayed by {:?}: {} after {duration:.1?}", third(delay), response.status());
+        assert!(duration < third(TIMEOUT), "{duration:?}");
         if is_within_an_attempt {
             assert!(response.status() == StatusCode::GATEWAY_TIMEOUT || body == complete, "{body}");
         } else {
@@ -99,7 +99,7 @@ async fn a_slow_store_is_an_error_or_a_complete_answer_in_time() {
 }
 
 #[tokio::test]
-async fn a_read_that_dynamodb_answers_in_parts_is_completed() {
+async fn incomplete_reads_of_dynamodb_are_completed() {
     let stack = Stack::start().await;
     stack.write_sample_data().await;
     let (proxy, lambda) = start(&stack).await;
@@ -113,7 +113,7 @@ async fn a_read_that_dynamodb_answers_in_parts_is_completed() {
 
 /// A lagging index still has entries of deleted rows, and none of new ones.
 #[tokio::test]
-async fn deleted_rows_are_hidden_though_the_index_lags() {
+async fn deleted_rows_are_hidden_while_the_index_lags() {
     const LISTS: &str = "{ customers { nodes { customerId name } } subscriptions { nodes { subscriptionId } } }";
     let customer = |kind: &str, id: &str| json!({"type": format!("customer.{kind}"), "id": id, "name": format!("{kind} {id}")});
     let subscription = |id: &str, customer: &str| {

@@ -129,7 +129,7 @@ async fn unsupported_headers_methods_and_bodies_are_rejected() {
     assert_eq!(stack.graphql.handle(request).await.status(), StatusCode::OK);
 }
 
-/// A body with what it is said to be.
+/// A POST request with this body and these headers.
 fn posted(body: impl Into<Vec<u8>>, headers: &[(&'static str, &str)]) -> Request {
     let mut request = post("");
     *request.body_mut() = Body::Binary(body.into());

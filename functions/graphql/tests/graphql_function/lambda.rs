@@ -1,4 +1,4 @@
-//! The binary, called over Lambda's Runtime API with the files of events/.
+//! Runs the binary against a fake Lambda Runtime API, with the sample events.
 
 use serde_json::json;
 use template::sample;
@@ -41,7 +41,7 @@ async fn the_sample_queries_are_answered_and_no_personal_data_is_logged() {
 }
 
 #[tokio::test]
-async fn with_an_authorizer_of_api_gateway_it_needs_no_secret_and_requires_the_authorizers_claims() {
+async fn with_gateway_auth_the_function_needs_no_secret_and_requires_the_authorizers_claims() {
     let stack = Stack::start().await;
     let lambda = stack.start_lambda(&[("READERS_AUTH", "jwt")]).await;
     let mut event = sample_event("customer.json");

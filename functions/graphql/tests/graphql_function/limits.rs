@@ -28,14 +28,14 @@ async fn nested_lists_over_the_complexity_limit_are_rejected_before_any_read() {
     for levels in [3, 7] {
         let body = json!({"query": nested(levels)}).to_string();
         let start = Instant::now();
-        let (response, spent) = stack.graphql.handle_with_cost(post(&body)).await;
+        let (response, cost) = stack.graphql.handle_with_cost(post(&body)).await;
         println!("{levels} levels rejected in {:?}", start.elapsed());
         assert_eq!(body_of(&response)["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX");
-        assert_eq!(spent.requests, 0);
+        assert_eq!(cost.requests, 0);
     }
-    // The customer of a subscription of that customer is loaded already.
-    let again = "{ customers { nodes { subscriptions { nodes { customer { entitlements } } } } } }";
-    assert_eq!(stack.data(again, Value::Null).await["customers"]["nodes"], json!([]));
+    // A subscription's customer is already loaded if the query came from that customer.
+    let cached = "{ customers { nodes { subscriptions { nodes { customer { entitlements } } } } } }";
+    assert_eq!(stack.data(cached, Value::Null).await["customers"]["nodes"], json!([]));
     let others = "{ customers(first: 1000) { nodes { resources { entitlementList { usageLimit } } } } }";
     assert_eq!(stack.error(others).await.0, "QUERY_TOO_COMPLEX");
     // Small pages may nest, up to the depth limit.
@@ -74,11 +74,11 @@ async fn a_response_over_lambdas_limit_is_an_error() {
 
 #[tokio::test]
 async fn errors_of_the_store_and_timeouts_show_no_internals() {
-    let nowhere = runtime::aws::local_dynamodb("http://127.0.0.1:9");
+    let unavailable = runtime::aws::local_dynamodb("http://127.0.0.1:9");
     let tables = Tables { customers: "secret-table".to_owned(), subscriptions: String::new(), receipts: String::new() };
     let options = Options { limits: Limits { time: Duration::ZERO, ..Limits::default() }, ..Options::default() };
     let token = || Secret::new(TOKEN, None).unwrap();
-    let graphql = Graphql::new(Store::new(nowhere.clone(), tables.clone()), token(), Options::default());
+    let graphql = Graphql::new(Store::new(unavailable.clone(), tables.clone()), token(), Options::default());
     let answer = ask(&graphql, "{ customers { totalCount } }", Value::Null).await;
     let error = &answer["errors"][0];
     assert_eq!(error["extensions"], json!({"code": "SERVICE_UNAVAILABLE"}));
@@ -86,8 +86,8 @@ async fn errors_of_the_store_and_timeouts_show_no_internals() {
     assert_eq!(error["path"], json!(["customers", "totalCount"]));
     assert_eq!(answer["data"], json!({"customers": null}));
 
-    let hurried = Graphql::new(Store::new(nowhere, tables), token(), options);
-    let response = hurried.handle(post(r#"{"query":"{ customers { totalCount } }"}"#)).await;
+    let without_time = Graphql::new(Store::new(unavailable, tables), token(), options);
+    let response = without_time.handle(post(r#"{"query":"{ customers { totalCount } }"}"#)).await;
     assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
     assert_eq!(body_of(&response)["errors"][0]["extensions"]["code"], "TIMEOUT");
 }
@@ -96,7 +96,7 @@ async fn errors_of_the_store_and_timeouts_show_no_internals() {
 async fn at_most_64_dynamodb_requests_are_concurrent() {
     // A store that accepts connections and never answers.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nowhere = runtime::aws::local_dynamodb(&format!("http://{}", listener.local_addr().unwrap()));
+    let hanging = runtime::aws::local_dynamodb(&format!("http://{}", listener.local_addr().unwrap()));
     let connections = tokio::spawn(async move {
         let mut held = Vec::new();
         while let Ok(Ok((connection, _))) = tokio::time::timeout(Duration::from_secs(1), listener.accept()).await {
@@ -107,7 +107,7 @@ async fn at_most_64_dynamodb_requests_are_concurrent() {
     let tables = Tables { customers: "c".to_owned(), subscriptions: "s".to_owned(), receipts: String::new() };
     let limits = Limits { time: Duration::from_millis(700), ..Limits::default() };
     let options = Options { limits, ..Options::default() };
-    let graphql = Graphql::new(Store::new(nowhere, tables), Secret::new(TOKEN, None).unwrap(), options);
+    let graphql = Graphql::new(Store::new(hanging, tables), Secret::new(TOKEN, None).unwrap(), options);
     let checks: String = (0..120)
         .map(|n| {
             format!(
@@ -129,9 +129,9 @@ async fn a_list_is_counted_once_per_request_up_to_the_limit() {
     }
     let counts: String = (0..500).map(|n| format!("a{n}: customers {{ totalCount }} ")).collect();
     let body = json!({"query": format!("{{ {counts} }}")}).to_string();
-    let (response, spent) = stack.graphql.handle_with_cost(post(&body)).await;
+    let (response, cost) = stack.graphql.handle_with_cost(post(&body)).await;
     assert_eq!(body_of(&response)["data"]["a499"]["totalCount"], 40);
-    assert_eq!(spent.requests, 4);
+    assert_eq!(cost.requests, 4);
     for (count, is_counted) in [(40, true), (39, false)] {
         let few = stack.with_options(Options { limits: Limits { count, ..Limits::default() }, ..Options::default() });
         let answer = ask(&few, "{ customers { totalCount } }", Value::Null).await;

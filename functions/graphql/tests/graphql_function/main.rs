@@ -1,4 +1,4 @@
-//! Tests of the function as a library and as the binary that Lambda runs.
+//! Tests of the function: of the library, and of the binary that Lambda runs.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod cost;

@@ -126,7 +126,7 @@ async fn queries_within_the_limits_use_no_more_memory_than_documented() {
             aliases(600, |n| format!("customer(customerId: \"customer-{n:05}\") {{ resources {{ resourceId }} }}")),
         ),
         (
-            "4,000 rows that are kept",
+            "4,000 rows with the counts of their subscriptions",
             aliases(4, |n| {
                 let order = ["PRIMARY_KEY_ASC", "PRIMARY_KEY_DESC", "CREATED_AT_ASC", "CREATED_AT_DESC"][n];
                 format!(
@@ -159,12 +159,12 @@ async fn queries_within_the_limits_use_no_more_memory_than_documented() {
                 }
             }
         });
-        let (answer, took) = lambda.invoke_timed(&event_with_body(body.to_string())).await.unwrap();
+        let (answer, duration) = lambda.invoke_timed(&event_with_body(body.to_string())).await.unwrap();
         watch.abort();
         let growth = (status(process, "VmHWM") - before) / 1_024;
         let code = lambda_body(&answer)["errors"][0]["extensions"]["code"].as_str().unwrap_or("answered").to_owned();
         let files = most_files.load(Ordering::Relaxed);
-        println!("{growth:4} MB on {:3}, {files:4} files, {took:?}: {what}: {code}", before / 1_024);
+        println!("{growth:4} MB on {:3}, {files:4} files, {duration:?}: {what}: {code}", before / 1_024);
         if growth > MAX_MEGABYTES {
             over.push(what);
         }

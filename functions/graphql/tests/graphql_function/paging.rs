@@ -61,9 +61,9 @@ fn expected(all: &[String], window: &HashMap<&str, usize>) -> (Vec<String>, bool
 }
 
 #[tokio::test]
-async fn pages_equal_postgraphiles_in_every_order_and_window() {
+async fn pages_equal_those_of_postgraphile_for_all_orders_and_arguments() {
     let stack = filled().await;
-    let mut tried = 0;
+    let mut compared = 0;
     for (by, condition) in [
         (json!("PRIMARY_KEY_ASC"), Value::Null),
         (json!("PRIMARY_KEY_DESC"), Value::Null),
@@ -132,14 +132,14 @@ async fn pages_equal_postgraphiles_in_every_order_and_window() {
             let edges = page["edges"].as_array().unwrap();
             let cursor_of = |edge: Option<&Value>| edge.map_or(Value::Null, |edge| edge["cursor"].clone());
             assert_eq!(ends, (cursor_of(edges.first()), cursor_of(edges.last())), "{context}");
-            tried += 1;
+            compared += 1;
         }
     }
-    assert_eq!(tried, 8 * 36);
+    assert_eq!(compared, 8 * 36);
 }
 
 #[tokio::test]
-async fn orders_equal_postgresqls() {
+async fn rows_are_ordered_as_in_postgresql() {
     let stack = filled().await;
     let order = async |by: Value| ids(&stack.data(QUERY, json!({"by": by})).await["customers"]);
     let created = order(json!("CREATED_AT_ASC")).await;
@@ -155,9 +155,9 @@ async fn orders_equal_postgresqls() {
     assert_eq!(both[..6], ["c00", "c05", "c10", "c15", "c20", "c02"]);
     // Ties are broken ascending where rows are sorted in memory.
     assert_eq!(order(json!("NAME_DESC")).await, both);
-    let of_one = json!({"by": "CREATED_AT_DESC", "if": {"email": "1@example.com"}});
-    let of_one = ids(&stack.data(QUERY, of_one).await["customers"]);
-    assert_eq!(of_one, ["c01", "c05", "c09", "c13", "c17", "c21"]);
+    let by_email = json!({"by": "CREATED_AT_DESC", "if": {"email": "1@example.com"}});
+    let by_email = ids(&stack.data(QUERY, by_email).await["customers"]);
+    assert_eq!(by_email, ["c01", "c05", "c09", "c13", "c17", "c21"]);
     assert_eq!(order(json!(null)).await, order(json!("PRIMARY_KEY_ASC")).await);
 }
 
@@ -301,7 +301,7 @@ async fn a_page_over_the_limit_is_an_error_unless_page_info_shows_it() {
     let stack = filled().await;
     let under = |limits: Limits| stack.with_options(Options { limits, ..Options::default() });
     let small = under(Limits { page: 20, ..Limits::default() });
-    let of_one = "condition: {billingId: \"b1\"}";
+    let condition = "condition: {billingId: \"b1\"}";
     for (arguments, fields, expected) in [
         // 24 customers and subscriptions, a page of at most 20
         ("", "nodes { customerId }", Err("PAGE_TOO_LARGE")),
@@ -317,7 +317,7 @@ async fn a_page_over_the_limit_is_an_error_unless_page_info_shows_it() {
         ("(first: 20)", "nodes { customerId }", Ok(20)),
         ("(offset: 4)", "nodes { customerId }", Ok(20)),
         ("(offset: 3)", "nodes { customerId }", Err("PAGE_TOO_LARGE")),
-        (&format!("(first: 500, {of_one})"), "nodes { customerId }", Ok(12)),
+        (&format!("(first: 500, {condition})"), "nodes { customerId }", Ok(12)),
         ("(first: 1000)", "totalCount", Ok(0)),
         ("(last: 1000)", "totalCount", Ok(0)),
     ] {
@@ -327,11 +327,11 @@ async fn a_page_over_the_limit_is_an_error_unless_page_info_shows_it() {
             }
             let query = format!("{{ {list}{arguments} {{ {fields} }} }}");
             let answer = ask(&small, &query, Value::Null).await;
-            let found = match answer["errors"][0]["extensions"]["code"].as_str() {
+            let actual = match answer["errors"][0]["extensions"]["code"].as_str() {
                 Some(code) => Err(code),
                 None => Ok(answer["data"][list]["nodes"].as_array().map_or(0, Vec::len)),
             };
-            assert_eq!(found, expected, "{query}: {answer}");
+            assert_eq!(actual, expected, "{query}: {answer}");
         }
     }
     let complete = stack.data("{ customers(first: 101) { nodes { customerId } } }", Value::Null).await;

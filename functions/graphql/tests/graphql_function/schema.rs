@@ -33,8 +33,8 @@ fn parts(schema: &ServiceDocument) -> BTreeMap<String, String> {
                     let path = format!("{name}.{}", field.node.name.node);
                     for argument in &field.node.arguments {
                         let default = argument.node.default_value.as_ref().map(|value| value.node.to_string());
-                        let of = format!("{} = {}", argument.node.ty.node, default.unwrap_or_default());
-                        parts.insert(format!("{path}({})", argument.node.name.node), of);
+                        let kind = format!("{} = {}", argument.node.ty.node, default.unwrap_or_default());
+                        parts.insert(format!("{path}({})", argument.node.name.node), kind);
                     }
                     parts.insert(path, field.node.ty.node.to_string());
                 }
@@ -64,7 +64,7 @@ fn the_schema_is_a_superset_of_the_examples() {
     let ours = parts(&parse_schema(graphql::sdl()).unwrap());
     assert!(example.len() > 125, "{}", example.len());
     let missing: Vec<_> =
-        example.iter().filter(|(path, of)| ours.get(*path) != Some(of)).map(|(path, _)| path.as_str()).collect();
+        example.iter().filter(|(path, kind)| ours.get(*path) != Some(kind)).map(|(path, _)| path.as_str()).collect();
     // These fail in the example: PostgreSQL can't sort or compare JSON.
     assert_eq!(
         missing,

@@ -1,4 +1,4 @@
-//! The function over an embedded store, in this process or as Lambda's process, and the data of the tests.
+//! The function over an embedded store, as a library or as its binary, and helpers that write test data.
 
 use std::{collections::HashMap, path::Path};
 

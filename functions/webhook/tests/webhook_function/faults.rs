@@ -1,5 +1,5 @@
-//! The real binary under every fault of the store: it answers within its budget, says 200 of nothing that is
-//! not written, and takes the event when the store is well again.
+//! The binary while the store fails: it answers in time, sends 200 only after all writes, and accepts the event once the
+//! store recovers.
 
 use std::{
     path::Path,
@@ -26,8 +26,8 @@ use testkit::{fake_aws::Sqs, runtime_api::Lambda};
 use tokio::sync::Semaphore;
 use webhook::{Queue, Webhook, WebhookSecrets};
 
-/// What the function's own limit in the template leaves of Stigg's and API Gateway's 30 seconds.
-const LIMIT: Duration = Duration::from_secs(28);
+/// The function's timeout in the template. Stigg and API Gateway time out after 30 seconds.
+const TIMEOUT: Duration = Duration::from_secs(28);
 
 async fn start(embedded: &Embedded, endpoint: &str, queue: Option<(&str, &str)>) -> Lambda {
     let tables = embedded.store.tables();
@@ -50,21 +50,21 @@ async fn timed(lambda: &Lambda, event: &Value) -> (u64, Duration) {
     (answer["statusCode"].as_u64().unwrap(), started.elapsed())
 }
 
-/// An event of the story with another body.
+/// A sample event with another body.
 fn event(body: &Value) -> Value {
     let (_, mut event) = sample::events("webhook").remove(0);
     event["body"] = body.to_string().into();
     event
 }
 
-/// Lists of so many resources, which are written one after the other, and their customer.
+/// An event with the lists of `count` resources. They are written one after the other, then the customer.
 fn lists(customer: &str, count: usize) -> Value {
     let entitlement = |n| json!({"feature": {"id": "f", "featureType": "BOOLEAN"}, "resourceId": format!("r{n}")});
     json!({"type": "entitlements.updated", "messageId": customer, "entitlementsUpdatedAt": "2026-11-01T00:00:00Z",
            "customer": {"id": customer}, "entitlements": (0..count).map(entitlement).collect::<Vec<_>>()})
 }
 
-/// How many items of a customer there are.
+/// The number of a customer's items.
 async fn items(embedded: &Embedded, customer: &str) -> i32 {
     let query = embedded.store.client().query().table_name(&embedded.store.tables().customers);
     let query = query.key_condition_expression("customerId = :c");
@@ -73,9 +73,9 @@ async fn items(embedded: &Embedded, customer: &str) -> i32 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_of_the_store_is_a_503_in_time_or_a_202_with_a_queue_and_passes_with_the_fault() {
+async fn every_store_fault_is_a_503_in_time_or_a_202_with_a_queue_until_the_store_recovers() {
     let embedded = Arc::new(Embedded::in_memory().await.unwrap());
-    let tries = Fault::FAILURES.into_iter().flat_map(|fault| [(fault, false), (fault, true)]).map(|(fault, has_queue)| {
+    let tasks = Fault::FAILURES.into_iter().flat_map(|fault| [(fault, false), (fault, true)]).map(|(fault, has_queue)| {
         let embedded = embedded.clone();
         tokio::spawn(async move {
             let proxy = Proxy::start(&embedded.endpoint, 0, None).await.unwrap();
@@ -85,10 +85,10 @@ async fn every_fault_of_the_store_is_a_503_in_time_or_a_202_with_a_queue_and_pas
             let customer = format!("{}-{has_queue}", fault.name());
             let event = event(&lists(&customer, 3));
             proxy.fail_with(fault);
-            let (status, took) = timed(&lambda, &event).await;
-            println!("{customer}: {status} after {took:.1?}, {:?}", proxy.fault_counts());
+            let (status, duration) = timed(&lambda, &event).await;
+            println!("{customer}: {status} after {duration:.1?}, {:?}", proxy.fault_counts());
             assert_eq!((status, sqs.messages().len()), if has_queue { (202, 1) } else { (503, 0) }, "{customer}");
-            assert!(took < LIMIT, "{customer} took {took:?}");
+            assert!(duration < TIMEOUT, "{customer} took {duration:?}");
             proxy.heal();
             proxy.settled().await;
             assert_eq!(timed(&lambda, &event).await.0, 200, "{customer}");
@@ -96,15 +96,15 @@ async fn every_fault_of_the_store_is_a_503_in_time_or_a_202_with_a_queue_and_pas
             lambda.stop().await.unwrap();
         })
     });
-    for one in tries.collect::<Vec<_>>() {
-        one.await.unwrap();
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
     }
 }
 
-/// A store that answers each request just in time takes an event with many of them too long; and a queue can
-/// hang as well.
+/// Each request to the store is just within its timeout, so an event with many requests takes too long. The queue can hang
+/// too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn however_slow_store_and_queue_are_the_answer_comes_before_lambda_stops_the_function() {
+async fn a_slow_store_and_a_hanging_queue_are_answered_before_the_functions_timeout() {
     let embedded = Embedded::in_memory().await.unwrap();
     let proxy = Proxy::start(&embedded.endpoint, 0, None).await.unwrap();
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -118,7 +118,7 @@ async fn however_slow_store_and_queue_are_the_answer_comes_before_lambda_stops_t
     proxy.fail_with(Fault::Slow(Duration::from_millis(2_500)));
 
     let [one, other, third] = ["a", "b", "c"].map(|customer| event(&lists(customer, 20)));
-    // The first of these takes a part of the time, the second could not be through before the function is stopped.
+    // The second event can't be written within the time that the first one leaves.
     let records = [("d", 1), ("e", 20)].map(|(customer, count)| {
         let body = lists(customer, count).to_string().into_bytes();
         let kind = "entitlements.updated".to_owned();
@@ -133,27 +133,27 @@ async fn however_slow_store_and_queue_are_the_answer_comes_before_lambda_stops_t
     let (alone, with_queue, with_silent_queue, (drained, drain)) =
         tokio::join!(timed(&alone, &one), timed(&with_queue, &other), timed(&with_silent_queue, &third), drain);
     println!(
-        "slow store: {alone:?}, with a queue: {with_queue:?}, with one that hangs: {with_silent_queue:?}, a batch: {drain:?}"
+        "slow store: {alone:?}, with a queue: {with_queue:?}, with a hanging queue: {with_silent_queue:?}, a batch: {drain:?}"
     );
     assert_eq!((alone.0, with_queue.0, with_silent_queue.0), (503, 202, 503));
     assert_eq!(drained.unwrap()["batchItemFailures"], json!([{"itemIdentifier": "e"}]));
-    for took in [alone.1, with_queue.1, with_silent_queue.1, drain] {
-        assert!(took < LIMIT, "{took:?}");
+    for duration in [alone.1, with_queue.1, with_silent_queue.1, drain] {
+        assert!(duration < TIMEOUT, "{duration:?}");
     }
 }
 
-/// Checks and webhooks share the account's concurrent executions. While DynamoDB carries out no write, a burst of
-/// events takes all of them; each event is parked long before the sender of a check has waited in vain.
+/// Checks and events share the account's concurrent executions. While DynamoDB's writes hang, a burst of events occupies all
+/// of them. Each event is parked soon enough that a waiting check is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn checks_are_answered_while_events_wait_for_a_store_that_hangs() {
+async fn checks_are_answered_while_events_wait_for_a_hanging_store() {
     const EXECUTIONS: usize = 10;
     let embedded = Embedded::in_memory().await.unwrap();
     let stack = Stack::on(embedded.store.clone(), "local-secret", "local-token", Clock::system()).unwrap();
     stack.seed("local-secret").await.unwrap();
     let proxy = Proxy::start(&embedded.endpoint, 0, None).await.unwrap();
     proxy.fail(|operation, _| (operation == "UpdateItem").then_some(Fault::Hang));
-    // The SDK alone would wait as long as the function may run.
-    let budget = Budget { connect: Duration::from_secs(1), attempt: LIMIT, total: LIMIT, attempts: 1 };
+    // The SDK's timeout is the function's, so only the webhook's own time limit ends the wait.
+    let budget = Budget { connect: Duration::from_secs(1), attempt: TIMEOUT, total: TIMEOUT, attempts: 1 };
     let region = Some("us-east-1".to_owned());
     let config = sdk_config(region, any_credentials(), http_client(), Some(proxy.endpoint.clone()), budget);
     let store = Store::new(aws_sdk_dynamodb::Client::new(&config), embedded.store.tables().clone());
@@ -182,28 +182,26 @@ async fn checks_are_answered_while_events_wait_for_a_store_that_hangs() {
         let _execution = account.acquire().await.unwrap();
         stack.gateway.invoke(check).await.unwrap()
     };
-    let took = started.elapsed();
-    println!("a check was answered after {took:.1?}");
+    let duration = started.elapsed();
+    println!("a check was answered after {duration:.1?}");
     assert_eq!(answer["statusCode"], 200, "{answer}");
-    assert!(took < LIMIT / 3, "{took:?}");
+    assert!(duration < TIMEOUT / 3, "{duration:?}");
     for event in events {
         assert_eq!(event.await.unwrap()["statusCode"], 202);
     }
     assert_eq!(sqs.messages().len(), EXECUTIONS);
 }
 
-/// Of an event's requests each can be the one whose answer is lost, and the event is acknowledged only when
-/// all that it says is there.
+/// Fails the n-th and all later requests of an event, for each n.
 #[tokio::test]
-async fn a_200_is_said_only_after_the_last_write() {
+async fn a_200_is_sent_only_after_the_last_write() {
     let embedded = Embedded::in_memory().await.unwrap();
     let proxy = Proxy::start(&embedded.endpoint, 0, None).await.unwrap();
     let lambda = start(&embedded, &proxy.endpoint, None).await;
-    let mut refused = 0;
-    for pass in 0..30 {
-        let customer = format!("c{pass}");
-        // So many requests pass, then none does.
-        let left = Arc::new(AtomicUsize::new(pass));
+    let mut failed = 0;
+    for successes in 0..30 {
+        let customer = format!("c{successes}");
+        let left = Arc::new(AtomicUsize::new(successes));
         proxy.fail(move |_, _| {
             let passes = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
             (!passes).then_some(Fault::INTERNAL)
@@ -211,12 +209,12 @@ async fn a_200_is_said_only_after_the_last_write() {
         let (status, _) = timed(&lambda, &event(&lists(&customer, 3))).await;
         proxy.heal();
         if status == 200 {
-            assert_eq!(items(&embedded, &customer).await, 4, "{pass} requests");
+            assert_eq!(items(&embedded, &customer).await, 4, "{successes} requests");
             break;
         }
-        assert_eq!(status, 503, "{pass} requests");
-        refused += 1;
+        assert_eq!(status, 503, "{successes} requests");
+        failed += 1;
     }
-    println!("{refused} requests");
-    assert!((4..30).contains(&refused), "{refused}");
+    println!("{failed} requests");
+    assert!((4..30).contains(&failed), "{failed}");
 }

@@ -1,4 +1,4 @@
-//! The real binary, driven over Lambda's Runtime API with the files of events/.
+//! Runs the binary against a fake Lambda Runtime API, with the sample events.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ fn body(answer: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn every_event_of_the_story_is_applied_once_and_stale_when_it_comes_again() {
+async fn sample_events_are_applied_and_redeliveries_are_stale() {
     let embedded = Embedded::in_memory().await.unwrap();
     let lambda = start(variables(&embedded)).await;
     for (round, applied) in [(1, "applied"), (2, "stale")] {
@@ -54,22 +54,22 @@ async fn every_event_of_the_story_is_applied_once_and_stale_when_it_comes_again(
     let printed = Printed::parse(&log).unwrap();
     let (start, lines) = printed.requests.split_first().unwrap();
     assert!(start["connection_milliseconds"].is_f64(), "{log}");
-    assert_eq!(lines.len(), 2 * sample::events("webhook").len(), "one line of JSON a request");
+    assert_eq!(lines.len(), 2 * sample::events("webhook").len(), "one line per request");
     assert!(lines.iter().all(|line| line["status"] == 200 && line["dynamodb_requests"].is_u64()));
     assert!(lines.iter().all(|line| line["request_id"].is_string() && line["route"] == "/webhook"));
     let count = |outcome: &str| lines.iter().filter(|line| line["outcome"] == outcome).count() as f64;
     let expected = ["applied", "ignored", "stale"].map(|outcome| (outcome.to_owned(), count(outcome)));
-    assert_eq!(printed.sums("Events"), expected.into(), "each event is counted, the last ones at the shutdown");
+    assert_eq!(printed.sums("Events"), expected.into(), "each event is counted, the last ones at shutdown");
     let lag: f64 = lines.iter().filter_map(|line| line["lag_seconds"].as_f64()).sum();
     assert_eq!(printed.sums("EventLag")[""], lag);
     assert!(printed.sums("StoreLatency").is_empty(), "only with METRICS_LEVEL=detailed");
     for personal in ["alder.example", "Alder Analytics", "local-secret"] {
-        assert!(!log.contains(personal), "the log holds {personal}");
+        assert!(!log.contains(personal), "the log contains {personal}");
     }
 }
 
 #[tokio::test]
-async fn a_function_without_its_secret_or_with_an_empty_one_does_not_start() {
+async fn a_function_with_a_missing_or_empty_secret_does_not_start() {
     let embedded = Embedded::in_memory().await.unwrap();
     for without in [None, Some(String::new())] {
         let mut variables: Vec<_> =
@@ -81,7 +81,7 @@ async fn a_function_without_its_secret_or_with_an_empty_one_does_not_start() {
 }
 
 #[tokio::test]
-async fn a_store_that_can_not_be_reached_is_a_503_and_the_process_lives_on() {
+async fn an_unreachable_store_is_a_503_and_the_process_survives() {
     let embedded = Embedded::in_memory().await.unwrap();
     let lambda = start(without_store(&embedded)).await;
     let (_, event) = sample::events("webhook").remove(0);
@@ -98,7 +98,7 @@ fn without_store(embedded: &Embedded) -> Vec<(&'static str, String)> {
     variables
 }
 
-/// The batch that Lambda's poller would make of what is in the queue.
+/// The batch that Lambda would create from the queue's messages.
 fn batch(sqs: &Sqs) -> Value {
     let records = sqs.messages().into_iter().map(|(id, body)| {
         json!({"messageId": id, "receiptHandle": id, "body": body, "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {},
@@ -112,7 +112,7 @@ fn failures(answer: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn what_the_store_does_not_take_waits_in_the_queue_until_it_does() {
+async fn events_are_parked_while_the_store_fails_and_applied_afterwards() {
     let embedded = Embedded::in_memory().await.unwrap();
     let sqs = Sqs::start().await.unwrap();
     let queue = [("QUEUE_URL", sqs.queue_url()), ("SQS_ENDPOINT", sqs.endpoint().to_owned())];
@@ -126,10 +126,10 @@ async fn what_the_store_does_not_take_waits_in_the_queue_until_it_does() {
             "{name}"
         );
     }
-    sqs.put("no event at all");
+    sqs.put("not an event");
     assert_eq!(sqs.messages().len(), 4);
 
-    // While the store is away everything stays in the queue.
+    // While the store fails, all messages stay in the queue.
     let answer = cut_off.invoke(&batch(&sqs)).await.unwrap();
     assert_eq!(failures(&answer).len(), 4, "{answer}");
     let log = cut_off.stop().await.unwrap();
@@ -146,7 +146,7 @@ async fn what_the_store_does_not_take_waits_in_the_queue_until_it_does() {
 }
 
 #[tokio::test]
-async fn an_event_that_neither_the_store_nor_the_queue_takes_is_a_503() {
+async fn an_event_that_can_be_neither_stored_nor_queued_is_a_503() {
     let embedded = Embedded::in_memory().await.unwrap();
     let sqs = Sqs::start().await.unwrap();
     sqs.set_available(false);
@@ -158,8 +158,8 @@ async fn an_event_that_neither_the_store_nor_the_queue_takes_is_a_503() {
     assert_eq!((&answer["statusCode"], &body(&answer)["error"]), (&json!(503), &json!(error)), "{answer}");
     assert!(sqs.messages().is_empty());
 
-    // Bytes that can't be made small enough for a message.
-    sqs.set_available(true);
+    // Too large for a message even when compressed.
+    sqs.take(true);
     let noise = noise(1_500_000);
     let features = noise.as_bytes().chunks(100_000).enumerate().map(|(n, noise)| {
         let noise = std::str::from_utf8(noise).unwrap();
@@ -173,9 +173,8 @@ async fn an_event_that_neither_the_store_nor_the_queue_takes_is_a_503() {
     assert!(lambda.stop().await.unwrap().contains("too large for the queue"));
 }
 
-/// The events that each cost a 400 and were lost, before members that decide nothing were told from others.
 #[tokio::test]
-async fn an_event_with_an_odd_member_is_applied_and_the_log_names_the_member() {
+async fn an_event_with_an_invalid_optional_member_is_applied_and_the_log_names_the_member() {
     let embedded = Embedded::in_memory().await.unwrap();
     let lambda = start(variables(&embedded)).await;
     let (_, event) = sample::events("webhook").remove(0);
@@ -191,7 +190,7 @@ async fn an_event_with_an_odd_member_is_applied_and_the_log_names_the_member() {
         event
     };
     let c = || json!({"id": "c"});
-    let tries = [
+    let cases = [
         (list(c(), json!({"feature": metered, "usagePeriodStart": "2026-09-01"})), None),
         (list(json!({"id": "c", "billingId": 5}), json!({"feature": metered})), Some("customer.billingId")),
         (
@@ -204,7 +203,7 @@ async fn an_event_with_an_odd_member_is_applied_and_the_log_names_the_member() {
         (canceled("addons", json!({})), Some("addons")),
         (canceled("endDate", json!("")), Some("endDate")),
     ];
-    for (n, (sent, _)) in tries.iter().enumerate() {
+    for (n, (sent, _)) in cases.iter().enumerate() {
         let mut sent = sent.clone();
         sent["messageId"] = n.to_string().into();
         let mut event = event.clone();
@@ -215,15 +214,15 @@ async fn an_event_with_an_odd_member_is_applied_and_the_log_names_the_member() {
     let log = lambda.stop().await.unwrap();
     assert!(!log.contains("m4rk"), "{log}");
     let printed = Printed::parse(&log).unwrap();
-    assert_eq!(printed.requests.len(), 1 + tries.len(), "{log}");
-    for (line, (sent, odd)) in printed.requests.iter().skip(1).zip(&tries) {
-        assert_eq!(line["odd_paths"].as_str(), *odd, "{sent}");
-        assert_eq!(line["odd_members"].as_u64(), odd.map(|_| 1), "{sent}");
+    assert_eq!(printed.requests.len(), 1 + cases.len(), "{log}");
+    for (line, (sent, path)) in printed.requests.iter().skip(1).zip(&cases) {
+        assert_eq!(line["odd_paths"].as_str(), *path, "{sent}");
+        assert_eq!(line["odd_members"].as_u64(), path.map(|_| 1), "{sent}");
     }
 }
 
 #[tokio::test]
-async fn a_known_event_that_can_not_be_applied_is_set_aside_whole() {
+async fn a_known_event_that_can_not_be_applied_is_set_aside_unchanged() {
     let embedded = Embedded::in_memory().await.unwrap();
     let sqs = Sqs::start().await.unwrap();
     let queues = [("SET_ASIDE_QUEUE_URL", sqs.url_of("set-aside")), ("SQS_ENDPOINT", sqs.endpoint().to_owned())];
@@ -234,9 +233,9 @@ async fn a_known_event_that_can_not_be_applied_is_set_aside_whole() {
         let mut event = event.clone();
         event["body"] = sent.into();
         let answer = lambda.invoke(&event).await.unwrap();
-        let said = body(&answer);
-        let said = said["outcome"].as_str().or(said["error"].as_str()).unwrap().to_owned();
-        (answer["statusCode"].as_u64().unwrap(), said)
+        let reply = body(&answer);
+        let outcome = reply["outcome"].as_str().or(reply["error"].as_str()).unwrap().to_owned();
+        (answer["statusCode"].as_u64().unwrap(), outcome)
     };
     let entitlement = json!({"feature": {"id": "f", "featureType": "NUMBER", "meterType": "FLUCTUATING"}, "usageLimit": "m4rk"});
     let list = json!({"type": "entitlements.updated", "messageId": "m", "customer": {"id": "c"}, "entitlements": [entitlement]})
@@ -257,7 +256,7 @@ async fn a_known_event_that_can_not_be_applied_is_set_aside_whole() {
         assert_eq!((parked.body, parked.message_id.as_deref()), (sent.clone().into_bytes(), Some("m")));
         assert_eq!(send(&alone, &sent).await.0, refusal, "{:.100}", sent);
     }
-    // Too large for the queue as well, too large for anything, and no event that is known.
+    // Too large for the queue, over 4 MiB, invalid JSON, and no type.
     for (sent, status) in [
         (large(&noise), 413),
         (large(&"m4rk".repeat(1_100_000)), 413),
@@ -267,8 +266,8 @@ async fn a_known_event_that_can_not_be_applied_is_set_aside_whole() {
         assert_eq!(send(&with_queue, &sent).await.0, status, "{:.100}", sent);
     }
     assert_eq!(sqs.messages_of("set-aside").len(), 4);
-    sqs.set_available(false);
-    assert_eq!(send(&with_queue, &list).await.0, 503, "it comes again");
+    sqs.take(false);
+    assert_eq!(send(&with_queue, &list).await.0, 503, "Stigg redelivers it");
 
     let log = with_queue.stop().await.unwrap();
     assert!(!log.contains("m4rk"), "{log}");
@@ -297,7 +296,7 @@ async fn a_known_event_that_can_not_be_applied_is_set_aside_whole() {
     assert_eq!(subjects, [Some("c"), None, Some("c"), Some("c"), Some("c"), Some("c"), Some("c"), Some("c"), Some("c")]);
 }
 
-/// Text that gzip makes little smaller.
+/// Text that gzip can hardly compress.
 fn noise(length: usize) -> String {
     let mut state = 1_u32;
     let character = std::iter::repeat_with(|| {
@@ -308,14 +307,14 @@ fn noise(length: usize) -> String {
 }
 
 #[tokio::test]
-async fn the_secret_comes_from_secrets_manager_and_while_it_is_not_set_the_answer_says_what_to_do() {
+async fn the_secret_is_read_from_secrets_manager_and_an_unset_one_is_a_503_that_names_it() {
     let embedded = Embedded::in_memory().await.unwrap();
     let manager = SecretsManager::start(&json!({"secret": "", "previousSecret": "", "signingKey": "", "previousSigningKey": ""}))
         .await
         .unwrap();
     let in_manager = |manager: &SecretsManager| -> Vec<_> {
         let secret = [("SECRET_ARN", "arn:secret".to_owned()), ("SECRETS_MANAGER_ENDPOINT", manager.endpoint().to_owned())];
-        // What a variable says counts for nothing beside it.
+        // The variable STIGG_WEBHOOK_SECRET is ignored then.
         variables(&embedded).into_iter().chain(secret).collect()
     };
     let (_, event) = sample::events("webhook").remove(0);
@@ -323,7 +322,7 @@ async fn the_secret_comes_from_secrets_manager_and_while_it_is_not_set_the_answe
     let answer = lambda.invoke(&event).await.unwrap();
     assert_eq!(answer["statusCode"], 503, "{answer}");
     assert!(body(&answer)["error"].as_str().unwrap().contains("WebhookSecret"), "{answer}");
-    assert_eq!(manager.reads(), 1, "read at the start, and not again for half a minute");
+    assert_eq!(manager.reads(), 1, "read at start, and not again within 30 seconds");
 
     manager.put(Some(&json!({"secret": "another", "previousSecret": "local-secret"})));
     let lambda = start(in_manager(&manager)).await;
@@ -331,13 +330,13 @@ async fn the_secret_comes_from_secrets_manager_and_while_it_is_not_set_the_answe
     manager.put(None);
     let lambda = start(in_manager(&manager)).await;
     let answer = lambda.invoke(&event).await.unwrap();
-    assert_eq!(answer["statusCode"], 503, "nobody is let in before the secret is known: {answer}");
+    assert_eq!(answer["statusCode"], 503, "all requests are rejected while the secret is unknown: {answer}");
     let log = lambda.stop().await.unwrap();
     assert!(log.contains("ResourceNotFoundException") && log.contains("secret_unreadable"), "{log}");
 }
 
 #[tokio::test]
-async fn once_a_signing_key_is_set_only_signed_events_are_taken() {
+async fn with_a_signing_key_only_signed_events_are_accepted() {
     const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let embedded = Embedded::in_memory().await.unwrap();
     let key = [("WEBHOOK_SIGNING_KEY", KEY.to_owned())];
@@ -368,7 +367,7 @@ async fn once_a_signing_key_is_set_only_signed_events_are_taken() {
 }
 
 #[tokio::test]
-async fn events_from_elsewhere_than_the_listed_addresses_are_refused() {
+async fn events_from_other_than_the_allowed_addresses_are_rejected() {
     let embedded = Embedded::in_memory().await.unwrap();
     let (_, event) = sample::events("webhook").remove(0);
     for (sources, status) in [("18.119.35.43", 403), ("18.119.35.43,203.0.113.0/24", 200)] {
@@ -378,14 +377,14 @@ async fn events_from_elsewhere_than_the_listed_addresses_are_refused() {
         let log = lambda.stop().await.unwrap();
         assert_eq!(log.contains("\"RejectedSources\":1"), status == 403, "{log}");
     }
-    let typing_error = [("WEBHOOK_ALLOWED_SOURCES", "18.119.35.43;10.0.0.1".to_owned())];
-    let lambda = start(variables(&embedded).into_iter().chain(typing_error).collect()).await;
+    let invalid = [("WEBHOOK_ALLOWED_SOURCES", "18.119.35.43;10.0.0.1".to_owned())];
+    let lambda = start(variables(&embedded).into_iter().chain(invalid).collect()).await;
     let (succeeded, printed) = lambda.ended().await.unwrap();
     assert!(!succeeded && printed.contains("WEBHOOK_ALLOWED_SOURCES"), "{printed}");
 }
 
 #[tokio::test]
-async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_on() {
+async fn malformed_events_are_answered_and_the_process_survives() {
     let embedded = Embedded::in_memory().await.unwrap();
     let lambda = start(variables(&embedded)).await;
     let (_, event) = sample::events("webhook").remove(0);
@@ -402,18 +401,17 @@ async fn whatever_the_function_is_called_with_is_answered_and_the_process_lives_
     assert_eq!(log.matches("\"outcome\":\"malformed\"").count(), hostile::malformed(&event).len(), "{log}");
 }
 
-/// Of a measurement, which is nine events in ten, an operator may want to log a part.
 #[tokio::test]
-async fn of_stale_events_one_in_n_is_logged_and_each_is_counted() {
+async fn sampling_logs_one_in_n_routine_events_and_counts_all() {
     let embedded = Embedded::in_memory().await.unwrap();
     let sampling = [("LOG_ONE_IN", "10".to_owned())];
     let lambda = start(variables(&embedded).into_iter().chain(sampling).collect()).await;
     let (_, event) = sample::events("webhook").remove(0);
-    let mut stranger = event.clone();
-    stranger["headers"]["stigg-webhooks-secret"] = "guess".into();
+    let mut unauthorized = event.clone();
+    unauthorized["headers"]["stigg-webhooks-secret"] = "guess".into();
     for _ in 0..31 {
         assert_eq!(lambda.invoke(&event).await.unwrap()["statusCode"], 200);
-        assert_eq!(lambda.invoke(&stranger).await.unwrap()["statusCode"], 401);
+        assert_eq!(lambda.invoke(&unauthorized).await.unwrap()["statusCode"], 401);
     }
     let printed = Printed::parse(&lambda.shut_down().await.unwrap()).unwrap();
     let count = |outcome: &str| printed.requests.iter().filter(|line| line["outcome"] == outcome).count();

@@ -1,4 +1,4 @@
-//! What the largest events take of the real binary's memory, beside what the process takes for a small one.
+//! The binary's additional memory for the largest events, compared with a small one.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
@@ -7,16 +7,16 @@ use local::embedded::Embedded;
 use template::sample;
 use testkit::{fake_aws::Sqs, runtime_api::Lambda};
 
-/// The function has 128 MB. On its own it takes some 20.
-const MOST: u64 = 40 * 1024 * 1024;
+/// Of the function's 128 MB, the process itself uses about 20.
+const MAX_GROWTH: u64 = 40 * 1024 * 1024;
 
-/// An event of as many bytes as one may have.
+/// An event of the maximum size.
 fn filled(before: &str, unit: &str, after: &str) -> String {
     let count = (webhook::MAX_BODY_BYTES - before.len() - after.len()) / unit.len();
     format!("{before}{}{after}", unit.repeat(count))
 }
 
-/// A number of /proc/self/status, in bytes.
+/// A value of /proc/<process>/status in bytes.
 fn status(process: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
@@ -24,7 +24,7 @@ fn status(process: u32, name: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn an_event_of_4_mib_takes_less_than_40_mib_whatever_it_holds() {
+async fn any_event_of_4_mib_takes_less_than_40_mib() {
     let embedded = Embedded::in_memory().await.unwrap();
     let sqs = Sqs::start().await.unwrap();
     let tables = embedded.store.tables();
@@ -72,23 +72,23 @@ async fn an_event_of_4_mib_takes_less_than_40_mib_whatever_it_holds() {
             202,
         ),
         ("features in a list", filled(list, r#"{"feature":{"id":"a"}},"#, r#"{"feature":{"id":"b"}}]}"#), 202),
-        ("as many features as a list may name", features("", 10_000), 200),
-        ("more features than a list may name", features("", webhook::MAX_BODY_BYTES / 84), 202),
+        ("the maximum number of features", features("", 10_000), 200),
+        ("more than the maximum number of features", features("", webhook::MAX_BODY_BYTES / 84), 202),
         ("features with long descriptions", features(&"x".repeat(2_000), 2_000), 200),
         ("an entitlement with members", filled(&format!(r#"{list}{{"feature":{{"id":"a"}}"#), r#","a":0"#, "}]}"), 202),
-        ("a type that is not handled", filled(r#"{"type":"coupon.created","a":["#, "{},", "{}]}"), 200),
-        ("no JSON", filled(&format!(r#"{customer}"crmId":["#), "0,", "}"), 400),
+        ("an unhandled type", filled(r#"{"type":"coupon.created","a":["#, "{},", "{}]}"), 200),
+        ("invalid JSON", filled(&format!(r#"{customer}"crmId":["#), "0,", "}"), 400),
     ] {
         let lambda = Lambda::start(Path::new(env!("CARGO_BIN_EXE_webhook")), variables.clone()).await.unwrap();
         let process = lambda.process_id().unwrap();
         assert_eq!(lambda.invoke(&small).await.unwrap()["statusCode"], 200);
-        let own = status(process, "VmRSS");
+        let baseline = status(process, "VmRSS");
         let mut event = small.clone();
         event["body"] = body.into();
         let answer = lambda.invoke(&event).await.unwrap();
-        let peak = status(process, "VmHWM") - own;
-        println!("{what}: {:.1} MB beyond the process's own {:.1}", peak as f64 / 1e6, own as f64 / 1e6);
+        let growth = status(process, "VmHWM") - baseline;
+        println!("{what}: {:.1} MB above the baseline of {:.1} MB", growth as f64 / 1e6, baseline as f64 / 1e6);
         assert_eq!(answer["statusCode"], status_code, "{what}: {answer}");
-        assert!(peak < MOST, "{what}: {peak} bytes");
+        assert!(growth < MAX_GROWTH, "{what}: {growth} bytes");
     }
 }

@@ -1,4 +1,4 @@
-//! How an event of tracing becomes a line of JSON.
+//! Formats tracing events as lines of JSON.
 
 use std::fmt;
 
@@ -15,11 +15,11 @@ use tracing_subscriber::{
 
 use domain::time;
 
-/// Writes each event as one object: its time, level and message, and its fields beside them.
+/// Writes each event as one object with the members timestamp, level, message and the event's fields.
 #[derive(Clone, Copy, Debug)]
-pub struct Lines;
+pub struct JsonLines;
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for JsonLines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -39,7 +39,6 @@ where
     }
 }
 
-/// The members of a line, as they are told.
 struct Members(Map<String, Value>);
 
 impl Members {
@@ -80,25 +79,25 @@ mod tests {
 
     use super::*;
 
-    /// The lines that are printed for what `log` does.
+    /// The lines that `log` prints.
     fn lines(log: impl FnOnce()) -> Vec<Value> {
         let printed = Captured::default();
         let writer = printed.clone();
-        let subscriber = tracing_subscriber::fmt().event_format(Lines).with_writer(move || writer.clone()).finish();
+        let subscriber = tracing_subscriber::fmt().event_format(JsonLines).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, log);
         printed.take().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[test]
-    fn a_line_is_one_object_whatever_its_fields_hold() {
+    fn each_event_is_one_line_of_json() {
         let printed = lines(|| {
-            tracing::info!(text = "two\nlines \"quoted\"", number = 1.5, absent = None::<u64>, debug = ?Some(1), "said");
+            tracing::info!(text = "two\nlines \"quoted\"", number = 1.5, absent = None::<u64>, debug = ?Some(1), "text");
             tracing::error!("failed");
         });
         assert_eq!(printed.len(), 2);
         assert_eq!(printed[0]["text"], "two\nlines \"quoted\"");
         assert_eq!((&printed[0]["number"], &printed[0]["debug"]), (&1.5.into(), &"Some(1)".into()));
-        assert_eq!((&printed[0]["level"], &printed[0]["message"]), (&"INFO".into(), &"said".into()));
+        assert_eq!((&printed[0]["level"], &printed[0]["message"]), (&"INFO".into(), &"text".into()));
         assert!(printed[0].get("absent").is_none() && printed[0].get("target").is_none());
         assert_eq!(printed[1]["target"], module_path!());
     }

@@ -1,4 +1,4 @@
-//! Metrics, summed in the process and written in CloudWatch's embedded metric format.
+//! Metrics: aggregated in the process, and written in CloudWatch's embedded metric format.
 //!
 //! Source: Amazon CloudWatch, "Specification: Embedded metric format".
 
@@ -10,34 +10,33 @@ use serde_json::{Map, Value, json};
 use super::{Decisions, Details, EventDetails, Rejection, RequestRecord};
 use domain::time;
 
-/// Metrics are written at most this often, but for urgent ones and full lists of values. What a crash can lose was
-/// counted within this time.
+/// Minimum time between writes, except for urgent metrics and full lists of values. Bounds the counts that a crash can lose.
 pub const WRITE_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
-/// The most values that a member of a line may list.
+/// Maximum number of values in a list, by the specification.
 const MAX_VALUES: usize = 100;
 
 /// A metric.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Metric {
-    /// Its name.
+    /// CloudWatch's name of the metric.
     pub name: &'static str,
-    /// CloudWatch's name of its unit.
+    /// CloudWatch's name of the unit.
     pub unit: &'static str,
-    /// The names of its dimensions.
+    /// The names of the dimensions.
     pub dimensions: &'static [&'static str],
-    /// From which level on it is written.
+    /// The lowest level at which it is written.
     pub level: MetricLevel,
-    /// Whether it tells of something wrong, so that an alarm must not wait for the next write.
+    /// Written immediately, because it counts problems and an alarm must not be delayed.
     is_urgent: bool,
 }
 
-/// Which metrics are written. CloudWatch bills each metric for each hour in which it is written.
+/// Selects the metrics to write. CloudWatch bills a metric for each hour in which it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MetricLevel {
-    /// What the alarms need, events by outcome, and decisions by granted and denied.
+    /// The alarms' metrics, events by outcome, and granted and denied decisions.
     Basic,
-    /// Also decisions by reason, events by type, store latency, and odd members.
+    /// Also decisions by reason, events by type, store latency, and members of unexpected types.
     Detailed,
 }
 
@@ -97,11 +96,11 @@ struct Series {
 #[derive(Debug)]
 enum Sum {
     Count(u64),
-    /// Single values, which keep percentiles exact.
+    /// The single values, for exact percentiles.
     Values(Vec<f64>),
 }
 
-/// The sums of one minute.
+/// The metrics of one minute.
 #[derive(Debug, Default)]
 struct Sums(BTreeMap<Series, Sum>);
 
@@ -126,7 +125,7 @@ impl Sums {
         }
     }
 
-    /// Counts a request. Says whether the sums must be written now: something is wrong, or a list of values is full.
+    /// Counts a request. Returns true if the sums must be written now: an urgent metric was counted, or a list is full.
     fn count(&mut self, record: &RequestRecord<'_>, level: MetricLevel) -> bool {
         let function = [record.details.function().as_str()];
         let mut is_urgent = false;
@@ -173,7 +172,7 @@ impl Sums {
         is_urgent || self.0.values().any(|sum| matches!(sum, Sum::Values(values) if values.len() >= MAX_VALUES))
     }
 
-    /// The lines that hold these sums. A member of a line has one value, so two values of one dimension need two.
+    /// Formats the sums as lines. Metrics share a line unless they need different values of a dimension.
     fn into_lines(self, namespace: &str, minute: i64, now: Timestamp) -> String {
         let mut lines: Vec<(Map<String, Value>, Vec<Value>)> = Vec::new();
         for (Series { metric, values }, sum) in self.0 {
@@ -204,7 +203,7 @@ impl Sums {
             }));
         }
         lines.into_iter().fold(String::new(), |mut text, (mut members, directives)| {
-            // Lambda gives a line without these a time and a level of its own.
+            // Without these members, Lambda adds its own time and level.
             members.insert("timestamp".to_owned(), time::to_fixed_width(now).into());
             members.insert("level".to_owned(), "INFO".into());
             members.insert(
@@ -220,35 +219,34 @@ impl Sums {
 
 const MILLISECONDS_A_MINUTE: i64 = 60_000;
 
-/// The sums of a process. A minute's are kept apart, since CloudWatch shows them by the minute.
+/// The metrics of a process, by minute, which is CloudWatch's resolution.
 #[derive(Debug)]
 pub(super) struct Metrics {
     namespace: String,
     level: MetricLevel,
     minutes: BTreeMap<i64, Sums>,
-    written: Option<Timestamp>,
+    written_at: Option<Timestamp>,
 }
 
 impl Metrics {
     pub(super) fn new(namespace: String, level: MetricLevel) -> Self {
-        Self { namespace, level, minutes: BTreeMap::new(), written: None }
+        Self { namespace, level, minutes: BTreeMap::new(), written_at: None }
     }
 
-    /// Counts a request. Returns the lines that are to be written now, if it is time.
+    /// Counts a request. Returns lines to write if the last write is [`WRITE_INTERVAL`] ago or the request is urgent.
     ///
-    /// The process does not run between requests, so a request is the only occasion: the first one that comes
-    /// [`WRITE_INTERVAL`] after the last write. A request after a pause is thus written at once.
+    /// Lambda freezes the process between requests, so only a request can trigger a write.
     pub(super) fn count(&mut self, record: &RequestRecord<'_>, now: Timestamp) -> Option<String> {
         let minute = now.as_millisecond().div_euclid(MILLISECONDS_A_MINUTE);
         let must_write = self.minutes.entry(minute).or_default().count(record, self.level);
-        // A clock that was set back must not hold back the metrics.
-        let is_recent = |written: &Timestamp| *written <= now && now.duration_since(*written) < WRITE_INTERVAL;
-        if must_write || !self.written.as_ref().is_some_and(is_recent) { Some(self.take(now)) } else { None }
+        // A clock that is set back must not delay the metrics.
+        let is_recent = |written_at: &Timestamp| *written_at <= now && now.duration_since(*written_at) < WRITE_INTERVAL;
+        if must_write || !self.written_at.as_ref().is_some_and(is_recent) { Some(self.take(now)) } else { None }
     }
 
-    /// The lines of all that is not written yet.
+    /// Removes all pending metrics, and returns their lines.
     pub(super) fn take(&mut self, now: Timestamp) -> String {
-        self.written = Some(now);
+        self.written_at = Some(now);
         let minutes = std::mem::take(&mut self.minutes);
         minutes.into_iter().map(|(minute, sums)| sums.into_lines(&self.namespace, minute, now)).collect()
     }

@@ -1,4 +1,4 @@
-//! What a function records of a request.
+//! The record of one request.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,7 +8,7 @@ use super::milliseconds;
 use domain::{access::AccessDeniedReason, event::UnexpectedMembers, id::Id};
 use store::{Store, StoreCost};
 
-/// The functions.
+/// The replica's functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
     /// `webhook`.
@@ -30,64 +30,64 @@ impl Function {
     }
 }
 
-/// One request: the log line's fields, and what its metrics are made of. Ids, types, outcomes, counts and times; no
-/// name, e-mail address, secret or body.
+/// One request: the fields of its log line, and the data for metrics. Contains ids, types, outcomes, counts and times, but no
+/// names, e-mail addresses, secrets or bodies.
 #[derive(Debug, Serialize)]
 pub struct RequestRecord<'a> {
-    /// Lambda's id of the invocation.
+    /// Lambda's invocation id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<&'a str>,
-    /// The method of HTTP, empty for an invocation without HTTP. On a terminal only.
+    /// The HTTP method; empty for a direct invocation. Logged on a terminal only.
     #[serde(skip)]
     pub method: &'a str,
-    /// The path as the caller sent it. On a terminal only: it can hold anything.
+    /// The path as the caller sent it. Logged on a terminal only, since it can contain any text.
     #[serde(skip)]
     pub path: &'a str,
-    /// The route, without the path's parameters.
+    /// The route, without path parameters.
     pub route: &'static str,
-    /// None for an invocation without HTTP.
+    /// None for a direct invocation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The outcome in one word.
+    /// One word, such as `applied` or `granted`.
     pub outcome: &'static str,
-    /// What only one function records.
+    /// The fields of one function.
     #[serde(flatten)]
     pub details: Details<'a>,
-    /// Requests to DynamoDB.
+    /// The request's use of DynamoDB.
     #[serde(flatten)]
     pub store: StoreUse,
-    /// Whether a request to DynamoDB failed for good.
+    /// Whether a request to DynamoDB failed after all retries.
     #[serde(skip_serializing_if = "is_false")]
     pub store_failed: bool,
     /// Why the caller was rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Rejection>,
-    /// How long the request took.
+    /// The request's duration.
     pub milliseconds: f64,
-    /// What went wrong, in words.
+    /// An error message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<&'a str>,
-    /// Whether everything went as it should, so that the line may be left out by sampling.
+    /// Whether the request succeeded. Sampling omits only lines of routine requests.
     #[serde(skip)]
     pub is_routine: bool,
 }
 
 impl RequestRecord<'_> {
-    /// Whether an event is lost: its line has the level ERROR.
+    /// Whether an event is lost. Its line has the level ERROR.
     pub(super) fn is_error(&self) -> bool {
         matches!(self.details, Details::Event(EventDetails { event_refused: true, .. }))
     }
 }
 
-/// What only one function records.
+/// The fields of one function's requests.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Details<'a> {
-    /// Of an event, by webhook.
+    /// webhook.
     Event(&'a EventDetails),
-    /// Of decisions, by check-access.
+    /// check-access.
     Check(&'a CheckDetails),
-    /// Of queries, by graphql.
+    /// graphql.
     Query(&'a QueryDetails),
 }
 
@@ -100,7 +100,7 @@ impl Details<'_> {
         }
     }
 
-    /// The id or name that a person looks for.
+    /// The id or name to show on a terminal.
     pub(super) fn id(&self) -> Option<&str> {
         match self {
             Self::Event(event) => event.subject.as_deref().or(event.message_id.as_deref()),
@@ -110,13 +110,13 @@ impl Details<'_> {
     }
 }
 
-/// An event.
+/// The fields of an event.
 #[derive(Debug, Default, Serialize)]
 pub struct EventDetails {
     /// The type as sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_type: Option<String>,
-    /// A type that is handled, `other`, or `none`: for metrics, so that no sender can make up new ones.
+    /// The type in metrics: a handled type, `other` or `none`. Senders can't create new values.
     #[serde(skip)]
     pub metric_type: &'static str,
     /// Stigg's `messageId`.
@@ -125,22 +125,22 @@ pub struct EventDetails {
     /// The id of the customer or subscription.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// From the event's time to its receipt.
+    /// Time from the event's time to its receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_seconds: Option<i64>,
-    /// How long it waited in the queue.
+    /// Time in the queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queued_seconds: Option<i64>,
-    /// Its time was too far ahead of its receipt.
+    /// Whether the event's time was not believed, because it is too far ahead of its receipt.
     #[serde(skip_serializing_if = "is_false")]
     pub time_disbelieved: bool,
-    /// Members that count as absent because of their values.
+    /// Members that count as absent because of an unexpected type.
     #[serde(flatten, serialize_with = "serialize_odd")]
     pub odd: UnexpectedMembers,
-    /// It names another environment than the replica's.
+    /// Whether the event is from another environment than the replica's.
     #[serde(skip_serializing_if = "is_false")]
     pub other_environment: bool,
-    /// It had the secret and is refused for good: it is lost, unless Stigg's support sends it again.
+    /// Whether an authenticated event was rejected permanently. It is lost unless Stigg's support resends it.
     #[serde(skip_serializing_if = "is_false")]
     pub event_refused: bool,
 }
@@ -155,32 +155,32 @@ fn serialize_odd<S: serde::Serializer>(odd: &UnexpectedMembers, serializer: S) -
     members.serialize(serializer)
 }
 
-/// A check, or several.
+/// The fields of checks.
 #[derive(Debug, Default, Serialize)]
 pub struct CheckDetails {
     /// The customer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub customer_id: Option<Id>,
-    /// The feature, where one was asked for.
+    /// The feature. None if the request lists all features.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_id: Option<Id>,
     /// The resource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_id: Option<Id>,
-    /// Decisions in the answer, of lists, batches and flags too.
+    /// The decisions in the response, including lists, batches and flags.
     #[serde(skip_serializing_if = "Decisions::is_at_most_one")]
     pub decisions: Decisions,
 }
 
-/// How many decisions of a request were granted, and denied for each reason.
+/// Number of decisions in a response, by reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Decisions(BTreeMap<&'static str, u64>);
 
 impl Decisions {
-    /// What a granted decision is called, where a denied one has its reason.
+    /// The reason of a granted decision.
     pub const GRANTED: &'static str = "Granted";
 
-    /// Each reason with its count.
+    /// The reasons and their counts.
     pub fn by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.0.iter().map(|(reason, count)| (*reason, *count))
     }
@@ -190,7 +190,7 @@ impl Decisions {
     }
 }
 
-/// Of decisions, each None where access is granted.
+/// Counts decisions. None is a granted one.
 impl FromIterator<Option<AccessDeniedReason>> for Decisions {
     fn from_iter<T: IntoIterator<Item = Option<AccessDeniedReason>>>(decisions: T) -> Self {
         let mut counts = BTreeMap::new();
@@ -201,21 +201,21 @@ impl FromIterator<Option<AccessDeniedReason>> for Decisions {
     }
 }
 
-/// GraphQL queries.
+/// The fields of GraphQL queries.
 #[derive(Debug, Default, Serialize)]
 pub struct QueryDetails {
-    /// The operation's name; of a batch, all of them.
+    /// The operation's name; for a batch, all names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
-    /// Queries in the request.
+    /// Number of queries in the request.
     pub queries: usize,
-    /// Errors in the answers.
+    /// Number of errors in the response.
     pub errors: usize,
-    /// Bytes of the body of the answer.
+    /// Size of the response's body.
     pub bytes: usize,
 }
 
-/// Requests to DynamoDB that a request made.
+/// A request's use of DynamoDB: requests, capacity units, and time.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct StoreUse {
     dynamodb_requests: u32,
@@ -225,7 +225,7 @@ pub struct StoreUse {
 }
 
 impl StoreUse {
-    /// What was spent through this store since [`Store::metered`].
+    /// The cost since [`Store::with_cost_tracking`].
     pub fn of(store: &Store) -> Self {
         Self::new(store.cost(), store.time_in_flight())
     }
@@ -247,11 +247,11 @@ impl StoreUse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rejection {
-    /// A wrong secret, signature or token, or none.
+    /// A wrong or missing secret, signature or token.
     Secret,
-    /// A browser's customer key that is wrong, or none. Not counted with the secrets: any visitor of a page can cause it.
+    /// A browser's wrong or missing customer key. Not counted as a secret, since every visitor of a page can send one.
     CustomerKey,
-    /// An address that is not allowed.
+    /// A source address that is not allowed.
     Source,
 }
 

@@ -1,4 +1,4 @@
-//! Writes the log lines and the metrics of a process's requests.
+//! Writes the log lines and metrics of requests.
 
 use std::{
     collections::BTreeMap,
@@ -25,11 +25,11 @@ use domain::time;
 /// The settings of a recorder.
 #[derive(Debug)]
 pub struct Settings {
-    /// CloudWatch's namespace of the metrics; None for none.
+    /// The metrics' namespace in CloudWatch. None writes no metrics.
     pub namespace: Option<String>,
-    /// Which metrics are written.
+    /// Selects the metrics to write.
     pub level: MetricLevel,
-    /// Of requests with the same outcome, one in this many is logged, as far as everything went as it should.
+    /// Of routine requests with the same outcome, one in this number is logged.
     pub one_in: NonZeroU64,
 }
 
@@ -37,20 +37,20 @@ impl Settings {
     /// Reads `METRICS_NAMESPACE`, `METRICS_LEVEL` and `LOG_ONE_IN`.
     ///
     /// # Errors
-    /// If a value is invalid.
+    /// If a variable is invalid.
     pub fn of_environment() -> Result<Self, ConfigError> {
         let level = match optional("METRICS_LEVEL").as_deref() {
             None | Some("basic") => MetricLevel::Basic,
             Some("detailed") => MetricLevel::Detailed,
             Some(_) => return Err(ConfigError::Unknown { variable: "METRICS_LEVEL", allowed: "basic or detailed" }),
         };
-        let unknown = |_| ConfigError::Unknown { variable: "LOG_ONE_IN", allowed: "a whole number from 1 on" };
+        let unknown = |_| ConfigError::Unknown { variable: "LOG_ONE_IN", allowed: "an integer of at least 1" };
         let one_in = optional("LOG_ONE_IN").map_or(Ok(NonZeroU64::MIN), |text| text.parse().map_err(unknown))?;
         Ok(Self { namespace: optional("METRICS_NAMESPACE"), level, one_in })
     }
 }
 
-/// Where each request is recorded.
+/// Logs requests, and counts them in metrics.
 pub struct Recorder {
     clock: Clock,
     json: Option<Mutex<Json>>,
@@ -59,12 +59,12 @@ pub struct Recorder {
 
 type Observer = dyn Fn(&RequestRecord<'_>) + Send + Sync;
 
-/// What is written as JSON, and what it needs to know of the requests before.
+/// The output in JSON, and the state of sampling and metrics.
 struct Json {
     output: Box<dyn Write + Send>,
     one_in: NonZeroU64,
-    /// Routine requests so far, by outcome.
-    seen: BTreeMap<&'static str, u64>,
+    /// Number of routine requests so far, by outcome.
+    routine: BTreeMap<&'static str, u64>,
     metrics: Option<Metrics>,
 }
 
@@ -75,31 +75,31 @@ impl fmt::Debug for Recorder {
 }
 
 impl Recorder {
-    /// A short line a request, for a person at a terminal. No metrics, no sampling.
+    /// One short text line per request, for a terminal. No metrics, no sampling.
     pub fn terminal() -> Self {
         Self { clock: Clock::system(), json: None, observer: None }
     }
 
-    /// The same, and calls `observer` for each request.
+    /// Also calls `observer` for each request.
     #[must_use]
     pub fn with_observer(self, observer: impl Fn(&RequestRecord<'_>) + Send + Sync + 'static) -> Self {
         Self { observer: Some(Box::new(observer)), ..self }
     }
 
-    /// Lines of JSON on standard output, as on Lambda.
+    /// JSON lines on standard output, for Lambda.
     pub fn json(settings: Settings) -> Self {
         Self::to(io::stdout(), Clock::system(), settings)
     }
 
-    /// Lines of JSON to this output by this clock.
+    /// JSON lines, with another output and clock.
     pub fn to(output: impl Write + Send + 'static, clock: Clock, settings: Settings) -> Self {
         let Settings { namespace, level, one_in } = settings;
         let metrics = namespace.map(|namespace| Metrics::new(namespace, level));
-        let json = Json { output: Box::new(output), one_in, seen: BTreeMap::new(), metrics };
+        let json = Json { output: Box::new(output), one_in, routine: BTreeMap::new(), metrics };
         Self { clock, json: Some(Mutex::new(json)), observer: None }
     }
 
-    /// Records a request: counts it, and logs it unless sampling leaves it out.
+    /// Counts a request, and logs it unless sampling omits it.
     pub fn record(&self, record: &RequestRecord<'_>) {
         if let Some(observer) = &self.observer {
             observer(record);
@@ -110,12 +110,12 @@ impl Recorder {
         }
     }
 
-    /// Whether anything is to be written at the end of the process.
+    /// Whether [`Self::flush`] can write anything.
     pub(super) fn has_metrics(&self) -> bool {
         self.json.as_ref().is_some_and(|json| json.lock().unwrap_or_else(PoisonError::into_inner).metrics.is_some())
     }
 
-    /// Writes the metrics that are not written yet.
+    /// Writes pending metrics.
     pub fn flush(&self) {
         if let Some(json) = &self.json {
             let mut json = json.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,25 +127,25 @@ impl Recorder {
 
 impl Json {
     fn record(&mut self, record: &RequestRecord<'_>, now: Timestamp) {
-        let mut lines = if self.logs(record) { line(record, now) } else { String::new() };
+        let mut lines = if self.is_logged(record) { line(record, now) } else { String::new() };
         if let Some(metrics) = &mut self.metrics {
             lines.extend(metrics.count(record, now));
         }
         self.write(&lines);
     }
 
-    /// Of routine requests with the same outcome the first one is logged, and then each `one_in`-th.
-    fn logs(&mut self, record: &RequestRecord<'_>) -> bool {
+    /// Of routine requests with the same outcome, the first one is logged, and then every `one_in`-th.
+    fn is_logged(&mut self, record: &RequestRecord<'_>) -> bool {
         if !record.is_routine {
             return is_enabled(record);
         }
-        let seen = self.seen.entry(record.outcome).or_default();
-        let is_sampled = seen.is_multiple_of(self.one_in.get());
-        *seen = seen.wrapping_add(1);
+        let count = self.routine.entry(record.outcome).or_default();
+        let is_sampled = count.is_multiple_of(self.one_in.get());
+        *count = count.wrapping_add(1);
         is_sampled && is_enabled(record)
     }
 
-    /// At once, so that a line is whole. An output that fails has nowhere to be reported.
+    /// Writes all lines in one call, so lines of other writers don't interleave. Ignores errors, since they can't be logged.
     fn write(&mut self, lines: &str) {
         if !lines.is_empty() {
             let _ = self.output.write_all(lines.as_bytes()).and_then(|()| self.output.flush());
@@ -153,7 +153,7 @@ impl Json {
     }
 }
 
-/// Whether `RUST_LOG` lets the line through.
+/// Whether `RUST_LOG` enables the line's level.
 fn is_enabled(record: &RequestRecord<'_>) -> bool {
     if record.is_error() {
         tracing::enabled!(target: REQUEST, Level::ERROR)
@@ -181,8 +181,8 @@ fn print(record: &RequestRecord<'_>) {
     let RequestRecord { method, path, route, outcome, milliseconds, .. } = record;
     let status = record.status.map(|status| status.to_string());
     let milliseconds = format!("{milliseconds} ms");
-    let what = if path.is_empty() { route } else { *path };
-    let parts = [Some(*method), Some(what), status.as_deref(), Some(outcome), record.details.id(), Some(&milliseconds)];
+    let path = if path.is_empty() { route } else { *path };
+    let parts = [Some(*method), Some(path), status.as_deref(), Some(outcome), record.details.id(), Some(&milliseconds)];
     let parts: Vec<&str> = parts.into_iter().flatten().chain(record.problem).filter(|part| !part.is_empty()).collect();
     let text = parts.join(" ");
     if record.is_error() {

@@ -1,4 +1,4 @@
-//! Lambda's notice before it ends an idle process.
+//! Writes pending metrics when Lambda ends the process.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,18 +11,19 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Recorder;
 
-/// How long a start waits for the registration. It is a request to the same machine.
-const TIME_LIMIT: Duration = Duration::from_secs(1);
+/// Timeout of the registration, a request to the same machine.
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The header with the id of a registered extension.
 const IDENTIFIER: &str = "lambda-extension-identifier";
 
-/// Writes the metrics that are not written yet when the process gets SIGTERM, and ends it. Lambda sends SIGTERM only to
-/// a function that has an extension, so this registers an internal one, which takes part in no invocation. Must be
-/// called before the first request is asked for. Where no extension can be registered, the function works without.
+/// Installs a SIGTERM handler that writes pending metrics and ends the process. Lambda sends SIGTERM only to functions with
+/// an extension, so this registers an internal extension, which receives no events. Must be called before the runtime
+/// requests the first invocation. If the registration fails, logs a warning and continues.
+///
+/// Not done with lambda_runtime's helper: it panics if the registration fails, and prints lines that are not JSON.
 ///
 /// Sources: AWS Lambda, "Lambda execution environment lifecycle" (Shutdown phase) and "Extensions API".
-/// lambda_runtime's own helper panics where no extension can be registered, and prints lines that are no JSON.
 pub async fn write_at_shutdown(recorder: Arc<Recorder>) {
     if !recorder.has_metrics() {
         return;
@@ -36,7 +37,7 @@ pub async fn write_at_shutdown(recorder: Arc<Recorder>) {
         });
         let client = PooledClient::builder().build();
         let identifier = register(&client).await?;
-        // Lambda begins with the first request once the extension waits for its next event. None ever comes.
+        // Lambda sends the first invocation only after the extension requests its next event. No event ever arrives.
         tokio::spawn(async move {
             let mut request = Request::get(NEXT).body(Body::empty())?;
             request.headers_mut().insert(IDENTIFIER, identifier);
@@ -45,18 +46,18 @@ pub async fn write_at_shutdown(recorder: Arc<Recorder>) {
         Ok::<_, Error>(())
     };
     if let Err(error) = started.await {
-        tracing::warn!(problem = %error, "metrics of the last seconds may not be written at shutdown");
+        tracing::warn!(problem = %error, "at shutdown, the metrics of the last seconds may be lost");
     }
 }
 
 const REGISTER: &str = "/2020-01-01/extension/register";
 const NEXT: &str = "/2020-01-01/extension/event/next";
 
-/// Registers an extension without events. Returns its id.
+/// Registers an extension that receives no events. Returns its id.
 async fn register(client: &PooledClient) -> Result<HeaderValue, Error> {
     let request = Request::post(REGISTER).header("lambda-extension-name", "metrics");
     let request = request.body(Body::from(r#"{"events":[]}"#))?;
-    let response = tokio::time::timeout(TIME_LIMIT, client.call(request)).await??;
+    let response = tokio::time::timeout(REGISTRATION_TIMEOUT, client.call(request)).await??;
     let identifier = response.headers().get(IDENTIFIER).filter(|_| response.status().is_success());
-    identifier.cloned().ok_or_else(|| format!("no extension could be registered: {}", response.status()).into())
+    identifier.cloned().ok_or_else(|| format!("the extension could not be registered: {}", response.status()).into())
 }

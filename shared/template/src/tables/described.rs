@@ -1,29 +1,28 @@
-//! A table as DynamoDB describes it, held against the template's.
+//! Compares a table as DynamoDB describes it with the template.
 
 use aws_sdk_dynamodb::types::{GlobalSecondaryIndexDescription, IndexStatus, KeySchemaElement, TableDescription, TableStatus};
 
 use super::{Index, KeyPart, Table};
 
 impl Table {
-    /// The attribute by which TTL sweeps.
+    /// The TTL attribute.
     pub fn ttl_attribute(&self) -> &str {
         &self.time_to_live_specification.attribute_name
     }
 
-    /// How many indexes it has.
+    /// The number of indexes.
     pub fn index_count(&self) -> usize {
         self.global_secondary_indexes.len()
     }
 
-    /// What of it is not as the template has it, each in words. Indexes that the template does not have do
-    /// no harm but cost.
+    /// Messages about the differences. Additional indexes are not reported: they only cost money.
     pub fn differences(&self, described: &TableDescription) -> Vec<String> {
         let mut differences = Vec::new();
         if !matches!(described.table_status(), None | Some(TableStatus::Active | TableStatus::Updating)) {
             differences.push("it is not active".to_owned());
         }
         if !is_same(&self.key_schema, described.key_schema()) {
-            differences.push(format!("its key is not {}", words(&self.key_schema)));
+            differences.push(format!("its key is not {}", names(&self.key_schema)));
         }
         for attribute in &self.attribute_definitions {
             let found = described.attribute_definitions().iter().find(|one| one.attribute_name() == attribute.attribute_name);
@@ -48,9 +47,9 @@ impl Index {
         let name = &self.index_name;
         let projection = described.projection().and_then(|projection| projection.projection_type());
         if !is_same(&self.key_schema, described.key_schema()) {
-            Some(format!("the key of the index {name} is not {}", words(&self.key_schema)))
+            Some(format!("the key of the index {name} is not {}", names(&self.key_schema)))
         } else if projection.map(|projection| projection.as_str()) != Some(&self.projection.projection_type) {
-            Some(format!("the index {name} does not hold {}", self.projection.projection_type))
+            Some(format!("the projection of the index {name} is not {}", self.projection.projection_type))
         } else if matches!(described.index_status(), Some(IndexStatus::Creating | IndexStatus::Deleting)) {
             Some(format!("the index {name} is not active"))
         } else {
@@ -64,6 +63,6 @@ fn is_same(parts: &[KeyPart], described: &[KeySchemaElement]) -> bool {
     parts.iter().map(|part| (part.attribute_name.as_str(), part.key_type.as_str())).eq(described)
 }
 
-fn words(parts: &[KeyPart]) -> String {
+fn names(parts: &[KeyPart]) -> String {
     parts.iter().map(|part| part.attribute_name.as_str()).collect::<Vec<_>>().join(" and ")
 }

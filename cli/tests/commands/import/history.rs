@@ -1,4 +1,4 @@
-//! Histories as Stigg could have made them, and what its API says in the midst of one.
+//! Histories of events that Stigg could send, and the state of its API at any time of a history.
 
 use std::collections::HashMap;
 
@@ -11,20 +11,19 @@ use testkit::model::{
     BASE, CUSTOMERS, Check, Customer, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time, is_of_subscription,
 };
 
-/// Milliseconds between one event and the next.
+/// Milliseconds between events.
 pub(crate) const STEP: i64 = 10_000;
 
-/// The subscription that is for a resource, and the customer that it is of.
-const OF_RESOURCE: (usize, usize) = (2, 0);
+/// The only subscription for a resource, and its customer.
+const RESOURCE_SUBSCRIPTION: (usize, usize) = (2, 0);
 
-/// When an event happens, in milliseconds after the base.
+/// An event's time, in milliseconds after [`BASE`].
 pub(crate) fn moment(index: usize) -> i64 {
     STEP * (i64::try_from(index).unwrap() + 1)
 }
 
-/// Makes of random events a history that Stigg could have made: nothing hangs on a customer that is
-/// not there, a subscription is created before it changes, lists say usage, and an event that says no
-/// time is received when it happens.
+/// Turns random events into a history that Stigg could send: customers and subscriptions are created before they change,
+/// lists carry usage, and events without a time are received when they happen.
 pub(crate) fn realistic(mut events: Vec<Event>) -> Vec<Event> {
     let mut customers: Vec<Customer> = CUSTOMERS.iter().map(|_| Customer::default()).collect();
     for (index, event) in events.iter_mut().enumerate() {
@@ -51,7 +50,7 @@ pub(crate) fn realistic(mut events: Vec<Event>) -> Vec<Event> {
             } else if event.kind == Kind::SubscriptionCreated {
                 event.kind = Kind::SubscriptionUpdated;
             }
-        } else if event.customer != OF_RESOURCE.1 || !is_complete(OF_RESOURCE.0) {
+        } else if event.customer != RESOURCE_SUBSCRIPTION.1 || !is_complete(RESOURCE_SUBSCRIPTION.0) {
             event.resource = 0;
         }
         let version = event.version();
@@ -60,7 +59,7 @@ pub(crate) fn realistic(mut events: Vec<Event>) -> Vec<Event> {
     events
 }
 
-/// What Stigg's API says at a moment, in milliseconds after the base.
+/// Stigg's records at a time, in milliseconds after [`BASE`].
 pub(crate) fn data_at(events: &[Event], now: i64) -> Data {
     let mut customers: Vec<Customer> = CUSTOMERS.iter().map(|_| Customer::default()).collect();
     let mut usage_updated_at: HashMap<(usize, usize, usize), i64> = HashMap::new();
@@ -91,7 +90,7 @@ pub(crate) fn data_at(events: &[Event], now: i64) -> Data {
         data.customers
             .push(json!({"id": id, "name": name, "email": email, "archivedAt": null, "createdAt": customer.created_at}));
         for (subscription, dates, plan, status) in customer.complete() {
-            let resource = RESOURCES[usize::from(subscription == OF_RESOURCE.0)];
+            let resource = RESOURCES[usize::from(subscription == RESOURCE_SUBSCRIPTION.0)];
             data.subscriptions.push(json!({
                 "id": SUBSCRIPTIONS[subscription], "customerId": id, "planId": format!("plan-{plan}"), "status": status,
                 "startDate": time(i64::try_from(dates).unwrap()), "resourceId": resource,
