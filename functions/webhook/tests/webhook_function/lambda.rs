@@ -159,7 +159,7 @@ async fn an_event_that_can_be_neither_stored_nor_queued_is_a_503() {
     assert!(sqs.messages().is_empty());
 
     // Too large for a message even when compressed.
-    sqs.take(true);
+    sqs.set_available(true);
     let noise = noise(1_500_000);
     let features = noise.as_bytes().chunks(100_000).enumerate().map(|(n, noise)| {
         let noise = std::str::from_utf8(noise).unwrap();
@@ -266,7 +266,7 @@ async fn a_known_event_that_can_not_be_applied_is_set_aside_unchanged() {
         assert_eq!(send(&with_queue, &sent).await.0, status, "{:.100}", sent);
     }
     assert_eq!(sqs.messages_of("set-aside").len(), 4);
-    sqs.take(false);
+    sqs.set_available(false);
     assert_eq!(send(&with_queue, &list).await.0, 503, "Stigg redelivers it");
 
     let log = with_queue.stop().await.unwrap();
