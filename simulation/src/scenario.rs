@@ -252,8 +252,8 @@ mod tests {
 
     #[test]
     fn raised_parameters_are_a_third_above_the_load() {
-        let load = Load { storm: &[Kind::List], storm_rate: 1_000.0, events: 0.0, ..ordinary(1_000) };
+        let load = Load { storm: &[Kind::List], storm_rate: 2_400.0, events: 0.0, ..ordinary(1_000) };
         let setup = raised(&load);
-        assert_eq!((setup.webhook.rate, setup.customers.writes), (1_400.0, 4_000.0));
+        assert_eq!((setup.webhook.rate, setup.customers.writes), (3_200.0, 9_600.0));
     }
 }

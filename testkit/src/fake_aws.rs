@@ -76,6 +76,7 @@ pub struct SecretsManager(FakeServer<Secret>);
 #[derive(Debug)]
 struct Secret {
     value: Option<String>,
+    denied_id: Option<String>,
     reads: usize,
 }
 
@@ -85,6 +86,9 @@ impl Service for Secret {
             return Err("UnknownOperationException");
         }
         self.reads += 1;
+        if self.denied_id.is_some() && self.denied_id.as_deref() == input["SecretId"].as_str() {
+            return Err("AccessDeniedException");
+        }
         let value = self.value.as_ref().ok_or("ResourceNotFoundException")?;
         Ok(json!({ "ARN": input.get("SecretId"), "SecretString": value }))
     }
@@ -93,7 +97,7 @@ impl Service for Secret {
 impl SecretsManager {
     /// Fails if no port is available.
     pub async fn start(value: &Value) -> std::io::Result<Self> {
-        Ok(Self(FakeServer::start(Secret { value: Some(value.to_string()), reads: 0 }).await?))
+        Ok(Self(FakeServer::start(Secret { value: Some(value.to_string()), denied_id: None, reads: 0 }).await?))
     }
 
     pub fn endpoint(&self) -> &str {
@@ -108,6 +112,11 @@ impl SecretsManager {
     /// Replaces the secret's value. None deletes the secret.
     pub fn put(&self, value: Option<&Value>) {
         self.0.state().value = value.map(ToString::to_string);
+    }
+
+    /// Denies access to the secret with this id.
+    pub fn deny(&self, id: &str) {
+        self.0.state().denied_id = Some(id.to_owned());
     }
 
     /// Number of GetSecretValue calls.

@@ -77,6 +77,16 @@ async fn for_a_stack_in_aws_safeguards_secrets_and_queues_are_checked_and_no_sec
 }
 
 #[tokio::test]
+async fn check_access_is_not_called_with_another_functions_token() {
+    let aws = Aws::start().await;
+    aws.secrets.deny("arn:check-access");
+    let report = aws.byos(&["doctor", "--stack", "replica", "--json"]).await.json();
+    assert_eq!(names(&report, "fail"), Vec::<String>::new(), "{report:#}");
+    assert_eq!(check(&report, "secret of /check-access")["verdict"], "warn");
+    assert!(!report.to_string().contains("the test customer at /check-access"), "{report:#}");
+}
+
+#[tokio::test]
 async fn a_wrong_token_secret_or_table_is_reported_with_its_fix() {
     let local = Local::start().await;
     let output = local.byos(&["doctor", "--json", "--token", "another"]).await;
