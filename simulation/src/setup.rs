@@ -61,7 +61,7 @@ impl Default for Setup {
             other_tables: WarmThroughput::NEW,
             partition: WarmThroughput { reads: limits::PARTITION_READS, writes: limits::PARTITION_WRITES },
             table_quota: limits::TABLE_QUOTA,
-            times: Times::of_memory(128.0),
+            times: Times::of_memory(256.0),
         }
     }
 }
@@ -166,13 +166,13 @@ mod tests {
             ("CustomersWarmReads", customers.reads),
             ("CustomersWarmWrites", customers.writes),
             ("SubscriptionsWarmWrites", other_tables.writes),
-            ("WebhookMemory", 128.0),
-            ("CheckAccessMemory", 128.0),
+            ("WebhookMemory", 256.0),
+            ("CheckAccessMemory", 256.0),
         ] {
             let definition = format!("  {parameter}:\n    Type: Number\n    Default: {default}\n");
             assert!(template.contains(&definition), "{parameter}");
         }
-        let visibility = Times::of_memory(128.0).visibility / SECOND;
+        let visibility = Times::of_memory(256.0).visibility / SECOND;
         for line in [
             format!("VisibilityTimeout: {visibility}"),
             format!("maxReceiveCount: {MOST_RECEIVES}"),
