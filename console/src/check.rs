@@ -220,7 +220,7 @@ fn decision(request: &AccessRequest, explained: &ExplainedDecision, now: Timesta
             }
         }
         p.hint {
-            "ExplainedDecision at " (now.strftime("%H:%M:%S")) " for "
+            "Decided at " (now.strftime("%H:%M:%S")) " for "
             @match &request.resource_id { Some(resource) => { "the resource " (id(resource.as_str())) " of " }, None => "" }
             a href=(url::customer(&request.customer_id)) { (id(request.customer_id.as_str())) }
             @if explained.customer_state != CustomerState::Live { " " (state_badge(explained.customer_state)) }

@@ -151,7 +151,7 @@ pub(crate) fn event<T>(register: &StoredRegister<T>, now: Timestamp) -> Markup {
 pub(crate) fn message_id(text: &str) -> Markup {
     match text.split_once('|') {
         None => id(text),
-        Some((message, _)) => html! { (id(message)) span.far { "event without a time, dated by its first receipt" } },
+        Some((message, _)) => html! { (id(message)) " " span.far { "event without a time, dated by its first receipt" } },
     }
 }
 
