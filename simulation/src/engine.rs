@@ -617,8 +617,8 @@ mod tests {
             (results.events, results.lag.count(), results.parked, results.lost, results.throttled),
             (10_000, 10_000, 0, 0, 0)
         );
-        // DynamoDB's latency, 0.8 ms of CPU at a fourteenth of a vCPU, and some cold starts.
-        assert!((14_000..18_000).contains(&results.lag.quantile(0.5).unwrap()), "{:?}", results.lag.quantile(0.5));
+        // DynamoDB's latency, 0.8 ms of CPU at a seventh of a vCPU, and some cold starts.
+        assert!((8_000..12_000).contains(&results.lag.quantile(0.5).unwrap()), "{:?}", results.lag.quantile(0.5));
         assert_eq!(results.drained_after, Some(0));
     }
 
