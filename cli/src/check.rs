@@ -3,7 +3,7 @@
 use clap::Args;
 use console::requested_usage;
 use domain::{
-    access::{AccessRequest, DecisionJson, Explanation, explain},
+    access::{AccessRequest, DecisionJson, Explanation, denies_one_more, explain},
     id::Id,
 };
 use jiff::Timestamp;
@@ -82,11 +82,15 @@ pub async fn check(options: Check) -> Result<ExitStatus, ShowError> {
         requested_values: values,
     };
     let view = store.access_view(&request).await?;
-    let explanation = explain(&view, &request, Timestamp::now());
+    let now = Timestamp::now();
+    let explanation = explain(&view, &request, now);
     if json {
         println!("{}", as_json(&request, &explanation));
     } else {
         print!("{}", as_text(&request, &explanation));
+        if denies_one_more(&view, &request, now) {
+            println!("\nOne more is denied: see --usage {}", request.requested_usage + 1.0);
+        }
     }
     Ok(if explanation.decision.has_access() { ExitStatus::Success } else { ExitStatus::Findings })
 }

@@ -203,7 +203,7 @@ fn decision(request: &AccessRequest, explained: &ExplainedDecision, now: Timesta
     let is_granted = decision.has_access();
     let tone = if is_granted { Tone::Good } else { Tone::Bad };
     let snapshot = &decision.snapshot;
-    let history = url::decision("history", &request.customer_id, &request.feature_id, request.resource_id.as_ref());
+    let history = url::decision("history", request);
     html! {
         section class={ "verdict " (tone.class()) } aria-labelledby="verdict" {
             h2 #verdict { (mark(true, is_granted)) @if is_granted { "Granted" } @else { "Denied" } }

@@ -18,7 +18,7 @@ use crate::{
     check::{CheckParameters, FieldErrors, form},
     decision::{self, DecisionRegister, ExplainedDecision, behind, counts_badge},
     layout::{Tab, Tone, badge, empty, id, id_of, message_id, moment, name, table},
-    text::{distance, duration},
+    text::{distance, duration, number},
     url,
 };
 
@@ -72,7 +72,7 @@ fn timeline(request: &AccessRequest, explained: &ExplainedDecision, now: Timesta
     written.sort_by(|(_, one), (_, other)| other.version.cmp(&one.version));
     let newest = explained.newest();
     let decision = &explained.explanation.decision;
-    let check = url::decision("check", &request.customer_id, &request.feature_id, request.resource_id.as_ref());
+    let check = url::decision("check", request);
     html! {
         section aria-labelledby="timeline" {
             h2 #timeline {
@@ -81,6 +81,7 @@ fn timeline(request: &AccessRequest, explained: &ExplainedDecision, now: Timesta
                     None => (badge(Tone::Good, "Granted")),
                     Some(reason) => { (badge(Tone::Bad, "Denied")) " " code { (format!("{reason:?}")) } }
                 }
+                @if request.requested_usage > 0.0 { span.far { " with " (number(request.requested_usage)) " requested" } }
             }
             p { a href=(check) { "Explain this decision" } }
             @if written.is_empty() {

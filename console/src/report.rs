@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    access::{AccessDeniedReason, AccessRequest, AccessView, EntitlementSnapshot, explain},
+    access::{AccessDeniedReason, AccessRequest, AccessView, EntitlementSnapshot, denies_one_more, explain},
     customer::{Customer, CustomerState, Profile},
     entitlement::{self, Balance, EntitlementList, Usage},
     id::Id,
@@ -114,6 +114,8 @@ pub struct Entitlement {
     pub usage: Option<StoredRegister<Usage>>,
     /// The decision of a check that requests nothing.
     pub check: Check,
+    /// Whether that check is granted, but a check that requests one more is denied.
+    pub denies_one_more: bool,
     /// The entry, merged with usage and credits. None if the newest visible list does not contain the feature.
     #[serde(skip)]
     pub merged: Option<entitlement::Entitlement>,
@@ -251,6 +253,7 @@ fn scope(
         };
         let view = AccessView::of(&stored.registers, registers, &request.feature_id)?;
         let explanation = explain(&view, &request, now);
+        let denies_one_more = denies_one_more(&view, &request, now);
         let (decision, last) = (explanation.decision, explanation.steps.last());
         let feature_id = request.feature_id;
         let grant = list.and_then(|list| list.value.get(feature_id.as_str()));
@@ -270,6 +273,7 @@ fn scope(
                 found: last.map(|step| step.found.clone()).unwrap_or_default(),
                 snapshot: decision.snapshot,
             },
+            denies_one_more,
             merged: view.entitlement,
         })
     };

@@ -1,6 +1,6 @@
 //! Links between the pages. Ids are escaped query parameters, so an id can't change the path.
 
-use domain::id::Id;
+use domain::{access::AccessRequest, id::Id};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::PATH;
@@ -28,9 +28,17 @@ pub(crate) fn customer(id: &Id) -> String {
 }
 
 /// The page `check` or `history` for one decision.
-pub(crate) fn decision(page: &str, customer: &Id, feature: &Id, resource: Option<&Id>) -> String {
-    let resource = resource.map(Id::as_str).unwrap_or_default();
-    link(page, &[("customer", customer.as_str()), ("feature", feature.as_str()), ("resource", resource)])
+pub(crate) fn decision(page: &str, request: &AccessRequest) -> String {
+    let AccessRequest { customer_id, feature_id, resource_id, requested_usage, requested_values } = request;
+    let usage = if *requested_usage > 0.0 { requested_usage.to_string() } else { String::new() };
+    let parameters = [
+        ("customer", customer_id.as_str()),
+        ("feature", feature_id.as_str()),
+        ("resource", resource_id.as_ref().map(Id::as_str).unwrap_or_default()),
+        ("usage", &usage),
+        ("values", &requested_values.join("\n")),
+    ];
+    link(page, &parameters)
 }
 
 #[cfg(test)]
@@ -41,11 +49,20 @@ mod tests {
     fn ids_are_escaped() {
         let id = |text: &str| Id::try_from(text).unwrap();
         assert_eq!(customer(&id("../health?a=b&c#d")), "/console/customer?id=%2E%2E%2Fhealth%3Fa%3Db%26c%23d");
+        let mut request = AccessRequest {
+            customer_id: id("é"),
+            feature_id: id("<f>"),
+            resource_id: Some(id("r s")),
+            requested_usage: 1.5,
+            requested_values: vec!["a&b".to_owned(), "c".to_owned()],
+        };
         assert_eq!(
-            decision("check", &id("é"), &id("<f>"), Some(&id("r s"))),
-            "/console/check?customer=%C3%A9&feature=%3Cf%3E&resource=r%20s"
+            decision("check", &request),
+            "/console/check?customer=%C3%A9&feature=%3Cf%3E&resource=r%20s&usage=1%2E5&values=a%26b%0Ac"
         );
-        assert_eq!(decision("check", &id("c"), &id("f"), None), "/console/check?customer=c&feature=f");
+        (request.resource_id, request.requested_usage) = (None, 0.0);
+        request.requested_values.clear();
+        assert_eq!(decision("history", &request), "/console/history?customer=%C3%A9&feature=%3Cf%3E");
         assert_eq!(link("", &[("after", "")]), "/console");
     }
 }

@@ -267,6 +267,10 @@ Try it:
 
   curl -s http://127.0.0.1:{port}/check-access -H 'Authorization: Bearer {api_token}' \
     -H 'Content-Type: application/json' -d '{{"customerId":"{customer}","featureId":"feature-api-calls"}}'
+
+Explain a decision:
+
+  BYOS_PORT={port} cargo run --package byos -- check {customer} feature-seats --usage 1
 "#
     )
 }

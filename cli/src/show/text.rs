@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use domain::entitlement::{Balance, Usage, to_number};
 use serde_json::{Map, Value};
 
-use console::report::{Check, Entitlement, Report, Scope, StoredRegister, Subscription};
+use console::report::{Entitlement, Report, Scope, StoredRegister, Subscription};
 
 use super::plain;
 
@@ -68,8 +68,9 @@ fn scope_lines(scope: &Scope, line: &mut impl FnMut(String)) {
         let describe = |balance: &Balance| format!("{} of {} left", to_number(balance.remaining_balance), plain(currency));
         line(register_line("balance", Some(balance), describe));
     }
-    for Entitlement { feature_id, grant, usage, check, .. } in &scope.entitlements {
-        line(format!("  {}: {}", plain(feature_id.as_str()), decision_text(check)));
+    for entitlement in &scope.entitlements {
+        let Entitlement { feature_id, grant, usage, check, .. } = entitlement;
+        line(format!("  {}: {}", plain(feature_id.as_str()), decision_text(entitlement)));
         line(format!("    {}", plain(&check.reason)));
         line(format!("    Row {}, {}: {}", check.row, check.condition, plain(&check.found)));
         let grant = grant.as_ref().map_or_else(|| "not in the newest list".to_owned(), grant_text);
@@ -115,8 +116,9 @@ fn count_text(length: usize) -> String {
     format!("{length} entitlement{}", if length == 1 { "" } else { "s" })
 }
 
-fn decision_text(check: &Check) -> String {
-    match check.access_denied_reason {
+fn decision_text(entitlement: &Entitlement) -> String {
+    match entitlement.check.access_denied_reason {
+        None if entitlement.denies_one_more => "granted, but one more is denied".to_owned(),
         None => "granted".to_owned(),
         Some(reason) => format!("denied, {reason:?}"),
     }

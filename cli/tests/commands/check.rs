@@ -45,4 +45,11 @@ async fn the_text_output_shows_each_rule_up_to_the_deciding_one() {
         assert!(output.out.contains(expected), "{expected} is not in {}", output.out);
     }
     assert_eq!(local.byos(&["check", "customer-alder", "feature-seats", "--usage", "-1"]).await.code, 2);
+
+    // A granted check of a feature at its limit warns.
+    for (feature, is_at_limit) in [("feature-seats", true), ("feature-api-calls", false), ("feature-sso", false)] {
+        let output = local.byos(&["check", "customer-alder", feature]).await;
+        assert_eq!(output.code, 0, "{output:?}");
+        assert_eq!(output.out.ends_with("\nOne more is denied: see --usage 1\n"), is_at_limit, "{output:?}");
+    }
 }

@@ -17,6 +17,10 @@ async fn shown_checks_equal_the_decisions_of_check_access() {
             for member in ["hasAccess", "accessDeniedReason", "reason", "currentUsage", "usageLimit", "usagePeriodEnd"] {
                 assert_eq!(entitlement["check"][member], answer[member], "{request} {member}");
             }
+            let mut one_more = request;
+            one_more["requestedUsage"] = 1.into();
+            let is_denied = local.check_access(&one_more).await["hasAccess"] == json!(false);
+            assert_eq!(entitlement["deniesOneMore"], json!(is_denied && answer["hasAccess"] == json!(true)), "{one_more}");
             checks += 1;
         }
     }
@@ -46,6 +50,7 @@ async fn each_register_names_the_event_that_wrote_it() {
     for expected in [
         "Customer customer-alder: live, as of 20",
         "profile       2026-10-05T13:44:09.200Z 980615c4-60b9-4757-8f96-c50a18473a00",
+        "  feature-seats: granted, but one more is denied\n",
         "Entitlements of the resource site-berlin",
         "subscription-alder-growth: visible\n",
     ] {

@@ -1,6 +1,6 @@
 //! The entitlements of a customer, by scope.
 
-use domain::{entitlement, id::Id, period::ResetPeriod};
+use domain::{access::AccessRequest, entitlement, id::Id, period::ResetPeriod};
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -94,13 +94,21 @@ impl View<'_> {
                     }
                     @if let Some(time) = &scope.expires_at { p { "Removed by TTL after " (moment_of(time, self.now)) } }
                 }
-                (table(&heading, "entitlements", &["Feature", "Next check", "Usage and limit", "Period", ""], &rows))
+                (table(&heading, "entitlements", &["Feature", "Check without usage", "Usage and limit", "Period", ""], &rows))
             }
         }
     }
 
     fn row(&self, scope: &Scope, entitlement: &Entitlement) -> Markup {
-        let Entitlement { feature_id, grant, check, .. } = entitlement;
+        let Entitlement { feature_id, grant, check, denies_one_more, .. } = entitlement;
+        let request = AccessRequest {
+            customer_id: self.report.customer_id.clone(),
+            feature_id: feature_id.clone(),
+            resource_id: scope.resource_id.clone(),
+            // "Explain" leads to the decision that surprises.
+            requested_usage: if *denies_one_more { 1.0 } else { 0.0 },
+            requested_values: Vec::new(),
+        };
         let feature = grant.as_ref().and_then(|grant| grant.get("feature"));
         let title = feature.and_then(|feature| feature.get("displayName").or_else(|| feature.get("name")));
         let title = title.and_then(Value::as_str).filter(|title| !title.is_empty() && *title != feature_id.as_str());
@@ -115,11 +123,12 @@ impl View<'_> {
                         None => (badge(Tone::Good, "Granted")),
                         Some(reason) => { (badge(Tone::Bad, "Denied")) span.why { (format!("{reason:?}")) } }
                     }
+                    @if *denies_one_more { " " (badge(Tone::Warn, "1 more is denied")) }
                 }
                 td { (self.usage(entitlement)) }
                 td { (self.period(entitlement)) }
                 td.more {
-                    a href=(url::decision("check", &self.report.customer_id, feature_id, scope.resource_id.as_ref())) {
+                    a href=(url::decision("check", &request)) {
                         "Explain" span.hidden { " the decision for " (id(feature_id.as_str())) }
                     }
                 }

@@ -194,6 +194,13 @@ pub fn decide(view: &AccessView, request: &AccessRequest, now: Timestamp) -> Dec
     Decision { rule, denied, reason, snapshot: snapshot(entitlement, now) }
 }
 
+/// Whether a granted check would be denied if it requested one more. False for features without a meter, whose decision does
+/// not depend on usage.
+pub fn denies_one_more(view: &AccessView, request: &AccessRequest, now: Timestamp) -> bool {
+    let one_more = AccessRequest { requested_usage: request.requested_usage + 1.0, ..request.clone() };
+    decide(view, request, now).has_access() && !decide(view, &one_more, now).has_access()
+}
+
 /// Why [`decide`] denies every feature of a scope. None if the decision depends on the feature. `list` is the number of
 /// features in the scope's newest list.
 pub fn scope_denial(customer: CustomerState, list: Option<usize>, is_resource: bool) -> Option<AccessDeniedReason> {
