@@ -93,7 +93,7 @@ fn timeline(request: &AccessRequest, explained: &ExplainedDecision, now: Timesta
                             p.when {
                                 (moment(stored.version.time(), now))
                                 @if let Some(behind) = behind(stored, newest) {
-                                    span.far { " · " (duration(behind)) " behind the newest" }
+                                    span.far { " · " (duration(behind)) " older than the newest" }
                                 }
                             }
                             p { b { (name(&register.name)) } " " (counts_badge(register)) }
@@ -109,7 +109,7 @@ fn timeline(request: &AccessRequest, explained: &ExplainedDecision, now: Timesta
 
 fn floors(explained: &ExplainedDecision, now: Timestamp) -> Markup {
     let newest = explained.newest();
-    let columns = ["Register", "Age", "Behind the newest", "The next event counts if it is newer than"];
+    let columns = ["Register", "Age", "Older than the newest by", "The next event counts if it is newer than"];
     let rows = html! { @for register in &explained.registers { (row(register, newest, now)) } };
     html! {
         section aria-labelledby="floors" {
@@ -117,8 +117,9 @@ fn floors(explained: &ExplainedDecision, now: Timestamp) -> Markup {
             (table("floors", "", &columns, &rows))
             div.hint {
                 p {
-                    "Versions are ordered by the event's time, then by its messageId. An event that is not newer than its"
-                    " register is answered with " code { "stale" } " and changes nothing. A measurement that is newer than its"
+                    "Versions are ordered by the event's time, then by its messageId. The time is " code { "timestamp" } "; for a list,"
+                    " it is " code { "entitlementsUpdatedAt" } ". A register does not change if the event is not newer. If no"
+                    " register changes, the event is answered with " code { "stale" } ". A measurement that is newer than its"
                     " register, but not newer than a list with usage, is written but does not count."
                 }
                 p {
