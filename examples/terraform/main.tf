@@ -1,6 +1,8 @@
 # The replica as one resource. First upload the functions and the template, in the folder of a release (docs/deploy.md):
 #     aws cloudformation package --template-file template-arm64.yaml --s3-bucket <bucket> --output-template-file packaged.yaml
-#     aws s3 cp packaged.yaml s3://<bucket>/entitlement-replica/packaged.yaml
+#     aws s3 cp packaged.yaml s3://<bucket>/entitlement-replica/<version>/packaged.yaml
+#
+# Terraform compares only the template's URL, so each version needs a URL of its own.
 
 terraform {
   required_version = ">= 1.5"
@@ -13,7 +15,7 @@ terraform {
 }
 
 variable "template_url" {
-  description = "https:// URL of packaged.yaml in S3. The template exceeds template_body's limit of 51,200 bytes"
+  description = "https://<bucket>.s3.<region>.amazonaws.com/entitlement-replica/<version>/packaged.yaml. The template exceeds template_body's limit of 51,200 bytes"
   type        = string
 }
 
