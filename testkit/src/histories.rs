@@ -22,9 +22,9 @@ use store::{Index, Projection, SHARDS, SortKeyRange, Store, Tables};
 
 use crate::model::{BASE, CUSTOMERS, Event, FEATURES, Kind, RESOURCES, SUBSCRIPTIONS, Time};
 
-/// Number of random histories a test runs: `thorough` if `BYOS_THOROUGH` is set, as in CI, else an eighth of it.
+/// Number of random histories a test runs: `thorough` if `BYOS_THOROUGH` is set, as in CI, else a twelfth of it.
 pub fn count(thorough: u32) -> u32 {
-    if std::env::var_os("BYOS_THOROUGH").is_some() { thorough } else { thorough / 8 }
+    if std::env::var_os("BYOS_THOROUGH").is_some() { thorough } else { thorough / 12 }
 }
 
 /// Queries everything that the example's API has.
