@@ -170,13 +170,11 @@ pub(crate) fn form(page: &str, parameters: &CheckParameters, errors: &FieldError
                 datalist #features { @for feature in features.iter().take(MAX_SUGGESTIONS) { option value=(feature) {} } }
             }
             (field("resource", "Resource", "Empty for the customer level", &parameters.resource, errors.resource.as_ref(), false, ""))
-            @if is_check {
-                (field("usage", "Requested usage", "Usage to add to the current usage", &parameters.usage, errors.usage.as_ref(), false, ""))
-                div.control {
-                    label for="values" { "Requested values" span.far { " optional" } }
-                    textarea #values name="values" rows="2" aria-describedby="values-hint" spellcheck="false" { (parameters.values) }
-                    p.hint #values-hint { "For an ENUM feature, one per line" }
-                }
+            (field("usage", "Requested usage", "Usage to add to the current usage", &parameters.usage, errors.usage.as_ref(), false, ""))
+            div.control {
+                label for="values" { "Requested values" span.far { " optional" } }
+                textarea #values name="values" rows="2" aria-describedby="values-hint" spellcheck="false" { (parameters.values) }
+                p.hint #values-hint { "For an ENUM feature, one per line" }
             }
             button { @if is_check { "Check" } @else { "Show" } }
         }

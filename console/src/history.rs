@@ -24,7 +24,10 @@ use crate::{
 
 pub(crate) async fn page(State(console): State<Console>, parameters: Result<Query<CheckParameters>, QueryRejection>) -> Response {
     let Ok(Query(parameters)) = parameters else {
-        return console.bad_request(Tab::History, "Valid parameters are `customer`, `feature` and `resource`, each once.");
+        return console.bad_request(
+            Tab::History,
+            "Valid parameters are `customer`, `feature`, `resource`, `usage` and `values`, each once.",
+        );
     };
     let now = Timestamp::now();
     if parameters.is_empty() {

@@ -30,15 +30,19 @@ resource "aws_cloudformation_stack" "replica" {
   # SAM's transform requires CAPABILITY_AUTO_EXPAND. The roles have no explicit names, so CAPABILITY_NAMED_IAM is not needed.
   capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 
+  # `terraform plan` does not show that an update replaces a table, so CloudFormation has to refuse it.
+  policy_body = jsonencode({
+    Statement = [
+      { Effect = "Allow", Principal = "*", Action = "Update:*", Resource = "*" },
+      { Effect = "Deny", Principal = "*", Action = "Update:Replace", Resource = "LogicalResourceId/*Table" },
+    ]
+  })
+
   parameters = {
     AlarmEmail = var.alarm_email
   }
 }
 
-output "webhook_url" {
-  value = aws_cloudformation_stack.replica.outputs["WebhookUrl"]
-}
-
-output "check_access_url" {
-  value = aws_cloudformation_stack.replica.outputs["CheckAccessUrl"]
+output "replica" {
+  value = aws_cloudformation_stack.replica.outputs
 }
