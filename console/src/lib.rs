@@ -4,7 +4,7 @@
 //! Read-only. Its two POST routes change nothing: the search is a POST because its term may be an e-mail address, which
 //! must not appear in a URL; the other one runs the deployment's checks.
 //!
-//! It serves only browsers on this machine: see [`guard`].
+//! It serves only browsers on this machine: see `guard.rs`.
 
 mod check;
 mod customer;

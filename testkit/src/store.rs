@@ -44,7 +44,7 @@ pub async fn write(store: &Store, day: u8, event: Value) -> Result<Outcome, Stor
     Ok(apply(store, &envelope, &event, at(day).into()).await?.0)
 }
 
-/// Like [`write`], and asserts that the event was applied.
+/// Like [`write()`], and asserts that the event was applied.
 pub async fn applied(store: &Store, day: u8, event: Value) {
     assert_eq!(write(store, day, event.clone()).await.unwrap(), Outcome::Applied, "{event}");
 }
