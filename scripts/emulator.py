@@ -32,7 +32,7 @@ ROOT_KEY = "test"
 LAMBDA_CERTIFICATES = pathlib.Path("/etc/pki/tls/certs/ca-bundle.crt")
 # The first path that openssl-probe tries on Linux.
 SYSTEM_CERTIFICATES = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
-# Where the names of Stigg's API resolve to: apart from the emulator, which takes port 443 of the first address.
+# The address of Stigg's host names: another one than the emulator's, which uses port 443.
 STIGG_ADDRESS = "127.0.0.2"
 INSIDE = "EMULATED_AWS_IS_HERE"
 
@@ -213,7 +213,7 @@ def take_over_etc(folder, ca):
 
 
 def resolve(resolver):
-    """Answers 127.0.0.1 to a question for an IPv4 address, of Stigg's names STIGG_ADDRESS; nothing to any other."""
+    """A DNS server: answers A queries with 127.0.0.1, or STIGG_ADDRESS for Stigg's host names, and others with no records."""
     while True:
         query, client = resolver.recvfrom(512)
         if len(query) < 17:

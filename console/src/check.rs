@@ -24,6 +24,10 @@ use crate::{
     url::{self, link},
 };
 
+/// The response to invalid query parameters of the pages "Check access" and "History".
+pub(crate) const VALID_PARAMETERS: &str =
+    "Valid parameters are `customer`, `feature`, `resource`, `usage` and `values`, each once.";
+
 /// Maximum number of feature ids that the form suggests.
 const MAX_SUGGESTIONS: usize = 300;
 
@@ -101,8 +105,7 @@ impl CheckParameters {
 
 pub(crate) async fn page(State(console): State<Console>, parameters: Result<Query<CheckParameters>, QueryRejection>) -> Response {
     let Ok(Query(parameters)) = parameters else {
-        return console
-            .bad_request(Tab::Check, "Valid parameters are `customer`, `feature`, `resource`, `usage` and `values`, each once.");
+        return console.bad_request(Tab::Check, VALID_PARAMETERS);
     };
     let now = Timestamp::now();
     if parameters.is_empty() {

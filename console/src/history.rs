@@ -15,7 +15,7 @@ use maud::{Markup, html};
 
 use crate::{
     Console,
-    check::{CheckParameters, FieldErrors, form},
+    check::{CheckParameters, FieldErrors, VALID_PARAMETERS, form},
     decision::{self, DecisionRegister, ExplainedDecision, behind, counts_badge},
     layout::{Tab, Tone, badge, empty, id, id_of, message_id, moment, name, table},
     text::{distance, duration, number},
@@ -24,10 +24,7 @@ use crate::{
 
 pub(crate) async fn page(State(console): State<Console>, parameters: Result<Query<CheckParameters>, QueryRejection>) -> Response {
     let Ok(Query(parameters)) = parameters else {
-        return console.bad_request(
-            Tab::History,
-            "Valid parameters are `customer`, `feature`, `resource`, `usage` and `values`, each once.",
-        );
+        return console.bad_request(Tab::History, VALID_PARAMETERS);
     };
     let now = Timestamp::now();
     if parameters.is_empty() {

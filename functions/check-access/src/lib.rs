@@ -57,7 +57,7 @@ use query::EdgeQuery;
 use request::BatchRequest;
 use rest::{CheckQuery, CreditEntitlement, FeatureEntitlement, Subject};
 use route::{Document, Route, RouteError};
-use scope::{Feature, Scope};
+use scope::Scope;
 
 /// Maximum size of a request body in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -182,6 +182,12 @@ impl Answer {
     fn with_decisions(mut self, decisions: impl IntoIterator<Item = Denial>) -> Self {
         self.details.decisions = decisions.into_iter().collect();
         self
+    }
+
+    /// Records the only decision in the body, and its feature.
+    fn with_check(mut self, feature_id: Id, denied: Denial) -> Self {
+        self.details.feature_id = Some(feature_id);
+        self.with_decisions([denied])
     }
 
     /// A 200 about a scope.
@@ -442,17 +448,12 @@ impl CheckAccess {
                 .with_decisions(features.iter().map(|feature| feature.decision.denied)),
             (_, Some(feature_id)) => {
                 let check = AccessRequest { requested_usage: query.requested_usage, ..scope.request(feature_id) };
-                let decision = scope.decide(&check)?;
-                let found = features.into_iter().find(|feature| feature.request.feature_id == check.feature_id);
-                let denied = decision.denied;
-                let entitlement = match found.map(|feature| Feature { decision, ..feature }) {
+                let (denied, feature) = scope.check(&check, features)?;
+                let entitlement = match feature {
                     Some(feature) => SingleEntitlement::of(&scope, &feature),
                     None => SingleEntitlement::denied(denied),
                 };
-                let body = edge::Data::from(entitlement);
-                let mut answer = Answer::ok_for(&scope, &body).with_decisions([denied]);
-                answer.details.feature_id = Some(check.feature_id);
-                answer
+                Answer::ok_for(&scope, &edge::Data::from(entitlement)).with_check(check.feature_id, denied)
             }
         };
         Ok(answer)
@@ -481,17 +482,12 @@ impl CheckAccess {
             }
         };
         let check = AccessRequest { requested_usage, requested_values, ..scope.request(feature_id) };
-        let decision = scope.decide(&check)?;
-        let denied = decision.denied;
-        let found = features.into_iter().find(|feature| feature.request.feature_id == check.feature_id);
-        let entitlement = match found.map(|feature| Feature { decision, ..feature }) {
+        let (denied, feature) = scope.check(&check, features)?;
+        let entitlement = match feature {
             Some(feature) => FeatureEntitlement::of(&scope, &feature),
             None => FeatureEntitlement::denied(denied),
         };
-        let body = edge::Data::from(entitlement);
-        let mut answer = Answer::ok_for(&scope, &body).with_decisions([denied]);
-        answer.details.feature_id = Some(check.feature_id);
-        Ok(answer)
+        Ok(Answer::ok_for(&scope, &edge::Data::from(entitlement)).with_check(check.feature_id, denied))
     }
 
     /// One flag of the OpenFeature protocol.

@@ -47,6 +47,19 @@ impl Scope {
         Ok(access::decide(&view, request, self.now))
     }
 
+    /// Decides on a request about one of the scope's features. Returns why it is denied, and the feature with this decision, if
+    /// it is in `features`.
+    pub(crate) fn check<'a>(
+        &self,
+        request: &AccessRequest,
+        features: Vec<Feature<'a>>,
+    ) -> Result<(Option<AccessDeniedReason>, Option<Feature<'a>>), StoreError> {
+        let decision = self.decide(request)?;
+        let denied = decision.denied;
+        let found = features.into_iter().find(|feature| feature.request.feature_id == request.feature_id);
+        Ok((denied, found.map(|feature| Feature { decision, ..feature })))
+    }
+
     /// Whether the feature is in the newest list.
     pub(crate) fn has_feature(&self, feature_id: &Id) -> bool {
         let list = self.registers.visible_list(self.customer.tombstone.as_ref());
