@@ -70,7 +70,7 @@ pub struct Counts {
     pub subscriptions: u64,
     /// Entitlement lists read.
     pub lists: u64,
-    /// Events written.
+    /// Writes of customers with their lists, subscriptions, and lists of resources.
     pub writes: u64,
     /// Records, or parts of one, that were skipped.
     pub skipped: u64,

@@ -9,5 +9,5 @@ mod state;
 pub use client::{Counts, Stigg, StiggError, StiggResponse};
 pub use options::{Key, KeyError, Options};
 pub use page::{Cursor, Page, Records};
-pub use record::{BadRecord, CustomerRecord, MESSAGE_ID, SubscriptionRecord, plan_fields};
-pub use state::{EntitlementState, GrantedEntitlement};
+pub use record::{BadRecord, CustomerRecord, SubscriptionRecord, plan_fields, version_at};
+pub use state::{EntitlementState, GrantedEntitlement, list_event};

@@ -5,14 +5,17 @@
 
 use domain::{
     id::Id,
-    time::{parse, parse_tolerant, to_fixed_width},
+    time::{parse, parse_tolerant},
+    version::Version,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// The messageId of generated events. Stigg has no such id. It sorts before all ids of Stigg, so that an event from Stigg
-/// wins over a generated one of the same millisecond.
-pub const MESSAGE_ID: &str = "!import";
+/// The version of imported registers that show Stigg's state at this time. Its messageId sorts before all ids of Stigg, so
+/// that an event of the same millisecond wins.
+pub fn version_at(time: Timestamp) -> Version {
+    Version::new(time, "!import")
+}
 
 /// A record that can't be converted. The message names fields but contains no values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,15 +62,9 @@ impl CustomerRecord {
         Ok(Self { id, is_archived, created_at: time(record, "createdAt"), fields })
     }
 
-    /// A `customer.created` or `customer.updated` event. `fields` must be complete, since events are full snapshots.
-    pub fn event(&self, is_creation: bool, at: Timestamp, fields: &Map<String, Value>) -> Value {
-        let kind = if is_creation { "customer.created" } else { "customer.updated" };
-        event(kind, self.id.as_str(), at, fields.clone())
-    }
-
-    /// The `customer.deleted` event of a customer that Stigg has archived or does not know.
-    pub fn deletion(id: &Id, at: Timestamp) -> Value {
-        event("customer.deleted", id.as_str(), at, Map::new())
+    /// A `customer.updated` event. `fields` must be complete, since events are full snapshots.
+    pub fn event(&self, fields: Map<String, Value>) -> Value {
+        event("customer.updated", &self.id, fields)
     }
 }
 
@@ -132,21 +129,16 @@ impl SubscriptionRecord {
         })
     }
 
-    /// A `subscription.created` event with the time of creation only.
-    pub fn creation(&self, at: Timestamp) -> Value {
-        event("subscription.created", self.id.as_str(), at, Map::new())
-    }
-
     /// A `subscription.updated` event. `fields` must be complete, since events are full snapshots.
-    pub fn event(&self, at: Timestamp, fields: &Map<String, Value>) -> Value {
-        let mut body = fields.clone();
+    pub fn event(&self, fields: Map<String, Value>) -> Value {
+        let mut body = fields;
         body.insert("customer".to_owned(), json!({"id": self.customer_id}));
         body.insert("resource".to_owned(), self.resource_id.as_ref().map_or(Value::Null, |id| json!({ "id": id })));
         let plan = body.entry("plan").or_insert_with(|| json!({}));
         if let Some(plan) = plan.as_object_mut() {
             plan.insert("id".to_owned(), self.plan_id.as_str().into());
         }
-        event("subscription.updated", self.id.as_str(), at, body)
+        event("subscription.updated", &self.id, body)
     }
 }
 
@@ -159,10 +151,8 @@ pub fn plan_fields(record: &Value) -> Map<String, Value> {
     plan
 }
 
-fn event(kind: &str, id: &str, at: Timestamp, mut body: Map<String, Value>) -> Value {
-    for (name, value) in [("type", kind), ("messageId", MESSAGE_ID), ("id", id), ("timestamp", &to_fixed_width(at))] {
-        body.insert(name.to_owned(), value.into());
-    }
+fn event(kind: &str, id: &Id, mut body: Map<String, Value>) -> Value {
+    body.extend([("type".to_owned(), kind.into()), ("id".to_owned(), id.as_str().into())]);
     body.into()
 }
 
@@ -249,15 +239,14 @@ mod tests {
             let mut record = dates.clone();
             record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             let record = SubscriptionRecord::read(&record).unwrap();
-            record.event("2026-01-02T00:00:00Z".parse().unwrap(), &record.fields)
+            record.event(record.fields.clone())
         };
         let flat = with(json!({"customerId": "c", "planId": "p", "resourceId": "r"}));
         assert_eq!(flat, with(json!({"customer": {"id": "c"}, "plan": {"id": "p"}, "resource": {"id": "r"}})));
         assert_eq!(
             flat,
-            json!({"type": "subscription.updated", "messageId": "!import", "id": "s", "timestamp": "2026-01-02T00:00:00.000Z",
-                   "status": "ACTIVE", "startDate": "2026-01-01T00:00:00Z", "customer": {"id": "c"}, "plan": {"id": "p"},
-                   "resource": {"id": "r"}})
+            json!({"type": "subscription.updated", "id": "s", "status": "ACTIVE", "startDate": "2026-01-01T00:00:00Z",
+                   "customer": {"id": "c"}, "plan": {"id": "p"}, "resource": {"id": "r"}})
         );
         assert_eq!(with(json!({"customerId": "c", "planId": "p", "resourceId": null}))["resource"], Value::Null);
     }

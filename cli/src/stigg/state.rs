@@ -1,15 +1,11 @@
 //! The entitlement state of a customer or a resource, from the Edge API: the only endpoint that returns everything that
 //! decisions depend on. Its fields are named as in Stigg's GraphQL API, and are converted to those of events.
 
-use domain::{
-    entitlement::ENTITLEMENT_FIELDS,
-    id::Id,
-    time::{parse, to_fixed_width},
-};
+use domain::{entitlement::ENTITLEMENT_FIELDS, id::Id, time::parse};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{BadRecord, MESSAGE_ID, Stigg, StiggError, client::StiggResponse};
+use super::{BadRecord, Stigg, StiggError, client::StiggResponse};
 
 /// A feature's fields: the name in events, and the names in the state.
 const FEATURE_FIELDS: [(&str, &[&str]); 7] = [
@@ -98,19 +94,16 @@ impl EntitlementState {
         }
         Ok(Self { granted, is_gone, read_at })
     }
+}
 
-    /// An `entitlements.updated` event. `shown_at` dates the fields of `customer`.
-    pub fn event(&self, customer: Value, shown_at: Timestamp, resource_id: Option<&Id>, entitlements: Vec<Value>) -> Value {
-        json!({
-            "type": "entitlements.updated",
-            "messageId": MESSAGE_ID,
-            "timestamp": to_fixed_width(shown_at),
-            "entitlementsUpdatedAt": to_fixed_width(self.read_at),
-            "customer": customer,
-            "resource": resource_id.map(|id| json!({ "id": id })),
-            "entitlements": entitlements,
-        })
-    }
+/// An `entitlements.updated` event.
+pub fn list_event(customer_id: &Id, resource_id: Option<&Id>, entitlements: Vec<Value>) -> Value {
+    json!({
+        "type": "entitlements.updated",
+        "customer": {"id": customer_id},
+        "resource": resource_id.map(|id| json!({ "id": id })),
+        "entitlements": entitlements,
+    })
 }
 
 /// Converts an entry to the format of events, with the balance of the wallet that pays for it. Fails with the name of a

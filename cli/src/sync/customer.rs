@@ -1,19 +1,28 @@
-//! A customer's profile, creation and archiving.
+//! A customer's profile, creation, archiving and customer-level list.
 
 use domain::{
-    customer::{CustomerRegisters, CustomerState},
+    customer::{CustomerRegisters, CustomerState, Profile},
     entitlement::ScopeRegisters,
+    event::Event,
     id::Id,
     version::Version,
 };
 use jiff::Timestamp;
-use store::{CustomerRow, Outcome};
+use store::{CustomerChange, CustomerRow, Outcome};
 
 use super::{
-    Comparison, DifferenceKind, Fatal, FixStatus, Subject, SyncError, Synchronizer, compare, difference, entitlements::Owner,
-    field_differences, fix_status, skip_on_error,
+    Comparison, Difference, DifferenceKind, Fatal, FixStatus, Subject, SyncError, Synchronizer, compare, creation_field,
+    difference, entitlements::ListFinding, field_differences, fix_status, missing_creation, parse_event, skip_on_error,
 };
-use crate::stigg::CustomerRecord;
+use crate::stigg::{CustomerRecord, version_at};
+
+/// The differences of a customer's own fields, and the registers that fix them if the mode allows it.
+#[derive(Default)]
+struct ProfileFinding {
+    differences: Vec<Difference>,
+    profile: Option<(Version, Box<Profile>)>,
+    creation: Option<Version>,
+}
 
 impl Synchronizer {
     /// Compares a customer and its entitlements with the replica's row, and fixes differences if the mode allows it.
@@ -26,17 +35,20 @@ impl Synchronizer {
         let mut comparison = Comparison::default();
         let unknown = (CustomerRegisters::default(), ScopeRegisters::default());
         let (registers, scope) = row.map_or((&unknown.0, &unknown.1), |row| (&row.registers, &row.scope));
-        let result = if record.is_archived {
-            self.archived(&record.id, shown_at, registers, &mut comparison).await
-        } else {
-            self.profile(record, shown_at, registers, &mut comparison).await
-        };
-        skip_on_error(result, &mut comparison, "customer", &record.id)?;
         if record.is_archived {
+            let result = self.archived(&record.id, shown_at, registers, &mut comparison).await;
+            skip_on_error(result, &mut comparison, "customer", &record.id)?;
             return Ok(comparison);
         }
-        let owner = Owner::from_record(record, shown_at, registers);
-        self.lists(&owner, registers, scope, &mut comparison).await?;
+        let profile = self.profile(record, shown_at, registers);
+        let profile = skip_on_error(profile, &mut comparison, "customer", &record.id)?.unwrap_or_default();
+        let list = self.customer_level(&record.id, registers, scope, &mut comparison).await;
+        let list = skip_on_error(list, &mut comparison, "entitlements", &record.id)?.unwrap_or_default();
+        self.fix_customer(&record.id, profile, list, &mut comparison).await?;
+        if self.is_thorough() {
+            let result = self.resources(&record.id, registers, &mut comparison).await;
+            skip_on_error(result, &mut comparison, "entitlements", &record.id)?;
+        }
         Ok(comparison)
     }
 
@@ -52,7 +64,7 @@ impl Synchronizer {
             let fixed = if self.writes() { self.delete(customer_id, shown_at, comparison).await? } else { FixStatus::No };
             comparison
                 .differences
-                .push(super::Difference { fixed, ..difference(customer_id, DifferenceKind::Extra, Subject::Customer) });
+                .push(Difference { fixed, ..difference(customer_id, DifferenceKind::Extra, Subject::Customer) });
         }
         Ok(())
     }
@@ -64,62 +76,89 @@ impl Synchronizer {
         at: Timestamp,
         comparison: &mut Comparison,
     ) -> Result<FixStatus, SyncError> {
-        comparison.writes += 1;
-        Ok(fix_status(self.write(&CustomerRecord::deletion(customer_id, at)).await?))
+        let version = version_at(at);
+        let delete = async || self.store.delete_customer(customer_id, &version, self.stigg.now()).await;
+        Ok(fix_status(self.write(comparison, delete).await?))
     }
 
-    async fn profile(
+    fn profile(
         &self,
         record: &CustomerRecord,
         shown_at: Timestamp,
         registers: &CustomerRegisters,
-        comparison: &mut Comparison,
-    ) -> Result<(), SyncError> {
+    ) -> Result<ProfileFinding, SyncError> {
         let visible = registers.visible();
         let shown = visible.as_ref().map(|customer| compare::profile_fields(&customer.profile)).unwrap_or_default();
-        let mut differences = Vec::new();
-        if visible.is_none() {
-            differences.push(difference(&record.id, DifferenceKind::Missing, Subject::Customer));
-        } else {
-            differences.extend(field_differences(
-                &record.id,
-                &Subject::Customer,
-                compare::differing_fields(&record.fields, &shown),
-            ));
+        let mut differences: Vec<Difference> = match &visible {
+            None => vec![difference(&record.id, DifferenceKind::Missing, Subject::Customer)],
+            Some(_) => {
+                let fields = compare::differing_fields(&record.fields, &shown);
+                field_differences(&record.id, &Subject::Customer, fields).collect()
+            }
+        };
+        let is_due = !differences.is_empty();
+        let known = visible.as_ref().and_then(|customer| customer.created_at.as_deref());
+        let creation = missing_creation(record.created_at, known, registers.tombstone.as_ref(), self.stigg.now());
+        if let (Some(_), Some(creation)) = (&visible, &creation) {
+            differences.extend(field_differences(&record.id, &Subject::Customer, vec![creation_field(creation)]));
         }
-        let is_profile_due = !differences.is_empty();
-        // A creation at or below the tombstone can't be written, so it is not missing.
-        let is_known = visible.as_ref().is_some_and(|customer| customer.created_at.is_some());
-        let deleted_at = registers.tombstone.as_ref().map(Version::time);
-        let creation = record.created_at.filter(|created_at| {
-            !is_known && *created_at <= self.stigg.now() && deleted_at.is_none_or(|deleted_at| *created_at > deleted_at)
-        });
-        if visible.is_some() && creation.is_some() {
-            let field = compare::Field {
-                name: "createdAt".to_owned(),
-                stigg: creation.map(|time| time.to_string().into()).unwrap_or_default(),
-                replica: serde_json::Value::Null,
-            };
-            differences.extend(field_differences(&record.id, &Subject::Customer, vec![field]));
-        }
-        if self.writes() && !differences.is_empty() {
+        let mut profile = None;
+        if is_due && self.writes() {
             let mut merged = shown;
             merged.extend(record.fields.clone());
-            let mut outcome = Outcome::Stale;
-            if let Some(created_at) = creation {
-                // Carries the current profile with the version of the creation: an earlier version is always safe.
-                outcome = outcome.or(self.write(&record.event(true, created_at, &merged)).await?);
-                comparison.writes += 1;
+            let event = record.event(merged);
+            let value = parse_event(&event, |event| match event {
+                Event::Customer { profile, .. } => Some(profile),
+                _ => None,
+            })?;
+            // A customer created within the lag is shown later than that, and must be above a tombstone from before.
+            let time = creation.as_ref().map_or(shown_at, |creation| creation.time().max(shown_at));
+            profile = Some((version_at(time), value));
+        }
+        Ok(ProfileFinding { differences, profile, creation })
+    }
+
+    /// Writes the customer and its list together, if the mode allows it.
+    async fn fix_customer(
+        &self,
+        customer_id: &Id,
+        ProfileFinding { mut differences, profile, creation }: ProfileFinding,
+        mut list: ListFinding,
+        comparison: &mut Comparison,
+    ) -> Result<(), Fatal> {
+        let mut change = CustomerChange {
+            profile: profile.as_ref().map(|(version, profile)| (version, &**profile)),
+            creation: creation.as_ref(),
+            list: list.due.as_ref().map(|(version, list)| (version, list)),
+            ..CustomerChange::default()
+        };
+        if self.writes() && change != CustomerChange::default() {
+            let mut written = self.write_customer(customer_id, &change, comparison).await;
+            if let (Err(SyncError::Skip(reason)), Some(_), Some(_)) = (&written, change.profile, change.list) {
+                // Too large for an item. The customer without its list is not.
+                comparison.skip("entitlements", customer_id, reason);
+                change.list = None;
+                written = self.write_customer(customer_id, &change, comparison).await;
             }
-            if is_profile_due && creation.is_none_or(|created_at| created_at < shown_at) {
-                outcome = outcome.or(self.write(&record.event(false, shown_at, &merged)).await?);
-                comparison.writes += 1;
-            }
-            for difference in &mut differences {
-                difference.fixed = fix_status(outcome);
+            let record = if change.profile.is_some() { "customer" } else { "entitlements" };
+            if let Some(outcome) = skip_on_error(written, comparison, record, customer_id)? {
+                let of_list = change.list.is_some().then_some(&mut list.differences);
+                for difference in differences.iter_mut().chain(of_list.into_iter().flatten()) {
+                    difference.fixed = fix_status(outcome);
+                }
             }
         }
         comparison.differences.extend(differences);
+        comparison.differences.extend(list.differences);
         Ok(())
+    }
+
+    async fn write_customer(
+        &self,
+        customer_id: &Id,
+        change: &CustomerChange<'_>,
+        comparison: &mut Comparison,
+    ) -> Result<Outcome, SyncError> {
+        self.write(comparison, async || self.store.write_customer(customer_id, change, self.stigg.now()).await).await
     }
 }

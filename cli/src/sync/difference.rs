@@ -87,7 +87,7 @@ pub struct Comparison {
     pub drift: u64,
     /// Entitlement lists compared.
     pub lists: u64,
-    /// Events written.
+    /// Writes: one for a customer with its list, one for a subscription, one for a resource's list.
     pub writes: u64,
     pub skipped: Vec<Skipped>,
     /// A 404 from Stigg could not be confirmed.

@@ -1,10 +1,14 @@
 //! A customer's entitlement lists, at customer level and of its resources.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    slice,
+};
 
 use domain::{
     customer::CustomerRegisters,
     entitlement::{Entitlement, Grant, ScopeRegisters},
+    event::{Event, List},
     id::Id,
     register::Register,
     version::Version,
@@ -14,45 +18,10 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::{
-    Comparison, Difference, DifferenceKind, Fatal, Mode, Subject, SyncError, Synchronizer, compare, difference,
-    field_differences, fix_status, skip_on_error,
+    Comparison, Difference, DifferenceKind, Mode, Subject, SyncError, Synchronizer, compare, difference, field_differences,
+    fix_status, parse_event, skip_on_error,
 };
-use crate::stigg::{CustomerRecord, EntitlementState, GrantedEntitlement};
-
-/// The customer that owns the lists, as `entitlements.updated` events carry it.
-pub(super) struct Owner {
-    pub(super) id: Id,
-    customer: Map<String, Value>,
-    /// The version time of the fields in `customer`.
-    shown_at: Timestamp,
-}
-
-impl Owner {
-    /// From the customer's record, just read from Stigg.
-    pub(super) fn from_record(record: &CustomerRecord, shown_at: Timestamp, registers: &CustomerRegisters) -> Self {
-        let mut customer = Self::from_replica(&record.id, registers).customer;
-        customer.extend(
-            record
-                .fields
-                .iter()
-                .filter(|(name, _)| CUSTOMER_FIELDS.contains(&name.as_str()))
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
-        Self { id: record.id.clone(), customer, shown_at }
-    }
-
-    /// From the replica's own data. Dated at the epoch, so that it neither resurrects the customer nor overwrites anything.
-    pub(super) fn from_replica(id: &Id, registers: &CustomerRegisters) -> Self {
-        let shown = registers.visible().map(|customer| compare::profile_fields(&customer.profile)).unwrap_or_default();
-        let mut customer: Map<String, Value> =
-            shown.into_iter().filter(|(name, _)| CUSTOMER_FIELDS.contains(&name.as_str())).collect();
-        customer.insert("id".to_owned(), id.as_str().into());
-        Self { id: id.clone(), customer, shown_at: Timestamp::UNIX_EPOCH }
-    }
-}
-
-/// Customer fields in an `entitlements.updated` event.
-const CUSTOMER_FIELDS: [&str; 3] = ["name", "email", "billingId"];
+use crate::stigg::{EntitlementState, GrantedEntitlement, list_event, version_at};
 
 /// The replica's visible list.
 struct StoredList {
@@ -85,78 +54,70 @@ impl StoredList {
     }
 }
 
+/// The differences of a list, and the list that fixes them if the mode allows it.
+#[derive(Default)]
+pub(super) struct ListFinding {
+    pub(super) differences: Vec<Difference>,
+    pub(super) due: Option<(Version, List)>,
+}
+
 impl Synchronizer {
-    /// Compares the customer-level list and those of the resources in the replica.
-    pub(super) async fn lists(
+    pub(super) async fn customer_level(
         &self,
-        owner: &Owner,
+        customer_id: &Id,
         registers: &CustomerRegisters,
         scope: &ScopeRegisters,
         comparison: &mut Comparison,
-    ) -> Result<(), Fatal> {
-        let result = self.try_lists(owner, registers, scope, comparison).await;
-        skip_on_error(result, comparison, "entitlements", &owner.id)?;
-        Ok(())
+    ) -> Result<ListFinding, SyncError> {
+        self.list(customer_id, None, StoredList::of(scope, registers)?, comparison).await
     }
 
-    async fn try_lists(
+    /// Compares and fixes the lists of the resources in the replica.
+    pub(super) async fn resources(
         &self,
-        owner: &Owner,
+        customer_id: &Id,
         registers: &CustomerRegisters,
-        scope: &ScopeRegisters,
         comparison: &mut Comparison,
     ) -> Result<(), SyncError> {
-        let result = self.list(owner, None, StoredList::of(scope, registers)?, comparison).await;
-        if !self.is_thorough() {
-            return result;
-        }
-        skip_on_error(result, comparison, "entitlements", &owner.id).map_err(SyncError::Fatal)?;
-        for (resource_id, scope) in self.store.resources(&owner.id).await? {
+        for (resource_id, scope) in self.store.resources(customer_id).await? {
             let Some(stored) = StoredList::of(&scope, registers)? else { continue };
-            let result = self.list(owner, Some(&resource_id), Some(stored), comparison).await;
-            skip_on_error(result, comparison, "entitlements", &owner.id).map_err(SyncError::Fatal)?;
+            let result = self.fix_resource(customer_id, &resource_id, Some(stored), comparison).await;
+            skip_on_error(result, comparison, "entitlements", customer_id).map_err(SyncError::Fatal)?;
         }
         Ok(())
     }
 
-    /// Compares the list of a subscription's resource: once per run, and not if it was compared with its customer.
+    /// Compares and fixes the list of a subscription's resource: once per run, and not if it was compared with its customer.
     pub(super) async fn resource(
         &self,
-        owner: &Owner,
+        customer_id: &Id,
         resource_id: &Id,
         registers: &CustomerRegisters,
         comparison: &mut Comparison,
     ) -> Result<(), SyncError> {
-        let is_new = self.compared.lock().is_ok_and(|mut compared| compared.insert(&owner.id, resource_id));
+        let is_new = self.compared.lock().is_ok_and(|mut compared| compared.insert(customer_id, resource_id));
         if !is_new {
             return Ok(());
         }
-        let (_, scope) = self.store.scope(&owner.id, Some(resource_id)).await?;
+        let (_, scope) = self.store.scope(customer_id, Some(resource_id)).await?;
         match StoredList::of(&scope, registers)? {
             Some(_) if self.is_thorough() => Ok(()),
-            stored => self.list(owner, Some(resource_id), stored, comparison).await,
+            stored => self.fix_resource(customer_id, resource_id, stored, comparison).await,
         }
     }
 
-    async fn list(
+    async fn fix_resource(
         &self,
-        owner: &Owner,
-        scope: Option<&Id>,
+        customer_id: &Id,
+        resource_id: &Id,
         stored: Option<StoredList>,
         comparison: &mut Comparison,
     ) -> Result<(), SyncError> {
-        let state = self.stigg.entitlement_state(&owner.id, scope).await??;
-        if state.is_gone && scope.is_none() {
-            return Err(SyncError::Skip("the customer is unknown to the Edge API, or archived".to_owned()));
-        }
-        comparison.lists += 1;
-        let (event, stigg) = self.event_of(owner, scope, &state, stored.as_ref())?;
-        let ListComparison { mut differences, drift } = self.compare(owner, scope, &state, &stigg, stored.as_ref());
-        let is_due = !differences.is_empty() || (self.mode == Mode::Import && drift > 0);
-        comparison.drift += drift;
-        if self.writes() && is_due {
-            comparison.writes += 1;
-            let fixed = fix_status(self.write(&event).await?);
+        let ListFinding { mut differences, due } = self.list(customer_id, Some(resource_id), stored, comparison).await?;
+        if let Some((version, list)) = due {
+            let lists = slice::from_ref(&list);
+            let write = async || self.store.write_lists(customer_id, &version, lists, None, self.stigg.now()).await;
+            let fixed = fix_status(self.write(comparison, write).await?);
             for difference in &mut differences {
                 difference.fixed = fixed;
             }
@@ -165,40 +126,30 @@ impl Synchronizer {
         Ok(())
     }
 
-    /// The event that carries this state, and its entitlements as readers merge them. Credit balances that the
-    /// state lacks are kept from the replica.
-    fn event_of(
+    async fn list(
         &self,
-        owner: &Owner,
+        customer_id: &Id,
         scope: Option<&Id>,
-        state: &EntitlementState,
-        stored: Option<&StoredList>,
-    ) -> Result<(Value, GrantedFeatures), SyncError> {
-        let version = Version::new(state.read_at, crate::stigg::MESSAGE_ID);
-        let mut stigg = BTreeMap::new();
-        let mut entitlements = Vec::with_capacity(state.granted.len());
-        for GrantedEntitlement { entitlement, usage_updated_at } in &state.granted {
-            let mut entitlement = entitlement.clone();
-            let feature =
-                entitlement.get("feature").and_then(|feature| feature.get("id")).and_then(Value::as_str).unwrap_or_default();
-            let feature =
-                Id::try_from(feature).map_err(|error| SyncError::Skip(format!("entitlements: `feature.refId` {error}")))?;
-            let balance = stored.and_then(|stored| stored.features.get(&feature)?.json.get("creditBalance").cloned());
-            if let (Some(balance), Some(members)) = (balance, entitlement.as_object_mut()) {
-                members.entry("creditBalance").or_insert(balance);
-            }
-            let grant = Grant::deserialize(&entitlement)
-                .map_err(|_| SyncError::Skip(format!("entitlements: a field of `{feature}` has another type than documented")))?;
-            let register = Register { version: version.clone(), value: grant };
-            stigg.insert(feature, (Entitlement::new(register, None, None), *usage_updated_at));
-            entitlements.push(entitlement);
+        stored: Option<StoredList>,
+        comparison: &mut Comparison,
+    ) -> Result<ListFinding, SyncError> {
+        let state = self.stigg.entitlement_state(customer_id, scope).await??;
+        if state.is_gone && scope.is_none() {
+            return Err(SyncError::Skip("the customer is unknown to the Edge API, or archived".to_owned()));
         }
-        Ok((state.event(owner.customer.clone().into(), owner.shown_at, scope, entitlements), stigg))
+        comparison.lists += 1;
+        let version = version_at(state.read_at);
+        let (entitlements, stigg) = granted(&state, &version, stored.as_ref())?;
+        let ListComparison { differences, drift } = self.compare(customer_id, scope, &state, &stigg, stored.as_ref());
+        comparison.drift += drift;
+        let is_due = self.writes() && (!differences.is_empty() || (self.mode == Mode::Import && drift > 0));
+        let list = is_due.then(|| list_of(customer_id, scope, entitlements)).transpose()?;
+        Ok(ListFinding { differences, due: list.map(|list| (version, list)) })
     }
 
     fn compare(
         &self,
-        owner: &Owner,
+        customer_id: &Id,
         scope: Option<&Id>,
         state: &EntitlementState,
         stigg: &GrantedFeatures,
@@ -210,7 +161,7 @@ impl Synchronizer {
             // unknown to Stigg too.
             if !stigg.is_empty() || (scope.is_some() && !state.is_gone) {
                 let subject = Subject::List { resource_id: scope.cloned() };
-                compared.differences.push(difference(&owner.id, DifferenceKind::Missing, subject));
+                compared.differences.push(difference(customer_id, DifferenceKind::Missing, subject));
             }
             return compared;
         };
@@ -221,22 +172,22 @@ impl Synchronizer {
             let (in_stigg, in_replica, updated_at) = match (stigg.get(feature), stored.features.get(feature)) {
                 (Some((in_stigg, updated_at)), Some(in_replica)) => (in_stigg, in_replica, updated_at),
                 (Some(_), None) => {
-                    compared.differences.push(difference(&owner.id, DifferenceKind::Missing, subject));
+                    compared.differences.push(difference(customer_id, DifferenceKind::Missing, subject));
                     continue;
                 }
                 (None, _) => {
-                    compared.differences.push(difference(&owner.id, DifferenceKind::Extra, subject));
+                    compared.differences.push(difference(customer_id, DifferenceKind::Extra, subject));
                     continue;
                 }
             };
             let entry = compare::entitlements(in_stigg, &in_replica.entitlement, now);
-            compared.differences.extend(field_differences(&owner.id, &subject, entry.fields));
+            compared.differences.extend(field_differences(customer_id, &subject, entry.fields));
             // Both sides' usage is older than this read, so a measurement was lost. Otherwise an event may be in
             // flight.
             let is_settled =
                 updated_at.is_some_and(|time| time <= state.read_at) && in_replica.usage_version.time() <= state.read_at;
             if is_settled {
-                compared.differences.extend(field_differences(&owner.id, &subject, entry.usage));
+                compared.differences.extend(field_differences(customer_id, &subject, entry.usage));
             } else {
                 compared.drift += u64::from(!entry.usage.is_empty());
             }
@@ -251,4 +202,38 @@ type GrantedFeatures = BTreeMap<Id, (Entitlement, Option<Timestamp>)>;
 struct ListComparison {
     differences: Vec<Difference>,
     drift: u64,
+}
+
+/// The state's entitlements as events carry them, and as readers merge them. Credit balances that the state lacks are kept
+/// from the replica.
+fn granted(
+    state: &EntitlementState,
+    version: &Version,
+    stored: Option<&StoredList>,
+) -> Result<(Vec<Value>, GrantedFeatures), SyncError> {
+    let mut stigg = BTreeMap::new();
+    let mut entitlements = Vec::with_capacity(state.granted.len());
+    for GrantedEntitlement { entitlement, usage_updated_at } in &state.granted {
+        let mut entitlement = entitlement.clone();
+        let feature =
+            entitlement.get("feature").and_then(|feature| feature.get("id")).and_then(Value::as_str).unwrap_or_default();
+        let feature = Id::try_from(feature).map_err(|error| SyncError::Skip(format!("entitlements: `feature.refId` {error}")))?;
+        let balance = stored.and_then(|stored| stored.features.get(&feature)?.json.get("creditBalance").cloned());
+        if let (Some(balance), Some(members)) = (balance, entitlement.as_object_mut()) {
+            members.entry("creditBalance").or_insert(balance);
+        }
+        let grant = Grant::deserialize(&entitlement)
+            .map_err(|_| SyncError::Skip(format!("entitlements: a field of `{feature}` has another type than documented")))?;
+        let register = Register { version: version.clone(), value: grant };
+        stigg.insert(feature, (Entitlement::new(register, None, None), *usage_updated_at));
+        entitlements.push(entitlement);
+    }
+    Ok((entitlements, stigg))
+}
+
+fn list_of(customer_id: &Id, scope: Option<&Id>, entitlements: Vec<Value>) -> Result<List, SyncError> {
+    parse_event(&list_event(customer_id, scope, entitlements), |event| match event {
+        Event::Entitlements { mut lists, .. } => lists.pop(),
+        _ => None,
+    })
 }

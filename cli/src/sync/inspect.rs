@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use domain::{customer::CustomerState, id::Id, version::Version};
+use domain::{customer::CustomerState, id::Id};
 
 use super::{
     Comparison, Difference, DifferenceKind, Fatal, FixStatus, InspectedCustomer, Subject, SyncError, Synchronizer, difference,
     skip_on_error,
 };
-use crate::stigg::{Cursor, CustomerRecord, MESSAGE_ID, Records, SubscriptionRecord};
+use crate::stigg::{Cursor, CustomerRecord, Records, SubscriptionRecord, version_at};
 
 impl Synchronizer {
     /// Compares one customer, its entitlements and its subscriptions, and fixes differences if the mode allows it.
@@ -116,10 +116,9 @@ impl Synchronizer {
                 (None, read_at) => {
                     let mut fixed = FixStatus::No;
                     if self.writes() {
-                        let version = Version::new(read_at, MESSAGE_ID);
-                        let deleted = self.store.delete_subscription(&id, customer_id, &version, self.stigg.now()).await?;
-                        fixed = super::fix_status(deleted);
-                        comparison.writes += 1;
+                        let version = version_at(read_at);
+                        let delete = async || self.store.delete_subscription(&id, customer_id, &version, self.stigg.now()).await;
+                        fixed = super::fix_status(self.write(comparison, delete).await?);
                     }
                     let subject = Subject::Subscription { subscription_id: id };
                     comparison.differences.push(Difference { fixed, ..difference(customer_id, DifferenceKind::Extra, subject) });

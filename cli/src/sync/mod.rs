@@ -1,5 +1,8 @@
-//! Synchronizes the replica with Stigg's API: compares record by record, and writes differences as the events that
-//! Stigg would have sent. Used by import and reconcile.
+//! Synchronizes the replica with Stigg's API: compares record by record, and writes the registers of records that differ.
+//! Used by import and reconcile.
+//!
+//! **One parser.** Each record becomes the event that Stigg would have sent, which is parsed like a webhook's event. The
+//! registers of a customer (profile, creation, list) are written in one request, as are those of a subscription.
 //!
 //! **Versions.** A record is written with a version that is never later than the state it shows (see
 //! [`crate::stigg::Stigg`]). Later events have a higher version and win, whether they arrive before or after the write.
@@ -31,15 +34,17 @@ use std::{
 use domain::{
     event::{self, Event, Received},
     id::Id,
+    version::Version,
 };
+use jiff::Timestamp;
 use serde_json::{Map, Value};
-use store::{Outcome, Store, StoreError, apply::apply};
+use store::{Outcome, Store, StoreError};
 
 pub use difference::{Comparison, Difference, DifferenceKind, FixStatus, Skipped, Subject};
 pub use inspect::extra_customer;
 pub use pages::{InspectedCustomer, Progress};
 
-use crate::stigg::{BadRecord, Stigg, StiggError};
+use crate::stigg::{BadRecord, Stigg, StiggError, version_at};
 use compare::Field;
 use not_found::Confirmations;
 
@@ -84,8 +89,8 @@ impl From<StiggError> for SyncError {
 impl From<StoreError> for SyncError {
     fn from(error: StoreError) -> Self {
         match error {
-            // A single item, written by another program.
-            StoreError::Unreadable { .. } => Self::Skip(error.to_string()),
+            // A single item, written by another program or too large.
+            StoreError::Unreadable { .. } | StoreError::TooLarge => Self::Skip(error.to_string()),
             error => Self::Fatal(error.into()),
         }
     }
@@ -162,26 +167,21 @@ impl Synchronizer {
         self.mode != Mode::Import
     }
 
-    /// Writes an event like the webhook, except that a subscription event does not show that its customer is live.
-    async fn write(&self, event: &Value) -> Result<Outcome, SyncError> {
-        let body = event.to_string();
-        let handled = match event::parse(body.as_bytes()) {
-            Ok(Received::Handled(handled)) => handled,
-            Ok(Received::Ignored { kind }) => return Err(SyncError::Skip(format!("{kind} is not handled"))),
-            Err(error) => return Err(SyncError::Skip(error.to_string())),
-        };
-        let mut event = handled.event;
-        if let Event::Subscription { live_customer, .. } = &mut event {
-            *live_customer = None;
-        }
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            match apply(&self.store, &handled.envelope, &event, self.stigg.now().into()).await {
-                Err(StoreError::Contended) if attempts < MAX_ATTEMPTS => {}
-                written => return Ok(written?.0),
+    /// Sends a write, again if other writers interfere.
+    async fn write(
+        &self,
+        comparison: &mut Comparison,
+        write: impl AsyncFn() -> Result<Outcome, StoreError>,
+    ) -> Result<Outcome, SyncError> {
+        let mut attempts = 1;
+        let outcome = loop {
+            match write().await {
+                Err(StoreError::Contended) if attempts < MAX_ATTEMPTS => attempts += 1,
+                written => break written?,
             }
-        }
+        };
+        comparison.writes += 1;
+        Ok(outcome)
     }
 
     /// A plan's fields in events. Requested once per plan and run.
@@ -198,6 +198,32 @@ impl Synchronizer {
         plans.insert(plan_id.clone(), plan.clone());
         Ok(plan)
     }
+}
+
+/// Parses the event of a record like the webhook. `take` selects the registers to write.
+fn parse_event<T>(event: &Value, take: impl FnOnce(Event) -> Option<T>) -> Result<T, SyncError> {
+    let event = match event::parse(event.to_string().as_bytes()) {
+        Ok(Received::Handled(handled)) => take(handled.event),
+        Ok(Received::Ignored { .. }) => None,
+        Err(error) => return Err(SyncError::Skip(error.to_string())),
+    };
+    event.ok_or_else(|| SyncError::Skip("the record can't be converted to an event".to_owned()))
+}
+
+/// The creation to write, if the record's is not `known`. It must be above the tombstone, and not in the future.
+fn missing_creation(
+    created_at: Option<Timestamp>,
+    known: Option<&str>,
+    tombstone: Option<&Version>,
+    now: Timestamp,
+) -> Option<Version> {
+    let created_at = created_at.filter(|created_at| known.is_none() && *created_at <= now)?;
+    tombstone.is_none_or(|tombstone| created_at > tombstone.time()).then(|| version_at(created_at))
+}
+
+/// A creation's time as a differing field.
+fn creation_field(creation: &Version) -> Field {
+    Field { name: "createdAt".to_owned(), stigg: creation.time_text().into(), replica: Value::Null }
 }
 
 fn field_differences(customer_id: &Id, subject: &Subject, fields: Vec<Field>) -> impl Iterator<Item = Difference> {

@@ -1,15 +1,19 @@
 //! A subscription, and the entitlement list of its resource.
 
-use domain::{customer::CustomerState, id::Id};
+use domain::{
+    customer::CustomerState,
+    event::{Event, SubscriptionChange},
+    id::Id,
+};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use store::{CustomerRow, Outcome, SubscriptionRow};
+use store::{CustomerRow, SubscriptionRow, SubscriptionWrite};
 
 use super::{
-    Comparison, Difference, DifferenceKind, Fatal, Subject, SyncError, Synchronizer, compare, difference, entitlements::Owner,
-    field_differences, fix_status, skip_on_error,
+    Comparison, Difference, DifferenceKind, Fatal, Subject, SyncError, Synchronizer, compare, creation_field, difference,
+    field_differences, fix_status, missing_creation, parse_event, skip_on_error,
 };
-use crate::stigg::SubscriptionRecord;
+use crate::stigg::{SubscriptionRecord, version_at};
 
 impl Synchronizer {
     /// Compares a subscription with the replica's row, and the list of its resource, and fixes differences if the mode
@@ -28,8 +32,7 @@ impl Synchronizer {
         let result = self.try_subscription(record, shown_at, row, customer, &mut comparison).await;
         skip_on_error(result, &mut comparison, "subscription", &record.id)?;
         if let Some(resource_id) = &record.resource_id {
-            let owner = Owner::from_replica(&customer.customer_id, &customer.registers);
-            let result = self.resource(&owner, resource_id, &customer.registers, &mut comparison).await;
+            let result = self.resource(&customer.customer_id, resource_id, &customer.registers, &mut comparison).await;
             skip_on_error(result, &mut comparison, "entitlements", &customer.customer_id)?;
         }
         Ok(comparison)
@@ -73,26 +76,24 @@ impl Synchronizer {
             }
         }
         let is_due = !differences.is_empty();
-        let is_known = stored.as_ref().is_some_and(|stored| stored.created_at.is_some());
-        let deleted_at = tombstone.map(domain::version::Version::time);
-        let creation = record.created_at.filter(|created_at| {
-            !is_known && *created_at <= self.stigg.now() && deleted_at.is_none_or(|deleted_at| *created_at > deleted_at)
-        });
-        if let Some(created_at) = creation.filter(|_| stored.is_some()) {
-            let field =
-                compare::Field { name: "createdAt".to_owned(), stigg: created_at.to_string().into(), replica: Value::Null };
-            differences.extend(field_differences(&record.customer_id, &subject, vec![field]));
+        let known = stored.as_ref().and_then(|stored| stored.created_at.as_deref());
+        let creation = missing_creation(record.created_at, known, tombstone, self.stigg.now());
+        if let (Some(_), Some(creation)) = (&stored, &creation) {
+            differences.extend(field_differences(&record.customer_id, &subject, vec![creation_field(creation)]));
         }
         if self.writes() && !differences.is_empty() {
-            let mut outcome = Outcome::Stale;
-            if let Some(created_at) = creation {
-                outcome = outcome.or(self.write(&record.creation(created_at)).await?);
-                comparison.writes += 1;
-            }
-            if is_due {
-                outcome = outcome.or(self.write(&record.event(shown_at, &merged_fields(record, shown, plan))).await?);
-                comparison.writes += 1;
-            }
+            let change = if is_due {
+                parse_event(&record.event(merged_fields(record, shown, plan)), |event| match event {
+                    Event::Subscription { change, .. } => Some(*change),
+                    _ => None,
+                })?
+            } else {
+                SubscriptionChange::default()
+            };
+            let version = version_at(shown_at);
+            let write = SubscriptionWrite { change: &change, version: &version, creation: creation.as_ref() };
+            let send = async || self.store.write_subscription(&record.id, write, None, self.stigg.now()).await;
+            let outcome = self.write(comparison, send).await?;
             for difference in &mut differences {
                 difference.fixed = fix_status(outcome);
             }

@@ -92,8 +92,9 @@ pub enum Event {
     /// entitlements.updated: the complete new list of each scope in the event.
     Entitlements {
         customer_id: Id,
-        embedded: Embedded,
         lists: Vec<List>,
+        /// The customer, if the event shows that it is live: a list is not empty.
+        live_customer: Option<Embedded>,
     },
     /// measurement.reported and entitlement.usage_exceeded.
     Measurement {
@@ -113,6 +114,7 @@ pub enum Event {
     Subscription {
         subscription_id: Id,
         change: Box<SubscriptionChange>,
+        created: bool,
         /// The customer, if the event shows that it is live.
         live_customer: Option<(Id, Embedded)>,
     },
@@ -135,7 +137,6 @@ pub struct SubscriptionChange {
     pub dates: Option<Dates>,
     /// Present if the event carries a customer and a plan.
     pub details: Option<(Id, Details)>,
-    pub created: bool,
 }
 
 impl Event {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{Outcome, Store, StoreError};
+use crate::{CustomerChange, Outcome, Store, StoreError, SubscriptionWrite};
 use domain::event::{
     Envelope, Event,
     dating::{ReceiptNeed, Versions, receipt_key, receipt_need, versions},
@@ -39,11 +39,14 @@ pub async fn apply(
     let version = &versions.event;
     let outcome = match event {
         Event::Customer { customer_id, profile, created } => {
-            store.write_profile(customer_id, version, profile, *created, now).await
+            let creation = created.then_some(version);
+            let change = CustomerChange { profile: Some((version, profile)), creation, ..CustomerChange::default() };
+            store.write_customer(customer_id, &change, now).await
         }
         Event::CustomerDeleted { customer_id } => store.delete_customer(customer_id, version, now).await,
-        Event::Entitlements { customer_id, embedded, lists } => {
-            store.write_lists(customer_id, version, lists, (&versions.embedded, embedded), now).await
+        Event::Entitlements { customer_id, lists, live_customer } => {
+            let embedded = live_customer.as_ref().map(|embedded| (&versions.embedded, embedded));
+            store.write_lists(customer_id, version, lists, embedded, now).await
         }
         Event::Measurement { customer_id, resource_id, feature_id, usage } => {
             store.write_usage(customer_id, resource_id.as_ref(), feature_id, version, usage, now).await
@@ -51,9 +54,10 @@ pub async fn apply(
         Event::CreditBalance { customer_id, resource_id, currency_id, balance } => {
             store.write_balance(customer_id, resource_id.as_ref(), currency_id.as_str(), version, balance, now).await
         }
-        Event::Subscription { subscription_id, change, live_customer } => {
+        Event::Subscription { subscription_id, change, created, live_customer } => {
+            let write = SubscriptionWrite { version, change, creation: created.then_some(version) };
             let live_customer = live_customer.as_ref().map(|(customer_id, embedded)| (customer_id, embedded));
-            store.write_subscription(subscription_id, version, change, live_customer, now).await
+            store.write_subscription(subscription_id, write, live_customer, now).await
         }
     }?;
     Ok((outcome, versions))

@@ -1,7 +1,6 @@
 //! The PROFILE item: a customer's registers, the customer level's list and balances, and, while the customer is live, the
 //! keys of its indexes.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
 use super::{
@@ -11,29 +10,29 @@ use super::{
         LIST, LIST_VERSION, PROFILE, PROFILE_VERSION, SHARD, TOMBSTONE, WAITING,
     },
     expiry,
-    item::{Item, balance_value, json},
+    item::{Item, balance_value, json, list_value},
     key::{Key, MAX_PARTITION_KEY_BYTES, PROFILE_ITEM, creation_order, customer_key, number, shard_of, text},
     write::{Write, Written},
 };
 use domain::{
     customer::{CustomerRegisters, CustomerState, Embedded, Profile},
     entitlement::Balance,
+    event::List,
     id::Id,
     register::{Register, is_above},
     version::Version,
 };
 
-/// The registers of PROFILE that an event writes.
-#[derive(Debug, Default)]
-pub(super) struct CustomerChange<'a> {
-    pub(super) profile: Option<(&'a Version, &'a Profile)>,
-    /// Whether the profile's version also goes to the creation register.
-    pub(super) created: bool,
-    pub(super) embedded: Option<(&'a Version, &'a Embedded)>,
-    /// The customer level's list in its stored form.
-    pub(super) list: Option<(&'a Version, AttributeValue)>,
+/// Registers of PROFILE to write, each with its version. An event writes one or two, an import several.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CustomerChange<'a> {
+    pub profile: Option<(&'a Version, &'a Profile)>,
+    pub creation: Option<&'a Version>,
+    pub embedded: Option<(&'a Version, &'a Embedded)>,
+    /// The customer level's list.
+    pub list: Option<(&'a Version, &'a List)>,
     /// The customer level's balance of a currency.
-    pub(super) balance: Option<(&'a Version, &'a str, &'a Balance)>,
+    pub balance: Option<(&'a Version, &'a str, &'a Balance)>,
 }
 
 /// The customer's state, for writers of items that depend on it.
@@ -62,23 +61,22 @@ impl CustomerSnapshot {
 }
 
 impl Store {
-    /// Writes a customer's profile, and for a customer.created its creation. Stale if the stored profile has this version or a
-    /// higher one, or if this one is at or below the tombstone.
-    pub async fn write_profile(
+    /// Writes the registers that are newer than the stored ones and above the tombstone, in one request if no other writer
+    /// interferes. Stale if there are none.
+    ///
+    /// Fails with [`StoreError::TooLarge`] if they do not fit into an item.
+    pub async fn write_customer(
         &self,
         customer_id: &Id,
-        version: &Version,
-        profile: &Profile,
-        created: bool,
+        change: &CustomerChange<'_>,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        let change = CustomerChange { profile: Some((version, profile)), created, ..CustomerChange::default() };
-        Ok(self.write_customer(customer_id, &change, now).await?.0)
+        Ok(self.write_customer_registers(customer_id, change, now).await?.0)
     }
 
-    /// Writes the registers that are newer than the stored ones. If the customer is then live and has subscriptions that
-    /// waited for that, puts them into the indexes.
-    pub(super) async fn write_customer(
+    /// Like [`Self::write_customer`]. If the customer is then live and has subscriptions that waited for that, puts them into
+    /// the indexes.
+    pub(super) async fn write_customer_registers(
         &self,
         customer_id: &Id,
         change: &CustomerChange<'_>,
@@ -90,7 +88,8 @@ impl Store {
                 let merged = merge(found, customer_id, change, now)?;
                 Ok(merged.map(|new| Write::replace(table, key.clone(), found, new)))
             }
-            None if change.created => {
+            // A new customer.
+            None if change.creation.is_some() => {
                 let new = merge(&Item::default(), customer_id, change, now)?;
                 Ok(new.map(|new| Write::replace(table, key.clone(), &Item::default(), new)))
             }
@@ -191,7 +190,7 @@ impl Store {
 /// The only write of a frequent event. Conditions: the customer is live and has a profile, no subscription waits, and every
 /// register is newer than the stored one.
 fn update_of_a_live_customer(table: &str, key: Key, change: &CustomerChange<'_>) -> Write {
-    let CustomerChange { profile, created: _, embedded, list, balance } = change;
+    let CustomerChange { profile, creation: _, embedded, list, balance } = change;
     let mut write = Write::update(table, key);
     write.if_present(SHARD);
     write.if_absent(WAITING);
@@ -212,7 +211,7 @@ fn update_of_a_live_customer(table: &str, key: Key, change: &CustomerChange<'_>)
         }
     }
     if let Some((version, list)) = list {
-        write.set_register(LIST_VERSION, version, [(LIST, list.clone())]);
+        write.set_register(LIST_VERSION, version, [(LIST, list_value(list))]);
     }
     if let Some((version, currency, balance)) = balance {
         set_balance(&mut write, version, currency, balance);
@@ -242,9 +241,9 @@ pub(super) fn upsert_balance(item: &mut Item, version: &Version, currency: &str,
 }
 
 fn versions<'a>(change: &CustomerChange<'a>) -> impl Iterator<Item = &'a Version> {
-    let CustomerChange { profile, created: _, embedded, list, balance } = change;
-    let registers = [profile.map(|part| part.0), embedded.map(|part| part.0), list.as_ref().map(|part| part.0)];
-    registers.into_iter().chain([balance.map(|part| part.0)]).flatten()
+    let CustomerChange { profile, creation, embedded, list, balance } = change;
+    let (profile, embedded) = (profile.map(|part| part.0), embedded.map(|part| part.0));
+    [profile, *creation, embedded, list.map(|part| part.0), balance.map(|part| part.0)].into_iter().flatten()
 }
 
 /// PROFILE with the registers of the change that are newer than the stored ones and above the tombstone. None if there are
@@ -252,19 +251,19 @@ fn versions<'a>(change: &CustomerChange<'a>) -> impl Iterator<Item = &'a Version
 fn merge(found: &Item, customer_id: &Id, change: &CustomerChange<'_>, now: Timestamp) -> Result<Option<Item>, StoreError> {
     let tombstone = found.version(TOMBSTONE)?;
     let is_visible = |version: &Version| is_above(version, tombstone.as_ref());
-    let CustomerChange { profile, created, embedded, list, balance } = change;
+    let CustomerChange { profile, creation, embedded, list, balance } = change;
     let (mut new, mut is_changed) = (found.clone(), false);
     if let Some((version, profile)) = profile.filter(|part| is_visible(part.0)) {
         is_changed |= new.upsert(PROFILE_VERSION, version, [(PROFILE, json(profile))])?;
-        if *created {
-            is_changed |= new.upsert(CREATION_VERSION, version, [])?;
-        }
+    }
+    if let Some(version) = creation.filter(|version| is_visible(version)) {
+        is_changed |= new.upsert(CREATION_VERSION, version, [])?;
     }
     if let Some((version, embedded)) = embedded.filter(|part| is_visible(part.0)) {
         is_changed |= new.upsert(EMBEDDED_VERSION, version, [(EMBEDDED, json(embedded))])?;
     }
-    if let Some((version, list)) = list.as_ref().filter(|part| is_visible(part.0)) {
-        is_changed |= new.upsert(LIST_VERSION, version, [(LIST, list.clone())])?;
+    if let Some((version, list)) = list.filter(|part| is_visible(part.0)) {
+        is_changed |= new.upsert(LIST_VERSION, version, [(LIST, list_value(list))])?;
     }
     if let Some((version, currency, balance)) = balance.filter(|part| is_visible(part.0)) {
         is_changed |= upsert_balance(&mut new, version, currency, balance)?;

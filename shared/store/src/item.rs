@@ -18,6 +18,7 @@ use super::{
 use domain::{
     customer::CustomerRegisters,
     entitlement::{Balance, EntitlementList, ScopeRegisters, Usage},
+    event::List,
     id::Id,
     register::Register,
     subscription::SubscriptionRegisters,
@@ -229,6 +230,6 @@ pub(super) fn balance_value(version: &Version, balance: &Balance) -> AttributeVa
     text(format!("{version}\0{}", serde_json::to_string(balance).unwrap_or_default()))
 }
 
-pub(super) fn list_value(list: &EntitlementList) -> AttributeValue {
-    AttributeValue::B(Blob::new(list.to_bytes()))
+pub(super) fn list_value(list: &List) -> AttributeValue {
+    AttributeValue::B(Blob::new(EntitlementList::new(&list.grants).to_bytes()))
 }

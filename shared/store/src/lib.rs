@@ -32,12 +32,14 @@ use aws_sdk_dynamodb::Client;
 use jiff::{SignedDuration, Timestamp};
 
 pub use cost::StoreCost;
+pub use customer::CustomerChange;
 pub use environment::{Environment, Witness, Witnesses};
 pub use error::{Outcome, StoreError};
 pub use index::{Index, IndexEntry, IndexPage, SortKeyRange};
 pub use inspect::{StoredCustomer, StoredScope, StoredSubscription};
 pub use key::{MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, SHARDS, creation_order, customer_order, shard_of};
 pub use read::{CustomerRow, Projection, SubscriptionRow};
+pub use subscription::SubscriptionWrite;
 
 /// Grace period before TTL removes invisible data: tombstones and incomplete subscriptions. A late event from before a
 /// deletion is no longer recognized after this.

@@ -7,7 +7,6 @@
 //! then reads the customer and removes the expiry if there is no later deletion. If the writer crashes before that, TTL
 //! removes the item, and a redelivery of the event writes it again.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -22,7 +21,7 @@ use super::{
 };
 use domain::{
     customer::Embedded,
-    entitlement::{Balance, EntitlementList, Usage},
+    entitlement::{Balance, Usage},
     event::List,
     id::Id,
     version::Version,
@@ -34,7 +33,7 @@ const UNCONFIRMED_EXPIRY: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// A register of a RESOURCE or USAGE item.
 enum ScopeChange<'a> {
-    List(AttributeValue),
+    List(&'a List),
     Balance(&'a str, &'a Balance),
     Usage(&'a Id, &'a Usage),
 }
@@ -43,7 +42,7 @@ impl ScopeChange<'_> {
     /// Sets the register if the stored version is absent or lower. Returns whether it did.
     fn upsert(&self, item: &mut Item, version: &Version) -> Result<bool, StoreError> {
         match self {
-            Self::List(list) => item.upsert(LIST_VERSION, version, [(LIST, list.clone())]),
+            Self::List(list) => item.upsert(LIST_VERSION, version, [(LIST, list_value(list))]),
             Self::Balance(currency, balance) => upsert_balance(item, version, currency, balance),
             Self::Usage(feature_id, usage) => {
                 let is_newer = item.usage()?.get(*feature_id).is_none_or(|stored| stored.version < *version);
@@ -58,7 +57,7 @@ impl ScopeChange<'_> {
     /// Adds the register and its condition to an update.
     fn add_to(&self, write: &mut Write, version: &Version) {
         match self {
-            Self::List(list) => write.set_register(LIST_VERSION, version, [(LIST, list.clone())]),
+            Self::List(list) => write.set_register(LIST_VERSION, version, [(LIST, list_value(list))]),
             Self::Balance(currency, balance) => set_balance(write, version, currency, balance),
             Self::Usage(feature_id, usage) => {
                 let attribute = usage_attribute(feature_id.as_str());
@@ -70,9 +69,9 @@ impl ScopeChange<'_> {
 }
 
 impl Store {
-    /// Writes the complete lists of an event, each as one register, so that readers never see a part of a list. A list that
-    /// is not empty shows that the customer is live. Stale if no stored register is older, or if the version is at or below
-    /// the tombstone.
+    /// Writes the complete lists of an event, each as one register, so that readers never see a part of a list, and the
+    /// embedded data of a live customer. Stale if no stored register is older, or if the version is at or below the
+    /// tombstone.
     ///
     /// Fails with [`StoreError::TooLarge`] if a list does not fit into an item.
     pub async fn write_lists(
@@ -80,25 +79,22 @@ impl Store {
         customer_id: &Id,
         version: &Version,
         lists: &[List],
-        embedded: (&Version, &Embedded),
+        embedded: Option<(&Version, &Embedded)>,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let mut outcome = Outcome::Stale;
         for list in lists {
             if let Some(resource_id) = &list.resource_id {
-                let change = ScopeChange::List(stored_list(list));
+                let change = ScopeChange::List(list);
                 let item = resource_item(resource_id);
                 outcome = outcome.or(self.write_scope(customer_id, item, version, &change, now).await?);
             }
         }
         let customer_level = lists.iter().find(|list| list.resource_id.is_none());
-        let change = CustomerChange {
-            list: customer_level.map(|list| (version, stored_list(list))),
-            embedded: lists.iter().any(|list| !list.grants.is_empty()).then_some(embedded),
-            ..CustomerChange::default()
-        };
-        if change.list.is_some() || change.embedded.is_some() {
-            let (customer_outcome, state) = self.write_customer(customer_id, &change, now).await?;
+        let list = customer_level.map(|list| (version, list));
+        let change = CustomerChange { list, embedded, ..CustomerChange::default() };
+        if change != CustomerChange::default() {
+            let (customer_outcome, state) = self.write_customer_registers(customer_id, &change, now).await?;
             if state.is_deleted(version) {
                 return Ok(Outcome::Stale);
             }
@@ -149,7 +145,7 @@ impl Store {
             }
             None => {
                 let change = CustomerChange { balance: Some((version, currency_id, balance)), ..CustomerChange::default() };
-                Ok(self.write_customer(customer_id, &change, now).await?.0)
+                self.write_customer(customer_id, &change, now).await
             }
         }
     }
@@ -244,10 +240,6 @@ impl Store {
         let (Written::Done(_) | Written::Unchanged(_)) = self.write_from(read, plan).await?;
         Ok(())
     }
-}
-
-fn stored_list(list: &List) -> AttributeValue {
-    list_value(&EntitlementList::new(&list.grants))
 }
 
 fn outcome(written: &Written) -> Outcome {

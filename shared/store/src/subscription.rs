@@ -36,23 +36,32 @@ const MAX_ALIGNMENTS: usize = 4;
 /// The version attributes of a subscription's registers.
 const REGISTERS: [&str; 4] = [STATUS_VERSION, DATES_VERSION, DETAILS_VERSION, CREATION_VERSION];
 
+/// Registers of a subscription to write.
+#[derive(Clone, Copy, Debug)]
+pub struct SubscriptionWrite<'a> {
+    pub change: &'a SubscriptionChange,
+    /// The version of each register of `change`.
+    pub version: &'a Version,
+    pub creation: Option<&'a Version>,
+}
+
 impl Store {
     /// Writes the registers that are newer than the stored ones, and the embedded data of `live_customer`. Stale if none is
     /// newer, or if they are at or below the customer's tombstone.
     pub async fn write_subscription(
         &self,
         subscription_id: &Id,
-        version: &Version,
-        change: &SubscriptionChange,
+        write: SubscriptionWrite<'_>,
         live_customer: Option<(&Id, &Embedded)>,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        if *change == SubscriptionChange::default() {
+        let SubscriptionWrite { change, version, creation } = write;
+        if *change == SubscriptionChange::default() && creation.is_none() {
             return Ok(Outcome::Stale);
         }
         let mut outcome = Outcome::Stale;
         let mut found = Item::default();
-        if !change.created {
+        if creation.is_none() {
             match self.update_indexed(subscription_id, version, change).await? {
                 Written::Done(_) => outcome = Outcome::Applied,
                 Written::Unchanged(item) => found = item,
@@ -65,14 +74,14 @@ impl Store {
         let mut customer = None;
         if let Some((customer_id, embedded)) = live_customer {
             let embedded = CustomerChange { embedded: Some((version, embedded)), ..CustomerChange::default() };
-            let (customer_outcome, state) = self.write_customer(customer_id, &embedded, now).await?;
+            let (customer_outcome, state) = self.write_customer_registers(customer_id, &embedded, now).await?;
             outcome = outcome.or(customer_outcome);
             customer = Some((customer_id, state));
         }
         if is_done {
             return Ok(outcome);
         }
-        self.merge_subscription(subscription_id, (version, change), (found, customer), now).await.map(|merged| merged.or(outcome))
+        self.merge_subscription(subscription_id, write, (found, customer), now).await.map(|merged| merged.or(outcome))
     }
 
     /// The only write of a frequent event. Conditions: the subscription is in the indexes, and every register is newer than
@@ -83,7 +92,7 @@ impl Store {
         version: &Version,
         change: &SubscriptionChange,
     ) -> Result<Written, StoreError> {
-        let SubscriptionChange { status, dates, details, created: _ } = change;
+        let SubscriptionChange { status, dates, details } = change;
         let mut write = Write::update(&self.tables.subscriptions, subscription_key(subscription_id));
         write.if_present(SHARD);
         write.if_below(&[TOMBSTONE], text(version.as_str()));
@@ -114,12 +123,12 @@ impl Store {
     async fn merge_subscription(
         &self,
         subscription_id: &Id,
-        (version, change): (&Version, &SubscriptionChange),
+        write: SubscriptionWrite<'_>,
         (read, customer): (Item, Option<(&Id, CustomerSnapshot)>),
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let mut result = MergeResult::default();
-        let plan = MergePlan { store: self, subscription_id, version, change, customer, now, result: &mut result };
+        let plan = MergePlan { store: self, subscription_id, write, customer, now, result: &mut result };
         let item = match self.write_from(read, plan).await? {
             Written::Done(item) => item.unwrap_or_default(),
             Written::Unchanged(item) => item,
@@ -295,8 +304,7 @@ struct MergeResult {
 struct MergePlan<'a> {
     store: &'a Store,
     subscription_id: &'a Id,
-    version: &'a Version,
-    change: &'a SubscriptionChange,
+    write: SubscriptionWrite<'a>,
     customer: Option<(&'a Id, CustomerSnapshot)>,
     now: Timestamp,
     result: &'a mut MergeResult,
@@ -308,7 +316,7 @@ impl Plan for MergePlan<'_> {
         let found = found.unwrap_or(&no_item);
         let is_absent = *found == Item::default();
         let mut new = found.clone();
-        let is_newer = merge(&mut new, self.version, self.change)?;
+        let is_newer = merge(&mut new, self.write)?;
         let owner = owner_of(&new)?;
         let state = match (&owner, self.customer.take()) {
             (None, _) => None,
@@ -318,7 +326,7 @@ impl Plan for MergePlan<'_> {
         };
         derive_attributes(&mut new, self.subscription_id, state.as_ref(), self.now)?;
         let tombstone = new.version(TOMBSTONE)?;
-        let is_deleted = tombstone.as_ref().is_some_and(|tombstone| self.version <= tombstone);
+        let is_deleted = tombstone.as_ref().is_some_and(|tombstone| self.write.version <= tombstone);
         let outcome = if is_newer && !is_deleted { Outcome::Applied } else { Outcome::Stale };
         *self.result = MergeResult { outcome, owner, tombstone };
         // An event from before a deletion writes the tombstone even if the subscription is unknown: only the condition of
@@ -354,8 +362,8 @@ impl Plan for AlignPlan<'_> {
 }
 
 /// Sets the registers that are newer than the stored ones. Returns whether there are any.
-fn merge(item: &mut Item, version: &Version, change: &SubscriptionChange) -> Result<bool, StoreError> {
-    let SubscriptionChange { status, dates, details, created } = change;
+fn merge(item: &mut Item, write: SubscriptionWrite<'_>) -> Result<bool, StoreError> {
+    let SubscriptionWrite { change: SubscriptionChange { status, dates, details }, version, creation } = write;
     let mut is_newer = false;
     if let Some(status) = status {
         is_newer |= item.upsert(STATUS_VERSION, version, [(STATUS, text(status))])?;
@@ -367,7 +375,7 @@ fn merge(item: &mut Item, version: &Version, change: &SubscriptionChange) -> Res
         let values = [(DETAILS, json(details)), (CUSTOMER_ID, text(customer_id.as_str()))];
         is_newer |= item.upsert(DETAILS_VERSION, version, values)?;
     }
-    if *created {
+    if let Some(version) = creation {
         is_newer |= item.upsert(CREATION_VERSION, version, [])?;
     }
     Ok(is_newer)

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
+    slice,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,11 +12,19 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{access::AccessRequest, id::Id, version::Version};
+use domain::{
+    access::AccessRequest,
+    event::{self, Event, Received},
+    id::Id,
+    version::Version,
+};
 use futures_util::{StreamExt as _, stream};
 use local::embedded::Embedded;
 use serde_json::{Value, json};
-use store::{Environment, Index, Outcome, Projection, SHARDS, SortKeyRange, Store, StoreCost, Witness, Witnesses};
+use store::{
+    CustomerChange, Environment, Index, Outcome, Projection, SHARDS, SortKeyRange, Store, StoreCost, SubscriptionWrite, Witness,
+    Witnesses,
+};
 use testkit::{
     proxy::Fault,
     store::{applied, at, day, everything, id, items, proxied, write},
@@ -52,6 +61,13 @@ fn check(feature: &str, resource: Option<&str>) -> AccessRequest {
         resource_id: resource.map(id),
         requested_usage: 0.0,
         requested_values: Vec::new(),
+    }
+}
+
+fn parsed(event: Value) -> Event {
+    match event::parse(event.to_string().as_bytes()) {
+        Ok(Received::Handled(handled)) => handled.event,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -101,6 +117,37 @@ async fn events_cost_the_requests_and_units_that_docs_cost_assumes() {
         }
     }
     assert!(differences.is_empty(), "{differences:#?}");
+}
+
+/// An import writes registers of several events together.
+#[tokio::test]
+async fn a_new_customer_with_its_list_is_one_request_and_a_new_subscription_three() {
+    let embedded = Embedded::in_memory().await.unwrap();
+    let (created, shown) = (day(1), day(2));
+    let Event::Customer { customer_id, profile, .. } = parsed(customer("updated")) else { panic!("no customer") };
+    let Event::Entitlements { lists, .. } = parsed(list(None, &["f0"])) else { panic!("no list") };
+    let list = Some((&shown, &lists[0]));
+    let customer =
+        CustomerChange { profile: Some((&shown, &profile)), creation: Some(&created), list, ..CustomerChange::default() };
+    let Event::Subscription { subscription_id, change, .. } = parsed(subscription("updated", "ACTIVE")) else {
+        panic!("no subscription")
+    };
+    let subscription = SubscriptionWrite { change: &change, version: &shown, creation: Some(&created) };
+    for (expected, requests) in [(Outcome::Applied, [1, 3]), (Outcome::Stale, [1, 4])] {
+        let store = embedded.store.with_cost_tracking();
+        assert_eq!(store.write_customer(&customer_id, &customer, at(2)).await.unwrap(), expected);
+        assert_eq!(store.cost().requests, requests[0]);
+        let store = embedded.store.with_cost_tracking();
+        assert_eq!(store.write_subscription(&subscription_id, subscription, None, at(2)).await.unwrap(), expected);
+        assert_eq!(store.cost().requests, requests[1]);
+    }
+    let row = embedded.store.customers(slice::from_ref(&customer_id), Projection::Entitlements).await.unwrap().remove(0);
+    let seen = row.registers.visible().unwrap();
+    assert_eq!((seen.created_at.as_deref(), seen.updated_at.as_str()), (Some(created.time_text()), shown.time_text()));
+    assert_eq!(row.scope.list.unwrap().version, shown);
+    let row = embedded.store.subscriptions(&[subscription_id]).await.unwrap().remove(0);
+    let seen = row.registers.visible(None).unwrap();
+    assert_eq!((seen.created_at.as_deref(), seen.updated_at.as_str()), (Some(created.time_text()), shown.time_text()));
 }
 
 #[tokio::test]

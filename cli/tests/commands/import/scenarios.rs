@@ -156,7 +156,7 @@ async fn all_page_formats_are_imported_completely_and_a_second_import_writes_not
         let replica = TestReplica::new().await;
         let api = serve(&data(23), format, 10).await;
         let (counts, printed) = replica.import(&api.options()).await;
-        let expected = Counts { customers: 23, subscriptions: 23, lists: 23, writes: 23 * 5, skipped: 0 };
+        let expected = Counts { customers: 23, subscriptions: 23, lists: 23, writes: 23 * 2, skipped: 0 };
         assert_eq!(counts, expected, "{format:?}: {:?}", printed.lines());
         assert!(api.requests().iter().all(|request| request.key == "the-key"));
         // Two lists of pages, a state per customer, and the plan once. A format without an end mark needs one more page per list.
@@ -217,7 +217,7 @@ async fn failed_throttled_and_timed_out_requests_are_retried() {
     }))
     .await;
     let (counts, printed) = replica.import(&Options { timeout: 1, ..api.options() }).await;
-    assert_eq!(counts, Counts { customers: 23, subscriptions: 23, lists: 23, writes: 23 * 5, skipped: 0 });
+    assert_eq!(counts, Counts { customers: 23, subscriptions: 23, lists: 23, writes: 23 * 2, skipped: 0 });
     let summary = &printed.of_kind("summary")[0];
     assert!(summary["throttled"].as_u64() > Some(5) && summary["failed"].as_u64() > Some(8), "{summary}");
 }
@@ -303,6 +303,35 @@ async fn invalid_records_are_skipped_and_reported() {
     assert_eq!(replica.check("customer/0002", "seats", None).await["hasAccess"], true);
     assert!(replica.subscription("subscription of customer/0004").await.is_some());
     assert!(!printed.lines().iter().any(|line| line.to_string().contains("@example.com")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_whose_list_is_too_large_for_an_item_is_imported_without_it() {
+    let replica = TestReplica::new().await;
+    let mut data = data(3);
+    // Digits that hardly compress.
+    let mut seed = 1_u64;
+    let mut digits = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        format!("{:016x}", seed.rotate_left(23) ^ seed)
+    };
+    let large = (0..10).map(|n| {
+        let mut entitlement = entitlement(&format!("f{n}"), 50, 7);
+        entitlement["feature"]["description"] = (0..5_000).map(|_| digits()).collect::<String>().into();
+        entitlement
+    });
+    data.states.insert(("customer/0001".to_owned(), None), state(large.collect(), Vec::new()));
+    let api = serve(&data, PageFormat::Pagination, 10).await;
+    for writes in [6, 0] {
+        let (counts, printed) = replica.import(&api.options()).await;
+        let skipped = &printed.of_kind("skipped")[0];
+        assert_eq!((&skipped["id"], &skipped["record"]), (&json!("customer/0001"), &json!("entitlements")), "{skipped}");
+        assert!(skipped["reason"].as_str().unwrap().contains("400 KB"), "{skipped}");
+        assert_eq!(counts, Counts { customers: 3, subscriptions: 3, lists: 3, writes, skipped: 1 });
+        assert!(replica.customer("customer/0001").await.is_some());
+        assert_eq!(replica.check("customer/0001", "f0", None).await["accessDeniedReason"], "NoActiveSubscription");
+        assert_eq!(replica.check("customer/0002", "seats", None).await["hasAccess"], true);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -642,6 +671,7 @@ async fn exit_codes_of_import_and_reconcile_report_the_result() {
     data.customers[0]["name"] = "Renamed".into();
     data.customers[1] = json!({"name": "no id"});
     let changed = Arc::new(serve(&data, PageFormat::Pagination, 10).await);
+    let failing = Arc::new(FakeStigg::start(|_| ResponseTemplate::new(404)).await);
     let runs = tokio::task::spawn_blocking(move || {
         let folder = replica.folder.path().to_owned();
         let run = |api: &FakeStigg, arguments: &[&str]| {
@@ -658,15 +688,18 @@ async fn exit_codes_of_import_and_reconcile_report_the_result() {
             run(&changed, &["reconcile", "--settle", "0", "--json"]),
             run(&changed, &["import", "--json", "--state", "another.json"]),
             run(&api, &["import", "--rate", "many"]),
+            run(&failing, &["reconcile", "--customer", "customer/0000", "--accept-environment"]),
         ]
     });
     let runs = runs.await.unwrap();
     let codes: Vec<i32> = runs.iter().map(|(code, ..)| *code).collect();
-    assert_eq!(codes, [1, 1, 0, 0, 3, 3, 2], "{runs:#?}");
+    assert_eq!(codes, [1, 1, 0, 0, 3, 3, 2, 1], "{runs:#?}");
     assert!(runs[0].2.contains("Stigg rejects the key (403 Forbidden)"), "{}", runs[0].2);
     assert!(runs[1].2.contains("--resume"), "{}", runs[1].2);
-    assert!(runs[2].1.starts_with("Imported 3 customers, 3 subscriptions and 3 entitlement lists: 15 writes"), "{}", runs[2].1);
+    assert!(runs[2].1.starts_with("Imported 3 customers, 3 subscriptions and 3 entitlement lists: 6 writes"), "{}", runs[2].1);
     assert!(runs[3].1.starts_with("The replica equals Stigg: 3 customers"), "{}", runs[3].1);
+    // Without an answer from Stigg, nothing is said about the customer.
+    assert!(runs[7].2.contains("customer/0000 was not compared: ") && !runs[7].1.contains("equals"), "{:?}", runs[7]);
     let last: Value = serde_json::from_str(runs[4].1.lines().last().unwrap()).unwrap();
     assert_eq!((&last["kind"], &last["differing"]), (&json!("summary"), &json!(1)), "{last}");
 }

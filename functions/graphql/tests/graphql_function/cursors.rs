@@ -4,7 +4,7 @@ use domain::customer::Profile;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::stack::{Stack, id, moment, version};
+use crate::stack::Stack;
 
 /// A write between two pages.
 #[derive(Clone, Debug)]
@@ -31,8 +31,7 @@ async fn apply(stack: &Stack, write: &Write, at: i64) {
         Write::Create(n) => stack.customer(&customer(*n), at).await,
         Write::Rename(n) => {
             let profile = Profile { name: Some(format!("renamed at {at}")), ..Profile::default() };
-            let written = stack.store().write_profile(&id(&customer(*n)), &version(at), &profile, false, moment()).await;
-            let _ = written.unwrap();
+            stack.profile(&customer(*n), at, profile, false).await;
         }
         Write::Delete(n) => stack.delete(&customer(*n), at).await,
     }

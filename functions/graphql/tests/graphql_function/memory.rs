@@ -39,7 +39,7 @@ async fn filled() -> Stack {
             ..Profile::default()
         };
         let (customer, at) = (format!("customer-{n:05}"), n as i64);
-        stack.profile(&customer, at, profile).await;
+        stack.profile(&customer, at, profile, true).await;
         if n < SUBSCRIBED {
             let entitlements = entitlements();
             let list: Vec<_> = entitlements.iter().map(|(id, json)| (id.as_str(), json.clone())).collect();

@@ -6,7 +6,7 @@ use domain::customer::Profile;
 use graphql::{Limits, Options};
 use serde_json::{Value, json};
 
-use crate::stack::{Stack, ask, id, moment, version};
+use crate::stack::{Stack, ask};
 
 /// 24 customers whose creation order differs from their id order. Two each have the same time, every sixth has no creation
 /// event, names repeat, and every fifth is null.
@@ -18,9 +18,7 @@ async fn filled() -> Stack {
         let email = Some(format!("{}@example.com", n % 4));
         let profile = Profile { name, email, billing_id: Some(format!("b{}", n % 2)), ..Profile::default() };
         let (created_at, is_seen_created) = ((100 - n) / 2, n % 6 != 0);
-        let (id, version) = (id(&customer), version(created_at));
-        let written = stack.store().write_profile(&id, &version, &profile, is_seen_created, moment()).await;
-        let _ = written.unwrap();
+        stack.profile(&customer, created_at, profile, is_seen_created).await;
         stack.subscription(&format!("s{:02}", 50 - n), &customer, n / 2, ["ACTIVE", "EXPIRED"][n as usize % 2]).await;
     }
     stack

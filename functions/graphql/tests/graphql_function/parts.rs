@@ -38,7 +38,7 @@ async fn a_customer_field_selected_alone_has_the_same_value_as_with_all_others()
         "name": "Name", "email": "a@example.com", "billingId": "b", "crmId": "crm", "billingCurrency": "USD", "metadata": {"a": 1},
     }))
     .unwrap();
-    stack.profile("c", 1, profile).await;
+    stack.profile("c", 1, profile, true).await;
     let grant = [("f", json!({"feature": {"id": "f", "featureType": "BOOLEAN"}}))];
     stack.list("c", None, 2, &grant).await;
     stack.list("c", Some("r"), 2, &grant).await;

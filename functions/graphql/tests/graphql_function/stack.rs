@@ -18,7 +18,7 @@ use lambda_http::{
 use local::embedded::Embedded;
 use runtime::{clock::Clock, secret::Secret};
 use serde_json::{Value, json};
-use store::Store;
+use store::{CustomerChange, Store, SubscriptionWrite};
 use template::sample;
 use testkit::runtime_api::Lambda;
 
@@ -86,11 +86,14 @@ impl Stack {
 
     pub(crate) async fn customer(&self, customer: &str, at: i64) {
         let profile = Profile { name: Some(format!("Name of {customer}")), ..Profile::default() };
-        self.profile(customer, at, profile).await;
+        self.profile(customer, at, profile, true).await;
     }
 
-    pub(crate) async fn profile(&self, customer: &str, at: i64, profile: Profile) {
-        let written = self.store().write_profile(&id(customer), &version(at), &profile, true, moment()).await;
+    pub(crate) async fn profile(&self, customer: &str, at: i64, profile: Profile, is_creation: bool) {
+        let version = version(at);
+        let creation = is_creation.then_some(&version);
+        let change = CustomerChange { profile: Some((&version, &profile)), creation, ..CustomerChange::default() };
+        let written = self.store().write_customer(&id(customer), &change, moment()).await;
         let _ = written.unwrap();
     }
 
@@ -102,22 +105,21 @@ impl Stack {
     pub(crate) async fn subscription_with(&self, subscription: &str, customer: &str, at: i64, status: &str, details: Value) {
         let details: Details = serde_json::from_value(details).unwrap();
         let dates = Dates { start_date: NOW.to_owned(), ..Dates::default() };
-        let change = SubscriptionChange {
-            status: Some(status.to_owned()),
-            dates: Some(dates),
-            details: Some((id(customer), details)),
-            created: true,
-        };
-        let written = self.store().write_subscription(&id(subscription), &version(at), &change, None, moment()).await;
+        let change =
+            SubscriptionChange { status: Some(status.to_owned()), dates: Some(dates), details: Some((id(customer), details)) };
+        let version = version(at);
+        let write = SubscriptionWrite { change: &change, version: &version, creation: Some(&version) };
+        let written = self.store().write_subscription(&id(subscription), write, None, moment()).await;
         let _ = written.unwrap();
     }
 
     pub(crate) async fn list(&self, customer: &str, resource: Option<&str>, at: i64, grants: &[(&str, Value)]) {
-        let grants = grants.iter().map(|(feature, json)| (id(feature), json.to_string())).collect();
-        let lists = [List { resource_id: resource.map(id), grants }];
+        let stored = grants.iter().map(|(feature, json)| (id(feature), json.to_string())).collect();
+        let lists = [List { resource_id: resource.map(id), grants: stored }];
         let embedded = EmbeddedCustomer::default();
         let version = version(at);
-        let written = self.store().write_lists(&id(customer), &version, &lists, (&version, &embedded), moment()).await;
+        let embedded = (!grants.is_empty()).then_some((&version, &embedded));
+        let written = self.store().write_lists(&id(customer), &version, &lists, embedded, moment()).await;
         let _ = written.unwrap();
     }
 

@@ -134,7 +134,8 @@ fn entitlement_lists(reader: &mut MemberReader, event: &Object<'_>) -> Result<Ev
     let scope = event.text("resource").map(|_| resource(reader, event)).transpose()?;
     let entries: &RawValue = reader.required(event, "entitlements")?;
     let lists = entitlements::lists(reader, entries, scope)?;
-    Ok(Event::Entitlements { customer_id, embedded, lists })
+    let is_live = lists.iter().any(|list| !list.grants.is_empty());
+    Ok(Event::Entitlements { customer_id, lists, live_customer: is_live.then_some(embedded) })
 }
 
 const MEASUREMENT: [&str; 9] = [
@@ -246,8 +247,12 @@ fn subscription(reader: &mut MemberReader, event: &Object<'_>) -> Result<Event, 
         Some((customer_id, _)) => details(reader, event)?.map(|details| (customer_id.clone(), details)),
         None => None,
     };
-    let change = SubscriptionChange { status, dates, details, created: kind == EventType::SubscriptionCreated };
-    Ok(Event::Subscription { subscription_id, change: Box::new(change), live_customer: customer.filter(|_| is_live) })
+    Ok(Event::Subscription {
+        subscription_id,
+        change: Box::new(SubscriptionChange { status, dates, details }),
+        created: kind == EventType::SubscriptionCreated,
+        live_customer: customer.filter(|_| is_live),
+    })
 }
 
 /// None if the event has no plan.

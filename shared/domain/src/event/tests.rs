@@ -291,13 +291,13 @@ fn credit_balances_are_parsed_in_both_forms_and_an_invalid_depleted_balance_is_0
 #[test]
 fn subscription_events_write_what_they_carry_and_show_whether_the_customer_is_live() {
     let subscription = |kind: &str, members: &str| {
-        let Event::Subscription { change, live_customer, .. } =
+        let Event::Subscription { change, created, live_customer, .. } =
             parsed(&format!(r#"{{"type":"subscription.{kind}","id":"s"{members}}}"#))
         else {
             panic!("no subscription")
         };
         let details = change.details.map(|(_, details)| details.plan_name);
-        (change.status, change.dates.is_some(), details, change.created, live_customer.is_some())
+        (change.status, change.dates.is_some(), details, created, live_customer.is_some())
     };
     let status = |status: &str| Some(status.to_owned());
     let customer = r#","customer":{"id":"c","name":null}"#;
