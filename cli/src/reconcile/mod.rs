@@ -33,7 +33,7 @@ use crate::{
   STIGG_API_KEY=… byos reconcile --stack my-replica --customer customer-alder --values
   STIGG_API_KEY=… byos reconcile --stack my-replica --fix --yes --json
 
-Exit codes: 0 no differences, or all are fixed; 1 failed; 2 bad usage, or not confirmed; 3 differences remain, or records were skipped.")]
+Exit codes: 0 no differences, or all are fixed; 1 failed, or --customer was not compared; 2 bad usage, or not confirmed; 3 differences remain, or records were skipped.")]
 pub struct Reconcile {
     #[command(flatten)]
     pub target: Target,
@@ -80,6 +80,8 @@ pub enum ReconcileError {
     Fatal(#[from] Fatal),
     #[error(transparent)]
     Guard(#[from] GuardError),
+    #[error("{customer_id} was not compared: {reason}")]
+    NotCompared { customer_id: Id, reason: String },
     #[error("can't write results: {0}")]
     Output(#[from] io::Error),
 }
@@ -169,6 +171,7 @@ fn summary_text(summary: &Summary<'_>) -> String {
     let Summary { totals, calls, throttled, failed, seconds } = summary;
     let Totals { customers, subscriptions, lists, missing, extra, differing, fixed, usage_drift, skipped } = totals;
     let verdict = match (missing + extra + differing, totals.left()) {
+        (0, _) if *skipped > 0 => format!("No differences in what was compared, but {skipped} records were not"),
         (0, _) => "The replica equals Stigg".to_owned(),
         (all, 0) => format!("All {all} differences are fixed"),
         (all, left) => {

@@ -50,12 +50,16 @@ pub async fn run(
         to_fix: Vec::new(),
         unknown: Vec::new(),
         unconfirmed: 0,
+        skipped_customer: None,
     };
     match customer {
         Some(customer) => {
             run.totals.customers = 1;
             run.suspects.push(customer.clone());
             run.second_pass(Duration::ZERO).await?;
+            if let Some(reason) = run.skipped_customer {
+                return Err(ReconcileError::NotCompared { customer_id: customer.clone(), reason });
+            }
         }
         None => run.all().await?,
     }
@@ -93,6 +97,8 @@ struct Run<'a> {
     unknown: Vec<(Id, Timestamp)>,
     /// Customers for which Stigg answered an unconfirmed 404.
     unconfirmed: usize,
+    /// Why the last skipped customer was not compared at all.
+    skipped_customer: Option<String>,
 }
 
 impl Run<'_> {
@@ -278,6 +284,9 @@ impl Run<'_> {
         }
         for skipped in &comparison.skipped {
             self.totals.skipped += 1;
+            if skipped.record == "customer" {
+                self.skipped_customer = Some(skipped.reason.clone());
+            }
             self.report.skipped(skipped)?;
         }
         self.totals.lists += comparison.lists;

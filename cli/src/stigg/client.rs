@@ -195,7 +195,10 @@ impl Stigg {
         let (sent_at, start) = (self.clock.now(), Instant::now());
         let request =
             self.http.get(url.clone()).header("X-API-KEY", self.key.header()).header("X-API-VERSION", "1").timeout(self.timeout);
-        let failed = |error: reqwest::Error| Attempt::Failed(in_one_line(&error.without_url()));
+        // The URL's path and query contain ids.
+        let failed = |error: reqwest::Error| {
+            Attempt::Failed(format!("{}: {}", url.host_str().unwrap_or_default(), in_one_line(&error.without_url())))
+        };
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => return Ok(failed(error)),
