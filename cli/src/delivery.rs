@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use domain::event::digest;
+use domain::event::{EventSummary, digest};
 use jiff::Timestamp;
 use reqwest::{Client, header::HeaderValue};
 use runtime::signature::{ID_HEADER, SIGNATURE_HEADER, SigningKey, TIMESTAMP_HEADER};
@@ -99,20 +99,6 @@ impl WebhookResponse {
     }
 }
 
-/// Type and messageId of an event, for output. Both are None if the event can't be parsed.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct EventLabel {
-    pub r#type: Option<String>,
-    pub message_id: Option<String>,
-}
-
-impl EventLabel {
-    pub fn of(body: &[u8]) -> Self {
-        serde_json::from_slice(body).unwrap_or_default()
-    }
-}
-
 impl Sender {
     /// Delivers an event. Before each retry, calls `on_retry` with the last response and the delay.
     pub async fn deliver(&self, body: &[u8], mut on_retry: impl FnMut(&WebhookResponse, Duration)) -> Delivery {
@@ -138,7 +124,7 @@ impl Sender {
             request = request.header("Stigg-Webhooks-Secret", secret.clone());
         }
         if let Some(key) = &self.key {
-            let id = EventLabel::of(body).message_id.or_else(|| digest(body).ok()).unwrap_or_default();
+            let id = EventSummary::of(body).message_id.or_else(|| digest(body).ok()).unwrap_or_default();
             let now = Timestamp::now().as_second();
             let signature = key.sign(&id, now, body);
             request = request.header(ID_HEADER, id).header(TIMESTAMP_HEADER, now).header(SIGNATURE_HEADER, signature);
@@ -170,7 +156,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use axum::{Json, Router, extract::State, http::HeaderMap, http::StatusCode};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::http;
@@ -241,12 +227,5 @@ mod tests {
         let unreachable = Sender { url: "http://127.0.0.1:1/webhook".to_owned(), schedule: Schedule::ONCE, ..sender };
         let delivery = unreachable.deliver(b"{}", |_, _| {}).await;
         assert!(delivery.response.summary().starts_with("no answer: ") && delivery.response.status().is_none());
-    }
-
-    #[test]
-    fn the_label_of_an_unreadable_event_is_empty() {
-        let value: Value = json!({"type": "a"});
-        assert_eq!(EventLabel::of(value.to_string().as_bytes()).r#type.as_deref(), Some("a"));
-        assert_eq!(EventLabel::of(b"[").r#type, None);
     }
 }

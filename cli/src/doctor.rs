@@ -11,8 +11,6 @@ use clap::{ArgAction, Args};
 use console::{Finding, Verdict};
 use serde::Serialize;
 
-pub(crate) use storage::message_count;
-
 use crate::{
     consent::announce_writes,
     outcome::ExitStatus,

@@ -12,6 +12,7 @@ pub mod guard;
 pub mod http;
 pub mod import;
 pub mod outcome;
+mod queue;
 pub mod reconcile;
 pub mod recorded;
 pub mod replay;

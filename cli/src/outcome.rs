@@ -49,7 +49,13 @@ where
     match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),
-        _ => in_one_line(error),
+        _ => {
+            let text = in_one_line(error);
+            // The SDK has no type for it.
+            let is_credentials = text.contains("while loading credentials");
+            let advice = "no AWS credentials: log in with `aws sso login`, or select a profile with --profile. ";
+            if is_credentials { format!("{advice}{text}") } else { text }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{collections::HashSet, path::PathBuf};
 use aws_sdk_sqs::types::Message;
 use clap::{ArgAction, Args, ValueEnum};
 use domain::{
-    event::{self, Envelope, EventError, Handled, Received},
+    event::{self, Envelope, EventError, EventSummary, Handled, Received},
     id::Id,
     time::{self, to_fixed_width},
 };
@@ -22,8 +22,8 @@ use store::{
 
 use crate::{
     consent::Consent,
-    delivery::EventLabel,
     outcome::{self, ExitStatus},
+    queue::QueueSize,
     recorded::{self, RecordedError, RecordedEvent},
     target::{Resources, Target, TargetError},
 };
@@ -113,7 +113,7 @@ pub enum ReplayError {
 
 /// Why an event is refused.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(crate) enum Refusal {
     #[error(transparent)]
     Recorded(#[from] RecordedError),
     #[error(transparent)]
@@ -139,6 +139,8 @@ struct Line<'a> {
     name: &'a str,
     r#type: Option<String>,
     message_id: Option<String>,
+    /// The customer or subscription.
+    subject: Option<String>,
     received_at: Option<String>,
     outcome: &'static str,
     error: Option<String>,
@@ -150,6 +152,8 @@ struct Counts {
     stale: usize,
     ignored: usize,
     refused: usize,
+    /// Messages that could not be received, since another reader has them.
+    in_flight: u64,
 }
 
 struct Replayer<'a> {
@@ -180,11 +184,16 @@ pub async fn replay(options: Replay) -> Result<ExitStatus, ReplayError> {
     } else {
         replayer.files(events).await
     };
-    let Counts { applied, stale, ignored, refused } = replayer.counts;
+    let Counts { applied, stale, ignored, refused, in_flight } = replayer.counts;
     if !options.json {
         println!("{applied} applied, {stale} stale, {ignored} ignored, {refused} refused.");
     }
-    result.map(|()| if refused == 0 { ExitStatus::Success } else { ExitStatus::Findings })
+    if in_flight > 0 {
+        eprintln!(
+            "byos: about {in_flight} more are in flight: another reader has them. Run this again in {VISIBILITY_TIMEOUT} seconds"
+        );
+    }
+    result.map(|()| if refused == 0 && in_flight == 0 { ExitStatus::Success } else { ExitStatus::Findings })
 }
 
 /// The URLs of the queues to empty.
@@ -216,8 +225,19 @@ impl Replayer<'_> {
         Ok(())
     }
 
-    /// Empties the queue, except for refused messages.
+    /// Empties the queue, except for refused messages. Those can then be received again at once.
     async fn queue(&mut self, sqs: &aws_sdk_sqs::Client, url: &str) -> Result<(), ReplayError> {
+        let mut refused = Vec::new();
+        let result = self.messages(sqs, url, &mut refused).await;
+        for handle in refused {
+            let request = sqs.change_message_visibility().queue_url(url).receipt_handle(handle).visibility_timeout(0);
+            request.send().await.map_err(|error| ReplayError::Queue(outcome::aws_error(&error)))?;
+        }
+        result
+    }
+
+    /// Collects the receipt handles of refused messages.
+    async fn messages(&mut self, sqs: &aws_sdk_sqs::Client, url: &str, refused: &mut Vec<String>) -> Result<(), ReplayError> {
         let mut seen = HashSet::new();
         loop {
             let request = sqs.receive_message().queue_url(url).max_number_of_messages(BATCH_SIZE as i32);
@@ -226,6 +246,9 @@ impl Replayer<'_> {
             // Refused messages are received again after their visibility timeout. If only those remain, the queue is done.
             let new: Vec<Message> = messages.into_iter().filter(|message| seen.insert(message.message_id.clone())).collect();
             if new.is_empty() {
+                if seen.is_empty() {
+                    self.counts.in_flight += QueueSize::of(sqs, url).await.map_err(ReplayError::Queue)?.in_flight;
+                }
                 return Ok(());
             }
             let replayed = join_all(new.iter().map(|message| self.write_message(message))).await;
@@ -234,7 +257,9 @@ impl Replayer<'_> {
                 let name = message.message_id().unwrap_or_default();
                 match replayed {
                     Ok((event, replayed)) => {
-                        if !matches!(replayed, Replayed::Refused(_)) {
+                        if matches!(replayed, Replayed::Refused(_)) {
+                            refused.extend(message.receipt_handle.clone());
+                        } else {
                             let request = sqs.delete_message().queue_url(url);
                             let request = request.set_receipt_handle(message.receipt_handle.clone());
                             request.send().await.map_err(|error| ReplayError::Queue(outcome::aws_error(&error)))?;
@@ -270,19 +295,13 @@ impl Replayer<'_> {
     async fn write(&self, recorded: &RecordedEvent) -> Result<Replayed, ReplayError> {
         let now = Timestamp::now();
         let received = recorded.received_at.or(self.options.received_at).unwrap_or(now);
-        let Handled { envelope, event, kind, .. } = match event::parse(&recorded.body) {
-            Ok(Received::Handled(handled)) => *handled,
-            Ok(Received::Ignored { .. }) => return Ok(Replayed::Ignored),
-            Err(error) => return Ok(Replayed::Refused(error.into())),
+        let Handled { envelope, event, .. } = match replayable(&recorded.body, self.environment_id.as_ref()) {
+            Ok(Some(handled)) => *handled,
+            Ok(None) => return Ok(Replayed::Ignored),
+            Err(refusal) => return Ok(Replayed::Refused(refusal)),
         };
-        if let (Some(expected), Some(actual)) = (&self.environment_id, &envelope.environment_id)
-            && expected != actual
-        {
-            return Ok(Replayed::Refused(Refusal::Event(EventError::OtherEnvironment { kind: kind.as_str() })));
-        }
-        let time = oldest_time(&envelope, received);
-        if now.duration_since(time) > GRACE_PERIOD && !self.options.force {
-            return Ok(Replayed::Refused(Refusal::TooOld { time: to_fixed_width(time) }));
+        if let (false, Err(refusal)) = (self.options.force, check_age(&envelope, received, now)) {
+            return Ok(Replayed::Refused(refusal));
         }
         match apply(&self.store, &envelope, &event, Timing { received, now }).await {
             Ok((outcome, _)) => Ok(Replayed::Written(outcome)),
@@ -300,17 +319,35 @@ impl Replayer<'_> {
             Replayed::Refused(refusal) => (&mut self.counts.refused, "refused", Some(refusal.to_string())),
         };
         *count += 1;
-        let EventLabel { r#type, message_id } = event.map(|event| EventLabel::of(&event.body)).unwrap_or_default();
+        let summary = event.map(|event| EventSummary::of(&event.body)).unwrap_or_default();
+        let EventSummary { event_type: r#type, message_id, subject, .. } = summary;
         if self.options.json {
             let received_at = event.and_then(|event| event.received_at).map(to_fixed_width);
-            let line = Line { name, r#type, message_id, received_at, outcome, error };
+            let line = Line { name, r#type, message_id, subject, received_at, outcome, error };
             println!("{}", serde_json::to_string(&line).unwrap_or_default());
         } else {
-            let kind = r#type.unwrap_or_default();
+            let (kind, subject) = (r#type.unwrap_or_default(), console::text::plain(&subject.unwrap_or_default()));
             let error = error.map(|error| format!(": {error}")).unwrap_or_default();
-            println!("{name}  {kind}  {outcome}{error}");
+            println!("{name}  {kind}  {subject}  {outcome}{error}");
         }
     }
+}
+
+/// Parses an event of the replica's environment. None if its type is not handled.
+pub(crate) fn replayable(body: &[u8], environment_id: Option<&Id>) -> Result<Option<Box<Handled>>, Refusal> {
+    let Received::Handled(handled) = event::parse(body)? else { return Ok(None) };
+    match (environment_id, &handled.envelope.environment_id) {
+        (Some(expected), Some(actual)) if expected != actual => {
+            Err(EventError::OtherEnvironment { kind: handled.kind.as_str() }.into())
+        }
+        _ => Ok(Some(handled)),
+    }
+}
+
+/// Refuses an event from before the oldest tombstones.
+pub(crate) fn check_age(envelope: &Envelope, received: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+    let time = oldest_time(envelope, received);
+    if now.duration_since(time) > GRACE_PERIOD { Err(Refusal::TooOld { time: to_fixed_width(time) }) } else { Ok(()) }
 }
 
 /// The oldest time of the registers that an event writes. The customer in a list has a time of its own.

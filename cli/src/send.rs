@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use domain::event::EventSummary;
 use reqwest::header::{HeaderValue, InvalidHeaderValue};
 use runtime::{
     signature::{KeyError, SigningKey},
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     consent::Consent,
-    delivery::{Delivery, EventLabel, Schedule, Sender, WebhookResponse},
+    delivery::{Delivery, Schedule, Sender, WebhookResponse},
     http,
     outcome::ExitStatus,
     recorded::{self, RecordedError, RecordedEvent},
@@ -184,7 +185,7 @@ fn json_line(event: &RecordedEvent, delivery: &Delivery) -> String {
         WebhookResponse::Received { outcome, error, .. } => (outcome.as_deref(), error.as_deref()),
         WebhookResponse::Missing { reason } => (None, Some(reason.as_str())),
     };
-    let EventLabel { r#type, message_id } = EventLabel::of(&event.body);
+    let EventSummary { event_type: r#type, message_id, .. } = EventSummary::of(&event.body);
     let line = Line {
         name: &event.name,
         r#type,

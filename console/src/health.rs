@@ -100,6 +100,12 @@ fn queue(index: usize, queue: &Queue, now: Timestamp) -> Markup {
                 }
                 Ok(QueueContent { events: Some(events), .. }) => { (queued_events(&heading, events, now)) }
             }
+            @if let Ok(QueueContent { in_flight: 1.., .. }) = &queue.content {
+                p.hint {
+                    (count(queue.content.as_ref().map_or(0, |content| content.in_flight), "event"))
+                    " in flight: being tried, or read by byos replay. They are back within three minutes."
+                }
+            }
         }
     }
 }
@@ -109,12 +115,13 @@ fn queued_events(heading: &str, events: &[WaitingEvent], now: Timestamp) -> Mark
         @for event in events {
             tr {
                 th scope="row" { @match &event.kind { Some(kind) => (id(kind)), None => span.far { "unknown" } } }
+                td { @match &event.subject { Some(subject) => (id(subject)), None => span.far { "none" } } }
                 td { @match &event.message_id { Some(message) => (id(message)), None => span.far { "none" } } }
                 td { @match event.received { Some(time) => (moment(time, now)), None => span.far { "unknown" } } }
                 td {
                     @match &event.problem {
                         Some(problem) => (plain(problem)),
-                        None => { "This version can apply it: " code { "byos replay" } " writes it." }
+                        None => { "It can: " code { "byos replay" } " writes it." }
                     }
                 }
             }
@@ -124,7 +131,7 @@ fn queued_events(heading: &str, events: &[WaitingEvent], now: Timestamp) -> Mark
         @if events.is_empty() {
             p.hint { "SQS returned none of them this time. Reload the page." }
         } @else {
-            (table(heading, "", &["Type", "messageId", "Received", "Reason"], &rows))
+            (table(heading, "", &["Type", "Customer or subscription", "messageId", "Received", "Why it can't be applied"], &rows))
             p.hint { "A sample: SQS returns some of a queue's messages at a time. They stay in the queue." }
         }
     }
@@ -138,8 +145,8 @@ fn activity(activity: Option<&Activity>) -> Markup {
                 None => div.empty {
                     p { "The functions' metrics are in CloudWatch, which this console does not read." }
                     p {
-                        "The stack's dashboard has decisions by reason and the lag of events. docs/operations.md has queries"
-                        " for the logs."
+                        "With Dashboard=on, the stack's dashboard has decisions by reason and the lag of events."
+                        " docs/operations.md has queries for the logs."
                     }
                 },
                 Some(activity) => { (last_hour(activity)) }

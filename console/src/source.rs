@@ -61,22 +61,26 @@ pub struct Queue {
 /// The events in a queue.
 #[derive(Clone, Debug)]
 pub struct QueueContent {
-    /// Approximate number of events.
+    /// Approximate number of events, including those in flight.
     pub count: u64,
+    /// Events that a reader has received: they can't be shown until their visibility timeout ends.
+    pub in_flight: u64,
     /// A sample. None if receiving events would count as an attempt to write them.
     pub events: Option<Vec<WaitingEvent>>,
 }
 
 /// An event in a queue, without personal data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WaitingEvent {
     /// The event's type.
     pub kind: Option<String>,
     /// Stigg's messageId.
     pub message_id: Option<String>,
+    /// The id of the customer or subscription.
+    pub subject: Option<String>,
     /// When the webhook received it.
     pub received: Option<Timestamp>,
-    /// Why this version of the program can't apply it. None if it can.
+    /// Why `byos replay` refuses it. None if it does not.
     pub problem: Option<String>,
 }
 

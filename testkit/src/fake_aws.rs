@@ -179,8 +179,17 @@ impl Service for Queues {
                 Ok(json!({ "Messages": received }))
             }
             "GetQueueAttributes" => {
-                let count = self.messages.iter().filter(|message| message.queue == queue).count();
-                Ok(json!({ "Attributes": { "ApproximateNumberOfMessages": count.to_string() } }))
+                let in_queue = |message: &&Message| message.queue == queue;
+                let (visible, in_flight) = (self.messages.iter().filter(in_queue), self.in_flight.iter().filter(in_queue));
+                Ok(json!({ "Attributes": { "ApproximateNumberOfMessages": visible.count().to_string(),
+                                           "ApproximateNumberOfMessagesNotVisible": in_flight.count().to_string() } }))
+            }
+            "ChangeMessageVisibility" => {
+                let handle = text("ReceiptHandle");
+                if let Some(index) = self.in_flight.iter().position(|message| message.id == handle) {
+                    self.messages.push_back(self.in_flight.remove(index));
+                }
+                Ok(json!({}))
             }
             "DeleteMessage" => {
                 let handle = text("ReceiptHandle");

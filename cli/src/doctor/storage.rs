@@ -1,12 +1,12 @@
 //! Tables, secrets and queues.
 
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TimeToLiveStatus};
-use aws_sdk_sqs::types::QueueAttributeName;
 use store::Store;
 
 use super::{Doctor, Findings};
 use crate::{
     outcome,
+    queue::QueueSize,
     secrets::{self, ReaderSecret, WebhookSecret},
     target::{Deployment, DeploymentKind},
 };
@@ -169,24 +169,15 @@ pub(super) async fn queues(deployment: &Deployment, findings: &mut Findings) {
         (
             "set-aside queue",
             &resources.set_aside_queue,
-            "find the reason in the webhook's log (outcome set_aside), deploy a version that can apply them, then run `byos replay`",
+            "find the reason and the customer under Health of `byos console`, correct the customer with `byos reconcile --customer ID --fix`, later deploy a version that can apply the event and run `byos replay`",
         ),
     ] {
         let Some(url) = url else { continue };
-        match message_count(deployment, url).await {
-            Ok(0) => findings.ok(title, "empty"),
-            Ok(count) => findings.warn(title, format!("about {count} events wait"), fix),
+        let size = async { QueueSize::of(&deployment.sdk.sqs().await.map_err(|error| error.to_string())?, url).await };
+        match size.await {
+            Ok(size) if size.total() == 0 => findings.ok(title, "empty"),
+            Ok(size) => findings.warn(title, size.to_string(), fix),
             Err(error) => findings.warn(title, error, "grant yourself sqs:GetQueueAttributes"),
         }
     }
-}
-
-/// Approximate number of messages in a queue.
-pub(crate) async fn message_count(deployment: &Deployment, url: &str) -> Result<u64, String> {
-    let sqs = deployment.sdk.sqs().await.map_err(|error| error.to_string())?;
-    let name = QueueAttributeName::ApproximateNumberOfMessages;
-    let response = sqs.get_queue_attributes().queue_url(url).attribute_names(name.clone()).send().await;
-    let response = response.map_err(|error| outcome::aws_error(&error))?;
-    let count = response.attributes().and_then(|attributes| attributes.get(&name)).and_then(|count| count.parse().ok());
-    count.ok_or_else(|| "SQS did not return the number of messages".to_owned())
 }

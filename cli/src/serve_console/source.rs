@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 
 use console::{Activity, Finding, Queue, QueueContent, Source, WaitingEvent};
-use domain::event::{self, Received};
+use domain::{event::EventSummary, id::Id};
 use futures_util::future::{BoxFuture, join_all};
+use jiff::Timestamp;
 
 use crate::{
-    delivery::EventLabel,
     doctor,
-    outcome::aws_error,
+    outcome::{aws_error, in_one_line},
+    queue::QueueSize,
     recorded::{self, RecordedEvent},
+    replay::{check_age, replayable},
     target::Deployment,
 };
 
@@ -28,17 +30,19 @@ impl DeploymentSource {
 
     async fn queue(&self, name: &'static str, purpose: &'static str, url: &str, has_sample: bool) -> Queue {
         let content = async {
-            let count = doctor::message_count(&self.deployment, url).await?;
-            let events = if has_sample && count > 0 { Some(self.sample(url).await?) } else { None };
-            Ok(QueueContent { count, events })
+            let sqs = self.deployment.sdk.sqs().await.map_err(|error| error.to_string())?;
+            let size = QueueSize::of(&sqs, url).await?;
+            let events = if has_sample && size.total() > 0 { Some(self.sample(&sqs, url).await?) } else { None };
+            Ok(QueueContent { count: size.total(), in_flight: size.in_flight, events })
         };
         Queue { name, purpose, content: content.await }
     }
 
     /// A sample of a queue's events. A visibility timeout of 0 leaves the messages available, also for `byos replay`. It
     /// increments their receive count, so the queue must not have a redrive policy.
-    async fn sample(&self, url: &str) -> Result<Vec<WaitingEvent>, String> {
-        let sqs = self.deployment.sdk.sqs().await.map_err(|error| error.to_string())?;
+    async fn sample(&self, sqs: &aws_sdk_sqs::Client, url: &str) -> Result<Vec<WaitingEvent>, String> {
+        let store = self.deployment.store().await.map_err(|error| error.to_string())?;
+        let environment = store.environment().await.map_err(|error| in_one_line(&error))?.environment_id;
         let (mut seen, mut events) = (HashSet::new(), Vec::new());
         for _ in 0..MAX_RECEIVES {
             let request = sqs.receive_message().queue_url(url).max_number_of_messages(10).visibility_timeout(0);
@@ -48,7 +52,7 @@ impl DeploymentSource {
                 break;
             }
             for message in new {
-                events.extend(events_in_message(message.body().unwrap_or_default()));
+                events.extend(events_in_message(message.body().unwrap_or_default(), environment.as_ref()));
             }
         }
         events.sort_by_key(|event| event.received);
@@ -56,24 +60,23 @@ impl DeploymentSource {
     }
 }
 
-/// The events in a message, each with the reason why this version can't apply it, if any.
-fn events_in_message(message: &str) -> Vec<WaitingEvent> {
+/// The events in a message, each with the reason why `byos replay` refuses it, if any.
+fn events_in_message(message: &str, environment_id: Option<&Id>) -> Vec<WaitingEvent> {
     match recorded::from_json("the message", message.as_bytes()) {
-        Ok(events) => events.iter().map(waiting_event).collect(),
-        Err(error) => {
-            vec![WaitingEvent { kind: None, message_id: None, received: None, problem: Some(error.to_string()) }]
-        }
+        Ok(events) => events.iter().map(|event| waiting_event(event, environment_id)).collect(),
+        Err(error) => vec![WaitingEvent { problem: Some(error.to_string()), ..WaitingEvent::default() }],
     }
 }
 
-fn waiting_event(RecordedEvent { body, received_at, .. }: &RecordedEvent) -> WaitingEvent {
-    let EventLabel { r#type: kind, message_id } = EventLabel::of(body);
-    let problem = match event::parse(body) {
-        Ok(Received::Handled(_)) => None,
-        Ok(Received::Ignored { .. }) => Some("its type is not handled: `byos replay` removes it".to_owned()),
+fn waiting_event(RecordedEvent { body, received_at, .. }: &RecordedEvent, environment_id: Option<&Id>) -> WaitingEvent {
+    let EventSummary { event_type: kind, message_id, subject, .. } = EventSummary::of(body);
+    let now = Timestamp::now();
+    let problem = match replayable(body, environment_id) {
+        Ok(Some(handled)) => check_age(&handled.envelope, received_at.unwrap_or(now), now).err().map(|error| error.to_string()),
+        Ok(None) => Some("its type is not handled: byos replay removes it".to_owned()),
         Err(error) => Some(error.to_string()),
     };
-    WaitingEvent { kind, message_id, received: *received_at, problem }
+    WaitingEvent { kind, message_id, subject, received: *received_at, problem }
 }
 
 impl Source for DeploymentSource {
@@ -97,13 +100,13 @@ impl Source for DeploymentSource {
             ),
             (
                 "Dead-letter queue",
-                "Parked events that failed 50 times. `byos replay` writes them.",
+                "Parked events that failed 50 times. After the cause is fixed, byos replay writes them.",
                 &resources.dead_letter_queue,
                 true,
             ),
             (
                 "Set-aside queue",
-                "Authentic events that this version could not apply. `byos replay` writes them after an update that can.",
+                "Authentic events that this version could not apply. byos reconcile --customer ID --fix corrects a customer now; byos replay writes the events after an update that can apply them.",
                 &resources.set_aside_queue,
                 true,
             ),
@@ -135,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_waiting_event_has_its_type_its_message_id_and_the_reason_why_it_can_not_be_applied() {
-        let event = |body: &str| events_in_message(&parked(body)).remove(0);
+        let environment: Id = "e-1".try_into().unwrap();
+        let event = |body: &str| events_in_message(&parked(body), Some(&environment)).remove(0);
         let set_aside = event(r#"{"type":"customer.created","messageId":"m-1","name":"Ann Example"}"#);
         assert_eq!((set_aside.kind.as_deref(), set_aside.message_id.as_deref()), (Some("customer.created"), Some("m-1")));
         assert_eq!(set_aside.received, Some("2026-11-24T08:00:00Z".parse().unwrap()));
@@ -143,12 +147,17 @@ mod tests {
         assert!(problem.starts_with("customer.created: `id` ") && !problem.contains("Ann"), "{problem}");
         let applicable = event(r#"{"type":"customer.created","messageId":"m-1","id":"c","timestamp":"2026-11-24T08:00:00Z"}"#);
         assert_eq!(applicable.problem, None);
+        assert_eq!(applicable.subject.as_deref(), Some("c"));
         assert!(event(r#"{"type":"coupon.created"}"#).problem.unwrap().contains("not handled"));
+        let foreign = event(r#"{"type":"customer.deleted","id":"c","environmentId":"e-2"}"#).problem.unwrap();
+        assert!(foreign.contains("environment"), "{foreign}");
+        let old = event(r#"{"type":"customer.deleted","id":"c","timestamp":"2026-01-01T00:00:00Z"}"#).problem.unwrap();
+        assert!(old.contains("--force"), "{old}");
     }
 
     #[test]
     fn a_message_without_an_event_is_reported() {
-        let event = events_in_message("hello").remove(0);
+        let event = events_in_message("hello", None).remove(0);
         assert!(event.kind.is_none() && event.problem.unwrap().contains("not JSON"));
     }
 }

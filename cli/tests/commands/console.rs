@@ -266,6 +266,8 @@ async fn queued_events_are_shown_with_their_reason_and_stay_available_for_replay
     let now = Timestamp::now().to_string();
     aws.sqs.put(parked(&json!({"type": "customer.created", "messageId": "m-dead", "timestamp": now, "id": "dead"})));
     aws.sqs.put_into("set-aside", parked(&json!({"type": "customer.created", "messageId": "m-aside", "name": "Ann Example"})));
+    aws.sqs.put_into("set-aside", parked(&json!({"type": "customer.deleted", "id": "foreign", "environmentId": "another"})));
+    assert_eq!(aws.byos(&["environment", "--stack", "replica", "--set", "own", "--yes"]).await.code, 0);
     let session = ConsoleSession::start(&["--stack", "replica"], &aws.environment()).await;
     for _ in 0..2 {
         let page = session.get("/console/health").await;
@@ -273,16 +275,18 @@ async fn queued_events_are_shown_with_their_reason_and_stay_available_for_replay
             "the stack replica",
             "Dead-letter queue",
             "m-dead",
-            "This version can apply it",
+            "It can: <code>byos replay</code> writes it.",
             "Set-aside queue",
             "m-aside",
             "customer.created: `id`",
+            "foreign",
+            "customer.deleted: `environmentId`",
         ]);
         page.assert_contains(&["CloudWatch, which this console does not read", "Not run yet"]);
         assert!(!page.text.contains("Ann Example"), "{}", page.text);
     }
     let output = aws.byos(&["replay", "--stack", "replica", "--yes"]).await;
-    assert!(output.out.contains("1 applied, 0 stale, 0 ignored, 1 refused."), "{output:?}");
+    assert!(output.out.contains("1 applied, 0 stale, 0 ignored, 2 refused."), "{output:?}");
 
     assert_eq!(session.post("/console/health", "").await.location(), "/console/health");
     let page = session.get("/console/health").await;

@@ -59,10 +59,14 @@ async fn a_healthy_stack_passes_all_checks_and_keeps_only_tombstones_of_the_test
 async fn for_a_stack_in_aws_safeguards_secrets_and_queues_are_checked_and_no_secret_is_printed() {
     let aws = Aws::start().await;
     aws.sqs.put("waits");
+    aws.sqs.put_into("set-aside", "is tried");
+    let receive = aws.sqs.client().receive_message().queue_url(aws.sqs.url_of("set-aside"));
+    assert_eq!(receive.send().await.unwrap().messages().len(), 1);
     let output = aws.byos(&["doctor", "--stack", "replica", "--json"]).await;
     let report = output.json();
     assert_eq!((output.code, names(&report, "fail")), (3, vec![]), "{report:#}");
-    assert_eq!(check(&report, "dead-letter queue")["found"], "about 1 events wait");
+    assert_eq!(check(&report, "dead-letter queue")["found"], "about 1 event waits");
+    assert_eq!(check(&report, "set-aside queue")["found"], "about 1 event waits, 1 of them in flight");
     assert_eq!(check(&report, "table byos-customers, deletion protection")["verdict"], "warn");
     assert!(check(&report, "dead-letter queue")["mend"].as_str().unwrap().contains("byos replay"));
     for name in ["secret of the webhook", "secret of /graphql", "secret of /check-access", "the test customer at /check-access"] {

@@ -66,7 +66,7 @@ impl View<'_> {
                     }
                 }
                 @if total == 0 {
-                    (empty("No list of entitlements and no usage is stored."))
+                    (empty("No entitlements are stored: every check is denied with NoActiveSubscription. If the customer has a subscription, its list is missing or empty: byos reconcile compares it with Stigg."))
                 } @else if shown.is_empty() {
                     (empty("No entitlement matches."))
                 }

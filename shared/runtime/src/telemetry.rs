@@ -33,7 +33,9 @@ pub fn filter() -> EnvFilter {
 /// The same, with another default.
 pub fn filter_with_default(default: LevelFilter) -> EnvFilter {
     let filter = EnvFilter::builder().with_default_directive(default.into()).from_env_lossy();
-    let quiet = ["aws_smithy_runtime=error", "dynoxide=error"].into_iter().filter_map(|directive| directive.parse().ok());
+    let quiet = ["aws_config=error", "aws_smithy_runtime=error", "dynoxide=error"]
+        .into_iter()
+        .filter_map(|directive| directive.parse().ok());
     quiet.fold(filter, EnvFilter::add_directive)
 }
 
