@@ -1,10 +1,13 @@
 //! Reads the subscriptions of all customers of a page together.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use domain::id::Id;
 use futures_util::future::try_join_all;
-use store::{Index, IndexPage, SHARDS, SortKeyRange, shard_of};
+use store::{Index, IndexPage, SortKeyRange, shard_of};
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -58,11 +61,13 @@ impl SubscriptionBatch {
     /// so a contiguous range of customers is one range of each shard.
     async fn ids_from_index(&self, loaders: &Loaders) -> Result<Vec<Id>, ApiError> {
         let limit = loaders.limits.candidates;
-        let reads = (0..SHARDS).map(|shard| async move {
-            let ids = self.customers.iter().map(|customer| &customer.id).filter(|id| shard_of(id) == shard);
-            let (Some(lowest), Some(highest)) = (ids.clone().min(), ids.max()) else {
-                return Ok(Vec::new());
-            };
+        // The lowest and the highest id of each shard.
+        let mut bounds: BTreeMap<u8, (&Id, &Id)> = BTreeMap::new();
+        for id in self.customers.iter().map(|customer| &customer.id) {
+            let (lowest, highest) = bounds.entry(shard_of(id)).or_insert((id, id));
+            (*lowest, *highest) = ((*lowest).min(id), (*highest).max(id));
+        }
+        let reads = bounds.into_iter().map(|(shard, (lowest, highest))| async move {
             // The sort key is the customer id, U+0000 and the subscription id.
             let range = SortKeyRange { above: Some(lowest.as_str().to_owned()), below: Some(format!("{highest}\u{1}")) };
             let page = loaders.store.query_index(Index::SubscriptionsByCustomer, shard, &range, false, limit);
