@@ -1,4 +1,4 @@
-# The replica as one resource. First upload the functions and the template, in the folder of a release (docs/deploy.md):
+# The replica as one resource. First upload the functions and the template, in the folder of a release, or of `scripts/release` (docs/deploy.md):
 #     aws cloudformation package --template-file template-arm64.yaml --s3-bucket <bucket> --output-template-file packaged.yaml
 #     aws s3 cp packaged.yaml s3://<bucket>/entitlement-replica/<version>/packaged.yaml
 #
@@ -31,12 +31,7 @@ resource "aws_cloudformation_stack" "replica" {
   capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 
   # `terraform plan` does not show that an update replaces a table, so CloudFormation has to refuse it.
-  policy_body = jsonencode({
-    Statement = [
-      { Effect = "Allow", Principal = "*", Action = "Update:*", Resource = "*" },
-      { Effect = "Deny", Principal = "*", Action = "Update:Replace", Resource = "LogicalResourceId/*Table" },
-    ]
-  })
+  policy_body = file("${path.module}/../stack-policy.json")
 
   parameters = {
     AlarmEmail = var.alarm_email

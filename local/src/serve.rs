@@ -268,7 +268,7 @@ Try it:
   curl -s http://127.0.0.1:{port}/check-access -H 'Authorization: Bearer {api_token}' \
     -H 'Content-Type: application/json' -d '{{"customerId":"{customer}","featureId":"feature-api-calls"}}'
 
-Explain a decision:
+Explain a decision: on the console's page "Check access", or with the command, whose first build takes a minute or two:
 
   BYOS_PORT={port} cargo run --package byos -- check {customer} feature-seats --usage 1
 "#

@@ -28,7 +28,11 @@ impl Deployed {
         let role = reference(&function["Role"]);
         let role = self.resource("AWS::IAM::Role", role.strip_suffix(".Arn").unwrap());
         let keys: Vec<_> = role.as_mapping().unwrap().keys().filter_map(Value::as_str).collect();
-        assert_eq!(keys, ["AssumeRolePolicyDocument", "Policies"], "the role must not have managed policies");
+        assert_eq!(
+            keys,
+            ["PermissionsBoundary", "AssumeRolePolicyDocument", "Policies"],
+            "the role must not have managed policies"
+        );
         let trust = &role["AssumeRolePolicyDocument"]["Statement"];
         assert_eq!(trust.as_sequence().unwrap().len(), 1);
         assert_eq!(trust[0]["Principal"]["Service"], "lambda.amazonaws.com");

@@ -91,7 +91,7 @@ pub enum AccessDeniedReason {
     RequestedValuesMismatch,
     /// The credits that pay for the feature are used up.
     InsufficientCredits,
-    /// The feature has a type that this replica does not support.
+    /// The feature has no type, or one that this replica does not support.
     Unknown,
 }
 
@@ -241,7 +241,7 @@ fn entitlement_of<'a>(
             format!("The customer {customer_id} has no resource {resource_id} with entitlements of its own.")
         }
         (Rule::NoList, None) if view.list.is_none() => {
-            format!("No list of entitlements was received for the customer {customer_id}, so it has no active subscription.")
+            format!("No list of entitlements was received for the customer {customer_id}. That counts as no active subscription.")
         }
         (Rule::NoList, _) => format!("{} has no active subscription: its list of entitlements is empty.", scope()),
         _ => format!("{} has no entitlement to the feature {feature_id} in its subscriptions.", scope()),
@@ -282,7 +282,10 @@ fn decide_on_entitlement(
             }
         }
         FeatureType::Unknown => {
-            let reason = format!("The feature {feature_id} has a type that this replica does not support.");
+            let reason = match &grant.feature.feature_type {
+                Some(kind) => format!("The feature {feature_id} has the type {kind}, which this replica does not support."),
+                None => format!("The feature {feature_id} has no featureType in its list."),
+            };
             (Rule::UnknownType, Some(Denied::Unknown), reason)
         }
         FeatureType::Unmetered => {
