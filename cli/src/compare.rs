@@ -35,7 +35,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
   STIGG_API_KEY=… byos compare --stack my-replica
   STIGG_API_KEY=… byos compare --stack my-replica --customers ids.txt --json
 
-Exit codes: 0 no differences; 1 failed, or a scope could not be compared; 2 bad usage; 3 differences.")]
+Exit codes: 0 no differences; 1 failed, or something could not be compared; 2 bad usage; 3 differences.")]
 pub struct Compare {
     #[command(flatten)]
     pub target: Target,
@@ -89,6 +89,8 @@ pub enum CompareError {
     Client(#[from] reqwest::Error),
     #[error("{api} rejects the key ({status})")]
     Rejected { api: &'static str, status: StatusCode },
+    #[error("nothing to compare: the replica has no customers, or the file names none")]
+    Nothing,
     #[error("the replica's address is unknown: give --url or --stack")]
     NoAddress,
     #[error("the replica's token contains characters that are not allowed in a header")]
@@ -252,6 +254,9 @@ pub async fn compare(options: Compare) -> Result<ExitStatus, CompareError> {
         Some(file) => scopes_in_file(file)?,
         None => first_scopes(&deployment.store().await?, options.first).await?,
     };
+    if scopes.is_empty() {
+        return Err(CompareError::Nothing);
+    }
     let concurrency = usize::from(options.concurrency);
     let mut comparisons = compare_scopes(&reference, &replica, scopes, concurrency).await?;
     let differs = |comparison: &ScopeComparison| {

@@ -47,6 +47,8 @@ async fn replicas_with_the_same_events_are_equal_and_differences_are_reported() 
     assert!(output.out.contains(line), "{output:?}");
     // With a file, only the scopes in it are compared.
     assert_eq!(compare(&local, &reference, &["--customers", "-"], "local-token", "a/1\nb\nunknown\n").await.code, 0);
+    let output = compare(&local, &reference, &["--customers", "-"], "local-token", "").await;
+    assert!(output.code == 1 && output.err.contains("nothing to compare"), "{output:?}");
     let output = compare(&local, &reference, &["--customers", "-", "--json"], "local-token", "a/1\tsite 1\n").await;
     let lines = output.json_lines();
     assert_eq!(output.code, 3, "{output:?}");
