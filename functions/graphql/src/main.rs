@@ -31,8 +31,7 @@ async fn main() -> Result<(), Error> {
     telemetry::connected(connecting.elapsed());
     let graphql = &Graphql::new(store, auth?, Options::from_environment()?).with_recorder(recorder);
     let answer = |event: LambdaEvent<GatewayEvent>| async move {
-        let response = gateway::answer(|request: Request| graphql.handle(request), event).await;
-        Ok::<_, Error>(response.to_json()?)
+        Ok::<_, Error>(gateway::answer(|request: Request| graphql.handle(request), event).await)
     };
     lambda_runtime::run(service_fn(answer)).await
 }
