@@ -19,7 +19,7 @@ use crate::{
     Console,
     customers::state_badge,
     layout::{Tab, Tone, Window, badge, event, fact, id, moment_of, name, notice, table, tile},
-    report::{Entitlement, Report, Scope, StoredRegister},
+    report::{Entitlement, Report, Scope, StoredRegister, Subscription},
     text::number_of,
     url::link,
 };
@@ -138,7 +138,10 @@ impl View<'_> {
         let denied = self.rows().count() - granted;
         let near = self.rows().filter(|row| self.is_near(row)).count();
         let visible = self.report.subscriptions.iter().filter(|subscription| subscription.hidden.is_none());
-        let plans: Vec<&str> = visible.clone().filter_map(plan_of).collect();
+        let status = |subscription: &Subscription| subscription.status.as_ref().map_or("", |status| &status.value).to_owned();
+        let plans =
+            visible.clone().filter_map(|subscription| Some(format!("{} ({})", plan_of(subscription)?, status(subscription))));
+        let plans: Vec<String> = plans.collect();
         let visible = visible.count();
         let hidden = self.report.subscriptions.len() - visible;
         let note = if hidden > 0 { format!("{hidden} hidden") } else { plans.join(", ") };

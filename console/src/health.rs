@@ -213,7 +213,8 @@ fn doctor(run: Option<&Run>, now: Timestamp) -> Markup {
                 None => div.empty {
                     p {
                         "Not run yet. These are the checks of " code { "byos doctor --read-only" } ": tables, safeguards,"
-                        " secrets, queues, unauthenticated requests to the functions, and the clock. They send no events."
+                        " secrets, queues, unauthenticated requests to the functions, and the clock. They send no events. The local"
+                        " stack's own console checks only the tables."
                     }
                     p { "One of them presents a wrong secret to the webhook, so results are cached for two minutes." }
                 },

@@ -297,6 +297,16 @@ fn the_customer_key_secret_exists_and_is_readable_only_if_customer_keys_are_veri
 }
 
 #[test]
+fn the_example_of_a_permissions_boundary_allows_exactly_the_actions_of_the_roles() {
+    let boundary: Value = serde_json::from_str(include_str!("../../examples/boundary-policy.json")).unwrap();
+    let boundary: BTreeSet<String> = serde_json::from_value(boundary["Statement"][0]["Action"].clone()).unwrap();
+    let deployed = Deployed::with_conditions(&["ReadersUseTokens", "IsTraced", "VerifiesCustomerKeys"]);
+    let functions = ["WebhookFunction", "GraphqlFunction", "CheckAccessFunction"];
+    let permissions = functions.into_iter().flat_map(|function| deployed.permissions(function));
+    assert_eq!(boundary, permissions.map(|(action, _)| action).collect());
+}
+
+#[test]
 fn the_template_has_no_roles_or_policies_besides_the_functions() {
     let deployed = Deployed::with_conditions(DEFAULTS);
     assert_eq!(deployed.ids("AWS::IAM::Role"), ["CheckAccessRole", "GraphqlRole", "WebhookRole"]);

@@ -66,7 +66,12 @@ impl View<'_> {
                     }
                 }
                 @if total == 0 {
-                    (empty("No entitlements are stored: every check is denied with NoActiveSubscription. If the customer has a subscription, its list is missing or empty: byos reconcile compares it with Stigg."))
+                    (empty(if self.report.visible.is_none() {
+                        "No entitlements are stored."
+                    } else {
+                        "No entitlements are stored: every check is denied with NoActiveSubscription. If the customer has an active \
+                         subscription in Stigg, an event is missing: byos reconcile compares the two."
+                    }))
                 } @else if shown.is_empty() {
                     (empty("No entitlement matches."))
                 }

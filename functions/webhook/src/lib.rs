@@ -148,7 +148,7 @@ impl Refusal {
             Self::Unverified(Unverified::Signature(_)) => "signature_rejected",
             Self::Method => "method_rejected",
             Self::TooLarge | Self::Event(EventError::TooLarge { .. } | EventError::TooLargeToStore { .. }) => "too_large",
-            Self::Event(_) => "event_rejected",
+            Self::Event(_) => "event_refused",
             Self::NotStored(failure) => failure.label(),
             Self::NotParked(_) => "not_parked",
             Self::NotSetAside(..) => "not_set_aside",

@@ -282,8 +282,8 @@ async fn a_known_event_that_can_not_be_applied_is_set_aside_unchanged() {
         [
             ("too_large", "ERROR"),
             ("too_large", "ERROR"),
-            ("event_rejected", "ERROR"),
-            ("event_rejected", "ERROR"),
+            ("event_refused", "ERROR"),
+            ("event_refused", "ERROR"),
             ("not_set_aside", "INFO")
         ]
     );
