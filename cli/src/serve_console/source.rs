@@ -106,7 +106,8 @@ impl Source for DeploymentSource {
             ),
             (
                 "Set-aside queue",
-                "Authentic events that this version could not apply. byos reconcile --customer ID --fix corrects a customer now; byos replay writes the events after an update that can apply them.",
+                "Authentic events that this version could not apply. byos reconcile --customer ID --fix corrects a customer \
+                 now; byos replay writes the events after an update that can apply them.",
                 &resources.set_aside_queue,
                 true,
             ),
