@@ -62,7 +62,8 @@ impl CustomerSnapshot {
 
 impl Store {
     /// Writes the registers that are newer than the stored ones and above the tombstone, in one request if no other writer
-    /// interferes. Stale if there are none.
+    /// interferes. Stale if there are none. If the customer is then live, puts subscriptions that waited for it into the
+    /// indexes.
     ///
     /// Fails with [`StoreError::TooLarge`] if they do not fit into an item.
     pub async fn write_customer(
@@ -74,8 +75,7 @@ impl Store {
         Ok(self.write_customer_registers(customer_id, change, now).await?.0)
     }
 
-    /// Like [`Self::write_customer`]. If the customer is then live and has subscriptions that waited for that, puts them into
-    /// the indexes.
+    /// Like [`Self::write_customer`], and returns the customer's state.
     pub(super) async fn write_customer_registers(
         &self,
         customer_id: &Id,
