@@ -115,7 +115,10 @@ fn queued_events(heading: &str, events: &[WaitingEvent], now: Timestamp) -> Mark
         @for event in events {
             tr {
                 th scope="row" { @match &event.kind { Some(kind) => (id(kind)), None => span.far { "unknown" } } }
-                td { @match &event.subject { Some(subject) => (id(subject)), None => span.far { "none" } } }
+                td {
+                    @match &event.customer { Some(customer) => (id(customer)), None => span.far { "not named" } }
+                    @if let Some(subscription) = &event.subscription { br; span.far { "subscription " } (id(subscription)) }
+                }
                 td { @match &event.message_id { Some(message) => (id(message)), None => span.far { "none" } } }
                 td { @match event.received { Some(time) => (moment(time, now)), None => span.far { "unknown" } } }
                 td {
@@ -131,7 +134,7 @@ fn queued_events(heading: &str, events: &[WaitingEvent], now: Timestamp) -> Mark
         @if events.is_empty() {
             p.hint { "SQS returned none of them this time. Reload the page." }
         } @else {
-            (table(heading, "", &["Type", "Customer or subscription", "messageId", "Received", "Why it can't be applied"], &rows))
+            (table(heading, "", &["Type", "Customer", "messageId", "Received", "Why it can't be applied"], &rows))
             p.hint { "A sample: SQS returns some of a queue's messages at a time. They stay in the queue." }
         }
     }

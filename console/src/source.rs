@@ -76,8 +76,10 @@ pub struct WaitingEvent {
     pub kind: Option<String>,
     /// Stigg's messageId.
     pub message_id: Option<String>,
-    /// The id of the customer or subscription.
-    pub subject: Option<String>,
+    /// The customer's id.
+    pub customer: Option<String>,
+    /// The subscription's id.
+    pub subscription: Option<String>,
     /// When the webhook received it.
     pub received: Option<Timestamp>,
     /// Why `byos replay` refuses it. None if it does not.

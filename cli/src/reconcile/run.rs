@@ -50,14 +50,14 @@ pub async fn run(
         to_fix: Vec::new(),
         unknown: Vec::new(),
         unconfirmed: 0,
-        skipped_customer: None,
+        not_compared: None,
     };
     match customer {
         Some(customer) => {
             run.totals.customers = 1;
             run.suspects.push(customer.clone());
             run.second_pass(Duration::ZERO).await?;
-            if let Some(reason) = run.skipped_customer {
+            if let Some(reason) = run.not_compared {
                 return Err(ReconcileError::NotCompared { customer_id: customer.clone(), reason });
             }
         }
@@ -97,8 +97,8 @@ struct Run<'a> {
     unknown: Vec<(Id, Timestamp)>,
     /// Customers for which Stigg answered an unconfirmed 404.
     unconfirmed: usize,
-    /// Why the last skipped customer was not compared at all.
-    skipped_customer: Option<String>,
+    /// Why the last customer that was not compared was not.
+    not_compared: Option<String>,
 }
 
 impl Run<'_> {
@@ -181,7 +181,11 @@ impl Run<'_> {
         });
         let mut inspections = stream::iter(inspections).buffer_unordered(self.settings.concurrency);
         while let Some((id, inspected)) = inspections.next().await {
-            let InspectedCustomer { comparison, unknown_at } = inspected?;
+            let InspectedCustomer { comparison, is_unknown, unknown_at } = inspected?;
+            if is_unknown {
+                let reason = "neither Stigg nor the replica has a customer with this id. A subscription's id is not a customer's";
+                self.not_compared = Some(reason.to_owned());
+            }
             match unknown_at {
                 Some(at) if self.fix => self.unknown.push((id, at)),
                 Some(_) => self.report_difference(&extra_customer(&id))?,
@@ -219,7 +223,7 @@ impl Run<'_> {
         };
         let mut fixed = stream::iter(to_fix).map(fix).buffer_unordered(self.settings.concurrency);
         while let Some((id, inspected)) = fixed.next().await {
-            let InspectedCustomer { comparison, unknown_at } = inspected?;
+            let InspectedCustomer { comparison, unknown_at, .. } = inspected?;
             self.report_comparison(&comparison)?;
             if unknown_at.is_some() {
                 // Unknown only since the second pass, so the guard did not count it: left to the next run.
@@ -285,7 +289,7 @@ impl Run<'_> {
         for skipped in &comparison.skipped {
             self.totals.skipped += 1;
             if skipped.record == "customer" {
-                self.skipped_customer = Some(skipped.reason.clone());
+                self.not_compared = Some(skipped.reason.clone());
             }
             self.report.skipped(skipped)?;
         }

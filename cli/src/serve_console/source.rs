@@ -69,14 +69,15 @@ fn events_in_message(message: &str, environment_id: Option<&Id>) -> Vec<WaitingE
 }
 
 fn waiting_event(RecordedEvent { body, received_at, .. }: &RecordedEvent, environment_id: Option<&Id>) -> WaitingEvent {
-    let EventSummary { event_type: kind, message_id, subject, .. } = EventSummary::of(body);
+    let EventSummary { event_type: kind, message_id, subject, customer, .. } = EventSummary::of(body);
     let now = Timestamp::now();
     let problem = match replayable(body, environment_id) {
         Ok(Some(handled)) => check_age(&handled.envelope, received_at.unwrap_or(now), now).err().map(|error| error.to_string()),
         Ok(None) => Some("its type is not handled: byos replay removes it".to_owned()),
         Err(error) => Some(error.to_string()),
     };
-    WaitingEvent { kind, message_id, subject, received: *received_at, problem }
+    let subscription = subject.filter(|subject| customer.as_ref() != Some(subject));
+    WaitingEvent { kind, message_id, customer, subscription, received: *received_at, problem }
 }
 
 impl Source for DeploymentSource {
@@ -148,7 +149,9 @@ mod tests {
         assert!(problem.starts_with("customer.created: `id` ") && !problem.contains("Ann"), "{problem}");
         let applicable = event(r#"{"type":"customer.created","messageId":"m-1","id":"c","timestamp":"2026-11-24T08:00:00Z"}"#);
         assert_eq!(applicable.problem, None);
-        assert_eq!(applicable.subject.as_deref(), Some("c"));
+        assert_eq!((applicable.customer.as_deref(), applicable.subscription), (Some("c"), None));
+        let canceled = event(r#"{"type":"subscription.canceled","id":"s","customer":{"id":"c"}}"#);
+        assert_eq!((canceled.customer.as_deref(), canceled.subscription.as_deref()), (Some("c"), Some("s")));
         assert!(event(r#"{"type":"coupon.created"}"#).problem.unwrap().contains("not handled"));
         let foreign = event(r#"{"type":"customer.deleted","id":"c","environmentId":"e-2"}"#).problem.unwrap();
         assert!(foreign.contains("environment"), "{foreign}");

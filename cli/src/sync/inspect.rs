@@ -14,7 +14,7 @@ impl Synchronizer {
     /// Compares one customer, its entitlements and its subscriptions, and fixes differences if the mode allows it.
     /// The caller handles a customer that is unknown to Stigg.
     pub async fn inspect_customer(&self, customer_id: &Id) -> Result<InspectedCustomer, Fatal> {
-        let mut inspected = InspectedCustomer { comparison: Comparison::default(), unknown_at: None };
+        let mut inspected = InspectedCustomer::default();
         let result = self.try_inspect(customer_id, &mut inspected).await;
         skip_on_error(result, &mut inspected.comparison, "customer", customer_id)?;
         Ok(inspected)
@@ -36,11 +36,13 @@ impl Synchronizer {
         };
         let stored = row().await?;
         let Some(record) = record else {
-            if stored.is_some_and(|row| row.registers.state() == CustomerState::Live) {
-                match self.is_not_found_reliable(Records::Customers).await? {
-                    true => inspected.unknown_at = Some(read_at),
-                    false => inspected.comparison.skip_unconfirmed("customer", customer_id),
+            match stored {
+                None => inspected.is_unknown = true,
+                Some(_) if !self.is_not_found_reliable(Records::Customers).await? => {
+                    inspected.comparison.skip_unconfirmed("customer", customer_id);
                 }
+                Some(row) if row.registers.state() == CustomerState::Live => inspected.unknown_at = Some(read_at),
+                Some(_) => {}
             }
             return Ok(());
         };

@@ -150,9 +150,11 @@ fn read<T>(records: &[Value], what: &'static str, read: impl Fn(&Value) -> Resul
     records.iter().map(read_one).collect()
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct InspectedCustomer {
     pub comparison: Comparison,
+    /// Neither Stigg nor the replica has it.
+    pub is_unknown: bool,
     /// When Stigg answered that it does not know a customer that is visible in the replica.
     pub unknown_at: Option<Timestamp>,
 }

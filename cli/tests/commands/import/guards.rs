@@ -225,6 +225,8 @@ async fn a_404_deletes_no_customer_unless_another_known_id_was_found() {
     for output in [all, one] {
         assert!(output.out.contains("404"), "{output:?}");
     }
+    let unknown = replica.byos(&empty, &["reconcile", "--customer", "customer/typo", "--accept-environment"]).await;
+    assert!(unknown.code == 1 && unknown.err.contains("customer/typo was not compared: neither"), "{unknown:?}");
     assert_eq!(replica.everything().await, before);
     // If one known customer is found, the other one's 404 counts.
     let mut one = data(2);
@@ -232,6 +234,11 @@ async fn a_404_deletes_no_customer_unless_another_known_id_was_found() {
     let output = replica.byos(&serve(&one).await, &["reconcile", "--fix", "--customer", "customer/0000"]).await;
     assert_eq!((output.code, &output.summary()["mended"]), (0, &json!(1)), "{output:?}");
     assert!(!replica.has_access(0, "seats").await && replica.has_access(1, "seats").await);
+    // A customer that is deleted in the replica equals Stigg's 404 on the same condition.
+    let deleted = ["reconcile", "--customer", "customer/0000", "--accept-environment"];
+    assert_eq!(replica.byos(&serve(&one).await, &deleted).await.code, 0);
+    let output = replica.byos(&empty, &deleted).await;
+    assert!(output.code == 1 && output.err.contains("customer/0000 was not compared: Stigg answers 404"), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,8 @@ pub struct EventSummary {
     pub message_id: Option<String>,
     /// The id of the subscription or customer.
     pub subject: Option<String>,
+    /// The id of the customer; None if a subscription's event does not carry it.
+    pub customer: Option<String>,
 }
 
 impl EventSummary {
@@ -35,11 +37,15 @@ impl EventSummary {
         let event = Object::new(String::new(), members);
         let event_type = text(&event, "type").map(|name| name.chars().take(MAX_TYPE_CHARS).collect::<String>());
         let of_customer = event.get("customer").and_then(|json| Object::of(json, String::new(), &["id"]));
+        let customer = of_customer.and_then(|customer| text(&customer, "id")).or_else(|| text(&event, "customerId"));
+        let id = text(&event, "id");
+        let is_of_customer = event_type.as_ref().is_some_and(|event_type| event_type.starts_with("customer."));
         Self {
             kind: event_type.as_deref().and_then(EventType::parse),
             event_type,
             message_id: text(&event, "messageId"),
-            subject: text(&event, "id").or_else(|| text(&of_customer?, "id")).or_else(|| text(&event, "customerId")),
+            subject: id.clone().or_else(|| customer.clone()),
+            customer: customer.or_else(|| id.filter(|_| is_of_customer)),
         }
     }
 }
