@@ -100,9 +100,9 @@ fn queue(index: usize, queue: &Queue, now: Timestamp) -> Markup {
                 }
                 Ok(QueueContent { events: Some(events), .. }) => { (queued_events(&heading, events, now)) }
             }
-            @if let Ok(QueueContent { in_flight: 1.., .. }) = &queue.content {
+            @if let Ok(QueueContent { in_flight: in_flight @ 1.., .. }) = &queue.content {
                 p.hint {
-                    (count(queue.content.as_ref().map_or(0, |content| content.in_flight), "event"))
+                    (count(*in_flight, "event"))
                     " in flight: being tried, or read by byos replay. They are back within three minutes."
                 }
             }

@@ -169,7 +169,8 @@ pub(super) async fn queues(deployment: &Deployment, findings: &mut Findings) {
         (
             "set-aside queue",
             &resources.set_aside_queue,
-            "find the reason and the customer under Health of `byos console`, correct the customer with `byos reconcile --customer ID --fix`, later deploy a version that can apply the event and run `byos replay`",
+            "find the reason and the customer under Health of `byos console`, and correct the customer with \
+             `byos reconcile --customer ID --fix`; later deploy a version that can apply the event, and run `byos replay`",
         ),
     ] {
         let Some(url) = url else { continue };

@@ -171,7 +171,7 @@ fn summary_text(summary: &Summary<'_>) -> String {
     let Summary { totals, calls, throttled, failed, seconds } = summary;
     let Totals { customers, subscriptions, lists, missing, extra, differing, fixed, usage_drift, skipped } = totals;
     let verdict = match (missing + extra + differing, totals.left()) {
-        (0, _) if *skipped > 0 => format!("No differences in what was compared, but {skipped} records were not"),
+        (0, _) if *skipped > 0 => format!("No differences found, but {skipped} records were skipped"),
         (0, _) => "The replica equals Stigg".to_owned(),
         (all, 0) => format!("All {all} differences are fixed"),
         (all, left) => {
@@ -183,4 +183,19 @@ fn summary_text(summary: &Summary<'_>) -> String {
          {usage_drift} entitlements have usage that events may still update; {skipped} records were skipped.\n\
          {calls} requests to Stigg in {seconds:.1} s: {throttled} throttled, {failed} failed."
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_replica_equals_stigg_only_if_no_record_was_skipped() {
+        let verdict = |skipped| {
+            let totals = Totals { customers: 3, skipped, ..Totals::default() };
+            summary_text(&Summary { totals: &totals, calls: 1, throttled: 0, failed: 0, seconds: 1.0 })
+        };
+        assert!(verdict(0).starts_with("The replica equals Stigg: 3 customers"), "{}", verdict(0));
+        assert!(verdict(2).starts_with("No differences found, but 2 records were skipped: 3 customers"), "{}", verdict(2));
+    }
 }

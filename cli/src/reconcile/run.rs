@@ -97,7 +97,7 @@ struct Run<'a> {
     unknown: Vec<(Id, Timestamp)>,
     /// Customers for which Stigg answered an unconfirmed 404.
     unconfirmed: usize,
-    /// Why the last customer that was not compared was not.
+    /// Why a customer was not compared completely. A run of one customer then has no result.
     not_compared: Option<String>,
 }
 
@@ -181,11 +181,8 @@ impl Run<'_> {
         });
         let mut inspections = stream::iter(inspections).buffer_unordered(self.settings.concurrency);
         while let Some((id, inspected)) = inspections.next().await {
-            let InspectedCustomer { comparison, is_unknown, unknown_at } = inspected?;
-            if is_unknown {
-                let reason = "neither Stigg nor the replica has a customer with this id. A subscription's id is not a customer's";
-                self.not_compared = Some(reason.to_owned());
-            }
+            let InspectedCustomer { comparison, not_compared, unknown_at } = inspected?;
+            self.not_compared = not_compared.or(self.not_compared.take());
             match unknown_at {
                 Some(at) if self.fix => self.unknown.push((id, at)),
                 Some(_) => self.report_difference(&extra_customer(&id))?,
@@ -288,9 +285,6 @@ impl Run<'_> {
         }
         for skipped in &comparison.skipped {
             self.totals.skipped += 1;
-            if skipped.record == "customer" {
-                self.not_compared = Some(skipped.reason.clone());
-            }
             self.report.skipped(skipped)?;
         }
         self.totals.lists += comparison.lists;

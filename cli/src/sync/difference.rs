@@ -94,11 +94,14 @@ pub struct Comparison {
     pub is_unconfirmed: bool,
 }
 
+/// Why a record is skipped for which Stigg answered 404.
+pub(super) const UNCONFIRMED: &str =
+    "Stigg answers 404 for this and all other records of the replica: check the address and the key";
+
 impl Comparison {
     /// Skips a record for which Stigg answered 404, as it did for all other records of the replica.
     pub(super) fn skip_unconfirmed(&mut self, record: &'static str, id: &Id) {
-        let reason = "Stigg answers 404 for this and all other records of the replica: check the address and the key";
-        self.skip(record, id, reason);
+        self.skip(record, id, UNCONFIRMED);
         self.is_unconfirmed = true;
     }
 

@@ -6,17 +6,26 @@ use domain::{customer::CustomerState, id::Id};
 
 use super::{
     Comparison, Difference, DifferenceKind, Fatal, FixStatus, InspectedCustomer, Subject, SyncError, Synchronizer, difference,
-    skip_on_error,
+    difference::UNCONFIRMED, skip_on_error,
 };
 use crate::stigg::{Cursor, CustomerRecord, Records, SubscriptionRecord, version_at};
+
+/// Why a customer without data on both sides was not compared.
+const UNKNOWN: &str = "neither Stigg nor the replica has a customer with this id. A subscription's id is not a customer's";
 
 impl Synchronizer {
     /// Compares one customer, its entitlements and its subscriptions, and fixes differences if the mode allows it.
     /// The caller handles a customer that is unknown to Stigg.
     pub async fn inspect_customer(&self, customer_id: &Id) -> Result<InspectedCustomer, Fatal> {
         let mut inspected = InspectedCustomer::default();
-        let result = self.try_inspect(customer_id, &mut inspected).await;
-        skip_on_error(result, &mut inspected.comparison, "customer", customer_id)?;
+        match self.try_inspect(customer_id, &mut inspected).await {
+            Ok(()) => {}
+            Err(SyncError::Skip(reason)) => {
+                inspected.comparison.skip("customer", customer_id, &reason);
+                inspected.not_compared = Some(reason);
+            }
+            Err(SyncError::Fatal(fatal)) => return Err(fatal),
+        }
         Ok(inspected)
     }
 
@@ -37,9 +46,10 @@ impl Synchronizer {
         let stored = row().await?;
         let Some(record) = record else {
             match stored {
-                None => inspected.is_unknown = true,
+                None => inspected.not_compared = Some(UNKNOWN.to_owned()),
                 Some(_) if !self.is_not_found_reliable(Records::Customers).await? => {
-                    inspected.comparison.skip_unconfirmed("customer", customer_id);
+                    inspected.comparison.is_unconfirmed = true;
+                    return Err(SyncError::Skip(UNCONFIRMED.to_owned()));
                 }
                 Some(row) if row.registers.state() == CustomerState::Live => inspected.unknown_at = Some(read_at),
                 Some(_) => {}

@@ -153,8 +153,8 @@ fn read<T>(records: &[Value], what: &'static str, read: impl Fn(&Value) -> Resul
 #[derive(Debug, Default)]
 pub struct InspectedCustomer {
     pub comparison: Comparison,
-    /// Neither Stigg nor the replica has it.
-    pub is_unknown: bool,
+    /// Why it was not compared completely. None if it was.
+    pub not_compared: Option<String>,
     /// When Stigg answered that it does not know a customer that is visible in the replica.
     pub unknown_at: Option<Timestamp>,
 }

@@ -203,6 +203,17 @@ fn each_feature_type_has_its_rule() {
 }
 
 #[test]
+fn a_feature_without_a_usable_type_is_denied_with_what_is_wrong() {
+    for (feature, reason) in [
+        (r#"{"id":"f","featureType":"TENSOR"}"#, "The feature f has the type TENSOR, which this replica does not support."),
+        (r#"{"id":"f"}"#, "The feature f has no featureType in its list."),
+    ] {
+        let decision = decide(&view(&format!(r#"{{"feature":{feature}}}"#)), &request(0.0, &[]), NOW.parse().unwrap());
+        assert_eq!(decision.reason, reason);
+    }
+}
+
+#[test]
 fn a_decision_reports_the_numbers_of_the_current_period() {
     let entitlement = r#"{"feature":{"id":"f","featureType":"NUMBER","meterType":"FLUCTUATING"},"usageLimit":3,"currentUsage":3,
         "usagePeriodAnchor":"2026-01-31T00:00:00Z","usagePeriodEnd":"2026-10-31T00:00:00Z","resetPeriod":"MONTH"}"#;

@@ -65,6 +65,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_customer_is_named_beside_the_subscription_if_the_event_has_it() {
+        for (body, customer, subject) in [
+            (r#"{"type":"customer.updated","id":"c"}"#, Some("c"), "c"),
+            (r#"{"type":"subscription.canceled","id":"s","customer":{"id":"c"}}"#, Some("c"), "s"),
+            (r#"{"type":"subscription.expired","id":"s"}"#, None, "s"),
+            (r#"{"type":"credit_balance.low","customerId":"c"}"#, Some("c"), "c"),
+        ] {
+            let summary = EventSummary::of(body.as_bytes());
+            assert_eq!((summary.customer.as_deref(), summary.subject.as_deref()), (customer, Some(subject)), "{body}");
+        }
+    }
+
+    #[test]
     fn truncated_bodies_are_summarized_up_to_the_first_error() {
         let long = format!(r#"{{"messageId":"m","id":"{}","type":"x"}}"#, "i".repeat(501));
         for (body, expected) in [
